@@ -1,0 +1,33 @@
+# make demo: see it work. make test: the tests. make check: style and types. All in .venv, made when first needed.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check slow bench clean
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' -c constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e . --group dev
+	touch $@
+
+demo: .venv/installed
+	$(BIN)/twofold pretrain --recipe recipes/digits.toml --out runs/demo
+	$(BIN)/twofold evaluate runs/demo --protocols knn,fewshot
+	$(BIN)/twofold report runs/demo
+
+test: .venv/installed
+	$(BIN)/pytest
+
+slow: .venv/installed
+	$(BIN)/pytest -m slow
+
+check: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/augment.py
+
+clean:
+	rm -rf .venv runs build src/*.egg-info

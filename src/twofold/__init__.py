@@ -1,0 +1,33 @@
+"""twofold: image representations without labels, by joint embedding.
+
+The names below are imported when they are first used, so that `import twofold` and `--help` need no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from twofold import losses
+    from twofold.api import embed, evaluate, pretrain, report
+    from twofold.run import Run, load_backbone
+
+_HOMES = {
+    "pretrain": "twofold.api",
+    "evaluate": "twofold.api",
+    "embed": "twofold.api",
+    "report": "twofold.api",
+    "Run": "twofold.run",
+    "load_backbone": "twofold.run",
+}
+
+__all__ = ["Run", "embed", "evaluate", "load_backbone", "losses", "pretrain", "report"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "losses":
+        return importlib.import_module("twofold.losses")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'twofold' has no attribute {name!r}")

@@ -1,0 +1,99 @@
+"""Cropping with resizing, and blurring: both are one small matrix for the rows and one for the columns.
+
+Each sample has its own pair of matrices, so a whole batch, every image with its own crop or its own
+blur, is two batched matrix products on any device. A flip only mirrors the columns' matrix.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+
+def _triangle(x: Tensor) -> Tensor:
+    return (1 - x.abs_()).clamp_min_(0)
+
+
+def _keys_cubic(x: Tensor) -> Tensor:
+    """Keys' cubic with a = -0.5, the one Pillow and torch use when they antialias.
+
+    Both its pieces at once: with a = max(2 - |x|, 0) and b = max(1 - |x|, 0) it is a^2 (a - 1) / 2 + b^2 (1 - 2b).
+    """
+    a = (2 - x.abs_()).clamp_min_(0)
+    b = (a - 1).clamp_min_(0)
+    outer = (a - 1).mul_(a).mul_(a)
+    inner = (1 - 2 * b).mul_(b).mul_(b)
+    return inner.add_(outer, alpha=0.5)
+
+
+KERNELS: dict[str, Callable[[Tensor], Tensor]] = {"bilinear": _triangle, "bicubic": _keys_cubic}
+
+
+def resize_matrix(
+    start: Int[Tensor, " n"],
+    length: Int[Tensor, " n"],
+    size_in: int,
+    size_out: int,
+    interpolation: str,
+    mirror: Bool[Tensor, " n"] | None = None,
+) -> Float[Tensor, "n out in"]:
+    """Weights that resize pixels ``start .. start + length`` of a line of ``size_in`` to ``size_out``, antialiased.
+
+    Each row sums to 1 and is zero outside the crop, as when the crop is cut out first and then resized.
+    """
+    extent = length[:, None, None].float()
+    scale = extent / size_out
+    out = torch.arange(size_out, device=start.device)[:, None] + 0.5
+    if mirror is not None:
+        out = torch.where(mirror[:, None, None], size_out - out, out)
+    pixel = torch.arange(size_in, device=start.device) - start[:, None, None] + 0.5  # from the crop's edge
+    inverse = 1 / scale.clamp_min(1)
+    weights = KERNELS[interpolation](pixel * inverse - out * (scale * inverse))
+    weights.mul_((pixel > 0) & (pixel < extent))
+    return weights.div_(weights.sum(-1, keepdim=True))
+
+
+def resized_crop(
+    images: UInt8[Tensor, "n c h w"],
+    boxes: Int[Tensor, "n 4"],
+    flip: Bool[Tensor, " n"],
+    size: int,
+    interpolation: str = "bicubic",
+) -> Float[Tensor, "n c {size} {size}"]:
+    """Cut a box (top, left, height, width, in pixels) out of each image, resize it to a square, mirror some.
+
+    Values are scaled from 0..255 to 0..1 and clamped there: the cubic filter overshoots at edges.
+    """
+    h, w = images.shape[-2:]
+    top, left, height, width = boxes.unbind(1)
+    rows = resize_matrix(top, height, h, size, interpolation).div_(255)
+    columns = resize_matrix(left, width, w, size, interpolation, flip)
+    return _separable(images.float(), rows, columns).clamp_(0, 1)
+
+
+def gaussian_blur(
+    images: Float[Tensor, "n c h w"], sigma: Float[Tensor, " n"], kernel_size: int
+) -> Float[Tensor, "n c h w"]:
+    """Blur each image with its own width ``sigma`` (pixels), a window of ``kernel_size`` (odd), mirrored borders."""
+    h, w = images.shape[-2:]
+    return _separable(images, _blur_matrix(sigma, h, kernel_size), _blur_matrix(sigma, w, kernel_size))
+
+
+def _blur_matrix(sigma: Tensor, size: int, kernel_size: int) -> Tensor:
+    """[n, size, size]: what a window of Gaussian weights does to a line that goes on mirrored beyond its ends."""
+    reach = kernel_size // 2
+    offset = torch.arange(-reach, reach + 1, device=sigma.device)
+    window = torch.exp(-0.5 * (offset / sigma[:, None]) ** 2)
+    window = window / window.sum(1, keepdim=True)  # [n, k]
+    source = (torch.arange(size, device=sigma.device)[:, None] + offset).abs()  # [size, k], mirrored at 0
+    source = torch.where(source > size - 1, 2 * (size - 1) - source, source)  # and at the far end
+    matrix = torch.zeros(len(sigma), size, size, device=sigma.device)
+    return matrix.scatter_add_(2, source.expand(len(sigma), -1, -1), window[:, None].expand(-1, size, -1))
+
+
+def _separable(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """``rows @ image @ columns.T`` for each image and channel: [n,c,h,w], [n,p,h], [n,q,w] -> [n,c,p,q]."""
+    n, c, h, w = images.shape
+    narrow = torch.bmm(images.reshape(n, c * h, w), columns.transpose(1, 2)).view(n, c, h, -1)
+    return torch.matmul(rows[:, None], narrow)

@@ -1,0 +1,133 @@
+"""From a recipe to views: what is drawn for each sample, and how a batch is distorted by it.
+
+Drawing is separate from applying. Everything random about a step is drawn on the CPU, for the global
+batch, as a few numbers a sample; each process then takes its rows. The drawn crops do not depend on the
+image's size, so a worker that decodes a photograph uses the same ones.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from twofold import rng
+from twofold.augment.color import color_jitter, solarize, to_grayscale
+from twofold.augment.resample import gaussian_blur
+from twofold.recipe import Augment
+
+TRIES = 10  # boxes tried until one fits into the image, as torchvision does
+
+
+class Draws(NamedTuple):
+    """What was drawn for each of n samples of one view."""
+
+    area: Float[Tensor, "n tries"]  # share of the image
+    ratio: Float[Tensor, "n tries"]  # width over height
+    place: Float[Tensor, "n 2"]  # of the box, top and left, from 0 to 1
+    flip: Tensor  # bool [n]
+    factors: Float[Tensor, "n 4"]  # brightness, contrast, saturation, hue; neutral where there is no jitter
+    blends: Int[Tensor, "n 3"]  # the order of the first three
+    hue_place: Int[Tensor, " n"]  # how many of them come before the hue
+    grayscale: Tensor  # bool [n]
+    sigma: Float[Tensor, " n"]  # of the blur; 0 where there is none
+    solarize: Tensor  # bool [n]
+
+    def rows(self, rows: slice | int) -> Self:
+        chosen = slice(rows, rows + 1) if isinstance(rows, int) else rows
+        return type(self)(*(value[chosen] for value in self))
+
+    def to(self, device: torch.device) -> Self:
+        return type(self)(*(value.to(device, non_blocking=True) for value in self))
+
+
+@dataclass(frozen=True)
+class View:
+    """How one view of an image is made."""
+
+    size: int
+    scale: tuple[float, float]
+    blur: float
+    solarize: float
+    augment: Augment
+
+    def draw(self, generator: torch.Generator, n: int) -> Draws:
+        """Draw the parameters of ``n`` samples."""
+        a = self.augment
+
+        def uniform(low: float, high: float, *shape: int) -> Tensor:
+            return torch.rand(n, *shape, generator=generator) * (high - low) + low
+
+        def chance(probability: float) -> Tensor:
+            return torch.rand(n, generator=generator) < probability
+
+        log_low, log_high = torch.tensor(a.crop_ratio).log().tolist()
+        above = torch.tensor([a.brightness, a.contrast, a.saturation, a.hue])
+        below = above.clamp_max(1.0)  # no factor is negative
+        neutral = torch.tensor([1.0, 1.0, 1.0, 0.0])
+        drawn = neutral - below + torch.rand(n, 4, generator=generator) * (below + above)
+        return Draws(
+            area=uniform(*self.scale, TRIES),
+            ratio=uniform(log_low, log_high, TRIES).exp(),
+            place=uniform(0, 1, 2),
+            flip=chance(a.flip),
+            factors=torch.where(chance(a.jitter)[:, None], drawn, neutral),
+            blends=torch.rand(n, 3, generator=generator).argsort(1),
+            hue_place=torch.randint(4, (n,), generator=generator),
+            grayscale=chance(a.grayscale),
+            sigma=torch.where(chance(self.blur), uniform(*a.blur_sigma), 0.0),
+            solarize=chance(self.solarize),
+        )
+
+    def boxes(self, draws: Draws, sizes: Int[Tensor, "n 2"]) -> Int[Tensor, "n 4"]:
+        """Crops (top, left, height, width) in images of ``sizes`` (height, width), as torchvision finds them.
+
+        The first drawn area and ratio that fit are taken; if none does, the largest central box of a permitted ratio.
+        """
+        height, width = sizes.double().unbind(1)
+        area = draws.area.double() * (height * width)[:, None]
+        w, h = (area * draws.ratio).sqrt().round(), (area / draws.ratio).sqrt().round()
+        fits = (w > 0) & (w <= width[:, None]) & (h > 0) & (h <= height[:, None])
+        found, first = fits.any(1), fits.int().argmax(1, keepdim=True)
+        narrowest, widest = self.augment.crop_ratio
+        w = torch.where(found, w.gather(1, first)[:, 0], torch.minimum(width, (height * widest).round()))
+        h = torch.where(found, h.gather(1, first)[:, 0], torch.minimum(height, (width / narrowest).round()))
+        w, h = w.clamp_min(1), h.clamp_min(1)
+        top, left = (draws.place.double() * torch.stack([height - h + 1, width - w + 1], 1)).floor().unbind(1)
+        top = torch.where(found, top, ((height - h) / 2).floor())
+        left = torch.where(found, left, ((width - w) / 2).floor())
+        return torch.stack([top, left, h, w], 1).long()
+
+    def distort(self, crops: Float[Tensor, "n c h w"], draws: Draws) -> Float[Tensor, "n c h w"]:
+        """Colour jitter, greyscale, blur, solarise, in that order. ``crops`` are cropped and flipped, 0 to 1."""
+        a = self.augment
+        if a.jitter > 0:
+            crops = color_jitter(crops, draws.factors, draws.blends, draws.hue_place)
+        if a.grayscale > 0:
+            crops = to_grayscale(crops, draws.grayscale)
+        if self.blur > 0:
+            chosen = (draws.sigma > 0).nonzero()[:, 0]
+            if len(chosen):
+                crops[chosen] = gaussian_blur(crops[chosen], draws.sigma[chosen], blur_window(self.size))
+        if self.solarize > 0:
+            crops = solarize(crops, draws.solarize)
+        return crops
+
+
+def blur_window(size: int) -> int:
+    """SimCLR's window, a tenth of the image, made odd: 23 pixels at 224, 3 at 32."""
+    return max(3, int(0.1 * size) | 1)
+
+
+def views_of(augment: Augment, size: int) -> list[View]:
+    """The recipe's views: two full-size ones, then the small ones of multi-crop."""
+    full = [View(size, augment.crop_scale, augment.blur[i], augment.solarize[i], augment) for i in (0, 1)]
+    small_size = augment.small_size or max(8, round(size * 3 / 7))
+    small = View(small_size, augment.small_scale, augment.blur[1], augment.solarize[1], augment)
+    return full + [small] * augment.small_crops
+
+
+def draw_step(views: list[View], seed: int, step: int, n: int) -> list[Draws]:
+    """Everything random about the views of one step, for its whole batch of ``n`` images."""
+    return [view.draw(rng.generator(seed, "view", step, i), n) for i, view in enumerate(views)]

@@ -1,0 +1,48 @@
+"""Atomic files: what stands at a path is always whole, whatever kills the process."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from twofold.errors import UsageError
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write to a temporary file beside ``path``, flush it to the disk, then take the old one's place."""
+    temporary = path.with_name(f".{path.name}.partial")
+    with open(temporary, "wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)  # the rename itself must survive a power cut
+    finally:
+        os.close(directory)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Save a nested dict of tensors, numbers and texts."""
+    write_atomically(path, lambda file: torch.save(state, file))
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Load what `save` wrote; runs no code from the file.
+
+    Raises:
+        UsageError: if the file is damaged.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # zip, pickle and torch each have their own kinds
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise UsageError(f"{path} is damaged and cannot be loaded ({reason}); remove it to start anew") from None
+    return state

@@ -1,0 +1,267 @@
+"""The command line: each command parses its words and calls one function.
+
+Nothing here imports torch before a command runs, so that `--help` is there at once.
+"""
+
+import argparse
+import contextlib
+import copy
+import dataclasses
+import functools
+import io
+import itertools
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from tyro.conf import Positional, arg
+
+from twofold import __version__, methods, recipe
+from twofold.errors import Diverged, UsageError
+
+DATA_HELP = "folder, tar shards, Parquet, .npz, .npy, digits, torchvision:NAME or hf:owner/name"
+Data = Positional[Annotated[str, arg(help=DATA_HELP)]]
+RunDirectory = Positional[Annotated[Path, arg(help="the run directory", metavar="RUN")]]
+Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], arg(help="where to compute")]
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run one command. Exit code 0: done; 2: wrong usage or unusable input; 3: the loss diverged; 1: anything else."""
+    argv = list(sys.argv[1:] if words is None else words)
+    try:
+        dispatch(argv)
+    except UsageError as error:
+        print(f"twofold: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Diverged as error:
+        print(f"twofold: {error}", file=sys.stderr)
+        sys.exit(3)
+    except KeyboardInterrupt:
+        sys.exit(1)
+
+
+def dispatch(argv: list[str]) -> None:
+    """Parse a line of words and call what it names."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(overview())
+    elif argv[0] == "--version":
+        print(__version__)
+    elif argv[0] not in COMMANDS:
+        raise UsageError(f"there is no command {argv[0]!r}{recipe.nearest(argv[0], COMMANDS)} (twofold --help)")
+    elif argv[0] == "pretrain":
+        pretrain(argv[1:])
+    else:
+        name = argv[0]
+        parse(COMMANDS[name], argv[1:], f"twofold {name}")
+
+
+def overview() -> str:
+    rows = [f"  {name:10}{(function.__doc__ or '').splitlines()[0]}" for name, function in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: twofold COMMAND ...",
+            "",
+            "Learn image representations without labels, measure them, use them.",
+            "",
+            *rows,
+            "",
+            "twofold COMMAND --help says more; twofold pretrain --method NAME --help lists that method's options.",
+        ]
+    )
+
+
+def parse(target: Callable[..., Any], argv: Sequence[str], program: str) -> Any:
+    """Fill a function's or a dataclass's parameters from words, and call it.
+
+    Raises:
+        UsageError: in one line, where the parser's own message is a box of several.
+    """
+
+    @functools.wraps(target)
+    def later(*args: Any, **kwargs: Any) -> Callable[[], Any]:
+        return functools.partial(target, *args, **kwargs)
+
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            call = tyro.cli(later, args=argv, prog=program, config=(tyro.conf.OmitArgPrefixes,))
+    except SystemExit as end:
+        if not end.code:
+            raise
+        raise UsageError(f"{one_line(box.getvalue())} ({program} --help)") from None
+    return call()
+
+
+def one_line(box: str) -> str:
+    """What a parser's boxed message says, in one line."""
+    lines = [line.strip(" │\n") for line in box.splitlines() if not line.startswith(("╭", "╰"))]
+    message = " ".join(itertools.takewhile(lambda line: not line.startswith("─"), lines))
+    close = re.search(r"Perhaps you meant:\W*(--[\w-]+)", " ".join(lines))
+    return message.rstrip(".") + (f"; did you mean {close[1]}?" if close else "")
+
+
+# -- commands ---------------------------------------------------------------------------------------------------------
+
+
+def pretrain(argv: Sequence[str]) -> None:
+    """Learn a backbone from images without labels; goes on by itself where it was stopped."""
+    # The options are typed after the method and the recipe file that the words name.
+    known, _ = first_look(argv)
+    base = recipe.read(Path(known.recipe)) if known.recipe else {}
+    defaults = recipe.make(**{**base, **({"method": known.method} if known.method else {})})
+    declared = methods.spec(defaults.method)
+    run = options_type(recipe.Recipe, defaults, recipe.documented(recipe.Recipe), skip=("data", "method"))
+    augment = options_type(recipe.Augment, defaults.augment, recipe.documented(recipe.Augment))
+    method = options_type(declared.options, defaults.options, declared.help)
+    data = Annotated[str, arg(help=DATA_HELP, metavar="DATA")]
+    file = Annotated[Path | None, arg(help="start from this recipe, e.g. runs/cats/recipe.toml", metavar="FILE")]
+    name = Annotated[str, arg(help=f"what to learn by: {', '.join(methods.TABLE)}", metavar="NAME")]
+    groups = {"run": run, "augmentation": augment, declared.name: method}
+    given = dataclasses.field(**({"default": base["data"]} if "data" in base else {}))
+    command = dataclasses.make_dataclass(
+        "pretrain",
+        [
+            ("data", Positional[data], given),
+            ("method", name, dataclasses.field(default=defaults.method)),
+            ("recipe", file, dataclasses.field(default=None)),
+            *((title, kind, dataclasses.field(default=kind())) for title, kind in groups.items()),
+        ],
+    )
+    command.__doc__ = pretrain.__doc__
+    parsed = parse(command, argv, "twofold pretrain")
+    settings = {key: value for title in groups for key, value in vars(getattr(parsed, title)).items()}
+    settings["backbone_arguments"] = {k: toml_value(v) for k, v in settings["backbone_arguments"].items()}
+    wanted = recipe.make(**{**settings, "method": parsed.method, "data": parsed.data})
+
+    from twofold.log import terminal
+    from twofold.train import train
+
+    print(train(wanted, terminal()).path)
+
+
+def first_look(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """--method and --recipe among words whose other options are not known yet."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--method", nargs="?")
+    parser.add_argument("--recipe", nargs="?")
+    return parser.parse_known_args(argv)
+
+
+def options_type(owner: type, values: Any, texts: dict[str, str], skip: Sequence[str] = ()) -> type:
+    """A dataclass for the parser: the settings ``owner`` declares, defaults from ``values``, help from ``texts``."""
+    columns: list[Any] = []
+    kind: Any
+    for name, kind in recipe.types_of(owner).items():
+        if name in skip:
+            continue
+        value = getattr(values, name)
+        if isinstance(value, dict):
+            kind, value = dict[str, str], {key: recipe.toml(v) for key, v in value.items()}
+        columns.append(
+            (
+                name,
+                Annotated[kind, arg(help=texts[name])],
+                dataclasses.field(default_factory=functools.partial(copy.copy, value)),
+            )
+        )
+    made = dataclasses.make_dataclass(owner.__name__, columns, frozen=True)
+    made.__doc__ = " "  # else the parser prints the generated signature
+    return made
+
+
+def toml_value(text: str) -> Any:
+    """``0.1``, ``true``, ``[1, 2]`` as in TOML; anything else is a text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def evaluate(
+    run: RunDirectory,
+    data: Positional[Annotated[str, arg(help=f"{DATA_HELP}, with labels; else those of the pretraining")]] = "",
+    protocols: Annotated[str, arg(help="any of knn, linear, fewshot, with commas")] = "knn,linear",
+    device: Device = "auto",
+) -> None:
+    """Measure a run's backbone on labelled images, beside the untrained one and raw pixels."""
+    from twofold import tables
+    from twofold.evaluate.protocols import evaluate
+
+    with tables.progress() as tell:
+        result = evaluate(run, data or None, protocols.split(","), device, tell)
+    print(tables.evaluation(result))
+    print(f"wrote {run / 'evaluation.json'}")
+
+
+def embed(
+    run: RunDirectory,
+    data: Data,
+    out: Annotated[Path, arg(help="vectors.parquet (path, label, vector) or vectors.npz", metavar="FILE")],
+    device: Device = "auto",
+) -> None:
+    """Write one vector an image: the pretrained backbone's features."""
+    from twofold import tables
+    from twofold.embed import embed
+
+    with tables.progress() as tell:
+        embedded = embed(run, data, out, device, tell)
+    print(f"wrote {out}: {len(embedded.names)} vectors of {embedded.vectors.shape[1]} numbers")
+
+
+def report(run: RunDirectory) -> None:
+    """Write report.html: one page that shows the run, with nothing to load from elsewhere."""
+    from twofold.report.page import report
+
+    print(f"wrote {report(run)}")
+
+
+def export(
+    run: RunDirectory,
+    out: Annotated[Path, arg(help="the file to write", metavar="FILE")],
+    format: Annotated[Literal["timm", "torchvision", "onnx"], arg(help="whose names the weights have")] = "timm",
+) -> None:
+    """Write the backbone for other programs: timm, torchvision or ONNX."""
+    from twofold.export import export
+
+    print(export(run, out, format))
+
+
+def scan(
+    data: Data,
+    threads: Annotated[int, arg(help="images decoded at once")] = 4,
+) -> None:
+    """Decode every image once and list those that cannot be read. Exit code 1 if there are any."""
+    from twofold.data import open_data
+    from twofold.data.scan import scan
+
+    found = {"train": scan(open_data(data).train, threads)}
+    if (test := open_data(data).test) is not None:
+        found["test"] = scan(test, threads)
+    from twofold import tables
+
+    for part, result in found.items():
+        print(tables.scanned(part if len(found) > 1 else "", result))
+    if any(result.bad for result in found.values()):
+        sys.exit(1)
+
+
+def show_methods(name: Positional[Annotated[str, arg(help="one method", metavar="NAME")]] = "") -> None:
+    """What methods there are; with a name that one's parts, options and paper."""
+    from twofold import tables
+
+    print(tables.method(methods.spec(name)) if name else tables.overview([methods.spec(n) for n in methods.TABLE]))
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "pretrain": pretrain,
+    "evaluate": evaluate,
+    "embed": embed,
+    "report": report,
+    "export": export,
+    "scan": scan,
+    "methods": show_methods,
+}

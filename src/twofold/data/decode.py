@@ -1,0 +1,83 @@
+"""Any image file as upright RGB, uint8 [3, H, W]."""
+
+import io
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from twofold.errors import UsageError
+
+
+class Unreadable(Exception):
+    """One image that cannot be read, with the reason."""
+
+
+def decode(file: bytes) -> np.ndarray:
+    """Decode one image, uint8 [3, H, W].
+
+    Turned upright as its EXIF orientation says; transparency lies on white; 16-bit values keep their place
+    in the full range (65,535 becomes 255), so that images stay comparable; of several frames, the first.
+
+    Raises:
+        Unreadable: if it is no image, is truncated, or has pixels with no natural place in 0 to 255.
+    """
+    try:
+        with Image.open(io.BytesIO(file)) as image:
+            image.load()  # raises on a truncated file, where a lazy read would go on with grey
+            return np.ascontiguousarray(np.moveaxis(np.asarray(_rgb(image)), -1, 0))
+    except Unreadable:
+        raise
+    except Exception as error:  # Pillow's plugins raise nearly every kind on broken files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise Unreadable("not an image" if "cannot identify" in reason else reason) from None
+
+
+def size_of(file: bytes) -> tuple[int, int]:
+    """Height and width as `decode` gives them, from the header alone.
+
+    Raises:
+        Unreadable: if it is no image.
+    """
+    try:
+        with Image.open(io.BytesIO(file)) as image:
+            turned = image.getexif().get(0x0112, 1) >= 5
+            return image.size if turned else (image.height, image.width)
+    except Exception as error:
+        raise Unreadable(" ".join(str(error).split()) or type(error).__name__) from None
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16 bits, which Pillow's own conversion clips to 255
+        values = np.asarray(image).astype(np.float64)
+        if values.min() < 0 or values.max() > 65535:
+            raise Unreadable("32-bit pixels: scale them to 8 or 16 bits")
+        image = Image.fromarray(np.rint(values / 257).astype(np.uint8))
+    elif image.mode == "F":
+        values = np.asarray(image)
+        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
+            raise Unreadable("floating-point pixels outside 0 to 1: scale them")
+        image = Image.fromarray(np.rint(values * 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def as_images(array: np.ndarray, name: str) -> np.ndarray:
+    """An array of images as uint8 [N, 3, H, W], from [N, H, W], [N, H, W, C] or [N, C, H, W], C 1 or 3.
+
+    Raises:
+        UsageError: for another shape or type.
+    """
+    if array.dtype != np.uint8:
+        raise UsageError(f"{name} must hold uint8 values from 0 to 255, not {array.dtype}")
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim == 4 and array.shape[-1] in (1, 3):
+        array = array.transpose(0, 3, 1, 2)
+    if array.ndim != 4 or array.shape[1] not in (1, 3) or 0 in array.shape[2:]:
+        raise UsageError(f"{name} must have shape [N, H, W], [N, H, W, C] or [N, C, H, W], not {list(array.shape)}")
+    if array.shape[1] == 1:
+        array = np.broadcast_to(array, (len(array), 3, *array.shape[2:]))
+    return np.ascontiguousarray(array)

@@ -1,0 +1,280 @@
+"""Step-addressed loading: which images form step s, and their crops, are a function of (seed, s) alone.
+
+Two ways to the same batches. `Resident` keeps every decoded image in one uint8 tensor and crops on the
+device. `Streamed` decodes and crops in worker processes, for images too many or too large to keep.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from twofold import rng
+from twofold.augment import Draws, View, draw_step
+from twofold.augment.resample import resized_crop
+from twofold.data.decode import Unreadable
+from twofold.data.sources import Array, Source, Subset
+from twofold.errors import UsageError
+
+RESIDENT_BYTES = 4 << 30
+CONSECUTIVE = 100  # unreadable images in a row before a search for a readable one gives up
+
+Bad = Callable[[str, str], None]
+"""Told the name and the reason of each unreadable image, once."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which images form which step. Every epoch is a fresh permutation, cut into whole batches."""
+
+    images: int
+    batch: int
+    seed: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.images // self.batch
+
+    def indices(self, step: int) -> Tensor:
+        """The images of one step, int64 [batch]."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        return _permutation(self.images, self.seed, epoch)[place * self.batch : (place + 1) * self.batch]
+
+
+@lru_cache(maxsize=2)
+def _permutation(images: int, seed: int, epoch: int) -> Tensor:
+    return torch.randperm(images, generator=rng.generator(seed, "order", epoch))
+
+
+@dataclass
+class Crops:
+    """One part of a step: images' numbers, a float batch of crops a view (0 to 1), and what else was drawn."""
+
+    index: Tensor
+    crops: list[Tensor]
+    draws: list[Draws]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of a step's batch that one process computes at once."""
+
+    step: int
+    rows: slice
+
+
+class Resident:
+    """All images decoded in memory: uint8 [N, C, H, W] on the device, smaller ones padded, and their true sizes."""
+
+    def __init__(self, images: Tensor, sizes: Tensor, device: torch.device) -> None:
+        self.images, self.sizes, self.device = images.to(device), sizes, device
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def load(self, plan: Plan, views: list[View], parts: Sequence[Part]) -> Iterator[Crops]:
+        for part in parts:
+            index = plan.indices(part.step)[part.rows]
+            draws = [d.rows(part.rows) for d in draw_step(views, plan.seed, part.step, plan.batch)]
+            crops = []
+            for view, d in zip(views, draws, strict=True):
+                boxes = view.boxes(d, self.sizes[index])
+                crops.append(self.crop(index, boxes, d.flip, view.size, view.augment.interpolation))
+            yield Crops(index, crops, [d.to(self.device) for d in draws])
+
+    def crop(self, index: Tensor, boxes: Tensor, flip: Tensor, size: int, interpolation: str) -> Tensor:
+        """Float [n, C, size, size] on the device."""
+        on = self.device
+        return resized_crop(self.images[index.to(on)], boxes.to(on), flip.to(on), size, interpolation)
+
+
+class Streamed:
+    """Images decoded when their turn comes, by worker processes."""
+
+    def __init__(self, source: Source, device: torch.device, workers: int, max_bad: float, bad: Bad) -> None:
+        self.source, self.device, self.workers = source, device, workers
+        self.max_bad, self.bad = max_bad, bad
+        self._known_bad: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def load(self, plan: Plan, views: list[View], parts: Sequence[Part]) -> Iterator[Crops]:
+        loader = DataLoader(
+            _CroppedSteps(self.source, plan, views),
+            sampler=parts,
+            batch_size=None,
+            num_workers=self.workers,
+            prefetch_factor=2 if self.workers else None,
+            pin_memory=self.device.type == "cuda",
+            worker_init_fn=_end_with_parent if self.workers else None,
+            multiprocessing_context="fork" if self.workers and sys.platform == "linux" else None,
+            persistent_workers=False,
+        )
+        for part, (index, crops, bad) in zip(parts, loader, strict=True):
+            for number, reason in bad:
+                self._note(number, reason)
+            draws = draw_step(views, plan.seed, part.step, plan.batch)
+            yield Crops(
+                index,
+                [c.to(self.device, non_blocking=True).float().div_(255) for c in crops],
+                [d.rows(part.rows).to(self.device) for d in draws],
+            )
+
+    def _note(self, number: int, reason: str) -> None:
+        if number in self._known_bad:
+            return
+        self._known_bad.add(number)
+        self.bad(self.source.name(number), reason)
+        check_share(len(self._known_bad), len(self.source), self.max_bad, f"{self.source.name(number)}: {reason}")
+
+
+class _CroppedSteps(Dataset[tuple[Tensor, list[Tensor], list[tuple[int, str]]]]):
+    """One part of a step, decoded and cropped: what a worker does."""
+
+    def __init__(self, source: Source, plan: Plan, views: list[View]) -> None:
+        self.source, self.plan, self.views = source, plan, views
+
+    def __getitem__(self, part: Part) -> tuple[Tensor, list[Tensor], list[tuple[int, str]]]:
+        index = self.plan.indices(part.step)[part.rows].clone()
+        draws = [d.rows(part.rows) for d in draw_step(self.views, self.plan.seed, part.step, self.plan.batch)]
+        crops: list[list[Tensor]] = [[] for _ in self.views]
+        bad: list[tuple[int, str]] = []
+        for row, number in enumerate(index.tolist()):
+            number, image = next_readable(self.source, number, bad)
+            index[row] = number
+            size = torch.tensor([image.shape[1:]])
+            for view, d, out in zip(self.views, draws, crops, strict=True):
+                one = d.rows(row)
+                box = view.boxes(one, size)[0]
+                out.append(crop_one(image, box.tolist(), bool(one.flip), view.size, view.augment.interpolation))
+        return index, [torch.stack(c) for c in crops], bad
+
+
+def crop_one(image: np.ndarray, box: Sequence[int], flip: bool, size: int, interpolation: str) -> Tensor:
+    """Cut a box out of one decoded image and resize it: uint8 [C, size, size]."""
+    top, left, height, width = box
+    crop = torch.from_numpy(image[None, :, top : top + height, left : left + width])
+    crop = crop.contiguous(memory_format=torch.channels_last)  # torch's fast path for uint8
+    crop = F.interpolate(crop, (size, size), mode=interpolation, antialias=True, align_corners=False)[0]
+    return crop.flip(2) if flip else crop.contiguous()
+
+
+def next_readable(source: Source, number: int, bad: list[tuple[int, str]]) -> tuple[int, np.ndarray]:
+    """Image ``number``, or the first readable one after it; what was passed over is added to ``bad``.
+
+    The substitute depends on the data alone, so it is the same in every process and after a resume.
+    """
+    for candidate in range(number, number + CONSECUTIVE):
+        try:
+            return candidate % len(source), source.image(candidate % len(source))
+        except Unreadable as error:
+            bad.append((candidate % len(source), str(error)))
+    raise UsageError(f"{CONSECUTIVE} images in a row cannot be read, the last: {source.name(bad[-1][0])}: {bad[-1][1]}")
+
+
+def check_share(bad: int, of: int, most: float, example: str) -> None:
+    """Raises `UsageError` when more than the permitted share cannot be read."""
+    if bad > most * of:
+        raise UsageError(
+            f"{bad} of {of} images cannot be read, more than the permitted share of {most:g} (--max-bad): "
+            f"{example}; twofold scan lists them all"
+        )
+
+
+def decode_all(source: Source, threads: int, max_bad: float, bad: Bad) -> tuple[Tensor, Tensor, list[int]]:
+    """Every readable image, once: uint8 [N, C, H, W] padded to the largest, sizes [N, 2], and the images' numbers."""
+    if isinstance(source, Array):
+        images = torch.from_numpy(source.images)
+        return images, torch.tensor([source.images.shape[2:]]).expand(len(images), 2), list(range(len(images)))
+    found = sizes_of(source, threads)
+    height, width = (max((size[i] for size in found), default=1) for i in (0, 1))
+    kept: list[int] = []
+    images = torch.zeros(len(found), 3, height, width, dtype=torch.uint8)
+    sizes = torch.zeros(len(found), 2, dtype=torch.long)
+
+    def read(number: int) -> np.ndarray | str:
+        try:
+            return source.image(number)
+        except Unreadable as error:
+            return str(error)
+
+    failures: list[str] = []
+    with ThreadPoolExecutor(threads) as pool:  # Pillow lets other threads run while it decodes
+        for number, image in enumerate(pool.map(read, range(len(source)))):
+            if isinstance(image, str):
+                failures.append(f"{source.name(number)}: {image}")
+                bad(source.name(number), image)
+                continue
+            h, w = image.shape[1:]
+            images[len(kept), :, :h, :w] = torch.from_numpy(image)
+            sizes[len(kept)] = torch.tensor([h, w])
+            kept.append(number)
+    if failures:
+        check_share(len(failures), len(source), max_bad, failures[0])
+    return images[: len(kept)], sizes[: len(kept)], kept
+
+
+def sizes_of(source: Source, threads: int) -> list[tuple[int, int]]:
+    """Height and width of every image with a readable header."""
+
+    def read(number: int) -> tuple[int, int] | None:
+        try:
+            return source.size(number)
+        except Unreadable:
+            return None
+
+    with ThreadPoolExecutor(threads) as pool:
+        return [size for size in pool.map(read, range(len(source))) if size]
+
+
+def fits_in_memory(source: Source, threads: int) -> bool:
+    """Whether all images, decoded and padded to the largest, take `RESIDENT_BYTES` or less."""
+    if isinstance(source, Array):
+        return True
+    sample = [3 * height * width for height, width in sizes_of(evenly(source, 64), threads)]
+    if not sample:
+        return True  # nothing readable so far: reading it all is how the user learns why
+    if len(source) * sum(sample) / len(sample) > RESIDENT_BYTES:
+        return False
+    found = sizes_of(source, threads)
+    height, width = (max(size[i] for size in found) for i in (0, 1))
+    return 3 * height * width * len(source) <= RESIDENT_BYTES
+
+
+def evenly(source: Source, most: int) -> Source:
+    """At most so many images, spread evenly over a source."""
+    return Subset(source, np.linspace(0, len(source) - 1, min(most, len(source))).astype(int).tolist())
+
+
+def load_images(
+    source: Source, resident: bool, device: torch.device, workers: int, max_bad: float, bad: Bad
+) -> tuple[Resident | Streamed, Source]:
+    """The images, resident or streamed, and the source without those that are known to be unreadable."""
+    if not resident:
+        return Streamed(source, device, workers, max_bad, bad), source
+    pixels, sizes, kept = decode_all(source, max(1, workers), max_bad, bad)
+    return Resident(pixels, sizes, device), source if len(kept) == len(source) else Subset(source, kept)
+
+
+def _end_with_parent(_: int) -> None:
+    """A worker ends when the process that started it does, however that one was killed."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        parent = os.getppid()
+        set_death_signal = 1
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+        if os.getppid() != parent or parent == 1:  # it died before the call
+            os._exit(1)

@@ -1,0 +1,68 @@
+"""The device to compute on, the precision it is good at, and its memory."""
+
+import ctypes
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from twofold import dist
+from twofold.errors import UsageError
+
+T = TypeVar("T", bound=nn.Module)
+
+
+def choose(name: str) -> torch.device:
+    """The device of that name; ``auto``: a GPU if there is one.
+
+    Raises:
+        UsageError: if this machine or this build of torch has none of that kind.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, there in available.items() if there)
+    if not available[name]:
+        raise UsageError(f"there is no {name} device here; --device auto takes what there is")
+    if name == "cuda":
+        torch.cuda.set_device(dist.local_rank() % torch.cuda.device_count())
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device(name)
+
+
+def good_precision(device: torch.device) -> str:
+    """``bf16`` where the device multiplies it natively, else ``fp32``."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
+    if device.type == "cpu":
+        able = torch.cpu.get_capabilities()
+        return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
+    return "fp32"
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """Run networks in bf16 inside the block, if the precision says so."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def place(module: T, device: torch.device, dtype: torch.dtype = torch.float32) -> T:
+    """The module on a device, its images' channels innermost, which convolutions there are fastest with."""
+    return module.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def reuse_memory() -> None:
+    """Let glibc keep freed memory instead of handing it back: fresh pages cost as much as the arithmetic on them.
+
+    Halves the time of augmentation on the CPU (`benchmarks/augment.py`). Does nothing elsewhere.
+    """
+    if sys.platform != "linux":
+        return
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):  # another C library
+        return
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3
+    mallopt(mmap_threshold, 32 << 20)  # the largest it takes
+    mallopt(trim_threshold, 2**31 - 1)
+    mallopt(top_pad, 64 << 20)

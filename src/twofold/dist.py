@@ -1,0 +1,86 @@
+"""Several processes that compute what one would.
+
+A loss always sees the embeddings of the global batch: `gather` brings them together. Every process
+then holds the same loss, so the gradient of its own rows needs no communication, and the gradients of
+the weights, each from its own rows, are summed over the processes (`sum_gradients`), not averaged.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@contextmanager
+def processes(device: torch.device) -> Iterator[None]:
+    """Join the other processes of a `torchrun` launch for the length of the block, if there are any."""
+    if "RANK" not in os.environ or dist.is_initialized():
+        yield
+        return
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=timedelta(minutes=30))
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def local_rank() -> int:
+    return int(os.environ.get("LOCAL_RANK", 0))
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        parts = [torch.empty_like(rows) for _ in range(world())]
+        dist.all_gather(parts, rows.contiguous())
+        ctx.rows = len(rows)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        # Every process computes the same loss from the same rows: its own slice is the exact gradient.
+        return gradients[0].narrow(0, rank() * ctx.rows, ctx.rows)
+
+
+def gather(rows: Tensor) -> Tensor:
+    """All processes' rows in order of rank: [n, ...] -> [n * world, ...]. Its gradient reaches each row's owner."""
+    return _Gather.apply(rows) if world() > 1 else rows
+
+
+def sum_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Replace each gradient by its sum over the processes, in one message."""
+    if world() == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients])
+    dist.all_reduce(flat)
+    for gradient, total in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(total.view_as(gradient))
+
+
+def any_process(flag: bool, device: torch.device) -> bool:
+    """True on every process when it is true on one."""
+    if world() == 1:
+        return flag
+    total = torch.tensor(float(flag), device=device)
+    dist.all_reduce(total)
+    return bool(total > 0)
+
+
+def barrier() -> None:
+    if world() > 1:
+        dist.barrier()

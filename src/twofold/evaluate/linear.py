@@ -1,0 +1,70 @@
+"""Linear probes: multinomial logistic regression on frozen features."""
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+
+STRENGTHS = tuple(10.0**e for e in range(-5, 2))
+"""Inverse regularisations tried: scikit-learn's C divided by nothing, on standardised features."""
+
+
+class LinearProbe:
+    """Logistic regression whose regularisation is chosen on a held-out part of its own training set."""
+
+    def __init__(self, strength: float | None = None, seed: int = 0) -> None:
+        """``strength``: the inverse regularisation C; None: chosen among `STRENGTHS`."""
+        self.strength, self.seed = strength, seed
+
+    def fit(self, features: Tensor, labels: Tensor, scale: tuple[Tensor, Tensor] | None = None) -> "LinearProbe":
+        """Fit on features [N, D] and labels [N].
+
+        ``scale`` is the mean and deviation to standardise by; by default those of ``features``. They need no labels,
+        so with few labels they may come from more images.
+        """
+        self.mean, self.std = scale or moments(features)
+        x, y = self._standard(features), labels.numpy()
+        if self.strength is None:
+            self.strength = self._choose(x, y)
+        self.model = _fit(x, y, self.strength)
+        return self
+
+    def predict(self, features: Tensor) -> np.ndarray:
+        """Classes [N]."""
+        return np.asarray(self.model.predict(self._standard(features)))
+
+    def _standard(self, features: Tensor) -> np.ndarray:
+        return ((features - self.mean) / self.std).numpy()
+
+    def _choose(self, x: np.ndarray, y: np.ndarray) -> float:
+        """The strength that does best on a tenth of the images (a fifth, if there are under 5,000)."""
+        share = 0.1 if len(y) >= 5000 else 0.2
+        counts = np.bincount(y)
+        stratify = y if counts[counts > 0].min() >= 2 and share * len(y) >= len(np.unique(y)) else None
+        x_fit, x_held, y_fit, y_held = train_test_split(
+            x, y, test_size=share, random_state=self.seed, stratify=stratify
+        )
+        scores = {}
+        model = None
+        for strength in STRENGTHS:  # from strongly regularised to weakly, each starting from the one before
+            model = _fit(x_fit, y_fit, strength, model)
+            scores[strength] = model.score(x_held, y_held)
+        return max(scores, key=lambda s: (scores[s], -s))
+
+
+def moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each dimension; 1 where it does not vary."""
+    std = features.std(0, correction=0)
+    return features.mean(0), std.where(std > 1e-6, 1.0)
+
+
+def _fit(x: np.ndarray, y: np.ndarray, strength: float, start: LogisticRegression | None = None) -> LogisticRegression:
+    model = LogisticRegression(C=strength, max_iter=1000, warm_start=True)
+    if start is not None:
+        model.coef_, model.intercept_, model.classes_ = start.coef_, start.intercept_, start.classes_
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the weakest strengths need not be the chosen ones
+        return model.fit(x, y)

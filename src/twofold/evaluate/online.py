@@ -1,0 +1,52 @@
+"""A quick score while pretraining: kNN among training images with labels. It never touches the gradients."""
+
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from twofold import device as devices
+from twofold.data.loader import evenly
+from twofold.data.sources import Source
+from twofold.evaluate.features import central_crops
+from twofold.evaluate.knn import accuracy, knn_predict
+from twofold.nets.backbone import BackboneSpec
+
+IMAGES = 2500  # evenly spread; every fifth asks, the others answer
+
+
+class OnlineKNN:
+    """Fixed images, decoded once, and their labels."""
+
+    def __init__(
+        self, images: Tensor, labels: Tensor, spec: BackboneSpec, device: torch.device, precision: str
+    ) -> None:
+        self.images, self.labels = images.to(device), labels.to(device)
+        self.mean, self.std = (torch.tensor(v, device=device).view(1, -1, 1, 1) for v in (spec.mean, spec.std))
+        self.device, self.precision = device, precision
+
+    @classmethod
+    def of(cls, source: Source, spec: BackboneSpec, device: torch.device, precision: str) -> Self | None:
+        """None where the images have no labels, or too few of them."""
+        if source.labels is None or len(source) < 20:
+            return None
+        sample = evenly(source, IMAGES)
+        numbers, images = zip(*central_crops(sample, spec.size), strict=True)
+        labels = [sample.label(number) for batch in numbers for number in batch]
+        return cls(torch.cat(images), torch.tensor(labels), spec, device, precision)
+
+    @torch.no_grad()
+    def score(self, backbone: nn.Module) -> float:
+        """Accuracy, 0 to 1, of a fifth of the images by their neighbours among the rest."""
+        backbone.eval()
+        dtype = next(backbone.parameters()).dtype
+        features = []
+        for images in self.images.split(256):
+            scaled = ((images.float() / 255 - self.mean) / self.std).to(dtype, memory_format=torch.channels_last)
+            with devices.autocast(self.device, self.precision):
+                features.append(backbone(scaled).float())
+        backbone.train()
+        values = torch.cat(features)
+        asking = torch.arange(len(values), device=self.device) % 5 == 0
+        predicted = knn_predict(values[~asking], self.labels[~asking], values[asking])
+        return accuracy(predicted, self.labels[asking])

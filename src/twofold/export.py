@@ -1,0 +1,96 @@
+"""`twofold export`: the backbone for programs that know nothing of twofold."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors.torch import save
+from timm.models.resnet import ResNet
+from torch import nn
+
+from twofold import checkpoint
+from twofold.errors import UsageError
+from twofold.nets.backbone import BackboneSpec
+from twofold.run import Run
+
+
+def export(run: str | Path | Run, out: str | Path, format: Literal["timm", "torchvision", "onnx"] = "timm") -> str:
+    """Write a run's backbone; returns, in a few lines, how to load it.
+
+    Args:
+        format: ``timm`` and ``torchvision`` are safetensors with that library's key names (torchvision: ResNets
+            of the plain kind only); ``onnx`` is a graph that takes normalised images, in batches of any size.
+
+    Raises:
+        UsageError: if there is no such run, or its backbone cannot be had in that format.
+    """
+    run, out = Run.open(run), Path(out)
+    if not out.parent.is_dir():
+        raise UsageError(f"there is no folder {out.parent}")
+    spec, backbone = run.spec, run.backbone()
+    if format == "onnx":
+        _onnx(backbone, spec, out)
+        return f'wrote {out}: input "images" [N, 3, {spec.size}, {spec.size}], output "features" [N, {spec.features}]'
+    weights = {key: value.contiguous() for key, value in backbone.state_dict().items()}
+    if format == "torchvision":
+        name = _torchvision_name(backbone, spec)
+        start = f"import torch, torchvision\nmodel = torchvision.models.{name}()\nmodel.fc = torch.nn.Identity()"
+    else:
+        arguments = "".join(f", {key}={value!r}" for key, value in spec.arguments.items())
+        start = f"import timm, torch\nmodel = timm.create_model({spec.name!r}, num_classes=0{arguments})"
+    checkpoint.write_atomically(out, lambda file: file.write(save(weights, metadata={"format": "pt"})))
+    return "\n".join([f"wrote {out}; load it with", *indented(start + stem_lines(backbone, spec) + load_line(out))])
+
+
+def stem_lines(backbone: nn.Module, spec: BackboneSpec) -> str:
+    """The two lines that give a ResNet the small stem."""
+    if spec.stem == "default":
+        return ""
+    width = backbone.get_parameter("conv1.weight").shape[0]
+    return (
+        f"\nmodel.conv1 = torch.nn.Conv2d(3, {width}, 3, stride=1, padding=1, bias=False)"
+        "\nmodel.maxpool = torch.nn.Identity()"
+    )
+
+
+def load_line(path: Path) -> str:
+    return f"\nimport safetensors.torch\nmodel.load_state_dict(safetensors.torch.load_file({str(path)!r}))"
+
+
+def indented(text: str) -> list[str]:
+    return ["    " + line for line in text.splitlines()]
+
+
+def _torchvision_name(backbone: nn.Module, spec: BackboneSpec) -> str:
+    import torchvision
+
+    name = spec.name.split(".")[0]
+    if isinstance(backbone, ResNet) and name in torchvision.models.list_models():
+        theirs = torchvision.models.get_model(name)
+        theirs.fc = nn.Identity()
+        if spec.stem == "small":
+            theirs.conv1, theirs.maxpool = backbone.conv1, nn.Identity()
+        shapes = [{k: v.shape for k, v in m.state_dict().items()} for m in (theirs, backbone)]
+        if shapes[0] == shapes[1]:
+            return name
+    with_arguments = f" with {json.dumps(spec.arguments)}" if spec.arguments else ""
+    raise UsageError(f"torchvision has no {spec.name}{with_arguments}; export it for timm or onnx")
+
+
+def _onnx(backbone: nn.Module, spec: BackboneSpec, out: Path) -> None:
+    example = torch.zeros(2, 3, spec.size, spec.size)
+    try:
+        program = torch.onnx.export(
+            backbone,
+            (example,),
+            input_names=["images"],
+            output_names=["features"],
+            dynamic_shapes=({0: torch.export.Dim("n")},),
+            dynamo=True,
+            verbose=False,
+        )
+    except ImportError as error:
+        raise UsageError(f"ONNX needs two more packages, pip install 'twofold[onnx]' ({error})") from None
+    assert program is not None
+    program.save(str(out))

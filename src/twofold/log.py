@@ -1,0 +1,140 @@
+"""What a run says: metrics.jsonl (one line a step), log.txt (sentences), and the progress bar."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from twofold import checkpoint
+
+
+class Metrics:
+    """metrics.jsonl: exactly one line for every step, also over resumes."""
+
+    def __init__(self, path: Path, resume_at: int) -> None:
+        """Open for appending; lines of step ``resume_at`` and later, and a line cut short by a kill, are dropped."""
+        if path.exists():
+            kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step(line) < resume_at]
+            checkpoint.write_text(path, "".join(line + "\n" for line in kept))
+        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed on exit
+
+    def write(self, row: dict[str, Any]) -> None:
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+
+    def sync(self) -> None:
+        """Have every line on the disk, before a checkpoint that counts on them."""
+        os.fsync(self._file.fileno())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _step(line: str) -> float:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl, without one that is still being written."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines if _step(line) < float("inf")]
+
+
+class Log:
+    """Sentences for a person: on the terminal, and with the time in log.txt once there is a run directory."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console
+        self._file: TextIO | None = None
+        self._early: list[str] = []
+
+    @contextmanager
+    def to(self, path: Path) -> Iterator[None]:
+        """Write to ``path`` inside the block, first what was said before."""
+        with open(path, "a", encoding="utf-8") as self._file:
+            self._file.writelines(self._early)
+            self._file.flush()
+            self._early.clear()
+            yield
+        self._file = None
+
+    def say(self, text: str, *, quiet: bool = False) -> None:
+        """Log a sentence; ``quiet`` keeps it off the terminal."""
+        line = f"{datetime.now().isoformat(' ', 'seconds')}  {text}\n"
+        if self._file:
+            self._file.write(line)
+            self._file.flush()
+        else:
+            self._early.append(line)
+        if self.console and not quiet:
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+class Bar:
+    """The progress of a run: on a terminal a bar, elsewhere a line every ten seconds."""
+
+    SILENCE = 10.0
+
+    def __init__(self, console: Console | None, steps: int, done: int) -> None:
+        self._console, self._steps, self._last = console, steps, time.monotonic()
+        self._progress: Progress | None = None
+        if console and console.is_terminal:
+            columns = [TextColumn("{task.description}"), BarColumn(bar_width=16), _Status()]
+            clocks = [TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(compact=True)]
+            self._progress = Progress(*columns, *clocks, console=console, refresh_per_second=4)
+            self._task = self._progress.add_task("", total=steps, completed=done, status="")
+
+    def update(self, step: int, head: str, parts: Sequence[str], left: float) -> None:
+        """Show that ``step`` steps are done; ``left`` is the estimated number of seconds to go."""
+        if self._progress:
+            self._progress.update(self._task, completed=step, description=head, status="  ".join(parts))
+        elif self._console and (time.monotonic() - self._last > self.SILENCE or step == self._steps):
+            self._last = time.monotonic()
+            text = "  ".join([head, *parts, f"{duration(left)} left"])
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        if self._progress:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress:
+            self._progress.stop()
+
+
+class _Status(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["status"])
+
+
+def duration(seconds: float) -> str:
+    """``42 s``, ``3 min 20 s``, ``5 h 02 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def terminal() -> Console:
+    """The console for people; on stderr, so that results on stdout can be piped."""
+    return Console(file=sys.stderr)

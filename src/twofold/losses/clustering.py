@@ -1,0 +1,55 @@
+"""Losses on assignments to prototypes."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from twofold.losses.energy import Scalar
+from twofold.losses.precision import exact
+
+Scores = Float[Tensor, "n k"]
+
+
+@torch.no_grad()
+@exact
+def sinkhorn(scores: Scores, epsilon: float = 0.05, iterations: int = 3) -> Scores:
+    """Soft assignments with clusters of equal size (SwAV, arXiv 2006.09882 eq. 3 to 5); no gradient.
+
+    Starts from exp(scores / epsilon); each iteration first gives every cluster the same total, then every sample
+    the total 1. Rows of the result sum to 1. Computed on logarithms, so no epsilon overflows.
+    """
+    log = scores / epsilon
+    for _ in range(iterations):
+        log = log - log.logsumexp(0, keepdim=True)
+        log = log - log.logsumexp(1, keepdim=True)
+    return log.softmax(1)
+
+
+@exact
+def swapped_prediction(
+    scores_x: Scores, scores_y: Scores, temperature: float = 0.1, epsilon: float = 0.05, iterations: int = 3
+) -> Scalar:
+    """SwAV's loss for two views (arXiv 2006.09882 eq. 2): each view predicts the other's assignment; mean of the two.
+
+    Scores are products of unit embeddings and unit prototypes.
+    """
+    x_from_y = F.cross_entropy(scores_x / temperature, sinkhorn(scores_y, epsilon, iterations))
+    y_from_x = F.cross_entropy(scores_y / temperature, sinkhorn(scores_x, epsilon, iterations))
+    return (x_from_y + y_from_x) / 2
+
+
+@exact
+def dino(
+    student: Scores,
+    teacher: Scores,
+    center: Float[Tensor, "*one k"],
+    student_temperature: float = 0.1,
+    teacher_temperature: float = 0.04,
+) -> Scalar:
+    """DINO's cross-entropy for one pair of views, logits [n, k] (arXiv 2104.14294 eq. 1 and section 3.1).
+
+    The teacher is centred and sharpened and gets no gradient.
+    """
+    target = ((teacher - center) / teacher_temperature).softmax(1).detach()
+    return F.cross_entropy(student / student_temperature, target)

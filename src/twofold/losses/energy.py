@@ -1,0 +1,34 @@
+"""Energies D: what pulls the two embeddings of one image together."""
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from twofold.losses.precision import exact
+
+Embeddings = Float[Tensor, "n d"]
+Scalar = Float[Tensor, ""]
+
+
+@exact
+def squared(x: Embeddings, y: Embeddings) -> Scalar:
+    """Mean squared error over samples and dimensions (VICReg's invariance term, arXiv 2105.04906 eq. 5, / d)."""
+    return F.mse_loss(x, y)
+
+
+@exact
+def cosine(x: Embeddings, y: Embeddings) -> Scalar:
+    """Mean of 2 - 2 cos: the squared distance of unit vectors, 0 to 4 (BYOL, arXiv 2006.07733 eq. 2)."""
+    return 2 - 2 * F.cosine_similarity(x, y).mean()
+
+
+@exact
+def negative_cosine(prediction: Embeddings, target: Embeddings) -> Scalar:
+    """Mean of -cos, -1 to 1 (SimSiam, arXiv 2011.10566 eq. 1). Stopping the target's gradient is the caller's."""
+    return -F.cosine_similarity(prediction, target).mean()
+
+
+@exact
+def smooth_l1(prediction: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], beta: float = 2.0) -> Scalar:
+    """Mean of d^2 / (2 beta) where |d| < beta, else |d| - beta / 2 (data2vec, arXiv 2202.03555 eq. 4)."""
+    return F.smooth_l1_loss(prediction, target, beta=beta)

@@ -1,0 +1,28 @@
+"""Losses are computed in float32 or better, whatever precision the networks run in."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def exact(loss: Callable[P, R]) -> Callable[P, R]:
+    """Raise half-precision arguments to float32, and keep autocast from lowering what is computed of them."""
+
+    @wraps(loss)
+    def in_full(*args: P.args, **kwargs: P.kwargs) -> R:
+        tensors = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
+        with torch.autocast(tensors[0].device.type, enabled=False):
+            return loss(*map(_raised, args), **{k: _raised(v) for k, v in kwargs.items()})  # type: ignore[arg-type]
+
+    return in_full
+
+
+def _raised(value: object) -> object:
+    half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+    return value.float() if half else value  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""Networks: timm backbones, heads, and what follows slowly."""

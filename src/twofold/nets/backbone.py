@@ -1,0 +1,90 @@
+"""Backbones: any timm model without its classifier, fitted to the size of the images."""
+
+import inspect
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import timm
+import torch
+from timm.models.resnet import ResNet
+from torch import nn
+
+from twofold.errors import UsageError
+from twofold.recipe import nearest
+
+SMALL = 64
+"""Largest image side, in pixels, that gets the small stem."""
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """What `backbone.json` holds: enough to build the network and prepare its input without twofold."""
+
+    name: str
+    arguments: dict[str, Any]
+    stem: Literal["default", "small"]
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    features: int = 0
+
+    def build(self) -> nn.Module:
+        """The network with fresh weights: images [N, 3, H, W] -> features [N, D]."""
+        try:
+            backbone = timm.create_model(self.name, num_classes=0, **self.arguments)
+        except Exception as error:  # timm checks names and arguments in many places, each with its own kind
+            hint = "" if timm.is_model(self.name.split(".")[0]) else nearest(self.name, timm.list_models())
+            raise UsageError(f"timm cannot make {self.name!r}: {' '.join(str(error).split())}{hint}") from None
+        if self.stem == "small":
+            give_small_stem(backbone)
+        return backbone
+
+    def json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def fit(name: str, arguments: dict[str, Any], stem: str, size: int) -> tuple[BackboneSpec, list[str]]:
+    """The backbone's description for images of ``size`` pixels, and what was chosen, in words.
+
+    A ResNet gets the small stem at 64 pixels and under (``stem="auto"``), a vision transformer its image size, and
+    below 128 pixels a patch small enough to leave at least 8 x 8 patches.
+    """
+    said = []
+    entry = timm.models.model_entrypoint(name.split(".")[0]) if timm.is_model(name.split(".")[0]) else None
+    module = inspect.getmodule(entry)
+    if module is not None and hasattr(module, "VisionTransformer") and "img_size" not in arguments:
+        arguments = {**arguments, "img_size": size}
+        if "patch_size" not in arguments and size < 128:
+            patch = next(p for p in (16, 12, 8, 7, 6, 5, 4, 3, 2, 1) if size % p == 0 and size // p >= min(8, size))
+            arguments["patch_size"] = patch
+            said.append(f"{name}: patches of {patch} pixels, for images of {size}")
+    spec = BackboneSpec(name, arguments, "default", size, (), ())
+    backbone = spec.build()
+    resnet = isinstance(backbone, ResNet)
+    if stem == "small" and not resnet:
+        raise UsageError(f"only ResNets have a small stem, {name} is none (--stem)")
+    if stem == "small" or (stem == "auto" and resnet and size <= SMALL):
+        spec = BackboneSpec(name, arguments, "small", size, (), ())
+        said.append(f"{name}: small stem (3x3 convolution, stride 1, no max-pool), for images of {size} pixels")
+    features = _features(backbone if spec.stem == "default" else spec.build(), size)
+    return BackboneSpec(spec.name, spec.arguments, spec.stem, size, (), (), features), said
+
+
+def give_small_stem(backbone: nn.Module) -> None:
+    """Replace a ResNet's 7x7 stride-2 convolution and max-pool, which leave little of a small image."""
+    width = len(backbone.get_parameter("bn1.weight"))
+    backbone.conv1 = nn.Conv2d(3, width, 3, 1, 1, bias=False)
+    nn.init.kaiming_normal_(backbone.conv1.weight, mode="fan_out", nonlinearity="relu")
+    backbone.maxpool = nn.Identity()
+
+
+def _features(backbone: nn.Module, size: int) -> int:
+    with torch.no_grad():
+        backbone.eval()
+        try:
+            out = backbone(torch.zeros(1, 3, size, size))
+        except (RuntimeError, AssertionError, ValueError) as error:
+            raise UsageError(f"the backbone does not take images of {size} pixels: {error}") from None
+    if out.ndim != 2:
+        raise UsageError(f"the backbone gives features of shape {list(out.shape[1:])}, not one vector an image")
+    return int(out.shape[1])

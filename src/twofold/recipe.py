@@ -1,0 +1,337 @@
+"""A run's recipe: frozen dataclasses in Python, flat TOML on disk, the same flat names on the command line.
+
+This module and what it imports stay free of torch, so that ``--help`` is there at once.
+"""
+
+import ast
+import dataclasses
+import difflib
+import inspect
+import json
+import tomllib
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from twofold.errors import UsageError
+
+
+def _check(owner: Any, name: str, low: float, high: float) -> None:
+    value = getattr(owner, name)
+    for number in value if isinstance(value, tuple) else (value,):
+        if not low <= number <= high:
+            span = f"at least {low:g}" if high >= 1e6 else f"from {low:g} to {high:g}"
+            raise UsageError(f"{name} must be {span}, not {number:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augment:
+    """What distorts an image into a view. Pairs give the first and the second view their own probability."""
+
+    crop_scale: tuple[float, float] = (0.2, 1.0)
+    """share of the image's area that a crop covers, lowest and highest"""
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """width over height of a crop, lowest and highest"""
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    """filter that resizes a crop"""
+    flip: float = 0.5
+    """probability of a horizontal flip"""
+    jitter: float = 0.8
+    """probability of the colour jitter"""
+    brightness: float = 0.4
+    """brightness factor is drawn from 1 +- this"""
+    contrast: float = 0.4
+    """contrast factor is drawn from 1 +- this"""
+    saturation: float = 0.4
+    """saturation factor is drawn from 1 +- this"""
+    hue: float = 0.1
+    """hue is shifted by +- this share of the circle, at most 0.5"""
+    grayscale: float = 0.2
+    """probability of dropping the colours"""
+    blur: tuple[float, float] = (0.0, 0.0)
+    """probability of the Gaussian blur, first and second view"""
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    """width of the blur in pixels, lowest and highest"""
+    solarize: tuple[float, float] = (0.0, 0.0)
+    """probability of inverting the bright pixels, first and second view"""
+    small_crops: int = 0
+    """multi-crop: how many small views to add to the two full-size ones"""
+    small_size: int = 0
+    """side of the small views in pixels; 0: three sevenths of the full size"""
+    small_scale: tuple[float, float] = (0.05, 0.2)
+    """share of the image's area that a small view covers, lowest and highest"""
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "jitter", "grayscale", "blur", "solarize", "crop_scale", "small_scale"):
+            _check(self, name, 0, 1)
+        for name in ("brightness", "contrast", "saturation"):
+            _check(self, name, 0, float("inf"))
+        _check(self, "hue", 0, 0.5)
+        _check(self, "small_crops", 0, 64)
+        for name in ("crop_scale", "crop_ratio", "blur_sigma", "small_scale"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise UsageError(f"{name} needs two numbers above 0, lowest first, not {low:g} {high:g}")
+
+
+def operational(default: Any) -> Any:
+    """A field that changes how a run is carried out, not what it computes: it may differ when a run resumes."""
+    return field(default=default, metadata={"operational": True})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All that decides a run. A zero, "auto" or empty value is chosen from the data and the machine, and recorded."""
+
+    data: str = "digits"
+    """folder, tar shards, Parquet, .npz, .npy, digits, torchvision:NAME or hf:owner/name"""
+    method: str = "simclr"
+    """what to learn by: see twofold methods"""
+    backbone: str = "resnet18"
+    """any timm model"""
+    backbone_arguments: dict[str, Any] = field(default_factory=dict)
+    """more arguments for timm.create_model, as NAME VALUE pairs, values as in TOML"""
+    stem: Literal["auto", "default", "small"] = "auto"
+    """first layers of a ResNet; small: 3x3, stride 1, no max-pool, as images of 64 pixels and under need"""
+    out: str = operational("")
+    """the run directory; empty: runs/DATA-METHOD"""
+    epochs: int = 100
+    """passes over the data"""
+    batch: int = 256
+    """images in a step, over all processes; never more than there are"""
+    accumulate: int = 1
+    """parts that a step's batch is computed in, to save memory; every loss sees one part"""
+    seed: int = 0
+    """decides the first weights, the order, the distortions"""
+    size: int = 0
+    """side of a view in pixels; 0: the images' own up to 64, else 224"""
+    limit: int = 0
+    """use the first so many images only; 0: all"""
+    optimizer: Literal["lars", "sgd", "adamw"] = "lars"
+    """timm's LARS, torch's SGD or AdamW"""
+    lr: float = 0.3
+    """learning rate for 256 images; it grows in proportion to the batch"""
+    weight_decay: float = 1e-4
+    """on weights; biases and norms are exempt"""
+    optimizer_momentum: float = 0.9
+    """momentum of LARS and SGD, first beta of AdamW"""
+    warmup: float = 10
+    """epochs of linear warm-up before the cosine, at most a tenth of the run"""
+    clip: float = 0.0
+    """largest norm of the gradient; 0: no clipping"""
+    precision: Literal["auto", "bf16", "fp32", "fp64"] = "auto"
+    """of the networks; auto: bf16 where the device is good at it; losses stay in fp32 or better"""
+    mean: tuple[float, ...] = ()
+    """mean of each channel, images in 0 to 1; empty: measured on the data"""
+    std: tuple[float, ...] = ()
+    """standard deviation of each channel; empty: measured on the data"""
+    resident: Literal["auto", "yes", "no"] = "auto"
+    """decode all images once and keep them in memory; auto: if that takes 4 GiB or less"""
+    max_bad: float = 0.1
+    """share of unreadable images above which a run stops"""
+    knn_every: int = 0
+    """epochs between two kNN scores, if there are labels; 0: about twenty in a run; -1: never"""
+    device: Literal["auto", "cpu", "cuda", "mps"] = operational("auto")
+    """where to compute"""
+    workers: int = operational(-1)
+    """processes that decode large images; -1: one a core, at most 16"""
+    save_every: int = operational(0)
+    """steps between two checkpoints; 0: every 5 minutes; always one at the end"""
+    augment: Augment = Augment()
+    options: Any = None
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("epochs", 1, 1e9),
+            ("batch", 2, 1e9),
+            ("accumulate", 1, 1e6),
+            ("size", 0, 4096),
+            ("limit", 0, 1e12),
+            ("weight_decay", 0, 1e3),
+            ("optimizer_momentum", 0, 1),
+            ("warmup", 0, 1e9),
+            ("clip", 0, 1e12),
+            ("max_bad", 0, 1),
+            ("knn_every", -1, 1e9),
+            ("workers", -1, 1024),
+            ("save_every", 0, 1e12),
+            ("seed", 0, 2**63 - 1),
+        ):
+            _check(self, name, low, high)
+        if not self.lr > 0:
+            raise UsageError(f"lr must be above 0, not {self.lr:g}")
+        if self.batch % self.accumulate:
+            raise UsageError(f"batch {self.batch} cannot be cut into {self.accumulate} equal parts (accumulate)")
+
+
+# -- building ---------------------------------------------------------------------------------------------------------
+
+
+def make(method: str = "simclr", **settings: Any) -> Recipe:
+    """The recipe of one method: its defaults, changed by flat settings (`lr=0.1, temperature=0.5, blur=(1, 0.1)`).
+
+    Raises:
+        UsageError: for a name that is no setting of this method (with the nearest one) or a value that does not fit.
+    """
+    from twofold.methods import spec
+
+    declared = spec(method)
+    settings = {**declared.recipe, **settings, "method": declared.name}
+    groups: dict[type, dict[str, Any]] = {Recipe: {}, Augment: {}, declared.options: {}}
+    kinds = {key: (owner, kind) for owner in groups for key, kind in types_of(owner).items()}
+    for name, value in settings.items():
+        key = name.replace("-", "_")
+        if key not in kinds:
+            raise UsageError(f"{declared.name} has no setting {name!r}{nearest(key, kinds)}")
+        owner, kind = kinds[key]
+        groups[owner][key] = convert(value, kind, key)
+    return Recipe(
+        **groups[Recipe], augment=Augment(**groups[Augment]), options=declared.options(**groups[declared.options])
+    )
+
+
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as flat names and values, in the order of the documentation."""
+    flat = {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name not in ("augment", "options")}
+    return flat | dataclasses.asdict(recipe.augment) | dataclasses.asdict(recipe.options)
+
+
+def replace(recipe: Recipe, **settings: Any) -> Recipe:
+    """A copy with some settings, by their flat names, changed."""
+    return make(**{**settings_of(recipe), **settings})
+
+
+def difference(old: Recipe, new: Recipe) -> list[str]:
+    """One ``name: old -> new`` for every setting that changes what a run computes. What is left to be chosen agrees."""
+    before, after = settings_of(old), settings_of(new)
+    free = {f.name for f in fields(Recipe) if f.metadata.get("operational")} | {"data"}
+    changes = []
+    for name in {**before, **after}:
+        a, b = before.get(name), after.get(name)
+        automatic = name in AUTOMATIC and b == AUTOMATIC[name]
+        if a != b and name not in free and not automatic:
+            changes.append(f"{name}: {_show(a)} -> {_show(b)}")
+    return changes
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """``; did you mean NAME?`` or nothing."""
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _show(value: Any) -> str:
+    return "nothing" if value is None else " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def types_of(owner: type) -> dict[str, Any]:
+    """The flat settings that a dataclass declares, and their types."""
+    hints = typing.get_type_hints(owner)
+    return {f.name: hints[f.name] for f in fields(owner) if f.name not in ("augment", "options")}
+
+
+def convert(value: Any, kind: Any, name: str) -> Any:
+    """``value`` as ``kind`` (int to float, list to tuple), or a `UsageError` that says what was expected."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        if value in arguments:
+            return value
+        expected = " or ".join(map(str, arguments))
+    elif origin is tuple:
+        kinds = arguments[:1] * len(value) if arguments[-1:] == (Ellipsis,) and _is_list(value) else arguments
+        if _is_list(value) and len(value) == len(kinds):
+            return tuple(convert(v, k, name) for v, k in zip(value, kinds, strict=True))
+        count = "a list of" if Ellipsis in arguments else len(arguments)
+        expected = f"{count} {getattr(arguments[0], '__name__', arguments[0])} values"
+    elif origin is dict:
+        if isinstance(value, Mapping):
+            return dict(value)
+        expected = "a table"
+    elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    else:
+        expected = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false"}[
+            kind.__name__
+        ]
+    raise UsageError(f"{name} must be {expected}, not {_show(value)!r}")
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+AUTOMATIC = {
+    "stem": "auto",
+    "size": 0,
+    "precision": "auto",
+    "mean": (),
+    "std": (),
+    "resident": "auto",
+    "knn_every": 0,
+    "small_size": 0,
+}
+"""Settings that are chosen for the user when they have this value."""
+
+
+# -- on disk ----------------------------------------------------------------------------------------------------------
+
+
+def dumps(recipe: Recipe) -> str:
+    """The recipe as TOML, each group under a comment."""
+    groups = {"run": recipe, "augmentation": recipe.augment, recipe.method: recipe.options}
+    text = []
+    for title, group in groups.items():
+        names = [f.name for f in fields(group) if f.name not in ("augment", "options")]
+        text.append(f"# {title}\n" + "".join(f"{name} = {toml(getattr(group, name))}\n" for name in names))
+    return "\n".join(text)
+
+
+def toml(value: Any) -> str:
+    """A value as TOML writes it, tables inline."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{toml(str(k))} = {toml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else repr(value)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Flat settings from a TOML file.
+
+    Raises:
+        UsageError: if there is no such file, or it is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"no recipe at {path}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {error}") from None
+
+
+# -- documentation, read from the source ------------------------------------------------------------------------------
+
+
+def field_help(owner: ast.ClassDef) -> dict[str, str]:
+    """The text under each field of a class, by the field's name."""
+    texts = {}
+    for line, after in zip(owner.body, owner.body[1:], strict=False):
+        if (
+            isinstance(line, ast.AnnAssign)
+            and isinstance(line.target, ast.Name)
+            and isinstance(after, ast.Expr)
+            and isinstance(after.value, ast.Constant)
+        ):
+            texts[line.target.id] = str(after.value.value)
+    return texts
+
+
+def documented(owner: type) -> dict[str, str]:
+    """`field_help` of a class in this module."""
+    source = ast.parse(inspect.getsource(owner)).body[0]
+    assert isinstance(source, ast.ClassDef)
+    return field_help(source)

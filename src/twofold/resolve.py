@@ -1,0 +1,83 @@
+"""What a recipe leaves open, chosen from the data and the machine, and recorded in the run directory."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from twofold import device, recipe
+from twofold.data.decode import Unreadable
+from twofold.data.loader import evenly, fits_in_memory, sizes_of
+from twofold.data.sources import Source
+from twofold.errors import UsageError
+from twofold.nets import backbone
+from twofold.nets.backbone import SMALL, BackboneSpec
+from twofold.recipe import Recipe
+
+SAMPLE = 500  # images that size, mean and deviation are measured on
+
+
+def resolve(
+    wanted: Recipe, source: Source, directory: Path, on: torch.device, threads: int
+) -> tuple[Recipe, list[str]]:
+    """The recipe with nothing left open, and what was chosen, in words.
+
+    If ``directory`` holds a run, its recipe is taken.
+
+    Raises:
+        UsageError: if that run was made by another recipe; the message shows the difference.
+    """
+    saved = directory / "recipe.toml"
+    if saved.exists():
+        old = recipe.make(**recipe.read(saved))
+        changes = recipe.difference(old, wanted)
+        if changes:
+            raise UsageError(f"{directory} holds another run ({'; '.join(changes)}): choose another --out")
+        now = {name: getattr(wanted, name) for name in ("data", "out", "device", "workers", "save_every")}
+        return recipe.replace(old, **now), []
+    size = wanted.size or natural_size(source, threads)
+    chosen: dict[str, object] = {"size": size}
+    if wanted.precision == "auto":
+        chosen["precision"] = device.good_precision(on)
+    if wanted.resident == "auto":
+        chosen["resident"] = "yes" if fits_in_memory(source, threads) else "no"
+    if not (wanted.mean and wanted.std):
+        mean, std = channel_statistics(source)
+        chosen["mean"], chosen["std"] = wanted.mean or mean, wanted.std or std
+    if wanted.knn_every == 0:
+        chosen["knn_every"] = max(1, wanted.epochs // 20)
+    if wanted.augment.small_crops and not wanted.augment.small_size:
+        chosen["small_size"] = max(8, round(size * 3 / 7))
+    fitted, said = backbone.fit(wanted.backbone, wanted.backbone_arguments, wanted.stem, size)
+    chosen["stem"] = fitted.stem
+    chosen["backbone_arguments"] = fitted.arguments
+    return recipe.replace(wanted, **chosen), said
+
+
+def backbone_spec(settings: Recipe) -> BackboneSpec:
+    """The backbone's description of a resolved recipe."""
+    spec, _ = backbone.fit(settings.backbone, settings.backbone_arguments, settings.stem, settings.size)
+    return BackboneSpec(**{**spec.json(), "mean": settings.mean, "std": settings.std})
+
+
+def natural_size(source: Source, threads: int) -> int:
+    """The longest side of the images if that is 64 pixels or less, else 224."""
+    longest = max((max(size) for size in sizes_of(evenly(source, SAMPLE), threads)), default=224)
+    return longest if longest <= SMALL else 224
+
+
+def channel_statistics(source: Source) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel's pixels, 0 to 1, over images spread evenly through the data."""
+    moments = []
+    sample = evenly(source, SAMPLE)
+    for number in range(len(sample)):
+        try:
+            pixels = sample.image(number) / 255.0
+        except Unreadable:
+            continue
+        moments.append([pixels.mean((1, 2)), np.square(pixels).mean((1, 2))])
+    if not moments:
+        raise UsageError(f"not one of {len(sample)} images tried can be read; twofold scan says why")
+    mean, square = np.mean(moments, axis=0)
+    std = np.sqrt(np.maximum(square - mean**2, 1e-6))
+    return tuple(np.round(mean, 4).tolist()), tuple(np.round(np.maximum(std, 1e-3), 4).tolist())

@@ -1,0 +1,127 @@
+"""A run directory: its recipe, its networks, what was measured on it."""
+
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import nn
+
+from twofold import checkpoint, methods, recipe, rng
+from twofold.errors import UsageError
+from twofold.log import read_metrics
+from twofold.methods.base import Method
+from twofold.nets.backbone import BackboneSpec
+from twofold.recipe import Recipe
+
+
+class Run:
+    """A run directory, by its path. Files are read when asked for."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @classmethod
+    def open(cls, path: "str | Path | Run") -> "Run":
+        """An existing run.
+
+        Raises:
+            UsageError: if there is none at ``path``.
+        """
+        run = path if isinstance(path, Run) else cls(path)
+        if not (run.path / "recipe.toml").exists():
+            raise UsageError(f"there is no run at {run.path} (no recipe.toml)")
+        return run
+
+    @property
+    def recipe(self) -> Recipe:
+        return recipe.make(**recipe.read(self.path / "recipe.toml"))
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """One row a step: the loss, its terms, the rate, the speed, kNN where it was measured."""
+        return read_metrics(self.path / "metrics.jsonl")
+
+    @property
+    def evaluation(self) -> dict[str, Any] | None:
+        path = self.path / "evaluation.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    @property
+    def spec(self) -> BackboneSpec:
+        path = self.path / "backbone.json"
+        if not path.exists():
+            raise UsageError(f"{self.path} has no backbone yet: its pretraining has not ended")
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return BackboneSpec(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+
+    def backbone(self) -> nn.Module:
+        """The pretrained backbone, a timm module in eval mode: normalised images [N, 3, H, W] -> features [N, D]."""
+        spec = self.spec
+        backbone = spec.build()
+        backbone.load_state_dict(load_file(self.path / "backbone.safetensors"))
+        return backbone.eval()
+
+    def untrained(self) -> nn.Module:
+        """The backbone as it was before the first step, in eval mode."""
+        return fresh_backbone(self.spec, self.recipe.seed).eval()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the directory, and keep other processes from writing to it for the length of the block.
+
+        Raises:
+            UsageError: if another process is at work on it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / ".lock", "w") as lock:
+            for _ in range(30):  # what a killed process has left behind may need a moment to end
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    time.sleep(0.1)
+            else:
+                raise UsageError(f"another process is at work on {self.path}")
+            yield
+
+    def write_backbone(self, backbone: nn.Module, spec: BackboneSpec) -> None:
+        """backbone.safetensors and backbone.json, which plain timm loads."""
+        weights = {key: value.detach().cpu().float().contiguous() if value.is_floating_point() else value.cpu()
+                   for key, value in backbone.state_dict().items()}  # fmt: skip
+        checkpoint.write_atomically(self.path / "backbone.safetensors", lambda file: file.write(save(weights)))
+        checkpoint.write_text(self.path / "backbone.json", json.dumps(spec.json(), indent=2) + "\n")
+
+
+def load_backbone(run: "str | Path | Run") -> nn.Module:
+    """The backbone of a run: a plain timm module in eval mode, images [N, 3, H, W] -> features [N, D].
+
+    Images are in 0 to 1, normalised by the ``mean`` and ``std`` in the run's backbone.json.
+
+    Raises:
+        UsageError: if there is no run at that path, or it has no backbone yet.
+    """
+    return Run.open(run).backbone()
+
+
+def fresh_backbone(spec: BackboneSpec, seed: int) -> nn.Module:
+    """The backbone with the first weights that a seed stands for."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(rng.fold(seed, "init"))
+        return spec.build()
+
+
+def build_method(settings: Recipe, spec: BackboneSpec) -> Method:
+    """The method of a recipe with its first weights, a function of the seed."""
+    backbone = fresh_backbone(spec, settings.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(rng.fold(settings.seed, "heads"))
+        return methods.build(settings.method, backbone, spec.features, settings.options)

@@ -1,0 +1,93 @@
+"""Results as text for a terminal."""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from twofold import recipe
+
+if TYPE_CHECKING:
+    from twofold.data.scan import Scan
+    from twofold.methods import Spec
+
+REPRESENTATIONS = ("raw pixels", "untrained", "pretrained")
+
+
+def evaluation(result: dict[str, Any]) -> str:
+    """Accuracy in percent: a row a protocol, a column a representation."""
+    table = Table(box=SIMPLE_HEAD, title_justify="left", title="accuracy, %", pad_edge=False)
+    table.add_column("")
+    for name in REPRESENTATIONS:
+        table.add_column(name, justify="right")
+    table.add_column("± over", style="dim")
+    for protocol, scores in result["scores"].items():
+        cells = [percent(scores[name]) for name in REPRESENTATIONS]
+        table.add_row(protocol, *cells, scores["pretrained"]["over"])
+    data = result["data"]
+    return f"{render(table)}\n{data['name']}: {data['train']} training and {data['test']} test images, {data['split']}"
+
+
+def percent(score: dict[str, Any]) -> str:
+    return f"{100 * score['accuracy']:.1f} ± {100 * score['spread']:.1f}"
+
+
+def scanned(part: str, result: "Scan") -> str:
+    """What a scan found, the unreadable images last."""
+    sizes = sorted(result.sizes.items(), key=lambda item: -item[1])
+    common = ", ".join(f"{count} of {w} x {h}" for (h, w), count in sizes[:3])
+    more = f" and {len(sizes) - 3} other sizes" if len(sizes) > 3 else ""
+    lines = [f"{part + ': ' if part else ''}{result.images} images ({common}{more}), {len(result.bad)} unreadable"]
+    if result.classes:
+        lines.append("classes: " + ", ".join(f"{name} {count}" for name, count in result.classes.items()))
+    return "\n".join(lines + [f"  {name}: {reason}" for name, reason in result.bad])
+
+
+def overview(specs: "list[Spec]") -> str:
+    """A row a method with its four parts."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in ("method", "views", "topology", "D", "A, B"):
+        table.add_column(title)
+    for spec in specs:
+        parts = spec.parts()
+        table.add_row(spec.name, *(parts.get(key, "") for key in ("views", "topology", "D", "A, B")))
+    return render(table)
+
+
+def method(spec: "Spec") -> str:
+    """A method's card, its options, and where its recipe departs from the general defaults."""
+    options = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in ("option", "default", ""):
+        options.add_column(title)
+    defaults = spec.options()
+    for field in fields(defaults):
+        options.add_row("--" + field.name.replace("_", "-"), text(getattr(defaults, field.name)), spec.help[field.name])
+    settings = "\n".join(f"  {name} = {recipe.toml(value)}" for name, value in spec.recipe.items())
+    return f"{spec.card}\n\n{render(options)}\n\nits own defaults for what all methods have:\n{settings}"
+
+
+def text(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def render(table: Table) -> str:
+    console = Console(file=io.StringIO(), width=Console().width if Console().is_terminal else 120)
+    console.print(table)
+    output = console.file
+    assert isinstance(output, io.StringIO)
+    return "\n".join(line.rstrip() for line in output.getvalue().strip("\n").splitlines())
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on stderr, if that is a terminal, told by (what, done, of)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(compact=True))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("")
+        yield lambda what, done, of: bar.update(task, description=what, completed=done, total=of)

@@ -1,0 +1,235 @@
+"""Pretraining, top to bottom: no callbacks, no branch on the method."""
+
+import math
+import os
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from twofold import checkpoint, device, dist, recipe, rng
+from twofold.augment import views_of
+from twofold.data import open_data
+from twofold.data.loader import Part, Plan, load_images
+from twofold.errors import Diverged, UsageError
+from twofold.evaluate.online import OnlineKNN
+from twofold.interrupt import Interrupt
+from twofold.log import Bar, Log, Metrics, duration
+from twofold.methods.base import Batch, Method
+from twofold.optim import create_optimizer
+from twofold.recipe import Recipe
+from twofold.resolve import backbone_spec, resolve
+from twofold.run import Run, build_method
+from twofold.schedule import warmup_cosine
+
+SAVE_SECONDS = 300.0
+
+
+def train(wanted: Recipe, console: Console | None = None) -> Run:
+    """Carry out a recipe, or go on with it where it was stopped.
+
+    Raises:
+        UsageError: for unusable data or settings, or a run directory that holds another recipe.
+        Diverged: when the loss is no longer finite; failure.pt in the run directory holds the step.
+        KeyboardInterrupt: on Ctrl-C or SIGTERM, after a checkpoint was written.
+    """
+    on = device.choose(wanted.device)
+    device.reuse_memory()
+    with dist.processes(on), Interrupt() as interrupt, ExitStack() as held:
+        return _train(wanted, on, Log(console if dist.rank() == 0 else None), interrupt, held)
+
+
+def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, held: ExitStack) -> Run:
+    main = dist.rank() == 0  # the process that writes
+
+    # What is asked for, and what it means on these data and this machine.
+    workers = wanted.workers if wanted.workers >= 0 else min(16, os.cpu_count() or 1)
+    source = open_data(wanted.data).limited(wanted.limit).train
+    run = Run(wanted.out or default_out(wanted))
+    settings, said = resolve(wanted, source, run.path, on, max(1, workers))
+    spec = backbone_spec(settings)
+
+    # Images, and which of them form which step.
+    unreadable: list[str] = []
+
+    def bad(name: str, reason: str) -> None:
+        unreadable.append(name)
+        log.say(f"cannot read {name}: {reason}", quiet=True)
+
+    images, source = load_images(source, settings.resident == "yes", on, workers, settings.max_bad, bad)
+    share = settings.accumulate * dist.world()
+    batch = min(settings.batch, len(images)) // share * share
+    if batch < 2 * share:
+        raise UsageError(f"{len(images)} images are too few for a batch in {share} parts of at least 2")
+    plan = Plan(len(images), batch, settings.seed)
+    steps = settings.epochs * plan.steps_per_epoch
+    warmup = round(min(settings.warmup, settings.epochs / 10) * plan.steps_per_epoch)
+    views = views_of(settings.augment, settings.size)
+    mean, std = (torch.tensor(value, device=on).view(1, -1, 1, 1) for value in (settings.mean, settings.std))
+
+    # Networks.
+    dtype = torch.float64 if settings.precision == "fp64" else torch.float32
+    method = device.place(build_method(settings, spec), on, dtype).train()
+    optimizer = create_optimizer(method, settings.optimizer, settings.weight_decay, settings.optimizer_momentum)
+
+    # Where the run was, if it has begun.
+    saved = run.path / "checkpoint.pt"
+    identity = {"images": len(images), "fingerprint": source.fingerprint()}
+    start, before = 0, 0.0
+    if saved.exists():
+        state = checkpoint.load(saved, on)
+        if state["data"] != identity:
+            raise UsageError(f"{settings.data} is not what {run.path} began with: choose another --out")
+        method.load_state_dict(state["method"])
+        optimizer.load_state_dict(state["optimizer"])
+        start, before = state["step"], state["seconds"]
+    if main:
+        held.enter_context(run.held())
+        held.enter_context(log.to(run.path / "log.txt"))
+        if not start:
+            checkpoint.write_text(run.path / "recipe.toml", recipe.dumps(settings))
+    if start:
+        said = [f"{run.path} goes on at step {start} of {steps}" if start < steps else f"{run.path} is already done"]
+    elif unreadable:
+        said.append(f"{len(unreadable)} images cannot be read and are left out ({run.path}/log.txt names them)")
+    if batch < settings.batch:
+        said.append(f"batch {batch} instead of {settings.batch}: there are {len(images)} images")
+    for sentence in said + notes(settings, method, batch, len(images)):
+        log.say(sentence)
+
+    # Yardsticks: the loss of a collapsed batch, the kNN score of the untrained backbone.
+    trivial = method.trivial(batch // settings.accumulate)
+    knn = OnlineKNN.of(source, spec, on, settings.precision) if main and settings.knn_every > 0 else None
+    untrained = next((row.get("knn_untrained") for row in run.metrics[:1]), None) if start else None
+    if knn and start == 0:
+        untrained = knn.score(method.backbone)
+    score = None
+
+    metrics = held.enter_context(Metrics(run.path / "metrics.jsonl", start)) if main else None
+    began = last_saved = time.monotonic()
+    parts = images.load(plan, views, parts_of(range(start, steps), batch, settings.accumulate))
+    with Bar(log.console, steps, start) as bar:
+        for step in range(start, steps):
+            clock, waited = time.monotonic(), 0.0
+            progress = step / steps
+            torch.manual_seed(rng.fold(settings.seed, "network", step, dist.rank()))  # dropout, where there is any
+            lr = warmup_cosine(settings.lr * batch / 256, step, steps, warmup)
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            optimizer.zero_grad()
+
+            terms: dict[str, Tensor] = {}
+            for _ in range(settings.accumulate):
+                asked = time.monotonic()
+                part = next(parts)
+                waited += time.monotonic() - asked
+                distorted = (v.distort(c, d) for v, c, d in zip(views, part.crops, part.draws, strict=True))
+                normalised = tuple(((v - mean) / std).to(dtype, memory_format=torch.channels_last) for v in distorted)
+                with device.autocast(on, settings.precision):
+                    output = method(Batch(normalised, part.index.to(on)), progress)
+                (torch.stack(list(output.terms.values())).sum() / settings.accumulate).backward()
+                for name, term in output.terms.items():
+                    terms[name] = terms.get(name, 0) + term.detach() / settings.accumulate
+
+            values = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
+            loss = sum(values.values())
+            if not math.isfinite(loss):
+                if main:
+                    state = {"step": step, "terms": values, "index": plan.indices(step), "method": method.state_dict()}
+                    checkpoint.save(run.path / "failure.pt", state)
+                    log.say(f"the loss at step {step} is {loss}: {values}", quiet=True)
+                raise Diverged(
+                    f"the loss is {loss} at step {step}; {run.path}/failure.pt holds its terms, weights and images' "
+                    "numbers; try a lower --lr or --clip 1"
+                )
+            dist.sum_gradients(method.parameters())
+            if settings.clip:
+                nn.utils.clip_grad_norm_(method.parameters(), settings.clip)
+            optimizer.step()
+            method.after_step(progress)
+
+            done, epoch = step + 1, step // plan.steps_per_epoch
+            stop = dist.any_process(interrupt.asked, on)
+            took = time.monotonic() - clock
+            row = {"step": step, "epoch": epoch, "loss": loss, **values, "lr": lr}
+            if step == 0:
+                row |= {"collapsed": trivial} | ({"knn_untrained": untrained} if knn else {})
+            measures = done == steps or (done % plan.steps_per_epoch == 0 and (epoch + 1) % settings.knn_every == 0)
+            if knn and measures:
+                row["knn"] = score = knn.score(method.backbone)
+            speed = {"images_per_second": round(batch / took, 1), "waiting": round(waited / took, 3)}
+            if metrics:
+                metrics.write(row | speed)
+            bar.update(
+                done,
+                f"epoch {epoch + 1}/{settings.epochs}",
+                [
+                    f"loss {loss:.3f} (collapsed {trivial:.3f})",
+                    *(f"{name} {value:.3f}" for name, value in values.items() if len(values) > 1),
+                    *([f"kNN {score:.1%} (untrained {untrained:.1%})"] if score is not None and untrained else []),
+                    f"{batch / took:.0f} images/s",
+                    f"waiting {waited / took:.0%}",
+                ],
+                (time.monotonic() - began) / (done - start) * (steps - done),
+            )
+            due = (
+                done % settings.save_every == 0 if settings.save_every else time.monotonic() - last_saved > SAVE_SECONDS
+            )
+            if metrics and (due or stop or done == steps):
+                last_saved = time.monotonic()
+                state = {"step": done, "seconds": before + last_saved - began, "data": identity}
+                state |= {"method": method.state_dict(), "optimizer": optimizer.state_dict()}
+                metrics.sync()
+                checkpoint.save(saved, state)
+            if stop and done < steps:
+                log.say(f"stopped at step {done} of {steps}; the same command goes on from there")
+                raise KeyboardInterrupt
+
+    if main:
+        run.write_backbone(method.backbone, spec)
+        if start < steps:
+            log.say(f"{run.path}: {steps} steps in {duration(before + time.monotonic() - began)}")
+    dist.barrier()
+    return run
+
+
+def default_out(wanted: Recipe) -> str:
+    """``runs/DATA-METHOD``."""
+    name = Path(wanted.data.split(":")[-1]).name.split(".")[0].split("{")[0].rstrip("-_") or "data"
+    return f"runs/{name}-{wanted.method}"
+
+
+def parts_of(steps: range, batch: int, accumulate: int) -> list[Part]:
+    """This process's rows of every part of every step, in the order of computation.
+
+    A part is a slice of the step's batch and every process has a slice of it, so that the rows gathered over the
+    processes are those of the part, in order.
+    """
+    size = batch // accumulate
+    mine = size // dist.world()
+    first = [part * size + dist.rank() * mine for part in range(accumulate)]
+    return [Part(step, slice(start, start + mine)) for step in steps for start in first]
+
+
+def notes(settings: Recipe, method: Method, batch: int, images: int) -> list[str]:
+    """What a user should know about this run before it begins."""
+    weights = sum(p.numel() for p in method.backbone.parameters())
+    said = [
+        f"{settings.method}, {settings.backbone} ({weights / 1e6:.1f} million weights), {images} images at "
+        f"{settings.size} px, batch {batch}, learning rate {settings.lr * batch / 256:g}, {settings.precision}, "
+        f"images {'in memory' if settings.resident == 'yes' else 'decoded as needed'}"
+    ]
+    if settings.accumulate > 1:
+        said.append(
+            f"accumulate {settings.accumulate}: every loss sees {batch // settings.accumulate} images at a time, not "
+            f"{batch}: fewer negatives and coarser batch statistics than one step of {batch} would have"
+        )
+    if dist.world() > 1 and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in method.modules()):
+        said.append(
+            f"batch norm in each of the {dist.world()} processes sees its own "
+            f"{batch // settings.accumulate // dist.world()} images"
+        )
+    return said
