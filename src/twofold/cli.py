@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import Positional, arg
 
-from twofold import __version__, methods, recipe
+from twofold import __version__, methods, recipe, toml
 from twofold.errors import Diverged, UsageError
 
 DATA_HELP = "folder, tar shards, Parquet, .npz, .npy, digits, torchvision:NAME or hf:owner/name"
@@ -111,7 +111,7 @@ def pretrain(argv: Sequence[str]) -> None:
     """Learn a backbone from images without labels; goes on by itself where it was stopped."""
     # The options are typed after the method and the recipe file that the words name.
     known, _ = first_look(argv)
-    base = recipe.read(Path(known.recipe)) if known.recipe else {}
+    base = toml.read(Path(known.recipe)) if known.recipe else {}
     defaults = recipe.make(**{**base, **({"method": known.method} if known.method else {})})
     declared = methods.spec(defaults.method)
     run = options_type(recipe.Recipe, defaults, recipe.documented(recipe.Recipe), skip=("data", "method"))
@@ -160,14 +160,9 @@ def options_type(owner: type, values: Any, texts: dict[str, str], skip: Sequence
             continue
         value = getattr(values, name)
         if isinstance(value, dict):
-            kind, value = dict[str, str], {key: recipe.toml(v) for key, v in value.items()}
-        columns.append(
-            (
-                name,
-                Annotated[kind, arg(help=texts[name])],
-                dataclasses.field(default_factory=functools.partial(copy.copy, value)),
-            )
-        )
+            kind, value = dict[str, str], {key: toml.value_text(v) for key, v in value.items()}
+        default = dataclasses.field(default_factory=functools.partial(copy.copy, value))
+        columns.append((name, Annotated[kind, arg(help=texts[name])], default))
     made = dataclasses.make_dataclass(owner.__name__, columns, frozen=True)
     made.__doc__ = " "  # else the parser prints the generated signature
     return made

@@ -7,12 +7,9 @@ import ast
 import dataclasses
 import difflib
 import inspect
-import json
-import tomllib
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any, Literal
 
 from twofold.errors import UsageError
@@ -275,42 +272,6 @@ AUTOMATIC = {
     "small_size": 0,
 }
 """Settings that are chosen for the user when they have this value."""
-
-
-# -- on disk ----------------------------------------------------------------------------------------------------------
-
-
-def dumps(recipe: Recipe) -> str:
-    """The recipe as TOML, each group under a comment."""
-    groups = {"run": recipe, "augmentation": recipe.augment, recipe.method: recipe.options}
-    text = []
-    for title, group in groups.items():
-        names = [f.name for f in fields(group) if f.name not in ("augment", "options")]
-        text.append(f"# {title}\n" + "".join(f"{name} = {toml(getattr(group, name))}\n" for name in names))
-    return "\n".join(text)
-
-
-def toml(value: Any) -> str:
-    """A value as TOML writes it, tables inline."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{toml(str(k))} = {toml(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else repr(value)
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Flat settings from a TOML file.
-
-    Raises:
-        UsageError: if there is no such file, or it is no TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"no recipe at {path}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not TOML: {error}") from None
 
 
 # -- documentation, read from the source ------------------------------------------------------------------------------

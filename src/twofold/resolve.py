@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from twofold import device, recipe
+from twofold import device, recipe, toml
 from twofold.data.decode import Unreadable
 from twofold.data.loader import evenly, fits_in_memory, sizes_of
 from twofold.data.sources import Source
@@ -29,7 +29,7 @@ def resolve(
     """
     saved = directory / "recipe.toml"
     if saved.exists():
-        old = recipe.make(**recipe.read(saved))
+        old = recipe.make(**toml.read(saved))
         changes = recipe.difference(old, wanted)
         if changes:
             raise UsageError(f"{directory} holds another run ({'; '.join(changes)}): choose another --out")

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
-from twofold import checkpoint, methods, recipe, rng
+from twofold import checkpoint, methods, recipe, rng, toml
 from twofold.errors import UsageError
 from twofold.log import read_metrics
 from twofold.methods.base import Method
@@ -43,7 +43,7 @@ class Run:
 
     @property
     def recipe(self) -> Recipe:
-        return recipe.make(**recipe.read(self.path / "recipe.toml"))
+        return recipe.make(**toml.read(self.path / "recipe.toml"))
 
     @property
     def metrics(self) -> list[dict[str, Any]]:

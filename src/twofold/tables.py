@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from twofold import recipe
+from twofold.toml import value_text
 
 if TYPE_CHECKING:
     from twofold.data.scan import Scan
@@ -68,7 +68,7 @@ def method(spec: "Spec") -> str:
     defaults = spec.options()
     for field in fields(defaults):
         options.add_row("--" + field.name.replace("_", "-"), text(getattr(defaults, field.name)), spec.help[field.name])
-    settings = "\n".join(f"  {name} = {recipe.toml(value)}" for name, value in spec.recipe.items())
+    settings = "\n".join(f"  {name} = {value_text(value)}" for name, value in spec.recipe.items())
     return f"{spec.card}\n\n{render(options)}\n\nits own defaults for what all methods have:\n{settings}"
 
 

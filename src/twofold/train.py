@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from twofold import checkpoint, device, dist, recipe, rng
+from twofold import checkpoint, device, dist, rng, toml
 from twofold.augment import views_of
 from twofold.data import open_data
 from twofold.data.loader import Part, Plan, load_images
@@ -90,7 +90,7 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
         held.enter_context(run.held())
         held.enter_context(log.to(run.path / "log.txt"))
         if not start:
-            checkpoint.write_text(run.path / "recipe.toml", recipe.dumps(settings))
+            checkpoint.write_text(run.path / "recipe.toml", toml.dumps(settings))
     if start:
         said = [f"{run.path} goes on at step {start} of {steps}" if start < steps else f"{run.path} is already done"]
     elif unreadable:

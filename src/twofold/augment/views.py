@@ -6,7 +6,7 @@ image's size, so a worker that decodes a photograph uses the same ones.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -34,12 +34,12 @@ class Draws(NamedTuple):
     sigma: Float[Tensor, " n"]  # of the blur; 0 where there is none
     solarize: Tensor  # bool [n]
 
-    def rows(self, rows: slice | int) -> Self:
+    def rows(self, rows: slice | int) -> "Draws":
         chosen = slice(rows, rows + 1) if isinstance(rows, int) else rows
-        return type(self)(*(value[chosen] for value in self))
+        return Draws(*(value[chosen] for value in self))
 
-    def to(self, device: torch.device) -> Self:
-        return type(self)(*(value.to(device, non_blocking=True) for value in self))
+    def to(self, device: torch.device) -> "Draws":
+        return Draws(*(value.to(device, non_blocking=True) for value in self))
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class View:
         return Draws(
             area=uniform(*self.scale, TRIES),
             ratio=uniform(log_low, log_high, TRIES).exp(),
-            place=uniform(0, 1, 2),
+            place=uniform(0.0, 1.0, 2),
             flip=chance(a.flip),
             factors=torch.where(chance(a.jitter)[:, None], drawn, neutral),
             blends=torch.rand(n, 3, generator=generator).argsort(1),

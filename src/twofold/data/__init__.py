@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from twofold.data.sources import Array, Folder, Items, Parquet, Source, Subset, Tar, load_array
+from twofold.data.encoded import Folder, Parquet, Tar
+from twofold.data.sources import Array, Items, Source, Subset, load_array
 from twofold.errors import UsageError
 from twofold.recipe import nearest
 

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -33,7 +32,7 @@ class Features:
     labels: Tensor
 
     @classmethod
-    def of(cls, source: Source, index: list[int], values: Tensor) -> Self:
+    def of(cls, source: Source, index: list[int], values: Tensor) -> "Features":
         labels = [-1] * len(index) if source.labels is None else [source.labels[i] for i in index]
         return cls(values, index, torch.tensor(labels))
 

@@ -1,7 +1,5 @@
 """A quick score while pretraining: kNN among training images with labels. It never touches the gradients."""
 
-from typing import Self
-
 import torch
 from torch import Tensor, nn
 
@@ -26,7 +24,7 @@ class OnlineKNN:
         self.device, self.precision = device, precision
 
     @classmethod
-    def of(cls, source: Source, spec: BackboneSpec, device: torch.device, precision: str) -> Self | None:
+    def of(cls, source: Source, spec: BackboneSpec, device: torch.device, precision: str) -> "OnlineKNN | None":
         """None where the images have no labels, or too few of them."""
         if source.labels is None or len(source) < 20:
             return None

@@ -45,9 +45,8 @@ class VICReg(Method):
     def __init__(self, backbone: nn.Module, features: int, options: Options) -> None:
         super().__init__(backbone)
         self.projector = mlp(features, options.projector, options.projector_norm)
-        self.weights: dict[str, float] = {
-            name: getattr(options, name) for name in ("invariance", "variance", "covariance")
-        }
+        names = ("invariance", "variance", "covariance")
+        self.weights: dict[str, float] = {name: getattr(options, name) for name in names}
 
     def forward(self, batch: Batch, progress: float) -> Output:
         views = [gather(self.projector(self.backbone(view))) for view in batch.views]

@@ -12,11 +12,12 @@ from twofold import checkpoint, methods
 from twofold.data import open_data
 from twofold.errors import UsageError
 from twofold.evaluate.features import Encoder
-from twofold.recipe import dumps
 from twofold.report import pictures
 from twofold.run import Run
 from twofold.tables import REPRESENTATIONS, percent
+from twofold.toml import dumps
 
+PLOT = {"responsive": True, "displayModeBar": False}
 POINTS = 1000  # of a curve; more cannot be told apart on a screen
 
 
@@ -49,7 +50,7 @@ def report(run: str | Path | Run) -> Path:
         settings=settings,
         last=metrics[-1] if metrics else None,
         script=get_plotlyjs(),
-        curves=[figure.to_html(full_html=False, include_plotlyjs=False) for figure in curves(metrics)],
+        curves=[plot.to_html(full_html=False, include_plotlyjs=False, config=PLOT) for plot in curves(metrics)],
         evaluation=run.evaluation,
         representations=REPRESENTATIONS,
         percent=percent,

@@ -8,6 +8,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from twofold import rng
 from twofold.augment import draw_step, views_of
 from twofold.data.loader import crop_one, evenly, next_readable
 from twofold.data.sources import Source
@@ -51,7 +52,7 @@ def neighbour_rows(source: Source, size: int, encoder: Encoder, queries: int = 8
     """For some images: the image, then those whose features have the largest cosine with its own."""
     images = torch.cat([batch for _, batch in central_crops(evenly(source, SEARCHED), size)])
     features = F.normalize(torch.cat([encoder(batch) for batch in images.split(256)]))
-    asking = torch.linspace(0, len(images) - 1, min(queries, len(images))).long()
+    asking = torch.randperm(len(images), generator=rng.generator(0, "gallery"))[:queries]
     similarity = features[asking] @ features.T
     similarity[torch.arange(len(asking)), asking] = 2.0  # the image itself comes first
     nearest = similarity.topk(min(shown + 1, len(images))).indices

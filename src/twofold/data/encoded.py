@@ -1,0 +1,173 @@
+"""Sources of encoded image files: folders, tar shards, Parquet."""
+
+import json
+import tarfile
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from twofold.data.decode import Unreadable, decode, size_of
+from twofold.data.sources import Source, digest, number
+from twofold.errors import UsageError
+
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".jp2", ".avif", ".tga"}
+)
+
+
+class EncodedSource(Source):
+    """Images as encoded files, wherever their bytes are."""
+
+    @abstractmethod
+    def read(self, index: int) -> bytes:
+        """The encoded file."""
+
+    def image(self, index: int) -> np.ndarray:
+        return decode(self._bytes(index))
+
+    def size(self, index: int) -> tuple[int, int]:
+        return size_of(self._bytes(index))
+
+    def _bytes(self, index: int) -> bytes:
+        try:
+            file = self.read(index)
+        except OSError as error:
+            raise Unreadable(error.strerror or str(error)) from None
+        if not file:
+            raise Unreadable("empty file")
+        return file
+
+
+class Folder(EncodedSource):
+    """Image files under a folder, recursively; the folders right under it are the classes, if it has any."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.paths = sorted(
+            str(path.relative_to(root))
+            for path in root.rglob("*")
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+        )
+        parents = [Path(path).parts[0] if len(Path(path).parts) > 1 else None for path in self.paths]
+        if self.paths and None not in parents:
+            self.labels, self.classes = number([str(p) for p in parents])
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, index: int) -> bytes:
+        return (self.root / self.paths[index]).read_bytes()
+
+    def name(self, index: int) -> str:
+        return self.paths[index]
+
+    def fingerprint(self) -> str:
+        return digest((path, (self.root / path).stat().st_size) for path in self.paths)
+
+
+class Tar(EncodedSource):
+    """Uncompressed tar shards, read in place. Labels: ``KEY.cls`` beside ``KEY.png``, or ``class/name.png``."""
+
+    def __init__(self, shards: Sequence[Path]) -> None:
+        self.members: list[tuple[Path, str, int, int]] = []  # shard, name, offset, length
+        texts: dict[tuple[Path, str], str] = {}
+        for shard in shards:
+            try:
+                with tarfile.open(shard, "r:") as tar:
+                    for member in tar:
+                        path = PurePosixPath(member.name)
+                        if not member.isfile() or path.name.startswith("."):
+                            continue
+                        if path.suffix.lower() in SUFFIXES:
+                            self.members.append((shard, member.name, member.offset_data, member.size))
+                        elif path.suffix == ".cls":
+                            content = tar.extractfile(member)
+                            assert content is not None
+                            texts[shard, member.name[:-4]] = content.read().decode().strip()
+            except (tarfile.TarError, OSError) as error:
+                raise UsageError(f"{shard} is no uncompressed tar file: {error}") from None
+        keys = [(shard, name[: len(name) - len(PurePosixPath(name).suffix)]) for shard, name, _, _ in self.members]
+        if self.members and all(key in texts for key in keys):
+            self.labels, self.classes = number([texts[key] for key in keys])
+        elif self.members and all(len(PurePosixPath(key).parts) > 1 for _, key in keys):
+            self.labels, self.classes = number([PurePosixPath(key).parent.name for _, key in keys])
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def read(self, index: int) -> bytes:
+        shard, _, offset, length = self.members[index]
+        with open(shard, "rb") as file:
+            file.seek(offset)
+            return file.read(length)
+
+    def name(self, index: int) -> str:
+        return self.members[index][1]
+
+    def fingerprint(self) -> str:
+        return digest((name, length) for _, name, _, length in self.members)
+
+
+class Parquet(EncodedSource):
+    """Parquet in the Hugging Face layout: a column of {bytes, path} (or of bytes), and maybe a column of labels."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            schema = pq.read_schema(files[0])
+            image = _image_column(schema)
+            label = next((n for n in ("label", "labels", "fine_label", "class") if n in schema.names), None)
+            columns = [image] + ([label] if label else [])
+            # Read-only Arrow buffers: shared, not copied, by worker processes that fork.
+            self._table = pa.concat_tables(pq.read_table(file, columns=columns) for file in files)
+        except (pa.ArrowException, OSError, StopIteration) as error:
+            raise UsageError(f"{files[0]} cannot be read as Parquet with images: {error}") from None
+        self._files = [(file.name, file.stat().st_size) for file in files]
+        column = self._table[image]
+        if pa.types.is_struct(column.type):
+            column = pa.chunked_array([chunk.field("bytes") for chunk in column.chunks])
+        self._images = column
+        if label:
+            values = self._table[label].to_pylist()
+            names = _class_names(schema, label)
+            if names and all(isinstance(v, int) and 0 <= v < len(names) for v in values):
+                self.labels, self.classes = values, names
+            elif values and None not in values:
+                self.labels, self.classes = number([str(v) for v in values])
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read(self, index: int) -> bytes:
+        value: bytes | None = self._images[index].as_py()
+        return value or b""
+
+    def name(self, index: int) -> str:
+        return f"row {index}"
+
+    def fingerprint(self) -> str:
+        return digest(self._files)
+
+
+def _image_column(schema) -> str:  # type: ignore[no-untyped-def]
+    import pyarrow as pa
+
+    def holds_files(field) -> bool:  # type: ignore[no-untyped-def]
+        if pa.types.is_struct(field.type):
+            return any(field.type.field(i).name == "bytes" for i in range(field.type.num_fields))
+        return bool(pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type))
+
+    fields = sorted(schema, key=lambda field: field.name not in ("image", "img"))
+    return next(str(field.name) for field in fields if holds_files(field))
+
+
+def _class_names(schema, label: str) -> list[str] | None:  # type: ignore[no-untyped-def]
+    try:
+        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        return [str(name) for name in features[label]["names"]]
+    except (KeyError, TypeError, ValueError):
+        return None
