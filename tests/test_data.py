@@ -224,7 +224,7 @@ def test_digits_are_there_without_a_network():
     data = open_data("digits")
     assert len(data.train) + len(data.test) == 1797
     assert data.train.image(0).shape == (3, 8, 8)
-    assert data.train.image(0).max() == 255
+    assert max(data.train.image(i).max() for i in range(20)) == 255
     assert len(data.train.classes) == 10
 
 
@@ -278,7 +278,7 @@ def test_scan(tmp_path):
     assert found.images == 5
     assert dict(found.sizes) == {(16, 16): 3}
     assert [name for name, _ in found.bad] == ["dog/cut.jpg", "dog/empty.png"]
-    assert "truncated" in found.bad[0][1]
+    assert "truncated" in found.bad[0][1].lower()
     assert found.classes == {"cat": 2, "dog": 3}
 
 

@@ -7,7 +7,7 @@ import torch
 
 from twofold import device, recipe, toml
 from twofold.data.decode import Unreadable
-from twofold.data.loader import evenly, fits_in_memory, sizes_of
+from twofold.data.loader import fits_in_memory, sample, sizes_of
 from twofold.data.sources import Source
 from twofold.errors import UsageError
 from twofold.nets import backbone
@@ -62,22 +62,22 @@ def backbone_spec(settings: Recipe) -> BackboneSpec:
 
 def natural_size(source: Source, threads: int) -> int:
     """The longest side of the images if that is 64 pixels or less, else 224."""
-    longest = max((max(size) for size in sizes_of(evenly(source, SAMPLE), threads)), default=224)
+    longest = max((max(size) for size in sizes_of(sample(source, SAMPLE), threads)), default=224)
     return longest if longest <= SMALL else 224
 
 
 def channel_statistics(source: Source) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel's pixels, 0 to 1, over images spread evenly through the data."""
+    """Mean and standard deviation of each channel's pixels, 0 to 1, over a sample of images."""
     moments = []
-    sample = evenly(source, SAMPLE)
-    for number in range(len(sample)):
+    tried = sample(source, SAMPLE)
+    for number in range(len(tried)):
         try:
-            pixels = sample.image(number) / 255.0
+            pixels = tried.image(number) / 255.0
         except Unreadable:
             continue
         moments.append([pixels.mean((1, 2)), np.square(pixels).mean((1, 2))])
     if not moments:
-        raise UsageError(f"not one of {len(sample)} images tried can be read; twofold scan says why")
+        raise UsageError(f"not one of {len(tried)} images tried can be read; twofold scan says why")
     mean, square = np.mean(moments, axis=0)
     std = np.sqrt(np.maximum(square - mean**2, 1e-6))
     return tuple(np.round(mean, 4).tolist()), tuple(np.round(np.maximum(std, 1e-3), 4).tolist())

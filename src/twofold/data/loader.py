@@ -242,19 +242,22 @@ def fits_in_memory(source: Source, threads: int) -> bool:
     """Whether all images, decoded and padded to the largest, take `RESIDENT_BYTES` or less."""
     if isinstance(source, Array):
         return True
-    sample = [3 * height * width for height, width in sizes_of(evenly(source, 64), threads)]
-    if not sample:
+    tried = [3 * height * width for height, width in sizes_of(sample(source, 64), threads)]
+    if not tried:
         return True  # nothing readable so far: reading it all is how the user learns why
-    if len(source) * sum(sample) / len(sample) > RESIDENT_BYTES:
+    if len(source) * sum(tried) / len(tried) > RESIDENT_BYTES:
         return False
     found = sizes_of(source, threads)
     height, width = (max(size[i] for size in found) for i in (0, 1))
     return 3 * height * width * len(source) <= RESIDENT_BYTES
 
 
-def evenly(source: Source, most: int) -> Source:
-    """At most so many images, spread evenly over a source."""
-    return Subset(source, np.linspace(0, len(source) - 1, min(most, len(source))).astype(int).tolist())
+def sample(source: Source, most: int) -> Source:
+    """At most so many images, always the same ones, in an order that has nothing to do with the source's.
+
+    A regular spacing would not do: where classes take turns it meets some of them only.
+    """
+    return Subset(source, torch.randperm(len(source), generator=rng.generator(0, "sample"))[:most].tolist())
 
 
 def load_images(

@@ -4,13 +4,13 @@ import torch
 from torch import Tensor, nn
 
 from twofold import device as devices
-from twofold.data.loader import evenly
+from twofold.data.loader import sample
 from twofold.data.sources import Source
 from twofold.evaluate.features import central_crops
 from twofold.evaluate.knn import accuracy, knn_predict
 from twofold.nets.backbone import BackboneSpec
 
-IMAGES = 2500  # evenly spread; every fifth asks, the others answer
+IMAGES = 2500  # every fifth asks, the others answer
 
 
 class OnlineKNN:
@@ -28,9 +28,9 @@ class OnlineKNN:
         """None where the images have no labels, or too few of them."""
         if source.labels is None or len(source) < 20:
             return None
-        sample = evenly(source, IMAGES)
-        numbers, images = zip(*central_crops(sample, spec.size), strict=True)
-        labels = [sample.label(number) for batch in numbers for number in batch]
+        chosen = sample(source, IMAGES)
+        numbers, images = zip(*central_crops(chosen, spec.size), strict=True)
+        labels = [chosen.label(number) for batch in numbers for number in batch]
         return cls(torch.cat(images), torch.tensor(labels), spec, device, precision)
 
     @torch.no_grad()

@@ -8,9 +8,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from twofold import rng
 from twofold.augment import draw_step, views_of
-from twofold.data.loader import crop_one, evenly, next_readable
+from twofold.data.loader import crop_one, next_readable, sample
 from twofold.data.sources import Source
 from twofold.evaluate.features import Encoder, central_crop, central_crops
 from twofold.recipe import Recipe
@@ -32,13 +31,13 @@ def png(image: Tensor) -> str:
 def view_rows(source: Source, settings: Recipe, images: int = 6, steps: int = 3) -> list[list[str]]:
     """For some images: the image itself, then its views in the first few steps, were it in them."""
     views = views_of(settings.augment, settings.size)
-    sample = evenly(source, images)
+    chosen = sample(source, images)
     rows = []
-    for row in range(len(sample)):
-        _, image = next_readable(sample, row, [])
+    for row in range(len(chosen)):
+        _, image = next_readable(chosen, row, [])
         pictures = [png(central_crop(image, settings.size))]
         for step in range(steps):
-            for view, draws in zip(views, draw_step(views, settings.seed, step, len(sample)), strict=True):
+            for view, draws in zip(views, draw_step(views, settings.seed, step, len(chosen)), strict=True):
                 one = draws.rows(row)
                 box = view.boxes(one, torch.tensor([image.shape[1:]]))[0]
                 crop = crop_one(image, box.tolist(), bool(one.flip), view.size, settings.augment.interpolation)
@@ -50,9 +49,9 @@ def view_rows(source: Source, settings: Recipe, images: int = 6, steps: int = 3)
 
 def neighbour_rows(source: Source, size: int, encoder: Encoder, queries: int = 8, shown: int = 8) -> list[list[str]]:
     """For some images: the image, then those whose features have the largest cosine with its own."""
-    images = torch.cat([batch for _, batch in central_crops(evenly(source, SEARCHED), size)])
+    images = torch.cat([batch for _, batch in central_crops(sample(source, SEARCHED), size)])
     features = F.normalize(torch.cat([encoder(batch) for batch in images.split(256)]))
-    asking = torch.randperm(len(images), generator=rng.generator(0, "gallery"))[:queries]
+    asking = torch.arange(len(images))[:queries]
     similarity = features[asking] @ features.T
     similarity[torch.arange(len(asking)), asking] = 2.0  # the image itself comes first
     nearest = similarity.topk(min(shown + 1, len(images))).indices
