@@ -46,9 +46,21 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
+def layout(module: nn.Module, device: torch.device) -> torch.memory_format:
+    """How images lie in memory: channels innermost, which convolutions are fastest with, where that is safe.
+
+    On the CPU the gradient of a strided 1x1 convolution of under 16 channels then writes past a workspace (oneDNN
+    issue 6035; seen here with torch 2.12.1 as "double free or corruption").
+    """
+    convolutions = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
+    strided = [c for c in convolutions if c.kernel_size == (1, 1) and max(c.stride) > 1]
+    unsafe = device.type == "cpu" and any(c.in_channels // c.groups < 16 for c in strided)
+    return torch.contiguous_format if unsafe else torch.channels_last
+
+
 def place(module: T, device: torch.device, dtype: torch.dtype = torch.float32) -> T:
-    """The module on a device, its images' channels innermost, which convolutions there are fastest with."""
-    return module.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    """The module on a device, its weights laid out like its images."""
+    return module.to(device, dtype).to(memory_format=layout(module, device))  # type: ignore[call-overload,no-any-return]
 
 
 def reuse_memory() -> None:

@@ -244,7 +244,7 @@ def convert(value: Any, kind: Any, name: str) -> Any:
         expected = f"{count} {getattr(arguments[0], '__name__', arguments[0])} values"
     elif origin is dict:
         if isinstance(value, Mapping):
-            return dict(value)
+            return {str(key): _as_toml_reads_it(v) for key, v in value.items()}
         expected = "a table"
     elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
@@ -255,6 +255,10 @@ def convert(value: Any, kind: Any, name: str) -> Any:
             kind.__name__
         ]
     raise UsageError(f"{name} must be {expected}, not {_show(value)!r}")
+
+
+def _as_toml_reads_it(value: Any) -> Any:
+    return [_as_toml_reads_it(v) for v in value] if _is_list(value) else value
 
 
 def _is_list(value: Any) -> bool:

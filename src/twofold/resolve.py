@@ -50,7 +50,6 @@ def resolve(
         chosen["small_size"] = max(8, round(size * 3 / 7))
     fitted, said = backbone.fit(wanted.backbone, wanted.backbone_arguments, wanted.stem, size)
     chosen["stem"] = fitted.stem
-    chosen["backbone_arguments"] = fitted.arguments
     return recipe.replace(wanted, **chosen), said
 
 

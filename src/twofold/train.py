@@ -73,6 +73,7 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
     # Networks.
     dtype = torch.float64 if settings.precision == "fp64" else torch.float32
     method = device.place(build_method(settings, spec), on, dtype).train()
+    layout = device.layout(method, on)
     optimizer = create_optimizer(method, settings.optimizer, settings.weight_decay, settings.optimizer_momentum)
 
     # Where the run was, if it has begun.
@@ -86,6 +87,7 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
         method.load_state_dict(state["method"])
         optimizer.load_state_dict(state["optimizer"])
         start, before = state["step"], state["seconds"]
+    dist.barrier()  # every process has read the directory before one writes to it
     if main:
         held.enter_context(run.held())
         held.enter_context(log.to(run.path / "log.txt"))
@@ -127,7 +129,7 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
                 part = next(parts)
                 waited += time.monotonic() - asked
                 distorted = (v.distort(c, d) for v, c, d in zip(views, part.crops, part.draws, strict=True))
-                normalised = tuple(((v - mean) / std).to(dtype, memory_format=torch.channels_last) for v in distorted)
+                normalised = tuple(((v - mean) / std).to(dtype, memory_format=layout) for v in distorted)
                 with device.autocast(on, settings.precision):
                     output = method(Batch(normalised, part.index.to(on)), progress)
                 (torch.stack(list(output.terms.values())).sum() / settings.accumulate).backward()

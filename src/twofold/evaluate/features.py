@@ -77,12 +77,12 @@ class Encoder:
     def __init__(self, backbone: nn.Module, spec: BackboneSpec, device: torch.device) -> None:
         self.backbone = devices.place(backbone, device).eval()
         self.mean, self.std = (torch.tensor(v, device=device).view(1, -1, 1, 1) for v in (spec.mean, spec.std))
-        self.device = device
+        self.device, self.layout = device, devices.layout(backbone, device)
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
         scaled = (images.to(self.device).float() / 255 - self.mean) / self.std
-        features: Tensor = self.backbone(scaled.contiguous(memory_format=torch.channels_last))
+        features: Tensor = self.backbone(scaled.contiguous(memory_format=self.layout))
         return features.float().cpu()
 
 

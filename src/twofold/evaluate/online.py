@@ -36,11 +36,13 @@ class OnlineKNN:
     @torch.no_grad()
     def score(self, backbone: nn.Module) -> float:
         """Accuracy, 0 to 1, of a fifth of the images by their neighbours among the rest."""
+        layout = devices.layout(backbone, self.device)
         backbone.eval()
         dtype = next(backbone.parameters()).dtype
         features = []
         for images in self.images.split(256):
-            scaled = ((images.float() / 255 - self.mean) / self.std).to(dtype, memory_format=torch.channels_last)
+            scaled = ((images.float() / 255 - self.mean) / self.std).to(dtype)
+            scaled = scaled.contiguous(memory_format=layout)
             with devices.autocast(self.device, self.precision):
                 features.append(backbone(scaled).float())
         backbone.train()

@@ -1,0 +1,107 @@
+"""Run by test_kill.py: trains one method many times in child processes that are killed at chosen moments.
+
+    python tests/kill_driver.py METHOD DIRECTORY
+
+Everything is imported once; every attempt is a fork of this process that ends by SIGKILL from inside, at an exact
+place, or from outside, after a delay. Prints one line of JSON: what became of each attempt.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+import twofold
+import twofold.api
+from tests.conftest import tiny
+from twofold import checkpoint, log
+
+torch.set_num_threads(1)
+KILLED = -signal.SIGKILL
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def at_call(owner, name, number, before=None):
+    """Kill this process at the n-th call of a function; ``before`` is done first, in its place."""
+    original, calls = getattr(owner, name), [0]
+
+    def counted(*args, **kwargs):
+        calls[0] += 1
+        if calls[0] == number:
+            if before:
+                before(*args)
+            die()
+        return original(*args, **kwargs)
+
+    setattr(owner, name, counted)
+
+
+def half_a_file(state, file):
+    """A save that gets no further than the middle."""
+    import io
+
+    whole = io.BytesIO()
+    checkpoint.torch.serialization.save(state, whole)
+    file.write(whole.getvalue()[: whole.tell() // 2])
+    file.flush()
+
+
+# Checkpoints are saved every 3 steps of 12; a save is a write, an fsync, a rename, an fsync of the folder.
+MOMENTS = {
+    "in the first step": lambda: at_call(log.Metrics, "write", 1),
+    "between two saves": lambda: at_call(log.Metrics, "write", 5),
+    "in the middle of writing a checkpoint": lambda: at_call(torch, "save", 2, half_a_file),
+    "before the flush to disk": lambda: at_call(os, "fsync", 8),
+    "before the rename": lambda: at_call(Path, "replace", 3),
+    "after the rename": lambda: at_call(os, "fsync", 10),
+    "in the middle of a line of metrics": lambda: at_call(
+        log.Metrics, "write", 8, lambda self, row: (self._file.write('{"step": 7, "lo'), self._file.flush())
+    ),
+}
+
+
+def attempt(out, method, sabotage):
+    """Train in a child process; its exit code."""
+    child = os.fork()
+    if child == 0:
+        sabotage()
+        twofold.api.pretrain(out=out, quiet=True, **tiny(method, save_every=3))
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def attempt_killed_from_outside(out, method, delay):
+    child = os.fork()
+    if child == 0:
+        twofold.api.pretrain(out=out, quiet=True, **tiny(method, save_every=3))
+        os._exit(0)
+    time.sleep(delay)
+    os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def main(method, root):
+    nothing = lambda: None  # noqa: E731
+    began = time.monotonic()
+    codes = {"straight": attempt(root / "straight", method, nothing)}
+    lasts = time.monotonic() - began
+    for name, sabotage in MOMENTS.items():  # each on a run of its own, then resumed
+        out = root / name.replace(" ", "-")
+        codes[name] = attempt(out, method, sabotage)
+        codes[f"{name}, resumed"] = attempt(out, method, nothing)
+    out, dice = root / "again-and-again", random.Random(method)
+    for _ in range(6):  # one run, killed at any moment, again and again
+        attempt_killed_from_outside(out, method, dice.uniform(0.2, 0.9) * lasts)
+    codes["again and again, resumed"] = attempt(out, method, nothing)
+    print(json.dumps(codes))
+
+
+main(sys.argv[1], Path(sys.argv[2]))

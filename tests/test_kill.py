@@ -1,0 +1,136 @@
+"""A run killed at any moment and resumed ends bit-identical to one that never stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import encoded, picture
+from twofold import checkpoint, methods
+from twofold.log import read_metrics
+
+ROOT = Path(__file__).parents[1]
+CLOCKS = ("images_per_second", "waiting")
+
+
+@pytest.mark.parametrize("method", methods.TABLE)
+def test_killed_and_resumed_is_bit_identical(method, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.kill_driver", method, tmp_path], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    codes = json.loads(done.stdout.splitlines()[-1])
+    for name, code in codes.items():
+        survived = name == "straight" or name.endswith("resumed")
+        assert code == (0 if survived else -signal.SIGKILL), name
+    expected = checkpoint.load(tmp_path / "straight" / "checkpoint.pt")
+    rows = metrics(tmp_path / "straight")
+    assert [row["step"] for row in rows] == list(range(12))
+    runs = [path for path in tmp_path.iterdir() if path.name != "straight"]
+    assert len(runs) == 8
+    for run in runs:
+        state = checkpoint.load(run / "checkpoint.pt")
+        assert state["step"] == 12
+        for part in ("method", "optimizer"):
+            assert_identical(state[part], expected[part], run.name)
+        assert metrics(run) == rows, run.name
+        ours, theirs = ((path / "backbone.safetensors").read_bytes() for path in (run, tmp_path / "straight"))
+        assert ours == theirs
+
+
+def metrics(path):
+    return [{k: v for k, v in row.items() if k not in CLOCKS} for row in read_metrics(path / "metrics.jsonl")]
+
+
+def assert_identical(a, b, where):
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_identical(a[key], b[key], f"{where}: {key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_identical(x, y, f"{where}[{i}]")
+    elif isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    else:
+        assert a == b, where
+
+
+def start(folder, out, *words):
+    command = [sys.executable, "-m", "twofold", "pretrain", folder, "--out", out, "--resident", "no", "--batch", "8"]
+    small = ["--backbone", "test_resnet", "--projector", "16", "--size", "32", "--workers", "2", "--device", "cpu"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([*command, *small, *words], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(condition, seconds=90):
+    until = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.05)
+    return found
+
+
+def children(process):
+    return [int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(24):
+        (folder / f"{number}.png").write_bytes(encoded(picture(40, 50, number)))
+    return folder
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks at processes through /proc")
+def test_workers_do_not_outlive_a_killed_parent(photos, tmp_path):
+    run = start(photos, tmp_path / "run", "--epochs", "100000")
+    wait_for(lambda: len(read_metrics(tmp_path / "run" / "metrics.jsonl")) > 3)
+    workers = children(run.pid)
+    assert len(workers) >= 2
+    run.kill()
+    run.communicate()
+    wait_for(lambda: not any(alive(pid) for pid in workers), 5)
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_a_run_after_a_checkpoint(number, photos, tmp_path):
+    run = start(photos, tmp_path / "run", "--epochs", "100000")
+    wait_for(lambda: len(read_metrics(tmp_path / "run" / "metrics.jsonl")) > 3)
+    os.kill(run.pid, number)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 1
+    assert "Traceback" not in said
+    assert "goes on from there" in said
+    rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert checkpoint.load(tmp_path / "run" / "checkpoint.pt")["step"] == len(rows)
+
+
+def test_a_streamed_run_resumes_to_the_bit(photos, tmp_path):
+    """Crops made in worker processes are the same after a resume."""
+    words = ("--epochs", "30", "--save-every", "4")
+    start(photos, tmp_path / "straight", *words).communicate()
+    run = start(photos, tmp_path / "killed", *words)
+    wait_for(lambda: (tmp_path / "killed" / "checkpoint.pt").exists())
+    run.kill()
+    run.communicate()
+    assert len(metrics(tmp_path / "killed")) < 90
+    start(photos, tmp_path / "killed", *words).communicate()
+    assert len(metrics(tmp_path / "killed")) == 90
+    assert metrics(tmp_path / "killed") == metrics(tmp_path / "straight")

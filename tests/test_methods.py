@@ -1,0 +1,190 @@
+"""One battery over every registered method."""
+
+import ast
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import tiny
+from twofold import methods, recipe, toml
+from twofold.errors import UsageError
+from twofold.methods.base import Batch
+from twofold.nets.backbone import fit
+from twofold.run import build_method
+
+every_method = pytest.mark.parametrize("name", methods.TABLE)
+SOURCE = Path(methods.__file__).parent
+
+
+def made(name, **settings):
+    """A tiny method and a batch of two views."""
+    wanted = recipe.make(**tiny(name, size=8, **settings))
+    spec, _ = fit(wanted.backbone, wanted.backbone_arguments, "auto", 8)
+    method = build_method(wanted, spec).train()
+    random = torch.Generator().manual_seed(0)
+    x = torch.rand(32, 3, 8, 8, generator=random)
+    noisy = x + 0.3 * torch.rand(32, 3, 8, 8, generator=random)
+    return method, Batch((x, noisy), torch.arange(32))
+
+
+def loss_of(method, batch, progress=0.0):
+    return sum(method(batch, progress).terms.values())
+
+
+@every_method
+def test_its_card_says_all_four_parts(name):
+    spec = methods.spec(name)
+    assert "arXiv" in spec.title
+    assert set(spec.parts()) == {"views", "topology", "D", "A, B"}
+    assert all(spec.parts().values())
+
+
+@every_method
+def test_it_fits_on_one_screen(name):
+    lines = (SOURCE / f"{name}.py").read_text().splitlines()
+    assert len(lines) <= 80
+    tree = ast.parse("\n".join(lines))
+    (kind,) = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == methods.TABLE[name]]
+    assert [ast.unparse(base) for base in kind.bases] == ["Method"]
+
+
+@every_method
+def test_every_option_is_explained_and_read_as_declared(name):
+    """What is read from the source without running it is what importing it gives."""
+    import importlib
+
+    spec = methods.spec(name)
+    real = importlib.import_module(f"twofold.methods.{name}")
+    assert dataclasses.asdict(real.Options()) == dataclasses.asdict(spec.options())
+    assert spec.recipe == real.RECIPE
+    assert set(spec.help) == {f.name for f in dataclasses.fields(spec.options)}
+
+
+@every_method
+def test_no_setting_has_two_meanings(name):
+    options = recipe.types_of(methods.spec(name).options).keys()
+    run, augment = recipe.types_of(recipe.Recipe).keys(), recipe.types_of(recipe.Augment).keys()
+    assert not options & (run | augment)
+    assert not run & augment
+
+
+@every_method
+def test_its_loss_is_finite_and_reaches_the_backbone_alone(name):
+    method, batch = made(name)
+    loss_of(method, batch).backward()
+    for key, parameter in method.named_parameters():
+        if key.startswith("target."):  # the momentum encoder
+            assert parameter.grad is None
+            assert not parameter.requires_grad
+        else:
+            assert parameter.grad is not None, key
+            assert torch.isfinite(parameter.grad).all(), key
+    assert any(p.grad.abs().sum() > 0 for p in method.backbone.parameters())
+
+
+@every_method
+def test_terms_are_scalars_by_name_and_embeddings_one_a_view(name):
+    method, batch = made(name)
+    output = method(batch, 0.5)
+    assert all(term.ndim == 0 for term in output.terms.values())
+    assert [len(e) for e in output.embeddings] == [32, 32]
+
+
+@every_method
+def test_its_state_is_all_in_the_state_dict(name):
+    """Two steps in one go, and with everything rebuilt from the state dicts between them: bit for bit the same."""
+
+    def step(method, optimizer, progress):
+        optimizer.zero_grad()
+        loss = loss_of(method, batch, progress)
+        loss.backward()
+        optimizer.step()
+        method.after_step(progress)
+        return loss.item()
+
+    method, batch = made(name)
+    optimizer = torch.optim.SGD(method.parameters(), 0.1, momentum=0.9)
+    losses = [step(method, optimizer, progress) for progress in (0.2, 0.4)]
+
+    method, batch = made(name)
+    optimizer = torch.optim.SGD(method.parameters(), 0.1, momentum=0.9)
+    first = step(method, optimizer, 0.2)
+    again, _ = made(name, seed=1)
+    again.load_state_dict(method.state_dict())
+    resumed = torch.optim.SGD(again.parameters(), 0.1, momentum=0.9)
+    resumed.load_state_dict(optimizer.state_dict())
+    assert [first, step(again, resumed, 0.4)] == losses
+
+
+@every_method
+def test_its_trivial_value_is_the_loss_of_a_collapsed_batch(name):
+    """The last layer gives the same embedding for all: the loss is the yardstick."""
+    method, batch = made(name)
+    for module in (getattr(method, "predictor", method.projector), getattr(method, "target", None)):
+        if module is None:
+            continue
+        last = [m for m in module.modules() if isinstance(m, torch.nn.Linear)][-1]
+        torch.nn.init.zeros_(last.weight)
+        if last.bias is not None:
+            torch.nn.init.ones_(last.bias)
+    assert loss_of(method, batch).item() == pytest.approx(method.trivial(32), abs=1e-3)
+
+
+@every_method
+def test_a_known_energy_of_two_views_counts_each_pair_once(name):
+    """With small crops added the loss is a mean over pairs, so it keeps its scale."""
+    method, batch = made(name)
+    method.eval()
+    two = loss_of(method, batch)
+    more = Batch((*batch.views, batch.views[0], batch.views[1]), batch.index)
+    four = loss_of(method, more)
+    assert math.isfinite(four.item())
+    assert four.item() != two.item()
+    assert 0.2 * two.item() < four.item() < 2 * two.item()
+
+
+@every_method
+def test_the_projector_may_be_off(name):
+    method, batch = made(name, projector=(), **({"predictor": (16,)} if name == "byol" else {}))
+    assert torch.isfinite(loss_of(method, batch))
+
+
+@every_method
+def test_its_recipe_survives_the_disk(name, tmp_path):
+    wanted = recipe.make(**tiny(name))
+    (tmp_path / "recipe.toml").write_text(toml.dumps(wanted))
+    assert recipe.make(**toml.read(tmp_path / "recipe.toml")) == wanted
+
+
+def test_the_first_weights_are_a_function_of_the_seed():
+    for name in methods.TABLE:
+        same, other = made(name)[0].state_dict(), made(name, seed=1)[0].state_dict()
+        again = made(name)[0].state_dict()
+        assert all(torch.equal(same[key], again[key]) for key in same)
+        assert not all(torch.equal(same[key], other[key]) for key in same)
+
+
+def test_momentum_encoder_follows_by_the_schedule():
+    """weights <- m * weights + (1 - m) * online, m rising to 1 by a cosine (arXiv 2006.07733, section 3.3)."""
+    method, _ = made("byol", momentum=0.9)
+    with torch.no_grad():
+        for parameter in method.backbone.parameters():
+            parameter.add_(1.0)
+    before = [p.clone() for p in method.target.stages[0].parameters()]
+    method.after_step(0.25)
+    m = 1 - (1 - 0.9) * (math.cos(math.pi * 0.25) + 1) / 2
+    expected = [m * b + (1 - m) * p for b, p in zip(before, method.backbone.parameters(), strict=True)]
+    torch.testing.assert_close(list(method.target.stages[0].parameters()), expected)
+
+
+def test_unknown_methods_and_settings_name_the_nearest():
+    with pytest.raises(UsageError, match="did you mean vicreg"):
+        methods.spec("vicregg")
+    assert methods.spec("VICReg").name == "vicreg"
+    with pytest.raises(UsageError, match="did you mean temperature"):
+        recipe.make("simclr", temprature=0.1)
+    with pytest.raises(UsageError, match="predictor must end"):
+        made("byol", predictor=(32, 15))

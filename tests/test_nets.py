@@ -1,0 +1,150 @@
+"""Backbones, heads, export."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import twofold
+from tests.conftest import tiny
+from twofold.errors import UsageError
+from twofold.export import export
+from twofold.nets.backbone import fit
+from twofold.nets.heads import mlp
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "stem"),
+    [("resnet18", 32, "small"), ("resnet18", 64, "small"), ("resnet18", 65, "default"), ("test_resnet", 32, "small")],
+)
+def test_the_small_stem(name, size, stem):
+    spec, said = fit(name, {}, "auto", size)
+    assert spec.stem == stem
+    backbone = spec.build()
+    assert bool(said) == (stem == "small")
+    if stem == "small":
+        assert backbone.conv1.kernel_size == (3, 3)
+        assert backbone.conv1.stride == (1, 1)
+        assert isinstance(backbone.maxpool, nn.Identity)
+        assert backbone.forward_features(torch.zeros(1, 3, size, size)).shape[-1] == size // 8
+
+
+@pytest.mark.parametrize(("size", "patch"), [(8, 1), (28, 2), (32, 4), (64, 8), (96, 12), (224, 16)])
+def test_vision_transformers_fit_the_image(size, patch):
+    spec, _ = fit("vit_tiny_patch16_224", {"depth": 1}, "auto", size)
+    backbone = spec.build()
+    assert backbone.patch_embed.patch_size == (patch, patch)
+    assert backbone.pos_embed.shape[1] == (size // patch) ** 2 + 1
+    assert spec.features == 192
+
+
+def test_what_cannot_be_built_is_said():
+    for name, arguments, stem, words in (
+        ("resnet81", {}, "auto", "did you mean resnet18"),
+        ("resnet18", {"nonsense": 1}, "auto", "nonsense"),
+        ("test_vit", {}, "small", "only ResNets"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            fit(name, arguments, stem, 32)
+
+
+def test_mlp():
+    head = mlp(8, (16, 16, 4), "batch")
+    kinds = [type(layer).__name__ for layer in head]
+    assert kinds == ["Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d", "ReLU", "Linear"]
+    assert [layer.bias is None for layer in head if isinstance(layer, nn.Linear)] == [True, True, False]
+    last = mlp(8, (16, 4), "layer", last_norm=True)[-1]
+    assert isinstance(last, nn.LayerNorm)
+    assert last.weight is None
+    assert isinstance(mlp(8, ()), nn.Identity)
+    assert [type(layer).__name__ for layer in mlp(8, (16, 4), "none")] == ["Linear", "ReLU", "Linear"]
+
+
+PLAIN_TIMM = """
+import json, sys
+import numpy as np, timm, torch
+folder, images, out = sys.argv[1:]
+about = json.load(open(f"{folder}/backbone.json"))
+model = timm.create_model(about["name"], num_classes=0, **about["arguments"])
+if about["stem"] == "small":
+    model.conv1 = torch.nn.Conv2d(3, model.bn1.num_features, 3, stride=1, padding=1, bias=False)
+    model.maxpool = torch.nn.Identity()
+timm.models.load_checkpoint(model, f"{folder}/backbone.safetensors")
+x = torch.from_numpy(np.load(images)).float() / 255
+mean, std = (torch.tensor(about[k]).view(1, 3, 1, 1) for k in ("mean", "std"))
+with torch.no_grad():
+    np.save(out, model.eval()((x - mean) / std).numpy())
+assert "twofold" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "test_vit"])
+def test_the_backbone_loads_in_plain_timm(backbone, finished, tmp_path):
+    """In a process that does not import twofold; the same features."""
+    run = finished
+    if backbone != "resnet18":
+        settings = {**tiny("simclr"), "backbone": backbone, "backbone_arguments": {}, "size": 16, "epochs": 1}
+        run = twofold.pretrain(out=tmp_path / "run", quiet=True, **settings)
+    size = run.spec.size
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, size, size), np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    command = [sys.executable, "-c", PLAIN_TIMM, run.path, tmp_path / "images.npy", tmp_path / "features.npy"]
+    subprocess.run(command, check=True)
+    scaled = torch.from_numpy(images).float() / 255
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (run.spec.mean, run.spec.std))
+    with torch.no_grad():
+        ours = twofold.load_backbone(run)((scaled - mean) / std)
+    torch.testing.assert_close(torch.from_numpy(np.load(tmp_path / "features.npy")), ours)
+    about = json.loads((run.path / "backbone.json").read_text())
+    assert set(about) == {"name", "arguments", "stem", "size", "mean", "std", "features"}
+    if about["stem"] == "default":  # then timm needs one line
+        import timm
+
+        file = str(run.path / "backbone.safetensors")
+        timm.create_model(about["name"], num_classes=0, checkpoint_path=file, **about["arguments"])
+
+
+def run_lines(text):
+    """Execute the lines that an export prints for its user; the model they load."""
+    lines = [line.strip() for line in text.splitlines()[1:]]
+    names = {}
+    exec("\n".join(lines), names)
+    return names["model"].eval()
+
+
+@pytest.fixture(scope="module")
+def full_width(tmp_path_factory):
+    out = tmp_path_factory.mktemp("full") / "run"
+    settings = {**tiny("simclr"), "backbone_arguments": {}, "limit": 32, "batch": 32, "epochs": 1, "knn_every": -1}
+    return twofold.pretrain(out=out, quiet=True, **settings)
+
+
+@pytest.mark.parametrize("kind", ["timm", "torchvision"])
+def test_exports_load_as_they_say(kind, full_width, tmp_path):
+    said = export(full_width, tmp_path / "weights.safetensors", kind)
+    images = torch.rand(2, 3, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(run_lines(said)(images), twofold.load_backbone(full_width)(images))
+
+
+def test_torchvision_gets_only_what_it_has(finished, tmp_path):
+    with pytest.raises(UsageError, match="torchvision has no resnet18 with"):
+        export(finished, tmp_path / "weights.safetensors", "torchvision")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_onnx(finished, tmp_path):
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    export(finished, tmp_path / "backbone.onnx", "onnx")
+    model = onnx.load(tmp_path / "backbone.onnx")
+    images = np.random.default_rng(0).random((3, 3, 8, 8), np.float32)  # another batch size than it was traced with
+    (features,) = ReferenceEvaluator(model).run(None, {"images": images})
+    with torch.no_grad():
+        expected = twofold.load_backbone(finished)(torch.from_numpy(images))
+    np.testing.assert_allclose(features, expected.numpy(), atol=1e-5)
