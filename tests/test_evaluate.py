@@ -14,12 +14,12 @@ from twofold.data import open_data
 from twofold.data.decode import Unreadable
 from twofold.data.sources import Array, Subset
 from twofold.errors import UsageError
-from twofold.evaluate import features as feature_module
-from twofold.evaluate.features import central_crop, central_crops, extract, raw_pixels
-from twofold.evaluate.fewshot import few_shot
-from twofold.evaluate.knn import knn_predict, neighbours
-from twofold.evaluate.linear import LinearProbe
-from twofold.evaluate.protocols import parts_for_evaluation
+from twofold.evaluation import features as feature_module
+from twofold.evaluation.features import central_crop, central_crops, extract, raw_pixels
+from twofold.evaluation.fewshot import few_shot
+from twofold.evaluation.knn import knn_predict, neighbours
+from twofold.evaluation.linear import LinearProbe
+from twofold.evaluation.protocols import parts_for_evaluation
 
 
 def blobs(n, d=8, classes=4, seed=0, spread=2.0):

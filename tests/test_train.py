@@ -39,6 +39,8 @@ def test_it_learns(method, tmp_path):
         projector=(128, 128),
         **({"predictor": (128, 128), "momentum": 0.9} if method == "byol" else {}),
         crop_scale=(0.5, 1.0),
+        jitter=0.0,
+        grayscale=0.0,
         solarize=(0.0, 0.0),
     )
     assert run.metrics[-1]["knn"] > run.metrics[0]["knn_untrained"] + 0.1

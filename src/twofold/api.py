@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from twofold import recipe
-from twofold.embed import embed
-from twofold.evaluate.protocols import evaluate
+from twofold.embedding import embed
+from twofold.evaluation.protocols import evaluate
 from twofold.log import terminal
-from twofold.report.page import report
+from twofold.page.report import report
 from twofold.run import Run
 from twofold.train import train
 

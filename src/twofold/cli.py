@@ -184,7 +184,7 @@ def evaluate(
 ) -> None:
     """Measure a run's backbone on labelled images, beside the untrained one and raw pixels."""
     from twofold import tables
-    from twofold.evaluate.protocols import evaluate
+    from twofold.evaluation.protocols import evaluate
 
     with tables.progress() as tell:
         result = evaluate(run, data or None, protocols.split(","), device, tell)
@@ -200,7 +200,7 @@ def embed(
 ) -> None:
     """Write one vector an image: the pretrained backbone's features."""
     from twofold import tables
-    from twofold.embed import embed
+    from twofold.embedding import embed
 
     with tables.progress() as tell:
         embedded = embed(run, data, out, device, tell)
@@ -209,7 +209,7 @@ def embed(
 
 def report(run: RunDirectory) -> None:
     """Write report.html: one page that shows the run, with nothing to load from elsewhere."""
-    from twofold.report.page import report
+    from twofold.page.report import report
 
     print(f"wrote {report(run)}")
 

@@ -15,7 +15,7 @@ from twofold.augment import views_of
 from twofold.data import open_data
 from twofold.data.loader import Part, Plan, load_images
 from twofold.errors import Diverged, UsageError
-from twofold.evaluate.online import OnlineKNN
+from twofold.evaluation.online import OnlineKNN
 from twofold.interrupt import Interrupt
 from twofold.log import Bar, Log, Metrics, duration
 from twofold.methods.base import Batch, Method

@@ -16,10 +16,10 @@ from twofold import checkpoint, device
 from twofold.data import Data, open_data
 from twofold.data.sources import Source, Subset
 from twofold.errors import UsageError
-from twofold.evaluate.features import Encoder, Features, cached, fingerprint, raw_pixels
-from twofold.evaluate.fewshot import few_shot, spread
-from twofold.evaluate.knn import accuracy, knn_predict, neighbours
-from twofold.evaluate.linear import LinearProbe
+from twofold.evaluation.features import Encoder, Features, cached, fingerprint, raw_pixels
+from twofold.evaluation.fewshot import few_shot, spread
+from twofold.evaluation.knn import accuracy, knn_predict, neighbours
+from twofold.evaluation.linear import LinearProbe
 from twofold.recipe import nearest, settings_of
 from twofold.run import Run
 

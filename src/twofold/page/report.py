@@ -11,8 +11,8 @@ from plotly.offline import get_plotlyjs
 from twofold import checkpoint, methods
 from twofold.data import open_data
 from twofold.errors import UsageError
-from twofold.evaluate.features import Encoder
-from twofold.report import pictures
+from twofold.evaluation.features import Encoder
+from twofold.page import pictures
 from twofold.run import Run
 from twofold.tables import REPRESENTATIONS, percent
 from twofold.toml import dumps
@@ -43,7 +43,7 @@ def report(run: str | Path | Run) -> Path:
         neighbours = pictures.neighbour_rows(source, settings.size, encoder)
     except UsageError as error:  # the data have moved, or pretraining has not ended
         missing = str(error)
-    environment = Environment(loader=PackageLoader("twofold", "report"), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(loader=PackageLoader("twofold", "page"), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("page.html").render(
         name=run.path.name,
         title=methods.spec(settings.method).title,

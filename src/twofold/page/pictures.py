@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from twofold.augment import draw_step, views_of
 from twofold.data.loader import crop_one, next_readable, sample
 from twofold.data.sources import Source
-from twofold.evaluate.features import Encoder, central_crop, central_crops
+from twofold.evaluation.features import Encoder, central_crop, central_crops
 from twofold.recipe import Recipe
 
 SHOWN = 96  # pixels: smaller pictures are enlarged to about this, without smoothing

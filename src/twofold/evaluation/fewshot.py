@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from twofold import rng
-from twofold.evaluate.linear import LinearProbe, moments
+from twofold.evaluation.linear import LinearProbe, moments
 
 STRENGTH = 0.1  # a few labels leave none to choose it by; fixed for every representation alike
 

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from twofold import device as devices
 from twofold.data.loader import sample
 from twofold.data.sources import Source
-from twofold.evaluate.features import central_crops
-from twofold.evaluate.knn import accuracy, knn_predict
+from twofold.evaluation.features import central_crops
+from twofold.evaluation.knn import accuracy, knn_predict
 from twofold.nets.backbone import BackboneSpec
 
 IMAGES = 2500  # every fifth asks, the others answer

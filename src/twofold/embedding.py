@@ -9,7 +9,7 @@ import numpy as np
 from twofold import checkpoint, device
 from twofold.data import open_data
 from twofold.errors import UsageError
-from twofold.evaluate.features import Encoder, extract
+from twofold.evaluation.features import Encoder, extract
 from twofold.run import Run
 
 

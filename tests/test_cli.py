@@ -1,0 +1,185 @@
+"""The command line: help without torch, exit codes, one line on stderr, and the commands end to end."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import encoded, picture
+from twofold import cli, methods, recipe
+from twofold.run import Run
+
+ROOT = Path(__file__).parents[1]
+
+
+def twofold(capsys, *words):
+    """Exit code, stdout and stderr of one command, in this process."""
+    code = 0
+    try:
+        cli.main([str(word) for word in words])
+    except SystemExit as end:
+        code = end.code or 0
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+COMMANDS = [
+    "--help",
+    "pretrain --help",
+    "pretrain --method byol --help",
+    "evaluate --help",
+    "methods",
+    "methods vicreg",
+]
+
+
+def test_help_needs_no_torch():
+    """So that it is there at once: importing torch alone takes seconds."""
+    lines = "\n".join(
+        f"try: main({command.split()!r})\nexcept SystemExit as end: assert not end.code" for command in COMMANDS
+    )
+    script = f"import sys\nfrom twofold.cli import main\n{lines}\nassert 'torch' not in sys.modules\nprint('light')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.endswith("light\n"), done.stderr
+
+
+def test_help_explains_every_setting(capsys):
+    for name in methods.TABLE:
+        code, out, _ = twofold(capsys, "pretrain", "--method", name, "--help")
+        assert code == 0
+        settings = recipe.settings_of(recipe.make(name))
+        for key in settings:
+            if key not in ("data", "method"):
+                assert f"--{key.replace('_', '-')}" in out, key
+        assert f"{name} options" in out
+
+
+def test_the_overview_lists_every_command(capsys):
+    code, out, _ = twofold(capsys)
+    assert code == 0
+    for name in cli.COMMANDS:
+        assert re.search(rf"^  {name} +\w", out, re.M)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("pretrian digits", "did you mean pretrain"),
+        ("pretrain", "DATA"),
+        ("pretrain nowhere", "nowhere"),
+        ("pretrain digits --method vicregg", "did you mean vicreg"),
+        ("pretrain digits --epoch 3", "did you mean --epochs"),
+        ("pretrain digits --epochs x", "--epochs"),
+        ("pretrain digits --epochs 0", "epochs must be at least 1"),
+        ("pretrain digits --crop-scale 0.5", "--crop-scale"),
+        ("pretrain digits --optimizer adam", "--optimizer"),
+        ("pretrain digits --method vicreg --temperature 1", "--temperature"),
+        ("pretrain digits --backbone resnet81", "did you mean resnet18"),
+        ("pretrain digits --recipe nowhere.toml", "nowhere.toml"),
+        ("evaluate nowhere", "no run at nowhere"),
+        ("embed nowhere digits --out v.parquet", "no run at nowhere"),
+        ("report nowhere", "no run at nowhere"),
+        ("export nowhere --out x", "no run at nowhere"),
+        ("export nowhere --out x --format coreml", "--format"),
+        ("scan nowhere", "nowhere"),
+        ("methods simclrr", "did you mean simclr"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_writes_nothing(words, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = twofold(capsys, *words.split())
+    assert code == 2
+    assert out == ""
+    assert err.startswith("twofold: ")
+    assert err.count("\n") == 1
+    assert said in err
+    assert list(tmp_path.iterdir()) == []
+
+
+SMALL = "--backbone test_resnet --projector 16 --batch 16 --size 32 --workers 1 --device cpu --knn-every 1".split()
+
+
+def test_from_a_folder_to_a_report(capsys, tmp_path, monkeypatch):
+    """All commands in a row, on a folder of own images."""
+    monkeypatch.chdir(tmp_path)
+    for kind in ("cat", "dog"):
+        (tmp_path / "photos" / kind).mkdir(parents=True)
+        for number in range(24):
+            image = picture(48, 40 + 4 * (number % 3), number)
+            image[..., 0] = image[..., 0] // (3 if kind == "dog" else 1)
+            (tmp_path / "photos" / kind / f"<{number}>.jpg").write_bytes(encoded(image, "JPEG"))
+    (tmp_path / "photos" / "cat" / "notes.png").write_text("no image")
+
+    code, out, err = twofold(capsys, "pretrain", "photos", *SMALL, "--epochs", "2")
+    assert (code, out) == (0, "runs/photos-simclr\n")
+    assert "1 images cannot be read" in err
+    run = Run.open("runs/photos-simclr")
+    assert len(run.metrics) == 6
+
+    code, out, _ = twofold(capsys, "pretrain", "--recipe", run.path / "recipe.toml", "--out", "runs/again")
+    assert code == 0
+    assert Run.open("runs/again").metrics[-1]["loss"] == run.metrics[-1]["loss"]
+
+    code, out, _ = twofold(capsys, "evaluate", run.path, "photos", "--protocols", "knn,linear")
+    assert code == 0
+    assert re.search(r"linear +\d+\.\d ± \d+\.\d +\d+\.\d ± \d+\.\d +\d+\.\d ± \d+\.\d", out)
+    assert json.loads((run.path / "evaluation.json").read_text())["data"]["train"] == 39
+
+    code, out, _ = twofold(capsys, "embed", run.path, "photos", "--out", "v.npz")
+    assert code == 0
+    assert np.load("v.npz")["vectors"].shape == (48, 96)
+    assert set(np.load("v.npz")["labels"]) == {"cat", "dog"}
+
+    code, out, _ = twofold(capsys, "export", run.path, "--out", "weights.safetensors")
+    assert code == 0
+    assert "timm.create_model('test_resnet'" in out
+
+    code, out, _ = twofold(capsys, "scan", "photos")
+    assert code == 1
+    assert "cat/notes.png: not an image" in out
+
+    code, out, _ = twofold(capsys, "report", run.path)
+    assert code == 0
+    page = (run.path / "report.html").read_text()
+    assert page.count('src="data:image/png;base64,') > 50
+    assert not re.search(r"""(src|href)=["']?https?:""", page)
+    assert "linear" in page
+
+
+def test_a_loss_that_is_no_number_is_exit_code_3(capsys, tmp_path):
+    words = f"pretrain digits --optimizer sgd --lr 1e30 --limit 64 --epochs 9 --out {tmp_path}/run".split()
+    code, _, err = twofold(capsys, *words, *SMALL)
+    assert code == 3
+    assert err.splitlines()[-1].startswith("twofold: the loss is")
+
+
+def test_a_changed_recipe_is_exit_code_2(capsys, finished):
+    code, _, err = twofold(capsys, "pretrain", "--recipe", finished.path / "recipe.toml", "--epochs", "99")
+    assert code == 2
+    assert "epochs: 8 -> 99" in err
+
+
+def test_backbone_arguments_are_toml_values(capsys, tmp_path):
+    arguments = ["--backbone-arguments", "layers", "[1, 1, 1, 1]", "channels", "[16, 16, 16, 16]", "act_layer", "silu"]
+    words = [
+        "pretrain",
+        "digits",
+        "--projector",
+        "8",
+        "--limit",
+        "32",
+        "--batch",
+        "32",
+        "--epochs",
+        "1",
+        "--device",
+        "cpu",
+    ]
+    code, _, _ = twofold(capsys, *words, *arguments, "--out", tmp_path / "run")
+    assert code == 0
+    expected = {"layers": [1, 1, 1, 1], "channels": [16, 16, 16, 16], "act_layer": "silu"}
+    assert Run.open(tmp_path / "run").recipe.backbone_arguments == expected

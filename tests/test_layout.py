@@ -1,0 +1,48 @@
+"""What keeps the project readable, and the documentation true."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from twofold import __version__, methods, recipe
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_file_is_short_and_says_what_it_is(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 300
+    assert text.startswith('"""')
+
+
+def test_the_version_is_one():
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert about["project"]["version"] == __version__
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.name)
+def test_recipes_are_valid_and_say_only_what_differs(path):
+    settings = tomllib.loads(path.read_text())
+    made = recipe.settings_of(recipe.make(**settings))
+    defaults = recipe.settings_of(recipe.make(settings["method"]))
+    for name in settings:
+        if name not in ("method", "data"):
+            assert made[name] != defaults[name], name
+    assert path.read_text().startswith("# twofold pretrain ")
+
+
+def test_every_method_has_a_recipe():
+    named = {tomllib.loads(path.read_text())["method"] for path in (ROOT / "recipes").glob("*.toml")}
+    assert named == set(methods.TABLE)
+
+
+def test_the_readme_names_every_folder():
+    text = (ROOT / "README.md").read_text()
+    for folder in (ROOT / "src" / "twofold").iterdir():
+        if folder.is_dir() and folder.name != "__pycache__":
+            assert re.search(rf"^  {folder.name}/ +\w", text, re.M), folder.name

@@ -1,0 +1,77 @@
+"""The README's code runs as it stands there."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import encoded, picture
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.M | re.S)
+
+SMALL = ["--backbone", "test_resnet", "--epochs", "1", "--size", "32", "--batch", "16"]
+"""What stands in for the README's own sizes, which take minutes or hours."""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with images as the README supposes them."""
+    place = tmp_path_factory.mktemp("readme")
+    for kind in ("ant", "bee"):
+        for folder in ("photos", "labelled"):
+            (place / folder / kind).mkdir(parents=True)
+            for number in range(12):
+                file = encoded(picture(40, 40, number), "JPEG")
+                (place / folder / kind / f"{number}.jpg").write_bytes(file)
+    return place
+
+
+def test_commands(place):
+    """Every `twofold` line of the shell blocks, in order."""
+    lines = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines() if line.startswith("twofold ")]
+    assert len(lines) >= 5
+    environment = {**os.environ, "COLUMNS": "100"}
+    for line in lines:
+        words = shlex.split(line.partition("#")[0])[1:]
+        if words[0] == "pretrain" and "--help" not in words:
+            words = [w for w in words if w not in ("--epochs", "100", "--backbone", "resnet18")] + SMALL
+        command = [sys.executable, "-m", "twofold", *words]
+        done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+def test_python(place, monkeypatch, capsys):
+    """The Python blocks, after the commands."""
+    monkeypatch.chdir(place)
+    names = {}
+    for kind, text in BLOCKS:
+        if kind == "python":
+            text = text.replace(
+                'backbone="resnet18", epochs=100', 'backbone="test_resnet", epochs=1, size=32, batch=16'
+            )
+            exec(compile(text, "README.md", "exec"), names)
+    assert names["vectors"].vectors.shape[0] == 24
+    assert np.isfinite(names["scores"]["scores"]["knn"]["pretrained"]["accuracy"])
+
+
+def test_tables_are_what_the_result_files_say():
+    """After `python benchmarks/collect.py` nothing changes."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import collect; print(collect.filled(collect.sys.stdin.read()), end='')"],
+        cwd=ROOT / "benchmarks", input=README, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == README
+    assert README.count("<!-- end -->") >= 2
+
+
+def test_make_targets_exist():
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M)
+    for target in re.findall(r"make (\w+)", README):
+        assert target in targets
