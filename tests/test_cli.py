@@ -127,7 +127,7 @@ def test_from_a_folder_to_a_report(capsys, tmp_path, monkeypatch):
     code, out, _ = twofold(capsys, "evaluate", run.path, "photos", "--protocols", "knn,linear")
     assert code == 0
     assert re.search(r"linear +\d+\.\d ± \d+\.\d +\d+\.\d ± \d+\.\d +\d+\.\d ± \d+\.\d", out)
-    assert json.loads((run.path / "evaluation.json").read_text())["data"]["train"] == 39
+    assert json.loads((run.path / "evaluation.json").read_text())["data"]["train"] == 40
 
     code, out, _ = twofold(capsys, "embed", run.path, "photos", "--out", "v.npz")
     assert code == 0
@@ -146,7 +146,7 @@ def test_from_a_folder_to_a_report(capsys, tmp_path, monkeypatch):
     assert code == 0
     page = (run.path / "report.html").read_text()
     assert page.count('src="data:image/png;base64,') > 50
-    assert not re.search(r"""(src|href)=["']?https?:""", page)
+    assert "http" not in re.sub(r"<script>.*?</script>", "", page, flags=re.S)  # nothing to load from elsewhere
     assert "linear" in page
 
 

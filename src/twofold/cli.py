@@ -21,7 +21,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from twofold import __version__, methods, recipe, toml
-from twofold.errors import Diverged, UsageError
+from twofold.errors import Diverged, UsageError, nearest
 
 DATA_HELP = "folder, tar shards, Parquet, .npz, .npy, digits, torchvision:NAME or hf:owner/name"
 Data = Positional[Annotated[str, arg(help=DATA_HELP)]]
@@ -51,7 +51,7 @@ def dispatch(argv: list[str]) -> None:
     elif argv[0] == "--version":
         print(__version__)
     elif argv[0] not in COMMANDS:
-        raise UsageError(f"there is no command {argv[0]!r}{recipe.nearest(argv[0], COMMANDS)} (twofold --help)")
+        raise UsageError(f"there is no command {argv[0]!r}{nearest(argv[0], COMMANDS)} (twofold --help)")
     elif argv[0] == "pretrain":
         pretrain(argv[1:])
     else:

@@ -5,14 +5,13 @@ This module and what it imports stay free of torch, so that ``--help`` is there 
 
 import ast
 import dataclasses
-import difflib
 import inspect
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from twofold.errors import UsageError
+from twofold.errors import UsageError, nearest
 
 
 def _check(owner: Any, name: str, low: float, high: float) -> None:
@@ -211,12 +210,6 @@ def difference(old: Recipe, new: Recipe) -> list[str]:
         if a != b and name not in free and not automatic:
             changes.append(f"{name}: {_show(a)} -> {_show(b)}")
     return changes
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """``; did you mean NAME?`` or nothing."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _show(value: Any) -> str:

@@ -88,6 +88,7 @@ def render(table: Table) -> str:
 def progress() -> Iterator[Callable[[str, int, int], None]]:
     """A bar on stderr, if that is a terminal, told by (what, done, of)."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(compact=True))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("")
         yield lambda what, done, of: bar.update(task, description=what, completed=done, total=of)

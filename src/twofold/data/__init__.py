@@ -10,8 +10,7 @@ import numpy as np
 
 from twofold.data.encoded import Folder, Parquet, Tar
 from twofold.data.sources import Array, Items, Source, Subset, load_array
-from twofold.errors import UsageError
-from twofold.recipe import nearest
+from twofold.errors import UsageError, nearest
 
 
 @dataclass(frozen=True)

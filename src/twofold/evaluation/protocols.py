@@ -15,12 +15,12 @@ from torch import Tensor
 from twofold import checkpoint, device
 from twofold.data import Data, open_data
 from twofold.data.sources import Source, Subset
-from twofold.errors import UsageError
+from twofold.errors import UsageError, nearest
 from twofold.evaluation.features import Encoder, Features, cached, fingerprint, raw_pixels
 from twofold.evaluation.fewshot import few_shot, spread
 from twofold.evaluation.knn import accuracy, knn_predict, neighbours
 from twofold.evaluation.linear import LinearProbe
-from twofold.recipe import nearest, settings_of
+from twofold.recipe import settings_of
 from twofold.run import Run
 
 SHOTS = (1, 5, 10)
@@ -77,8 +77,8 @@ def evaluate(
         "data": {
             "name": name,
             "split": split,
-            "train": len(train),
-            "test": len(test),
+            "train": len(representations["pretrained"]["train"].index),
+            "test": len(representations["pretrained"]["test"].index),
             "classes": train.classes or sorted({str(label) for label in train.labels or []}),
             "fingerprint": [train.fingerprint(), test.fingerprint()],
         },
@@ -88,8 +88,10 @@ def evaluate(
         "versions": {name: version(name) for name in ("twofold", "torch", "timm", "scikit-learn")}
         | {"python": platform.python_version()},
     }
-    checkpoint.write_text(run.path / "evaluation.json", json.dumps(result, indent=2) + "\n")
-    return result
+    text = json.dumps(result, indent=2)
+    checkpoint.write_text(run.path / "evaluation.json", text + "\n")
+    written: dict[str, Any] = json.loads(text)
+    return written
 
 
 def parts_for_evaluation(data: Data, name: str) -> tuple[Source, Source, str]:

@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twofold.errors import UsageError
-from twofold.recipe import field_help, nearest
+from twofold.errors import UsageError, nearest
+from twofold.recipe import field_help
 
 if TYPE_CHECKING:
     from twofold.methods.base import Method

@@ -9,8 +9,7 @@ import torch
 from timm.models.resnet import ResNet
 from torch import nn
 
-from twofold.errors import UsageError
-from twofold.recipe import nearest
+from twofold.errors import UsageError, nearest
 
 SMALL = 64
 """Largest image side, in pixels, that gets the small stem."""
