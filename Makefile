@@ -14,9 +14,10 @@ demo: .venv/installed
 	$(BIN)/twofold pretrain --recipe recipes/digits.toml --out runs/demo
 	$(BIN)/twofold evaluate runs/demo --protocols knn,fewshot
 	$(BIN)/twofold report runs/demo
+	@echo "runs/demo holds:" && ls runs/demo
 
 test: .venv/installed
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 slow: .venv/installed
 	$(BIN)/pytest -m slow

@@ -196,6 +196,20 @@ def test_parquet(tmp_path):
         open_data(tmp_path / "none.parquet")
 
 
+def test_large_parquet_is_mapped_from_the_cache(tmp_path, monkeypatch):
+    parquet(tmp_path / "train-0.parquet", 3)
+    parquet(tmp_path / "train-1.parquet", 2, start=3)
+    small = open_data(tmp_path).train
+    monkeypatch.setenv("TWOFOLD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("twofold.data.encoded.IN_MEMORY", 0)
+    for _ in range(2):  # made, then found
+        mapped = open_data(tmp_path).train
+        assert [mapped.read(i) for i in range(5)] == [small.read(i) for i in range(5)]
+        assert mapped.labels == small.labels
+        assert mapped.fingerprint() == small.fingerprint()
+    assert len(list((tmp_path / "cache" / "parquet").iterdir())) == 1
+
+
 def test_arrays(tmp_path):
     images = np.stack([picture(10, 12, i) for i in range(6)])
     np.save(tmp_path / "a.npy", images)

@@ -61,21 +61,30 @@ def color_jitter(
 ) -> Images:
     """Brightness, contrast, saturation (0, 1, 2) in each sample's order ``blends``, hue after ``hue_place`` of them.
 
-    ``factors`` are the four's, in that naming order; neutral are 1, 1, 1, 0. The hue, the costly one, is turned once
-    for the whole batch: each sample passes through its earlier blends before it and through the others after.
+    ``factors`` are the four's, in that naming order; neutral are 1, 1, 1, 0. Parameters may lie on the CPU whatever the
+    images' device. Samples are sorted by the place of their hue, so that those with a blend still before it, or after
+    it, are a slice, and the hue, the costly one, is turned once for all.
     """
+    order = hue_place.argsort(stable=True)
+    ends = hue_place.bincount(minlength=4).cumsum(0).tolist()  # how many samples have their hue at 0, 1, ... or before
+    factors, blends = factors[order].to(images.device), blends[order].to(images.device)
+    order = order.to(images.device)
+    images = images[order]
     for place in range(3):
-        images = _one_of(images, factors, blends[:, place], place < hue_place)
+        _one_of(images, factors, blends[:, place], slice(ends[place], None))
     images = adjust_hue(images, factors[:, 3])
     for place in range(3):
-        images = _one_of(images, factors, blends[:, place], place >= hue_place)
-    return images
+        _one_of(images, factors, blends[:, place], slice(0, ends[place]))
+    return torch.empty_like(images).index_copy_(0, order, images)
 
 
-def _one_of(images: Tensor, factors: Tensor, operation: Tensor, active: Tensor) -> Tensor:
-    """Brightness (0), contrast (1) or saturation (2), as ``operation`` says for each active sample."""
-    factor = torch.where(active, factors.gather(1, operation[:, None])[:, 0], 1.0)
-    return _blend(images, factor, (1 - factor) * (operation == 2), (1 - factor) * (operation == 1))
+def _one_of(images: Tensor, factors: Tensor, operation: Tensor, rows: slice) -> None:
+    """Brightness (0), contrast (1) or saturation (2), as ``operation`` says for each of the rows, in place."""
+    part, operation = images[rows], operation[rows]
+    if len(part):
+        factor = factors[rows].gather(1, operation[:, None])[:, 0]
+        rest = 1 - factor
+        _blend(part, factor, rest * (operation == 2), rest * (operation == 1), out=part)
 
 
 def to_grayscale(images: Images, chosen: Bool[Tensor, " n"]) -> Images:
@@ -88,12 +97,12 @@ def solarize(images: Images, chosen: Bool[Tensor, " n"], threshold: float = 128 
     return torch.where(_wide(chosen) & (images >= threshold), 1 - images, images)
 
 
-def _blend(images: Tensor, keep: Tensor, grey: Tensor, mean: Tensor) -> Tensor:
+def _blend(images: Tensor, keep: Tensor, grey: Tensor, mean: Tensor, out: Tensor | None = None) -> Tensor:
     """``keep * image + grey * its grey version + mean * the mean of that``, a weight each a sample."""
     plane = luma(images)
     level = plane.mean((1, 2, 3)) * mean
     plane.mul_(_wide(grey)).add_(_wide(level))
-    return torch.addcmul(plane, images, _wide(keep)).clamp_(0, 1)
+    return torch.addcmul(plane, images, _wide(keep), out=out).clamp_(0, 1)
 
 
 def _wide(per_sample: Tensor) -> Tensor:

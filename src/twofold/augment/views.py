@@ -38,9 +38,6 @@ class Draws(NamedTuple):
         chosen = slice(rows, rows + 1) if isinstance(rows, int) else rows
         return Draws(*(value[chosen] for value in self))
 
-    def to(self, device: torch.device) -> "Draws":
-        return Draws(*(value.to(device, non_blocking=True) for value in self))
-
 
 @dataclass(frozen=True)
 class View:
@@ -100,18 +97,22 @@ class View:
         return torch.stack([top, left, h, w], 1).long()
 
     def distort(self, crops: Float[Tensor, "n c h w"], draws: Draws) -> Float[Tensor, "n c h w"]:
-        """Colour jitter, greyscale, blur, solarise, in that order. ``crops`` are cropped and flipped, 0 to 1."""
-        a = self.augment
+        """Colour jitter, greyscale, blur, solarise, in that order. ``crops`` are cropped and flipped, 0 to 1.
+
+        The draws stay on the CPU, where what they imply for the batch is known without waiting for the device.
+        """
+        a, device = self.augment, crops.device
         if a.jitter > 0:
             crops = color_jitter(crops, draws.factors, draws.blends, draws.hue_place)
         if a.grayscale > 0:
-            crops = to_grayscale(crops, draws.grayscale)
+            crops = to_grayscale(crops, draws.grayscale.to(device))
         if self.blur > 0:
             chosen = (draws.sigma > 0).nonzero()[:, 0]
             if len(chosen):
-                crops[chosen] = gaussian_blur(crops[chosen], draws.sigma[chosen], blur_window(self.size))
+                sigma, chosen = draws.sigma[chosen].to(device), chosen.to(device)
+                crops[chosen] = gaussian_blur(crops[chosen], sigma, blur_window(self.size))
         if self.solarize > 0:
-            crops = solarize(crops, draws.solarize)
+            crops = solarize(crops, draws.solarize.to(device))
         return crops
 
 

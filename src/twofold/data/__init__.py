@@ -1,6 +1,5 @@
 """From what the user names to sources of images, split into train and test where the data say so."""
 
-import os
 import re
 from dataclasses import dataclass
 from itertools import product
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from twofold.data.cache import cache
 from twofold.data.encoded import Folder, Parquet, Tar
 from twofold.data.sources import Array, Items, Source, Subset, load_array
 from twofold.errors import UsageError, nearest
@@ -25,12 +25,6 @@ class Data:
         if not 0 < limit < len(self.train):
             return self
         return Data(Subset(self.train, range(limit)), self.test)
-
-
-def cache() -> Path:
-    """Where downloads are kept: ``$TWOFOLD_CACHE``, or ``twofold`` in the user's cache folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("TWOFOLD_CACHE") or Path(home) / "twofold")
 
 
 def open_data(name: str | Path) -> Data:

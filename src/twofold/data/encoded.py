@@ -5,9 +5,12 @@ import tarfile
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import numpy as np
 
+from twofold import checkpoint
+from twofold.data.cache import cache
 from twofold.data.decode import Unreadable, decode, size_of
 from twofold.data.sources import Source, digest, number
 from twofold.errors import UsageError
@@ -15,6 +18,10 @@ from twofold.errors import UsageError
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".jp2", ".avif", ".tga"}
 )
+
+
+IN_MEMORY = 4 << 30
+"""Bytes of Parquet that are read into memory; more is mapped from the cache."""
 
 
 class EncodedSource(Source):
@@ -122,8 +129,7 @@ class Parquet(EncodedSource):
             image = _image_column(schema)
             label = next((n for n in ("label", "labels", "fine_label", "class") if n in schema.names), None)
             columns = [image] + ([label] if label else [])
-            # Read-only Arrow buffers: shared, not copied, by worker processes that fork.
-            self._table = pa.concat_tables(pq.read_table(file, columns=columns) for file in files)
+            self._table = _table(files, columns)
         except (pa.ArrowException, OSError, StopIteration) as error:
             raise UsageError(f"{files[0]} cannot be read as Parquet with images: {error}") from None
         self._files = [(file.name, file.stat().st_size) for file in files]
@@ -151,6 +157,31 @@ class Parquet(EncodedSource):
 
     def fingerprint(self) -> str:
         return digest(self._files)
+
+
+def _table(files: Sequence[Path], columns: list[str]):  # type: ignore[no-untyped-def]
+    """The columns of all files as an Arrow table that worker processes share without copying it.
+
+    Up to `IN_MEMORY` bytes it lies in memory; more is copied once, row by row addressable, into the cache, and mapped.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if sum(file.stat().st_size for file in files) <= IN_MEMORY:
+        return pa.concat_tables(pq.read_table(file, columns=columns) for file in files)
+    copied = cache() / "parquet" / f"{digest([(str(f), f.stat().st_size, f.stat().st_mtime) for f in files])}.arrow"
+    if not copied.exists():
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        schema = pa.schema([field for field in pq.read_schema(files[0]) if field.name in columns])
+
+        def write(file: BinaryIO) -> None:
+            with pa.ipc.new_file(file, schema) as writer:
+                for part in files:
+                    for batch in pq.ParquetFile(part).iter_batches(256, columns=columns):
+                        writer.write_batch(batch.select(schema.names).cast(schema))
+
+        checkpoint.write_atomically(copied, write)
+    return pa.ipc.open_file(pa.memory_map(str(copied))).read_all()
 
 
 def _image_column(schema) -> str:  # type: ignore[no-untyped-def]

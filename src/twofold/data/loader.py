@@ -58,7 +58,7 @@ def _permutation(images: int, seed: int, epoch: int) -> Tensor:
 
 @dataclass
 class Crops:
-    """One part of a step: images' numbers, a float batch of crops a view (0 to 1), and what else was drawn."""
+    """One part of a step: images' numbers, a float batch of crops a view (0 to 1) on the device, and the draws."""
 
     index: Tensor
     crops: list[Tensor]
@@ -90,7 +90,7 @@ class Resident:
             for view, d in zip(views, draws, strict=True):
                 boxes = view.boxes(d, self.sizes[index])
                 crops.append(self.crop(index, boxes, d.flip, view.size, view.augment.interpolation))
-            yield Crops(index, crops, [d.to(self.device) for d in draws])
+            yield Crops(index, crops, draws)
 
     def crop(self, index: Tensor, boxes: Tensor, flip: Tensor, size: int, interpolation: str) -> Tensor:
         """Float [n, C, size, size] on the device."""
@@ -128,7 +128,7 @@ class Streamed:
             yield Crops(
                 index,
                 [c.to(self.device, non_blocking=True).float().div_(255) for c in crops],
-                [d.rows(part.rows).to(self.device) for d in draws],
+                [d.rows(part.rows) for d in draws],
             )
 
     def _note(self, number: int, reason: str) -> None:

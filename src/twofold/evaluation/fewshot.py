@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from twofold import rng
-from twofold.evaluation.linear import LinearProbe, moments
+from twofold.evaluation.linear import LinearProbe, scale_of
 
-STRENGTH = 0.1  # a few labels leave none to choose it by; fixed for every representation alike
+STRENGTH = 10.0  # a few labels leave none to choose it by; the same for every representation
 
 
 def few_shot(
@@ -18,7 +18,7 @@ def few_shot(
 
     Draw i takes the same images whatever the features, so representations are compared on the same labels.
     """
-    scale = moments(train)
+    scale = scale_of(train)
     scores = []
     for draw in range(draws):
         generator = rng.generator(seed, "few-shot", shots, draw)
