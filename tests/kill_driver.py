@@ -98,7 +98,7 @@ def main(method, root):
         codes[name] = attempt(out, method, sabotage)
         codes[f"{name}, resumed"] = attempt(out, method, nothing)
     out, dice = root / "again-and-again", random.Random(method)
-    for _ in range(6):  # one run, killed at any moment, again and again
+    for _ in range(4):  # one run, killed at any moment, again and again
         attempt_killed_from_outside(out, method, dice.uniform(0.2, 0.9) * lasts)
     codes["again and again, resumed"] = attempt(out, method, nothing)
     print(json.dumps(codes))

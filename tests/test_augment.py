@@ -209,7 +209,7 @@ def test_samples_do_not_influence_each_other():
 
 
 def test_multi_crop():
-    views = views_of(Augment(small_crops=4, small_scale=(0.05, 0.2)), 224)
+    views = views_of(Augment(small_crops=4, small_size=96, small_scale=(0.05, 0.2)), 224)
     assert [view.size for view in views] == [224, 224, 96, 96, 96, 96]
     sizes = torch.tensor([[200, 200]]).expand(500, 2)
     draws = draw_step(views, 0, 0, 500)

@@ -20,6 +20,7 @@ from twofold.data.loader import Part, Plan, Resident, Streamed, decode_all
 from twofold.data.scan import scan
 from twofold.data.sources import Array, Subset
 from twofold.errors import UsageError
+from twofold.evaluation.protocols import parts_for_evaluation
 from twofold.recipe import Augment
 
 CPU = torch.device("cpu")
@@ -132,8 +133,67 @@ def test_folders(tmp_path):
     assert data.test.classes == ["ant", "bee", "cow"]
     assert list(data.test.labels) == [2]  # numbered as in the training part, though two classes are missing
     fill(tmp_path / "split", ["test/dog/9.png"])
+    assert "dog" in open_data(tmp_path / "split").mismatch  # no matter unless labels are asked for
     with pytest.raises(UsageError, match="dog"):
-        open_data(tmp_path / "split")
+        parts_for_evaluation(open_data(tmp_path / "split"), "split")
+
+
+def test_what_is_a_part_and_what_a_class(tmp_path):
+    fill(tmp_path / "rail", ["bus/1.png", "train/1.png", "car/1.png"])
+    data = open_data(tmp_path / "rail")
+    assert data.train.classes == ["bus", "car", "train"]
+    assert data.test is None
+    for split, count in (("train", 3), ("test", 2)):
+        (tmp_path / "hub" / "default" / split).mkdir(parents=True)
+        parquet(tmp_path / "hub" / "default" / split / "0000.parquet", count)
+    data = open_data(tmp_path / "hub")
+    assert (len(data.train), len(data.test)) == (3, 2)
+    tar(tmp_path / "hub2.tar", {"a.png": encoded(picture(8, 8))})
+    (tmp_path / "tars").mkdir()
+    for name in ("valley", "testimonials"):
+        tar(tmp_path / "tars" / f"{name}.tar", {"a.png": encoded(picture(8, 8))})
+    assert len(open_data(tmp_path / "tars").train) == 2
+
+
+def test_folders_with_links_hidden_parts_and_stray_files(tmp_path):
+    fill(tmp_path / "elsewhere", ["1.png"])
+    fill(tmp_path / "mine", ["ant/1.png", ".thumbnails/1.png", "bee/.cache/2.png"])
+    (tmp_path / "mine" / "cow").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "mine" / "ant" / "round").symlink_to(tmp_path / "mine")
+    parquet(tmp_path / "mine" / "vectors.parquet", 1)
+    data = open_data(tmp_path / "mine").train
+    assert data.classes == ["ant", "cow"]
+    assert len(data) == 2
+    for name in ("0.npz", "1.npz"):
+        np.savez(tmp_path / name, images=np.zeros((1, 4, 4), np.uint8))
+    with pytest.raises(UsageError, match="2 places"):
+        open_data(f"{tmp_path}/{{0..1}}.npz")
+
+
+def test_names_need_not_be_utf8(tmp_path):
+    import os
+
+    name = os.fsdecode(b"caf\xe9.png")
+    (tmp_path / name).write_bytes(b"no image")
+    source = open_data(tmp_path).train
+    assert scan(source).bad[0][0].encode("utf-8").startswith(b"caf")
+
+
+def test_fingerprints_see_contents(tmp_path):
+    """Uncompressed images of one size have files of one size."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.bmp").write_bytes(encoded(picture(8, 8, ord(folder)), "BMP"))
+    first, second = (open_data(tmp_path / folder).train.fingerprint() for folder in ("a", "b"))
+    assert first != second
+
+
+@pytest.mark.parametrize(("kind", "orientation"), [("TIFF", 6), ("JPEG", 9), ("JPEG", 6)])
+def test_sizes_are_told_as_decoded(kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = saved(COLOURS, kind, exif=exif)
+    assert size_of(file) == decode(file).shape[1:]
 
 
 def test_a_fingerprint_changes_with_the_data(tmp_path):
@@ -400,6 +460,9 @@ def test_unreadable_images_are_replaced_when_streamed(workers):
 
 def test_large_sets_are_not_kept_in_memory(monkeypatch):
     source = Subset(photos(10, 100, 100), range(10))
-    assert loading.fits_in_memory(source, 2)
+    assert loading.fits_in_memory(source, 8, 2)
     monkeypatch.setattr(loading, "RESIDENT_BYTES", 10 * 3 * 100 * 100 - 1)
-    assert not loading.fits_in_memory(source, 2)
+    assert not loading.fits_in_memory(source, 8, 2)
+    monkeypatch.undo()
+    monkeypatch.setattr(loading, "BATCH_BYTES", 5 * 8 * 3 * 100 * 100 - 1)
+    assert not loading.fits_in_memory(source, 8, 2)

@@ -142,11 +142,37 @@ def test_unknown_protocols_name_the_nearest(finished):
         twofold.evaluate(finished, protocols=("liner",))
 
 
+def test_parts_with_the_same_names_are_not_mixed_up(tmp_path):
+    """Noise in files of equal names and sizes cannot be told apart; it once could, as its own training part."""
+    from tests.conftest import encoded, tiny
+
+    random = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for kind in ("a", "b"):
+            (tmp_path / "noise" / part / kind).mkdir(parents=True)
+            for number in range(30):
+                file = encoded(random.integers(0, 256, (12, 12, 3), np.uint8), "BMP")
+                (tmp_path / "noise" / part / kind / f"{number}.bmp").write_bytes(file)
+    settings = {**tiny("simclr"), "data": str(tmp_path / "noise"), "epochs": 1, "batch": 30}
+    run = twofold.pretrain(out=tmp_path / "run", quiet=True, **settings)
+    scores = twofold.evaluate(run, protocols="knn,linear")["scores"]
+    assert all(0.2 < s["accuracy"] < 0.8 for protocol in scores.values() for s in protocol.values())
+
+
+def test_few_and_uneven_labels_are_no_obstacle():
+    x, y = blobs(31, classes=2)
+    y[:] = 0
+    y[-1] = 1000
+    assert set(LinearProbe().fit(x, y).predict(x)) <= {0, 1000}
+    assert set(knn_predict(x, y, x).tolist()) <= {0, 1000}
+
+
 def test_embedding(finished, tmp_path):
     import pyarrow.parquet as pq
 
     embedded = twofold.embed(finished, "digits", tmp_path / "v.parquet")
-    assert embedded.vectors.shape == (1438, 16)
+    assert embedded.vectors.shape == (1797, 16)  # both parts
+    assert (embedded.names[0], embedded.names[-1]) == ("train/row 0", "test/row 358")
     table = pq.read_table(tmp_path / "v.parquet")
     assert table.column_names == ["path", "label", "vector"]
     np.testing.assert_array_equal(np.array(table["vector"].to_pylist(), np.float32), embedded.vectors)

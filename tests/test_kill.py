@@ -67,7 +67,8 @@ def start(folder, out, *words):
     command = [sys.executable, "-m", "twofold", "pretrain", folder, "--out", out, "--resident", "no", "--batch", "8"]
     small = ["--backbone", "test_resnet", "--projector", "16", "--size", "32", "--workers", "2", "--device", "cpu"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([*command, *small, *words], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    options = dict(cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen([*command, *small, *words], **options)
 
 
 def wait_for(condition, seconds=90):
@@ -113,7 +114,7 @@ def alive(pid):
 def test_an_interrupt_ends_a_run_after_a_checkpoint(number, photos, tmp_path):
     run = start(photos, tmp_path / "run", "--epochs", "100000")
     wait_for(lambda: len(read_metrics(tmp_path / "run" / "metrics.jsonl")) > 3)
-    os.kill(run.pid, number)
+    os.killpg(run.pid, number)  # as a terminal or a job scheduler does: to the workers as well
     _, said = run.communicate(timeout=60)
     assert run.returncode == 1
     assert "Traceback" not in said

@@ -129,6 +129,39 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
     assert all(math.isfinite(row["loss"]) for row in rows)
 
 
+def test_weights_that_are_no_numbers_are_never_saved(tmp_path, monkeypatch):
+    """A finite loss whose gradient is not: the update does not happen, not even the last one."""
+    from twofold.methods.simclr import SimCLR
+
+    plain, calls = SimCLR.forward, []
+
+    def poisoned(self, batch, progress):
+        output = plain(self, batch, progress)
+        calls.append(progress)
+        if len(calls) == 12:
+            output.terms["nt_xent"].register_hook(lambda gradient: gradient * math.inf)
+        return output
+
+    monkeypatch.setattr(SimCLR, "forward", poisoned)
+    with pytest.raises(Diverged, match="step 11"):
+        pretrain(tmp_path / "run", save_every=1)
+    state = checkpoint.load(tmp_path / "run" / "checkpoint.pt")
+    assert state["step"] == 11
+    assert all(torch.isfinite(value).all() for value in state["method"].values())
+    assert not (tmp_path / "run" / "backbone.safetensors").exists()
+
+
+def test_a_run_without_a_checkpoint_holds_nothing_to_protect(tmp_path):
+    out = tmp_path / "run"
+    pretrain(out, epochs=1)
+    (out / "checkpoint.pt").unlink()
+    images = np.stack([picture(12, 12, i) for i in range(70)])
+    np.save(tmp_path / "images.npy", images)
+    run = pretrain(out, data=tmp_path / "images.npy", epochs=2, knn_every=-1)
+    assert run.recipe.size == 12
+    assert len(run.metrics) == 2
+
+
 def test_accumulation_says_what_it_does_to_the_loss(tmp_path):
     run = pretrain(tmp_path / "run", accumulate=2, epochs=1)
     assert run.metrics[0]["collapsed"] == pytest.approx(math.log(63))  # each loss sees 32 of the 64 images
@@ -144,6 +177,12 @@ def test_accumulated_gradients_are_those_of_the_whole(tmp_path):
     ]
     for one, other in zip(*(run.metrics for run in runs), strict=True):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-9)
+
+
+def test_a_batch_that_cannot_be_cut_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="cannot be cut into 3"):
+        pretrain(tmp_path / "run", accumulate=3)
+    assert not (tmp_path / "run").exists()
 
 
 def test_small_sets_get_smaller_batches(tmp_path):
@@ -172,8 +211,11 @@ def test_unreadable_images_never_stop_a_run(tmp_path):
     assert not (tmp_path / "strict").exists()
 
 
-def test_multi_crop_runs(tmp_path):
-    run = pretrain(tmp_path / "run", epochs=1, small_crops=2)
+@pytest.mark.parametrize("backbone", ["test_resnet", "test_vit"])
+def test_multi_crop_runs(backbone, tmp_path):
+    settings = dict(backbone=backbone, backbone_arguments={}, size=32, limit=64, knn_every=-1)
+    run = pretrain(tmp_path / "run", epochs=1, small_crops=2, **settings)
+    assert run.recipe.augment.small_size == 12
     assert math.isfinite(run.metrics[-1]["loss"])
 
 

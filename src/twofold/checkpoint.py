@@ -9,15 +9,21 @@ import torch
 
 from twofold.errors import UsageError
 
+PARTIAL = ".partial"
+
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write to a temporary file beside ``path``, flush it to the disk, then take the old one's place."""
-    temporary = path.with_name(f".{path.name}.partial")
-    with open(temporary, "wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)  # the rename itself must survive a power cut
@@ -34,14 +40,16 @@ def save(path: Path, state: dict[str, Any]) -> None:
     write_atomically(path, lambda file: torch.save(state, file))
 
 
-def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Load what `save` wrote; runs no code from the file.
+def load(path: Path) -> dict[str, Any]:
+    """Load what `save` wrote, onto the CPU; runs no code from the file.
 
     Raises:
         UsageError: if the file is damaged.
     """
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):  # says nothing about the file
+        raise
     except Exception as error:  # zip, pickle and torch each have their own kinds
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise UsageError(f"{path} is damaged and cannot be loaded ({reason}); remove it to start anew") from None

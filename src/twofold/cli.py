@@ -187,7 +187,7 @@ def evaluate(
     from twofold.evaluation.protocols import evaluate
 
     with tables.progress() as tell:
-        result = evaluate(run, data or None, protocols.split(","), device, tell)
+        result = evaluate(run, data or None, protocols, device, tell)
     print(tables.evaluation(result))
     print(f"wrote {run / 'evaluation.json'}")
 
@@ -233,6 +233,8 @@ def scan(
     from twofold.data import open_data
     from twofold.data.scan import scan
 
+    if threads < 1:
+        raise UsageError(f"threads must be at least 1, not {threads}")
     found = {"train": scan(open_data(data).train, threads)}
     if (test := open_data(data).test) is not None:
         found["test"] = scan(test, threads)

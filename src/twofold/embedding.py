@@ -1,15 +1,17 @@
 """`twofold embed`: one vector an image."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from twofold import checkpoint, device
+from twofold import checkpoint
+from twofold import device as devices
 from twofold.data import open_data
+from twofold.data.sources import Source
 from twofold.errors import UsageError
 from twofold.evaluation.features import Encoder, extract
+from twofold.evaluation.protocols import Tell
 from twofold.run import Run
 
 
@@ -26,17 +28,17 @@ def embed(
     run: str | Path | Run,
     data: str | Path,
     out: str | Path | None = None,
-    on: str = "auto",
-    tell: Callable[[str, int, int], None] | None = None,
+    device: str = "auto",
+    tell: Tell | None = None,
 ) -> Embedded:
-    """The pretrained backbone's features of every readable image of the data's training part.
+    """The pretrained backbone's features of every readable image.
 
     Args:
         run: the run directory.
         data: images, with or without labels.
         out: where to write: ``.parquet`` (columns ``path``, ``label``, ``vector``) or ``.npz`` (``vectors``, ``names``,
             ``labels``).
-        on: the device.
+        device: auto, cpu, cuda or mps.
         tell: called with what is being done, how much of it is done and how much there is.
 
     Raises:
@@ -46,18 +48,37 @@ def embed(
     target = Path(out) if out else None
     if target and target.suffix not in (".parquet", ".npz"):
         raise UsageError(f"{target} must end in .parquet or .npz")
-    source = open_data(data).train
+    if target and not target.parent.is_dir():
+        raise UsageError(f"there is no folder {target.parent}")
+    opened = open_data(data)
     spec = run.spec
-    encoder = Encoder(run.backbone(), spec, device.choose(on))
-    say = (lambda done: tell("features", done, len(source))) if tell else None
-    features = extract(source, spec.size, {"vectors": encoder}, say)["vectors"]
-    labels = None
-    if source.labels is not None:
-        labels = [source.classes[n] if source.classes else str(n) for n in features.labels.tolist()]
-    result = Embedded(features.values.numpy(), [source.name(i) for i in features.index], labels)
+    encoder = Encoder(run.backbone(), spec, devices.choose(device))
+    parts = {"train": opened.train, "test": opened.test} if opened.test else {"": opened.train}
+    found = [_embed_part(encoder, spec.size, part, source, tell) for part, source in parts.items() if source]
+    labels = [label for part in found for label in part.labels or [""] * len(part.names)]
+    result = Embedded(
+        np.concatenate([part.vectors for part in found]),
+        [name for part in found for name in part.names],
+        labels if any(labels) else None,
+    )
     if target:
         _write(result, target)
     return result
+
+
+def _embed_part(encoder: Encoder, size: int, part: str, source: Source, tell: Tell | None) -> Embedded:
+    """One part's vectors; its name precedes those of its images."""
+
+    def say(done: int) -> None:
+        if tell:
+            tell(f"{part} images".strip(), done, len(source))
+
+    features = extract(source, size, {"vectors": encoder}, say)["vectors"]
+    labels = None
+    if source.labels is not None:
+        labels = [source.classes[n] if source.classes else str(n) for n in features.labels.tolist()]
+    names = [f"{part}/{source.name(i)}".lstrip("/") for i in features.index]
+    return Embedded(features.values.numpy(), names, labels)
 
 
 def _write(result: Embedded, path: Path) -> None:

@@ -29,6 +29,8 @@ def export(run: str | Path | Run, out: str | Path, format: Literal["timm", "torc
     if not out.parent.is_dir():
         raise UsageError(f"there is no folder {out.parent}")
     spec, backbone = run.spec, run.backbone()
+    if format not in ("timm", "torchvision", "onnx"):
+        raise UsageError(f"there is no format {format!r}; timm, torchvision or onnx")
     if format == "onnx":
         _onnx(backbone, spec, out)
         return f'wrote {out}: input "images" [N, 3, {spec.size}, {spec.size}], output "features" [N, {spec.features}]'

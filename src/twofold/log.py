@@ -57,6 +57,13 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if _step(line) < float("inf")]
 
 
+def first_metrics(path: Path) -> dict[str, Any]:
+    """The first line of a metrics.jsonl, which has the run's yardsticks; nothing if there is none."""
+    with open(path, encoding="utf-8") as file:
+        line = file.readline()
+    return json.loads(line) if _step(line) == 0 else {}
+
+
 class Log:
     """Sentences for a person: on the terminal, and with the time in log.txt once there is a run directory."""
 
@@ -68,7 +75,7 @@ class Log:
     @contextmanager
     def to(self, path: Path) -> Iterator[None]:
         """Write to ``path`` inside the block, first what was said before."""
-        with open(path, "a", encoding="utf-8") as self._file:
+        with open(path, "a", encoding="utf-8", errors="backslashreplace") as self._file:
             self._file.writelines(self._early)
             self._file.flush()
             self._early.clear()

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from twofold.errors import UsageError, nearest
 
 
-def _check(owner: Any, name: str, low: float, high: float) -> None:
+def check(owner: Any, name: str, low: float, high: float) -> None:
     value = getattr(owner, name)
     for number in value if isinstance(value, tuple) else (value,):
         if not low <= number <= high:
@@ -55,17 +55,17 @@ class Augment:
     small_crops: int = 0
     """multi-crop: how many small views to add to the two full-size ones"""
     small_size: int = 0
-    """side of the small views in pixels; 0: three sevenths of the full size"""
+    """side of the small views in pixels; 0: about three sevenths of the full size"""
     small_scale: tuple[float, float] = (0.05, 0.2)
     """share of the image's area that a small view covers, lowest and highest"""
 
     def __post_init__(self) -> None:
         for name in ("flip", "jitter", "grayscale", "blur", "solarize", "crop_scale", "small_scale"):
-            _check(self, name, 0, 1)
+            check(self, name, 0, 1)
         for name in ("brightness", "contrast", "saturation"):
-            _check(self, name, 0, float("inf"))
-        _check(self, "hue", 0, 0.5)
-        _check(self, "small_crops", 0, 64)
+            check(self, name, 0, float("inf"))
+        check(self, "hue", 0, 0.5)
+        check(self, "small_crops", 0, 64)
         for name in ("crop_scale", "crop_ratio", "blur_sigma", "small_scale"):
             low, high = getattr(self, name)
             if not 0 < low <= high:
@@ -146,7 +146,7 @@ class Recipe:
             ("size", 0, 4096),
             ("limit", 0, 1e12),
             ("weight_decay", 0, 1e3),
-            ("optimizer_momentum", 0, 1),
+            ("optimizer_momentum", 0, 0.99999),
             ("warmup", 0, 1e9),
             ("clip", 0, 1e12),
             ("max_bad", 0, 1),
@@ -155,12 +155,15 @@ class Recipe:
             ("save_every", 0, 1e12),
             ("seed", 0, 2**63 - 1),
         ):
-            _check(self, name, low, high)
-        if not self.lr > 0:
-            raise UsageError(f"lr must be above 0, not {self.lr:g}")
-        if self.batch % self.accumulate:
-            raise UsageError(f"batch {self.batch} cannot be cut into {self.accumulate} equal parts (accumulate)")
+            check(self, name, low, high)
+        if not 0 < self.lr < float("inf"):
+            raise UsageError(f"lr must be above 0 and finite, not {self.lr:g}")
+        if not all(value > 0 for value in self.std):
+            raise UsageError("std must be above 0 for every channel")
 
+
+RANGES = {"temperature": (1e-4, 1e3), "momentum": (0, 1), "projector": (1, 1e6), "predictor": (1, 1e6)}
+"""Of methods' options: a name means the same in all of them."""
 
 # -- building ---------------------------------------------------------------------------------------------------------
 
@@ -183,9 +186,11 @@ def make(method: str = "simclr", **settings: Any) -> Recipe:
             raise UsageError(f"{declared.name} has no setting {name!r}{nearest(key, kinds)}")
         owner, kind = kinds[key]
         groups[owner][key] = convert(value, kind, key)
-    return Recipe(
-        **groups[Recipe], augment=Augment(**groups[Augment]), options=declared.options(**groups[declared.options])
-    )
+    options = declared.options(**groups[declared.options])
+    for name, (low, high) in RANGES.items():
+        if hasattr(options, name):
+            check(options, name, low, high)
+    return Recipe(**groups[Recipe], augment=Augment(**groups[Augment]), options=options)
 
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:

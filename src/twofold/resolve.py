@@ -27,9 +27,8 @@ def resolve(
     Raises:
         UsageError: if that run was made by another recipe; the message shows the difference.
     """
-    saved = directory / "recipe.toml"
-    if saved.exists():
-        old = recipe.make(**toml.read(saved))
+    if (directory / "checkpoint.pt").exists():  # without one, nothing was computed that would have to fit
+        old = recipe.make(**toml.read(directory / "recipe.toml"))
         changes = recipe.difference(old, wanted)
         if changes:
             raise UsageError(f"{directory} holds another run ({'; '.join(changes)}): choose another --out")
@@ -40,23 +39,31 @@ def resolve(
     if wanted.precision == "auto":
         chosen["precision"] = device.good_precision(on)
     if wanted.resident == "auto":
-        chosen["resident"] = "yes" if fits_in_memory(source, threads) else "no"
+        chosen["resident"] = "yes" if fits_in_memory(source, wanted.batch, threads) else "no"
     if not (wanted.mean and wanted.std):
         mean, std = channel_statistics(source)
         chosen["mean"], chosen["std"] = wanted.mean or mean, wanted.std or std
     if wanted.knn_every == 0:
         chosen["knn_every"] = max(1, wanted.epochs // 20)
-    if wanted.augment.small_crops and not wanted.augment.small_size:
-        chosen["small_size"] = max(8, round(size * 3 / 7))
-    fitted, said = backbone.fit(wanted.backbone, wanted.backbone_arguments, wanted.stem, size)
+    small = 0
+    if wanted.augment.small_crops:
+        chosen["small_size"] = small = wanted.augment.small_size or small_view(size)
+    fitted, said = backbone.fit(wanted.backbone, wanted.backbone_arguments, wanted.stem, size, small)
     chosen["stem"] = fitted.stem
     return recipe.replace(wanted, **chosen), said
 
 
 def backbone_spec(settings: Recipe) -> BackboneSpec:
     """The backbone's description of a resolved recipe."""
-    spec, _ = backbone.fit(settings.backbone, settings.backbone_arguments, settings.stem, settings.size)
+    small = settings.augment.small_size if settings.augment.small_crops else 0
+    spec, _ = backbone.fit(settings.backbone, settings.backbone_arguments, settings.stem, settings.size, small)
     return BackboneSpec(**{**spec.json(), "mean": settings.mean, "std": settings.std})
+
+
+def small_view(size: int) -> int:
+    """Three sevenths of the full size, as 96 is of 224, in whole patches of the usual vision transformers."""
+    patch = 16 if size >= 128 else 8 if size >= 64 else 4
+    return max(patch, round(size * 3 / 7 / patch) * patch)
 
 
 def natural_size(source: Source, threads: int) -> int:

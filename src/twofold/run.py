@@ -81,7 +81,10 @@ class Run:
         Raises:
             UsageError: if another process is at work on it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{self.path} cannot be made a run directory: {error.strerror}") from None
         with open(self.path / ".lock", "w") as lock:
             for _ in range(30):  # what a killed process has left behind may need a moment to end
                 try:
@@ -91,6 +94,8 @@ class Run:
                     time.sleep(0.1)
             else:
                 raise UsageError(f"another process is at work on {self.path}")
+            for leftover in self.path.glob(f".checkpoint.pt.*{checkpoint.PARTIAL}"):  # of writers that were killed
+                leftover.unlink()
             yield
 
     def write_backbone(self, backbone: nn.Module, spec: BackboneSpec) -> None:

@@ -3,6 +3,7 @@
 import math
 import os
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from twofold.data.loader import Part, Plan, load_images
 from twofold.errors import Diverged, UsageError
 from twofold.evaluation.online import OnlineKNN
 from twofold.interrupt import Interrupt
-from twofold.log import Bar, Log, Metrics, duration
+from twofold.log import Bar, Log, Metrics, duration, first_metrics
 from twofold.methods.base import Batch, Method
 from twofold.optim import create_optimizer
 from twofold.recipe import Recipe
@@ -49,6 +50,8 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
     workers = wanted.workers if wanted.workers >= 0 else min(16, os.cpu_count() or 1)
     source = open_data(wanted.data).limited(wanted.limit).train
     run = Run(wanted.out or default_out(wanted))
+    saved = run.path / "checkpoint.pt"
+    begun = saved.exists()
     settings, said = resolve(wanted, source, run.path, on, max(1, workers))
     spec = backbone_spec(settings)
 
@@ -62,8 +65,10 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
     images, source = load_images(source, settings.resident == "yes", on, workers, settings.max_bad, bad)
     share = settings.accumulate * dist.world()
     batch = min(settings.batch, len(images)) // share * share
+    if settings.batch % share:
+        raise UsageError(f"batch {settings.batch} cannot be cut into {share} equal parts (processes times accumulate)")
     if batch < 2 * share:
-        raise UsageError(f"{len(images)} images are too few for a batch in {share} parts of at least 2")
+        raise UsageError(f"{len(images)} images are too few for a batch of {share} parts of at least 2 images")
     plan = Plan(len(images), batch, settings.seed)
     steps = settings.epochs * plan.steps_per_epoch
     warmup = round(min(settings.warmup, settings.epochs / 10) * plan.steps_per_epoch)
@@ -77,22 +82,23 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
     optimizer = create_optimizer(method, settings.optimizer, settings.weight_decay, settings.optimizer_momentum)
 
     # Where the run was, if it has begun.
-    saved = run.path / "checkpoint.pt"
+    if main:
+        held.enter_context(run.held())
+        if saved.exists() != begun:
+            raise UsageError(f"another process has been at work on {run.path}: give the command again")
+    dist.barrier()  # before it, nobody writes; after it, nobody else does
     identity = {"images": len(images), "fingerprint": source.fingerprint()}
     start, before = 0, 0.0
-    if saved.exists():
-        state = checkpoint.load(saved, on)
+    if begun:
+        state = checkpoint.load(saved)
         if state["data"] != identity:
             raise UsageError(f"{settings.data} is not what {run.path} began with: choose another --out")
         method.load_state_dict(state["method"])
         optimizer.load_state_dict(state["optimizer"])
         start, before = state["step"], state["seconds"]
-    dist.barrier()  # every process has read the directory before one writes to it
     if main:
-        held.enter_context(run.held())
         held.enter_context(log.to(run.path / "log.txt"))
-        if not start:
-            checkpoint.write_text(run.path / "recipe.toml", toml.dumps(settings))
+        checkpoint.write_text(run.path / "recipe.toml", toml.dumps(settings))
     if start:
         said = [f"{run.path} goes on at step {start} of {steps}" if start < steps else f"{run.path} is already done"]
     elif unreadable:
@@ -105,14 +111,14 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
     # Yardsticks: the loss of a collapsed batch, the kNN score of the untrained backbone.
     trivial = method.trivial(batch // settings.accumulate)
     knn = OnlineKNN.of(source, spec, on, settings.precision) if main and settings.knn_every > 0 else None
-    untrained = next((row.get("knn_untrained") for row in run.metrics[:1]), None) if start else None
+    untrained = first_metrics(run.path / "metrics.jsonl").get("knn_untrained") if start else None
     if knn and start == 0:
         untrained = knn.score(method.backbone)
     score = None
 
     metrics = held.enter_context(Metrics(run.path / "metrics.jsonl", start)) if main else None
     began = last_saved = time.monotonic()
-    parts = images.load(plan, views, parts_of(range(start, steps), batch, settings.accumulate))
+    parts = images.load(plan, views, Parts(range(start, steps), batch, settings.accumulate))
     with Bar(log.console, steps, start) as bar:
         for step in range(start, steps):
             clock, waited = time.monotonic(), 0.0
@@ -136,27 +142,30 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
                 for name, term in output.terms.items():
                     terms[name] = terms.get(name, 0) + term.detach() / settings.accumulate
 
-            values = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
-            loss = sum(values.values())
-            if not math.isfinite(loss):
-                if main:
-                    state = {"step": step, "terms": values, "index": plan.indices(step), "method": method.state_dict()}
-                    checkpoint.save(run.path / "failure.pt", state)
-                    log.say(f"the loss at step {step} is {loss}: {values}", quiet=True)
-                raise Diverged(
-                    f"the loss is {loss} at step {step}; {run.path}/failure.pt holds its terms, weights and images' "
-                    "numbers; try a lower --lr or --clip 1"
-                )
             dist.sum_gradients(method.parameters())
+            gradients = [p.grad for p in method.parameters() if p.grad is not None]
+            norm = nn.utils.get_total_norm(gradients)
+            *numbers, size = torch.stack([*terms.values(), norm.to(dtype)]).tolist()
+            values = dict(zip(terms, numbers, strict=True))
+            loss = sum(numbers)
+            if not math.isfinite(loss + size):
+                if main:
+                    state = {"step": step, "terms": values, "gradient_norm": size, "index": plan.indices(step)}
+                    checkpoint.save(run.path / "failure.pt", state | {"method": method.state_dict()})
+                    log.say(f"step {step}: loss {loss}, {values}, norm of the gradient {size}", quiet=True)
+                raise Diverged(
+                    f"the loss is {loss} and the norm of its gradient {size} at step {step}; {run.path}/failure.pt "
+                    "holds its terms, weights and images' numbers; try a lower --lr or --clip 1"
+                )
             if settings.clip:
-                nn.utils.clip_grad_norm_(method.parameters(), settings.clip)
+                nn.utils.clip_grads_with_norm_(method.parameters(), settings.clip, norm)
             optimizer.step()
             method.after_step(progress)
 
             done, epoch = step + 1, step // plan.steps_per_epoch
             stop = dist.any_process(interrupt.asked, on)
             took = time.monotonic() - clock
-            row = {"step": step, "epoch": epoch, "loss": loss, **values, "lr": lr}
+            row = {"step": step, "epoch": epoch, "loss": loss, **values, "lr": lr, "gradient_norm": size}
             if step == 0:
                 row |= {"collapsed": trivial} | ({"knn_untrained": untrained} if knn else {})
             measures = done == steps or (done % plan.steps_per_epoch == 0 and (epoch + 1) % settings.knn_every == 0)
@@ -204,16 +213,24 @@ def default_out(wanted: Recipe) -> str:
     return f"runs/{name}-{wanted.method}"
 
 
-def parts_of(steps: range, batch: int, accumulate: int) -> list[Part]:
+class Parts(Sequence[Part]):
     """This process's rows of every part of every step, in the order of computation.
 
     A part is a slice of the step's batch and every process has a slice of it, so that the rows gathered over the
     processes are those of the part, in order.
     """
-    size = batch // accumulate
-    mine = size // dist.world()
-    first = [part * size + dist.rank() * mine for part in range(accumulate)]
-    return [Part(step, slice(start, start + mine)) for step in steps for start in first]
+
+    def __init__(self, steps: range, batch: int, accumulate: int) -> None:
+        self.steps, self.size, self.accumulate = steps, batch // accumulate, accumulate
+
+    def __len__(self) -> int:
+        return len(self.steps) * self.accumulate
+
+    def __getitem__(self, number: int) -> Part:  # type: ignore[override]
+        place, part = divmod(number, self.accumulate)
+        mine = self.size // dist.world()
+        first = part * self.size + dist.rank() * mine
+        return Part(self.steps[place], slice(first, first + mine))  # IndexError past the end
 
 
 def notes(settings: Recipe, method: Method, batch: int, images: int) -> list[str]:

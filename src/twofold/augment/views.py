@@ -118,14 +118,13 @@ class View:
 
 def blur_window(size: int) -> int:
     """SimCLR's window, a tenth of the image, made odd: 23 pixels at 224, 3 at 32."""
-    return max(3, int(0.1 * size) | 1)
+    return min(max(3, int(0.1 * size) | 1), 2 * size - 1)  # a mirrored border is no wider than the image
 
 
 def views_of(augment: Augment, size: int) -> list[View]:
-    """The recipe's views: two full-size ones, then the small ones of multi-crop."""
+    """The views of a resolved recipe: two full-size ones, then the small ones of multi-crop."""
     full = [View(size, augment.crop_scale, augment.blur[i], augment.solarize[i], augment) for i in (0, 1)]
-    small_size = augment.small_size or max(8, round(size * 3 / 7))
-    small = View(small_size, augment.small_scale, augment.blur[1], augment.solarize[1], augment)
+    small = View(augment.small_size, augment.small_scale, augment.blur[1], augment.solarize[1], augment)
     return full + [small] * augment.small_crops
 
 

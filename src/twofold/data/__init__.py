@@ -1,14 +1,14 @@
 """From what the user names to sources of images, split into train and test where the data say so."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from twofold.data.cache import cache
-from twofold.data.encoded import Folder, Parquet, Tar
+from twofold.data.encoded import Folder, Parquet, Tar, files_under, is_image
 from twofold.data.sources import Array, Items, Source, Subset, load_array
 from twofold.errors import UsageError, nearest
 
@@ -19,12 +19,14 @@ class Data:
 
     train: Source
     test: Source | None = None
+    mismatch: str = ""
+    """why the two parts' classes do not fit together, if they do not: no matter unless labels are asked for"""
 
     def limited(self, limit: int) -> "Data":
         """Only the first ``limit`` training images; 0: all."""
         if not 0 < limit < len(self.train):
             return self
-        return Data(Subset(self.train, range(limit)), self.test)
+        return replace(self, train=Subset(self.train, range(limit)))
 
 
 def open_data(name: str | Path) -> Data:
@@ -39,19 +41,22 @@ def open_data(name: str | Path) -> Data:
         raise UsageError(f"there are no images in {text}")
     if data.test is None or len(data.test) == 0:
         return Data(data.train)
-    _number_alike(data.train, data.test, text)
-    return data
+    return replace(data, mismatch=_number_alike(data.train, data.test))
 
 
-def _number_alike(train: Source, test: Source, text: str) -> None:
-    """Give the test part's classes the numbers they have in the training part; it may lack some of them."""
+def _number_alike(train: Source, test: Source) -> str:
+    """Give the test part's classes the numbers they have in the training part, of which it may lack some.
+
+    Returns what prevents that, if anything does.
+    """
     if not (train.classes and test.classes and test.labels is not None) or train.classes == test.classes:
-        return
+        return ""
     unknown = [name for name in test.classes if name not in train.classes]
     if unknown:
-        raise UsageError(f"the test part of {text} has a class that the training part lacks: {unknown[0]}")
+        return f"the test part has a class that the training part lacks: {unknown[0]}"
     numbers = [train.classes.index(name) for name in test.classes]
     test.labels, test.classes = [numbers[label] for label in test.labels], train.classes
+    return ""
 
 
 def _open(text: str) -> Data:
@@ -69,6 +74,8 @@ def _open(text: str) -> Data:
     if all(path.is_file() and path.suffix == ".tar" for path in paths):
         return Data(Tar(paths))
     path = paths[0]
+    if len(paths) > 1 and path.suffix != ".parquet":
+        raise UsageError(f"{text} names {len(paths)} places; only .tar and .parquet files can be several")
     if path.is_dir():
         return _folder(path)
     if path.suffix == ".parquet":
@@ -80,16 +87,34 @@ def _open(text: str) -> Data:
 
 
 def _folder(root: Path) -> Data:
+    files = list(files_under(root))
+    if any(is_image(path) for path in files):
+        return _image_folder(root)
     for suffix, kind in ((".parquet", Parquet), (".tar", Tar)):
-        files = sorted(p for p in root.rglob(f"*{suffix}") if p.is_file())
-        if files:
-            later = [f for f in files if re.match("test|val", f.name)]
-            test = [f for f in later if f.name.startswith("test")] or later
-            train = [f for f in files if f.name.startswith("train")] or [f for f in files if f not in later]
-            return Data(kind(train or test), kind(test) if test and train else None)
-    if (root / "train").is_dir():
-        held = next((root / n for n in ("test", "val", "valid", "validation") if (root / n).is_dir()), None)
-        return Data(Folder(root / "train"), Folder(held) if held else None)
+        parts: dict[str, list[Path]] = {}
+        for path in sorted(path for path in files if path.suffix == suffix):
+            parts.setdefault(_part(path.relative_to(root)), []).append(path)
+        if parts:
+            test = parts.get("test") or parts.get("val")
+            train = parts.get("train") or parts.get("") or test
+            assert train
+            return Data(kind(train), kind(test) if test and test is not train else None)
+    return Data(Folder(root))  # empty, which the caller says
+
+
+def _part(path: Path) -> str:
+    """ "train", "test", "val" or "", from a folder's or the file's own name: ``test/0.parquet``, ``test-0.parquet``."""
+    for name in path.parts:
+        found = re.match(r"(train|test|val)(?:id(?:ation)?)?(?:[-_.\d]|$)", name)
+        if found:
+            return found[1]
+    return ""
+
+
+def _image_folder(root: Path) -> Data:
+    held = next((root / n for n in ("test", "val", "valid", "validation") if (root / n).is_dir()), None)
+    if held and (root / "train").is_dir():  # without a test part, "train" may well be a class
+        return Data(Folder(root / "train"), Folder(held))
     return Data(Folder(root))
 
 

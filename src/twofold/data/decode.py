@@ -40,8 +40,10 @@ def size_of(file: bytes) -> tuple[int, int]:
     """
     try:
         with Image.open(io.BytesIO(file)) as image:
-            turned = image.getexif().get(0x0112, 1) >= 5
-            return image.size if turned else (image.height, image.width)
+            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            if turned and image.format != "TIFF":  # whose size Pillow gives as turned already
+                return image.size
+            return image.height, image.width
     except Exception as error:
         raise Unreadable(" ".join(str(error).split()) or type(error).__name__) from None
 

@@ -1,9 +1,12 @@
 """Sources of encoded image files: folders, tar shards, Parquet."""
 
+import hashlib
+import itertools
 import json
+import os
 import tarfile
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -37,6 +40,12 @@ class EncodedSource(Source):
     def size(self, index: int) -> tuple[int, int]:
         return size_of(self._bytes(index))
 
+    def digest_of(self, names: Iterable[str], sizes: Iterable[int]) -> str:
+        """Of all names and sizes, and of the contents of 64 files: reading them all would take too long."""
+        some = np.linspace(0, len(self) - 1, min(64, len(self))).astype(int).tolist()
+        contents = (hashlib.blake2b(self.read(index), digest_size=8).hexdigest() for index in some)
+        return digest(itertools.chain(names, sizes, contents))
+
     def _bytes(self, index: int) -> bytes:
         try:
             file = self.read(index)
@@ -52,11 +61,7 @@ class Folder(EncodedSource):
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.paths = sorted(
-            str(path.relative_to(root))
-            for path in root.rglob("*")
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-        )
+        self.paths = sorted(str(path.relative_to(root)) for path in files_under(root) if is_image(path))
         parents = [Path(path).parts[0] if len(Path(path).parts) > 1 else None for path in self.paths]
         if self.paths and None not in parents:
             self.labels, self.classes = number([str(p) for p in parents])
@@ -68,10 +73,26 @@ class Folder(EncodedSource):
         return (self.root / self.paths[index]).read_bytes()
 
     def name(self, index: int) -> str:
-        return self.paths[index]
+        return os.fsencode(self.paths[index]).decode("utf-8", "replace")  # file names need not be UTF-8
 
     def fingerprint(self) -> str:
-        return digest((path, (self.root / path).stat().st_size) for path in self.paths)
+        return self.digest_of(self.paths, ((self.root / path).stat().st_size for path in self.paths))
+
+
+def is_image(path: PurePosixPath | Path) -> bool:
+    """By its ending."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def files_under(root: Path) -> Iterator[Path]:
+    """All files, also behind links, but none in a hidden folder; no folder twice, so links may form circles."""
+    seen: set[str] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
+        if real not in seen:
+            yield from (Path(folder, name) for name in files)
+        seen.add(real)
 
 
 class Tar(EncodedSource):
@@ -85,14 +106,14 @@ class Tar(EncodedSource):
                 with tarfile.open(shard, "r:") as tar:
                     for member in tar:
                         path = PurePosixPath(member.name)
-                        if not member.isfile() or path.name.startswith("."):
+                        if not member.isfile():
                             continue
-                        if path.suffix.lower() in SUFFIXES:
+                        if is_image(path):
                             self.members.append((shard, member.name, member.offset_data, member.size))
                         elif path.suffix == ".cls":
                             content = tar.extractfile(member)
                             assert content is not None
-                            texts[shard, member.name[:-4]] = content.read().decode().strip()
+                            texts[shard, member.name[:-4]] = content.read().decode("utf-8", "replace").strip()
             except (tarfile.TarError, OSError) as error:
                 raise UsageError(f"{shard} is no uncompressed tar file: {error}") from None
         keys = [(shard, name[: len(name) - len(PurePosixPath(name).suffix)]) for shard, name, _, _ in self.members]
@@ -114,7 +135,7 @@ class Tar(EncodedSource):
         return self.members[index][1]
 
     def fingerprint(self) -> str:
-        return digest((name, length) for _, name, _, length in self.members)
+        return self.digest_of((name for _, name, _, _ in self.members), (size for *_, size in self.members))
 
 
 class Parquet(EncodedSource):
@@ -130,8 +151,10 @@ class Parquet(EncodedSource):
             label = next((n for n in ("label", "labels", "fine_label", "class") if n in schema.names), None)
             columns = [image] + ([label] if label else [])
             self._table = _table(files, columns)
-        except (pa.ArrowException, OSError, StopIteration) as error:
-            raise UsageError(f"{files[0]} cannot be read as Parquet with images: {error}") from None
+        except StopIteration:
+            raise UsageError(f"{files[0]} has no column of images (bytes, or a struct with bytes)") from None
+        except (pa.ArrowException, OSError) as error:
+            raise UsageError(f"{files[0]} cannot be read as Parquet: {' '.join(str(error).split())}") from None
         self._files = [(file.name, file.stat().st_size) for file in files]
         column = self._table[image]
         if pa.types.is_struct(column.type):
@@ -140,9 +163,11 @@ class Parquet(EncodedSource):
         if label:
             values = self._table[label].to_pylist()
             names = _class_names(schema, label)
-            if names and all(isinstance(v, int) and 0 <= v < len(names) for v in values):
+            if None in values or any(isinstance(v, int) and v < 0 for v in values):
+                pass  # some images have no label: then none counts
+            elif names and all(isinstance(v, int) and v < len(names) for v in values):
                 self.labels, self.classes = values, names
-            elif values and None not in values:
+            else:
                 self.labels, self.classes = number([str(v) for v in values])
 
     def __len__(self) -> int:

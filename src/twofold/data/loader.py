@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from twofold.data.sources import Array, Source, Subset
 from twofold.errors import UsageError
 
 RESIDENT_BYTES = 4 << 30
+BATCH_BYTES = 1 << 30  # of the whole images of a batch, as uint8 and as float32
 CONSECUTIVE = 100  # unreadable images in a row before a search for a readable one gives up
 
 Bad = Callable[[str, str], None]
@@ -117,13 +118,16 @@ class Streamed:
             num_workers=self.workers,
             prefetch_factor=2 if self.workers else None,
             pin_memory=self.device.type == "cuda",
-            worker_init_fn=_end_with_parent if self.workers else None,
+            worker_init_fn=partial(_end_with_parent, os.getpid()),
             multiprocessing_context="fork" if self.workers and sys.platform == "linux" else None,
             persistent_workers=False,
         )
         for part, (index, crops, bad) in zip(parts, loader, strict=True):
             for number, reason in bad:
                 self._note(number, reason)
+            if not crops:
+                name, reason = self.source.name(bad[-1][0]), bad[-1][1]
+                raise UsageError(f"{CONSECUTIVE} images in a row cannot be read, the last: {name}: {reason}")
             draws = draw_step(views, plan.seed, part.step, plan.batch)
             yield Crops(
                 index,
@@ -151,7 +155,10 @@ class _CroppedSteps(Dataset[tuple[Tensor, list[Tensor], list[tuple[int, str]]]])
         crops: list[list[Tensor]] = [[] for _ in self.views]
         bad: list[tuple[int, str]] = []
         for row, number in enumerate(index.tolist()):
-            number, image = next_readable(self.source, number, bad)
+            found = next_readable(self.source, number, bad)
+            if found is None:
+                return index, [], bad
+            number, image = found
             index[row] = number
             size = torch.tensor([image.shape[1:]])
             for view, d, out in zip(self.views, draws, crops, strict=True):
@@ -170,8 +177,10 @@ def crop_one(image: np.ndarray, box: Sequence[int], flip: bool, size: int, inter
     return crop.flip(2) if flip else crop.contiguous()
 
 
-def next_readable(source: Source, number: int, bad: list[tuple[int, str]]) -> tuple[int, np.ndarray]:
-    """Image ``number``, or the first readable one after it; what was passed over is added to ``bad``.
+def next_readable(source: Source, number: int, bad: list[tuple[int, str]]) -> tuple[int, np.ndarray] | None:
+    """Image ``number``, or the first readable one after it; None if `CONSECUTIVE` cannot be read.
+
+    What was passed over is added to ``bad``.
 
     The substitute depends on the data alone, so it is the same in every process and after a resume.
     """
@@ -180,7 +189,7 @@ def next_readable(source: Source, number: int, bad: list[tuple[int, str]]) -> tu
             return candidate % len(source), source.image(candidate % len(source))
         except Unreadable as error:
             bad.append((candidate % len(source), str(error)))
-    raise UsageError(f"{CONSECUTIVE} images in a row cannot be read, the last: {source.name(bad[-1][0])}: {bad[-1][1]}")
+    return None
 
 
 def check_share(bad: int, of: int, most: float, example: str) -> None:
@@ -200,14 +209,16 @@ def decode_all(source: Source, threads: int, max_bad: float, bad: Bad) -> tuple[
     found = sizes_of(source, threads)
     height, width = (max((size[i] for size in found), default=1) for i in (0, 1))
     kept: list[int] = []
-    images = torch.zeros(len(found), 3, height, width, dtype=torch.uint8)
-    sizes = torch.zeros(len(found), 2, dtype=torch.long)
+    images = torch.zeros(len(source), 3, height, width, dtype=torch.uint8)
+    sizes = torch.zeros(len(source), 2, dtype=torch.long)
 
     def read(number: int) -> np.ndarray | str:
         try:
-            return source.image(number)
+            image = source.image(number)
         except Unreadable as error:
             return str(error)
+        fits = image.shape[1] <= height and image.shape[2] <= width
+        return image if fits else "it is larger than its header says"
 
     failures: list[str] = []
     with ThreadPoolExecutor(threads) as pool:  # Pillow lets other threads run while it decodes
@@ -238,8 +249,8 @@ def sizes_of(source: Source, threads: int) -> list[tuple[int, int]]:
         return [size for size in pool.map(read, range(len(source))) if size]
 
 
-def fits_in_memory(source: Source, threads: int) -> bool:
-    """Whether all images, decoded and padded to the largest, take `RESIDENT_BYTES` or less."""
+def fits_in_memory(source: Source, batch: int, threads: int) -> bool:
+    """Whether all images, decoded and padded to the largest, fit `RESIDENT_BYTES`, and a batch `BATCH_BYTES`."""
     if isinstance(source, Array):
         return True
     tried = [3 * height * width for height, width in sizes_of(sample(source, 64), threads)]
@@ -249,7 +260,8 @@ def fits_in_memory(source: Source, threads: int) -> bool:
         return False
     found = sizes_of(source, threads)
     height, width = (max(size[i] for size in found) for i in (0, 1))
-    return 3 * height * width * len(source) <= RESIDENT_BYTES
+    pixels = 3 * height * width
+    return pixels * len(source) <= RESIDENT_BYTES and 5 * pixels * min(batch, len(source)) <= BATCH_BYTES
 
 
 def sample(source: Source, most: int) -> Source:
@@ -270,14 +282,13 @@ def load_images(
     return Resident(pixels, sizes, device), source if len(kept) == len(source) else Subset(source, kept)
 
 
-def _end_with_parent(_: int) -> None:
+def _end_with_parent(parent: int, _: int) -> None:
     """A worker ends when the process that started it does, however that one was killed."""
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole job, they are the parent's to handle
+        signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
-        parent = os.getppid()
         set_death_signal = 1
         ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
-        if os.getppid() != parent or parent == 1:  # it died before the call
+        if os.getppid() != parent:  # it died before the call
             os._exit(1)

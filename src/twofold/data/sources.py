@@ -8,6 +8,7 @@ import io
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -93,14 +94,17 @@ class Items(Source):
         return decode(buffer.getvalue())
 
     def size(self, index: int) -> tuple[int, int]:
-        image = self._items[index][0]
+        try:
+            image = self._items[index][0]
+        except (OSError, SyntaxError) as error:
+            raise Unreadable(str(error)) from None
         return image.height, image.width
 
     def name(self, index: int) -> str:
         return f"{self._name} {index}"
 
     def fingerprint(self) -> str:
-        return digest([(self._name, len(self))])
+        return digest([self._name, len(self), self.labels])
 
 
 class Subset(Source):
@@ -142,6 +146,13 @@ def digest(rows: object) -> str:
     return hasher.hexdigest()
 
 
+def _class_numbers(labels: np.ndarray | None) -> list[int] | None:
+    """Labels as a list, if each is one number that names a class."""
+    if labels is None or labels.dtype.kind not in "iu" or labels.size != len(labels) or labels.min(initial=0) < 0:
+        return None
+    return [int(label) for label in labels.ravel()]
+
+
 def load_array(path: Path) -> dict[str, Array]:
     """Splits of an ``.npy`` (images) or ``.npz`` file.
 
@@ -150,9 +161,9 @@ def load_array(path: Path) -> dict[str, Array]:
     """
     try:
         loaded = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        arrays = {"images": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise UsageError(f"{path} is no NumPy file of plain arrays: {error}") from None
-    arrays = {"images": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     splits = {}
     for split, pairs in {
         "train": [("images", "labels"), ("train_images", "train_labels"), ("x_train", "y_train"), ("x", "y")],
@@ -165,11 +176,8 @@ def load_array(path: Path) -> dict[str, Array]:
     }.items():
         for images, labels in pairs:
             if images in arrays:
-                values = arrays[labels].squeeze() if labels in arrays else None
-                if values is not None and (values.ndim != 1 or values.dtype.kind not in "iu" or values.min() < 0):
-                    values = None  # several labels an image, or none that name a class
-                listed = None if values is None else values.tolist()
-                splits[split] = Array(as_images(arrays[images], f"{images} in {path}"), listed)
+                pixels = as_images(arrays[images], f"{images} in {path}")
+                splits[split] = Array(pixels, _class_numbers(arrays.get(labels)))
                 break
     if "train" not in splits:
         raise UsageError(f"{path} has no array named images, train_images or x_train (it has {', '.join(arrays)})")

@@ -17,6 +17,7 @@ from twofold import device as devices
 from twofold.data.decode import Unreadable
 from twofold.data.loader import crop_one
 from twofold.data.sources import Source, digest
+from twofold.errors import UsageError
 from twofold.nets.backbone import SMALL, BackboneSpec
 
 BATCH = 256
@@ -114,6 +115,8 @@ def extract(
             values[name].append(encoder(images))
         if tell:
             tell(numbers[-1] + 1)
+    if not kept:
+        raise UsageError(f"not one of {len(source)} images can be read; twofold scan says why")
     return {name: Features.of(source, kept, torch.cat(v)) for name, v in values.items()}
 
 
@@ -128,6 +131,7 @@ def fingerprint(backbone: nn.Module, spec: BackboneSpec) -> str:
 
 def cached(
     directory: Path,
+    part: str,
     keys: dict[str, str],
     source: Source,
     size: int,
@@ -137,10 +141,12 @@ def cached(
     """`extract`, but from files in ``directory`` where they are, and kept there for the next time.
 
     Args:
+        part: of the data, as their training and test parts may have the same names.
         keys: name -> a digest of that encoder.
     """
     directory.mkdir(exist_ok=True)
-    paths = {name: directory / f"{name}-{digest([key, size, source.fingerprint()])}.npz" for name, key in keys.items()}
+    about = [part, size, source.fingerprint()]
+    paths = {name: directory / f"{name}-{digest([*about, key])}.npz" for name, key in keys.items()}
     missing = {name: encoders[name] for name, path in paths.items() if not path.exists()}
     computed = extract(source, size, missing, tell) if missing else {}
     for name, features in computed.items():

@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 from twofold import rng
-from twofold.evaluation.linear import LinearProbe, scale_of
-
-STRENGTH = 10.0  # a few labels leave none to choose it by; the same for every representation
+from twofold.evaluation.linear import DEFAULT, LinearProbe, scale_of
 
 
 def few_shot(
@@ -24,7 +22,7 @@ def few_shot(
         generator = rng.generator(seed, "few-shot", shots, draw)
         order = torch.randperm(len(train), generator=generator)
         chosen = torch.cat([order[train_labels[order] == c][:shots] for c in train_labels.unique()])
-        probe = LinearProbe(STRENGTH).fit(train[chosen], train_labels[chosen], scale)
+        probe = LinearProbe(DEFAULT).fit(train[chosen], train_labels[chosen], scale)
         scores.append(float((probe.predict(test) == test_labels.numpy()).mean()))
     return scores
 

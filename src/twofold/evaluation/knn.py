@@ -17,15 +17,15 @@ def knn_predict(
 
     ``k`` is capped at the mean number of images a class: in a small bank, 200 neighbours would be of all classes.
     """
-    classes = int(bank_labels.max()) + 1
-    k = neighbours(len(bank), classes, k)
+    names, numbers = bank_labels.unique(return_inverse=True)
+    k = neighbours(len(bank), len(names), k)
     bank = F.normalize(bank)
     predictions = []
     for part in F.normalize(queries).split(2048):
         similarity, nearest = (part @ bank.T).topk(k)
-        votes = torch.zeros(len(part), classes, device=part.device)
-        votes.scatter_add_(1, bank_labels[nearest], ((similarity - 1) / temperature).exp())
-        predictions.append(votes.argmax(1))
+        votes = torch.zeros(len(part), len(names), device=part.device)
+        votes.scatter_add_(1, numbers[nearest], ((similarity - 1) / temperature).exp())
+        predictions.append(names[votes.argmax(1)])
     return torch.cat(predictions)
 
 

@@ -10,6 +10,8 @@ from torch import Tensor
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 """Inverse regularisations tried: scikit-learn's C, on features of mean squared norm 1."""
+DEFAULT = 10.0
+"""Where there are too few labels to choose by; the same for every representation."""
 
 
 class LinearProbe:
@@ -43,11 +45,10 @@ class LinearProbe:
     def _choose(self, x: np.ndarray, y: np.ndarray) -> float:
         """The strength that does best on a tenth of the images (a fifth, if there are under 5,000)."""
         share = 0.1 if len(y) >= 5000 else 0.2
-        counts = np.bincount(y)
-        stratify = y if counts[counts > 0].min() >= 2 and share * len(y) >= len(np.unique(y)) else None
-        x_fit, x_held, y_fit, y_held = train_test_split(
-            x, y, test_size=share, random_state=self.seed, stratify=stratify
-        )
+        classes, counts = np.unique(y, return_counts=True)
+        if counts.min() < 2 or share * len(y) < len(classes):  # too few to hold some of each class out
+            return DEFAULT
+        x_fit, x_held, y_fit, y_held = train_test_split(x, y, test_size=share, random_state=self.seed, stratify=y)
         scores = {}
         model = None
         for strength in STRENGTHS:  # from strongly regularised to weakly, each starting from the one before

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from twofold import checkpoint, device
+from twofold import checkpoint
+from twofold import device as devices
 from twofold.data import Data, open_data
 from twofold.data.sources import Source, Subset
 from twofold.errors import UsageError, nearest
@@ -26,6 +27,8 @@ from twofold.run import Run
 SHOTS = (1, 5, 10)
 DRAWS = 10
 
+HELD_OUT = "every fifth image of each class held out for testing; if pretraining saw them, then without labels"
+
 Tell = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
 
@@ -36,8 +39,8 @@ Score = dict[str, Any]
 def evaluate(
     run: str | Path | Run,
     data: str | Path | None = None,
-    protocols: Sequence[str] = ("knn", "linear"),
-    on: str = "auto",
+    protocols: str | Sequence[str] = ("knn", "linear"),
+    device: str = "auto",
     tell: Tell | None = None,
 ) -> dict[str, Any]:
     """Measure a run's backbone on labelled images, and write evaluation.json.
@@ -45,8 +48,8 @@ def evaluate(
     Args:
         run: the run directory.
         data: images with labels, with or without a test part; by default those of the pretraining.
-        protocols: any of ``knn``, ``linear``, ``fewshot``.
-        on: the device.
+        protocols: any of ``knn``, ``linear``, ``fewshot``; several also as one text with commas.
+        device: auto, cpu, cuda or mps.
         tell: told how far it is.
 
     Returns:
@@ -56,6 +59,7 @@ def evaluate(
         UsageError: if there is no such run or protocol, or the images have no labels.
     """
     run = Run.open(run)
+    protocols = protocols.split(",") if isinstance(protocols, str) else protocols
     unknown = [p for p in protocols if p not in PROTOCOLS]
     if unknown:
         raise UsageError(f"there is no protocol {unknown[0]!r}{nearest(unknown[0], PROTOCOLS)}; {', '.join(PROTOCOLS)}")
@@ -63,7 +67,7 @@ def evaluate(
     name = str(data or settings.data)
     opened = open_data(name)
     train, test, split = parts_for_evaluation(opened.limited(settings.limit) if data is None else opened, name)
-    representations = _features(run, {"train": train, "test": test}, device.choose(on), tell)
+    representations = _features(run, {"train": train, "test": test}, devices.choose(device), tell)
 
     scores: dict[str, dict[str, Score]] = {}
     for protocol in protocols:
@@ -104,6 +108,8 @@ def parts_for_evaluation(data: Data, name: str) -> tuple[Source, Source, str]:
         raise UsageError(f"the images in {name} have no labels: evaluation needs class folders or a column of labels")
     if len(set(data.train.labels)) < 2:
         raise UsageError(f"the images in {name} are all of one class: there is nothing to tell apart")
+    if data.mismatch:
+        raise UsageError(f"{name}: {data.mismatch}")
     if data.test is not None and data.test.labels is not None:
         return data.train, data.test, "the data's own test part"
     seen: dict[int, int] = {}
@@ -114,7 +120,11 @@ def parts_for_evaluation(data: Data, name: str) -> tuple[Source, Source, str]:
         (test if seen[label] % 5 == 0 else train).append(number)
     if not test:
         raise UsageError(f"no class in {name} has five images or more: too few to hold some out for testing")
-    return Subset(data.train, train), Subset(data.train, test), "every fifth image of each class held out for testing"
+    return (
+        Subset(data.train, train),
+        Subset(data.train, test),
+        HELD_OUT,
+    )
 
 
 def _features(
@@ -129,7 +139,7 @@ def _features(
     found: dict[str, dict[str, Features]] = {name: {} for name in keys}
     for part, source in parts.items():
         for name, features in cached(
-            run.path / "features", keys, source, spec.size, encoders, _say(tell, part, source)
+            run.path / "features", part, keys, source, spec.size, encoders, _say(tell, part, source)
         ).items():
             found[name][part] = features
     return found
@@ -141,7 +151,7 @@ def _say(tell: Tell | None, part: str, source: Source) -> Callable[[int], None] 
 
 def _knn(train: Features, test: Features) -> dict[str, Score]:
     predicted = knn_predict(train.values, train.labels, test.values)
-    k = neighbours(len(train.values), int(train.labels.max()) + 1)
+    k = neighbours(len(train.values), len(train.labels.unique()))
     return {"knn": _single(accuracy(predicted, test.labels), len(test.index)) | {"k": k}}
 
 

@@ -42,8 +42,12 @@ class BackboneSpec:
         return asdict(self)
 
 
-def fit(name: str, arguments: dict[str, Any], stem: str, size: int) -> tuple[BackboneSpec, list[str]]:
+def fit(
+    name: str, arguments: dict[str, Any], stem: str, size: int, small_size: int = 0
+) -> tuple[BackboneSpec, list[str]]:
     """The backbone's description for images of ``size`` pixels, and what was chosen, in words.
+
+    ``small_size``: of multi-crop's small views, if there are any; the backbone must take both.
 
     A ResNet gets the small stem at 64 pixels and under (``stem="auto"``), a vision transformer its image size, and
     below 128 pixels a patch small enough to leave at least 8 x 8 patches.
@@ -56,7 +60,9 @@ def fit(name: str, arguments: dict[str, Any], stem: str, size: int) -> tuple[Bac
         if "patch_size" not in arguments and size < 128:
             patch = next(p for p in (16, 12, 8, 7, 6, 5, 4, 3, 2, 1) if size % p == 0 and size // p >= min(8, size))
             arguments["patch_size"] = patch
-            said.append(f"{name}: patches of {patch} pixels, for images of {size}")
+            said.append(f"{name}: patches of {patch} pixels, {(size // patch) ** 2} of them in an image of {size}")
+        if small_size:
+            arguments.setdefault("dynamic_img_size", True)
     spec = BackboneSpec(name, arguments, "default", size, (), ())
     backbone = spec.build()
     resnet = isinstance(backbone, ResNet)
@@ -65,7 +71,10 @@ def fit(name: str, arguments: dict[str, Any], stem: str, size: int) -> tuple[Bac
     if stem == "small" or (stem == "auto" and resnet and size <= SMALL):
         spec = BackboneSpec(name, arguments, "small", size, (), ())
         said.append(f"{name}: small stem (3x3 convolution, stride 1, no max-pool), for images of {size} pixels")
-    features = _features(backbone if spec.stem == "default" else spec.build(), size)
+    backbone = backbone if spec.stem == "default" else spec.build()
+    features = _features(backbone, size)
+    if small_size:
+        _features(backbone, small_size)
     return BackboneSpec(spec.name, spec.arguments, spec.stem, size, (), (), features), said
 
 
@@ -84,6 +93,6 @@ def _features(backbone: nn.Module, size: int) -> int:
             out = backbone(torch.zeros(1, 3, size, size))
         except (RuntimeError, AssertionError, ValueError) as error:
             raise UsageError(f"the backbone does not take images of {size} pixels: {error}") from None
-    if out.ndim != 2:
-        raise UsageError(f"the backbone gives features of shape {list(out.shape[1:])}, not one vector an image")
+    if not isinstance(out, torch.Tensor) or out.ndim != 2:
+        raise UsageError("the backbone does not give one vector an image (see --backbone-arguments)")
     return int(out.shape[1])

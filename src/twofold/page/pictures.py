@@ -34,7 +34,10 @@ def view_rows(source: Source, settings: Recipe, images: int = 6, steps: int = 3)
     chosen = sample(source, images)
     rows = []
     for row in range(len(chosen)):
-        _, image = next_readable(chosen, row, [])
+        found = next_readable(chosen, row, [])
+        if found is None:
+            continue
+        image = found[1]
         pictures = [png(central_crop(image, settings.size))]
         for step in range(steps):
             for view, draws in zip(views, draw_step(views, settings.seed, step, len(chosen)), strict=True):
