@@ -127,6 +127,20 @@ class Bar:
             self._progress.stop()
 
 
+def status(
+    loss: float, terms: dict[str, float], yardsticks: dict[str, float | None], speed: dict[str, float]
+) -> list[str]:
+    """What the bar says of a step: every score beside its yardstick."""
+    parts = [f"loss {loss:.3f} (collapsed {yardsticks['collapsed']:.3f})"]
+    if len(terms) > 1:
+        parts += [f"{name} {value:.3f}" for name, value in terms.items()]
+    if yardsticks["knn"] is not None:
+        reference = yardsticks["untrained"]
+        beside = "" if reference is None else f" (untrained {reference:.1%})"
+        parts.append(f"kNN {yardsticks['knn']:.1%}{beside}")
+    return [*parts, f"{speed['images_per_second']:.0f} images/s", f"waiting {speed['waiting']:.0%}"]
+
+
 class _Status(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(task.fields["status"])

@@ -18,7 +18,7 @@ from twofold.data.loader import Part, Plan, load_images
 from twofold.errors import Diverged, UsageError
 from twofold.evaluation.online import OnlineKNN
 from twofold.interrupt import Interrupt
-from twofold.log import Bar, Log, Metrics, duration, first_metrics
+from twofold.log import Bar, Log, Metrics, duration, first_metrics, status
 from twofold.methods.base import Batch, Method
 from twofold.optim import create_optimizer
 from twofold.recipe import Recipe
@@ -174,18 +174,9 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
             speed = {"images_per_second": round(batch / took, 1), "waiting": round(waited / took, 3)}
             if metrics:
                 metrics.write(row | speed)
-            bar.update(
-                done,
-                f"epoch {epoch + 1}/{settings.epochs}",
-                [
-                    f"loss {loss:.3f} (collapsed {trivial:.3f})",
-                    *(f"{name} {value:.3f}" for name, value in values.items() if len(values) > 1),
-                    *([f"kNN {score:.1%} (untrained {untrained:.1%})"] if score is not None and untrained else []),
-                    f"{batch / took:.0f} images/s",
-                    f"waiting {waited / took:.0%}",
-                ],
-                (time.monotonic() - began) / (done - start) * (steps - done),
-            )
+            yardsticks = {"collapsed": trivial, "untrained": untrained, "knn": score}
+            left = (time.monotonic() - began) / (done - start) * (steps - done)
+            bar.update(done, f"epoch {epoch + 1}/{settings.epochs}", status(loss, values, yardsticks, speed), left)
             due = (
                 done % settings.save_every == 0 if settings.save_every else time.monotonic() - last_saved > SAVE_SECONDS
             )
