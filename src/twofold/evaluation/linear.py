@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)
+STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 """Inverse regularisations tried: scikit-learn's C, on features of mean squared norm 1."""
 DEFAULT = 10.0
 """Where there are too few labels to choose by; the same for every representation."""
@@ -68,7 +68,7 @@ def scale_of(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _fit(x: np.ndarray, y: np.ndarray, strength: float, start: LogisticRegression | None = None) -> LogisticRegression:
-    model = LogisticRegression(C=strength, max_iter=1000, tol=1e-5, warm_start=True)
+    model = LogisticRegression(C=strength, max_iter=1000, warm_start=True)
     if start is not None:
         model.coef_, model.intercept_, model.classes_ = start.coef_, start.intercept_, start.classes_
     with warnings.catch_warnings():
