@@ -1,5 +1,6 @@
 """What every method is: a map from a batch of views to named scalars and embeddings."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -29,7 +30,7 @@ class Output(NamedTuple):
     embeddings: tuple[Tensor, ...]
 
 
-class Method(nn.Module):
+class Method(nn.Module, ABC):
     """One level of inheritance: a method subclasses this and is final.
 
     All its state is in its ``state_dict``; everything else is a function of the batch and of ``progress``, the share
@@ -40,15 +41,15 @@ class Method(nn.Module):
         super().__init__()
         self.backbone = backbone
 
-    def forward(self, batch: Batch, progress: float) -> Output:
-        raise NotImplementedError
+    @abstractmethod
+    def forward(self, batch: Batch, progress: float) -> Output: ...
 
     def after_step(self, progress: float) -> None:
         """Called after the optimizer has moved the weights: a momentum encoder follows here."""
 
+    @abstractmethod
     def trivial(self, batch: int) -> float:
         """The loss of a collapsed batch, all embeddings alike: the yardstick beside the loss."""
-        raise NotImplementedError
 
 
 def pairs(views: Sequence[T]) -> list[tuple[T, T]]:
