@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.conftest import tiny
-from twofold import methods, recipe, toml
+from twofold import methods, recipe, settings, toml
 from twofold.errors import UsageError
 from twofold.methods.base import Batch
 from twofold.nets.backbone import fit
@@ -65,8 +65,8 @@ def test_every_option_is_explained_and_read_as_declared(name):
 
 @every_method
 def test_no_setting_has_two_meanings(name):
-    options = recipe.types_of(methods.spec(name).options).keys()
-    run, augment = recipe.types_of(recipe.Recipe).keys(), recipe.types_of(recipe.Augment).keys()
+    options = settings.types_of(methods.spec(name).options).keys()
+    run, augment = settings.types_of(recipe.Recipe).keys(), settings.types_of(recipe.Augment).keys()
     assert not options & (run | augment)
     assert not run & augment
 

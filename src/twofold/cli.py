@@ -21,6 +21,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from twofold import __version__, methods, recipe, toml
+from twofold import settings as declared
 from twofold.errors import Diverged, UsageError, nearest
 
 DATA_HELP = "folder, tar shards, Parquet, .npz, .npy, digits, torchvision:NAME or hf:owner/name"
@@ -113,14 +114,14 @@ def pretrain(argv: Sequence[str]) -> None:
     known, _ = first_look(argv)
     base = toml.read(Path(known.recipe)) if known.recipe else {}
     defaults = recipe.make(**{**base, **({"method": known.method} if known.method else {})})
-    declared = methods.spec(defaults.method)
-    run = options_type(recipe.Recipe, defaults, recipe.documented(recipe.Recipe), skip=("data", "method"))
-    augment = options_type(recipe.Augment, defaults.augment, recipe.documented(recipe.Augment))
-    method = options_type(declared.options, defaults.options, declared.help)
+    spec = methods.spec(defaults.method)
+    run = options_type(recipe.Recipe, defaults, declared.documented(recipe.Recipe), skip=("data", "method"))
+    augment = options_type(recipe.Augment, defaults.augment, declared.documented(recipe.Augment))
+    method = options_type(spec.options, defaults.options, spec.help)
     data = Annotated[str, arg(help=DATA_HELP, metavar="DATA")]
     file = Annotated[Path | None, arg(help="start from this recipe, e.g. runs/cats/recipe.toml", metavar="FILE")]
     name = Annotated[str, arg(help=f"what to learn by: {', '.join(methods.TABLE)}", metavar="NAME")]
-    groups = {"run": run, "augmentation": augment, declared.name: method}
+    groups = {"run": run, "augmentation": augment, spec.name: method}
     given = dataclasses.field(**({"default": base["data"]} if "data" in base else {}))
     command = dataclasses.make_dataclass(
         "pretrain",
@@ -135,7 +136,9 @@ def pretrain(argv: Sequence[str]) -> None:
     parsed = parse(command, argv, "twofold pretrain")
     settings = {key: value for title in groups for key, value in vars(getattr(parsed, title)).items()}
     settings["backbone_arguments"] = {k: toml_value(v) for k, v in settings["backbone_arguments"].items()}
-    wanted = recipe.make(**{**settings, "method": parsed.method, "data": parsed.data})
+    said = {word.lstrip("-").partition("=")[0].replace("-", "_") for word in argv if word.startswith("--")}
+    given = {name: value for name, value in settings.items() if name in said}  # what was not may follow the data
+    wanted = recipe.make(**{**base, **given, "method": parsed.method, "data": parsed.data})
 
     from twofold.log import terminal
     from twofold.train import train
@@ -155,7 +158,7 @@ def options_type(owner: type, values: Any, texts: dict[str, str], skip: Sequence
     """A dataclass for the parser: the settings ``owner`` declares, defaults from ``values``, help from ``texts``."""
     columns: list[Any] = []
     kind: Any
-    for name, kind in recipe.types_of(owner).items():
+    for name, kind in declared.types_of(owner).items():
         if name in skip:
             continue
         value = getattr(values, name)

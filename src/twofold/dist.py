@@ -61,6 +61,25 @@ def gather(rows: Tensor) -> Tensor:
     return _Gather.apply(rows) if world() > 1 else rows
 
 
+class _Mean(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, term: Tensor) -> Tensor:
+        total: Tensor = term.detach() / world()
+        dist.all_reduce(total)
+        ctx.processes = world()
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        share: int = ctx.processes
+        return gradients[0] / share  # this process's part; `sum_gradients` adds the others'
+
+
+def mean(term: Tensor) -> Tensor:
+    """The mean of every process's term, for a loss that is a mean over samples and so needs no `gather`."""
+    return _Mean.apply(term) if world() > 1 else term
+
+
 def sum_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     """Replace each gradient by its sum over the processes, in one message."""
     if world() == 1:

@@ -3,23 +3,12 @@
 This module and what it imports stay free of torch, so that ``--help`` is there at once.
 """
 
-import ast
 import dataclasses
-import inspect
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from twofold.errors import UsageError, nearest
-
-
-def check(owner: Any, name: str, low: float, high: float) -> None:
-    value = getattr(owner, name)
-    for number in value if isinstance(value, tuple) else (value,):
-        if not low <= number <= high:
-            span = f"at least {low:g}" if high >= 1e6 else f"from {low:g} to {high:g}"
-            raise UsageError(f"{name} must be {span}, not {number:g}")
+from twofold.settings import NESTED, check, convert, show, types_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +47,15 @@ class Augment:
     """side of the small views in pixels; 0: about three sevenths of the full size"""
     small_scale: tuple[float, float] = (0.05, 0.2)
     """share of the image's area that a small view covers, lowest and highest"""
+    mask: tuple[float, float] = (0.0, 0.0)
+    """share of the patches that are masked, first and second view; a vision transformer drops them and their work"""
+    mask_shape: Literal["random", "block"] = "random"
+    """masked patches lie anywhere, or in rectangles"""
+    mask_fill: bool = False
+    """paint masked patches in the mean colour instead: all that a convolutional backbone can do"""
 
     def __post_init__(self) -> None:
-        for name in ("flip", "jitter", "grayscale", "blur", "solarize", "crop_scale", "small_scale"):
+        for name in ("flip", "jitter", "grayscale", "blur", "solarize", "crop_scale", "small_scale", "mask"):
             check(self, name, 0, 1)
         for name in ("brightness", "contrast", "saturation"):
             check(self, name, 0, float("inf"))
@@ -137,6 +132,8 @@ class Recipe:
     """steps between two checkpoints; 0: every 5 minutes; always one at the end"""
     augment: Augment = Augment()
     options: Any = None
+    given: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    """names of the settings that were given; the others may follow the data"""
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -162,10 +159,18 @@ class Recipe:
             raise UsageError("std must be above 0 for every channel")
 
 
-RANGES = {"temperature": (1e-4, 1e3), "momentum": (0, 1), "projector": (1, 1e6), "predictor": (1, 1e6)}
+RANGES = {
+    **dict.fromkeys(("temperature", "student_temperature", "teacher_temperature", "epsilon", "beta"), (1e-4, 1e4)),
+    **dict.fromkeys(("momentum", "bank_momentum", "center_momentum", "freeze", "queue_from", "teacher_warmup"), (0, 1)),
+    **dict.fromkeys(("tiles", "dropped"), (0, 1)),
+    **dict.fromkeys(("projector", "predictor", "classifier", "predictor_hidden"), (1, 1e6)),
+    **dict.fromkeys(("queue", "memory", "negatives", "iterations", "noise"), (0, 1e9)),
+    **dict.fromkeys(("key_groups", "blocks", "decoder_depth"), (1, 1e6)),
+    "prototypes": (2, 1e7),
+    "permutations": (2, 362880),
+    "decoder_width": (32, 1e5),
+}
 """Of methods' options: a name means the same in all of them."""
-
-# -- building ---------------------------------------------------------------------------------------------------------
 
 
 def make(method: str = "simclr", **settings: Any) -> Recipe:
@@ -177,6 +182,7 @@ def make(method: str = "simclr", **settings: Any) -> Recipe:
     from twofold.methods import spec
 
     declared = spec(method)
+    given = frozenset(key.replace("-", "_") for key in settings) - {"method"}
     settings = {**declared.recipe, **settings, "method": declared.name}
     groups: dict[type, dict[str, Any]] = {Recipe: {}, Augment: {}, declared.options: {}}
     kinds = {key: (owner, kind) for owner in groups for key, kind in types_of(owner).items()}
@@ -190,77 +196,34 @@ def make(method: str = "simclr", **settings: Any) -> Recipe:
     for name, (low, high) in RANGES.items():
         if hasattr(options, name):
             check(options, name, low, high)
-    return Recipe(**groups[Recipe], augment=Augment(**groups[Augment]), options=options)
+    return Recipe(**groups[Recipe], augment=Augment(**groups[Augment]), options=options, given=given)
 
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:
     """The recipe as flat names and values, in the order of the documentation."""
-    flat = {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name not in ("augment", "options")}
+    flat = {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name not in NESTED}
     return flat | dataclasses.asdict(recipe.augment) | dataclasses.asdict(recipe.options)
 
 
 def replace(recipe: Recipe, **settings: Any) -> Recipe:
     """A copy with some settings, by their flat names, changed."""
-    return make(**{**settings_of(recipe), **settings})
+    return dataclasses.replace(make(**{**settings_of(recipe), **settings}), given=recipe.given | settings.keys())
 
 
 def difference(old: Recipe, new: Recipe) -> list[str]:
     """One ``name: old -> new`` for every setting that changes what a run computes. What is left to be chosen agrees."""
+    from twofold.methods import spec
+
     before, after = settings_of(old), settings_of(new)
+    follows = {*spec(new.method).large, *FOLLOWING}
     free = {f.name for f in fields(Recipe) if f.metadata.get("operational")} | {"data"}
     changes = []
     for name in {**before, **after}:
         a, b = before.get(name), after.get(name)
-        automatic = name in AUTOMATIC and b == AUTOMATIC[name]
+        automatic = (name in AUTOMATIC and b == AUTOMATIC[name]) or (name in follows and name not in new.given)
         if a != b and name not in free and not automatic:
-            changes.append(f"{name}: {_show(a)} -> {_show(b)}")
+            changes.append(f"{name}: {show(a)} -> {show(b)}")
     return changes
-
-
-def _show(value: Any) -> str:
-    return "nothing" if value is None else " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def types_of(owner: type) -> dict[str, Any]:
-    """The flat settings that a dataclass declares, and their types."""
-    hints = typing.get_type_hints(owner)
-    return {f.name: hints[f.name] for f in fields(owner) if f.name not in ("augment", "options")}
-
-
-def convert(value: Any, kind: Any, name: str) -> Any:
-    """``value`` as ``kind`` (int to float, list to tuple), or a `UsageError` that says what was expected."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Literal:
-        if value in arguments:
-            return value
-        expected = " or ".join(map(str, arguments))
-    elif origin is tuple:
-        kinds = arguments[:1] * len(value) if arguments[-1:] == (Ellipsis,) and _is_list(value) else arguments
-        if _is_list(value) and len(value) == len(kinds):
-            return tuple(convert(v, k, name) for v, k in zip(value, kinds, strict=True))
-        count = "a list of" if Ellipsis in arguments else len(arguments)
-        expected = f"{count} {getattr(arguments[0], '__name__', arguments[0])} values"
-    elif origin is dict:
-        if isinstance(value, Mapping):
-            return {str(key): _as_toml_reads_it(v) for key, v in value.items()}
-        expected = "a table"
-    elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    elif isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-        return value
-    else:
-        expected = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false"}[
-            kind.__name__
-        ]
-    raise UsageError(f"{name} must be {expected}, not {_show(value)!r}")
-
-
-def _as_toml_reads_it(value: Any) -> Any:
-    return [_as_toml_reads_it(v) for v in value] if _is_list(value) else value
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)
 
 
 AUTOMATIC = {
@@ -275,26 +238,5 @@ AUTOMATIC = {
 }
 """Settings that are chosen for the user when they have this value."""
 
-
-# -- documentation, read from the source ------------------------------------------------------------------------------
-
-
-def field_help(owner: ast.ClassDef) -> dict[str, str]:
-    """The text under each field of a class, by the field's name."""
-    texts = {}
-    for line, after in zip(owner.body, owner.body[1:], strict=False):
-        if (
-            isinstance(line, ast.AnnAssign)
-            and isinstance(line.target, ast.Name)
-            and isinstance(after, ast.Expr)
-            and isinstance(after.value, ast.Constant)
-        ):
-            texts[line.target.id] = str(after.value.value)
-    return texts
-
-
-def documented(owner: type) -> dict[str, str]:
-    """`field_help` of a class in this module."""
-    source = ast.parse(inspect.getsource(owner)).body[0]
-    assert isinstance(source, ast.ClassDef)
-    return field_help(source)
+FOLLOWING = ("queue", "negatives", "prototypes", "momentum")
+"""Methods' options that follow the numbers of images and steps, when they are not given."""

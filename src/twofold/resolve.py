@@ -1,11 +1,12 @@
 """What a recipe leaves open, chosen from the data and the machine, and recorded in the run directory."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from twofold import device, recipe, toml
+from twofold import device, methods, recipe, toml
 from twofold.data.decode import Unreadable
 from twofold.data.loader import fits_in_memory, sample, sizes_of
 from twofold.data.sources import Source
@@ -13,8 +14,11 @@ from twofold.errors import UsageError
 from twofold.nets import backbone
 from twofold.nets.backbone import SMALL, BackboneSpec
 from twofold.recipe import Recipe
+from twofold.settings import show as text
 
 SAMPLE = 500  # images that size, mean and deviation are measured on
+LARGE = 128  # side of a view from which methods' defaults are those for photographs
+MEMORY = 20  # a momentum encoder looks back at most this share, one twentieth, of a run: 1 / (1 - momentum) steps
 
 
 def resolve(
@@ -35,6 +39,7 @@ def resolve(
         now = {name: getattr(wanted, name) for name in ("data", "out", "device", "workers", "save_every")}
         return recipe.replace(old, **now), []
     size = wanted.size or natural_size(source, threads)
+    wanted, said = follow(wanted, size, len(source))
     chosen: dict[str, object] = {"size": size}
     if wanted.precision == "auto":
         chosen["precision"] = device.good_precision(on)
@@ -48,9 +53,42 @@ def resolve(
     small = 0
     if wanted.augment.small_crops:
         chosen["small_size"] = small = wanted.augment.small_size or small_view(size)
-    fitted, said = backbone.fit(wanted.backbone, wanted.backbone_arguments, wanted.stem, size, small)
+    fitted, more = backbone.fit(wanted.backbone, wanted.backbone_arguments, wanted.stem, size, small)
     chosen["stem"] = fitted.stem
-    return recipe.replace(wanted, **chosen), said
+    return recipe.replace(wanted, **chosen), said + more
+
+
+def follow(wanted: Recipe, size: int, images: int) -> tuple[Recipe, list[str]]:
+    """The recipe with what was not given fitted to views of ``size`` pixels, to so many images and to the run's steps.
+
+    From `LARGE` pixels on a method's defaults are those published for photographs. A queue is never longer than
+    the data, given or not.
+    """
+    said: list[str] = []
+    steps = wanted.epochs * max(1, images // min(wanted.batch, max(1, images)))
+
+    def take(values: dict[str, object], reason: str) -> None:
+        nonlocal wanted
+        old = recipe.settings_of(wanted)
+        changed = {name: value for name, value in values.items() if value != old[name]}
+        if changed:
+            wanted = dataclasses.replace(recipe.replace(wanted, **changed), given=wanted.given)
+            said.append(f"{reason}: {', '.join(f'{n} {text(v)}, not {text(old[n])}' for n, v in changed.items())}")
+
+    if size >= LARGE:
+        large = methods.spec(wanted.method).large
+        take({n: v for n, v in large.items() if n not in wanted.given}, f"views of {size} pixels")
+    options = dataclasses.asdict(wanted.options)
+    free = {name: options[name] for name in recipe.FOLLOWING if name in options and name not in wanted.given}
+    most = {"queue": images * 2 // 3, "negatives": images, "prototypes": max(2, images // 10)}
+    take({n: min(v, most[n]) for n, v in free.items() if n in most}, f"{images} images")
+    held = {n: options[n] for n in ("queue", "memory") if n in options}
+    take({n: images for n, v in held.items() if v > images and n not in free}, f"{images} images")
+    if "momentum" in free:
+        slowest = max(0.0, round(1 - MEMORY / steps, 4))
+        start, end = free["momentum"]
+        take({"momentum": (min(start, slowest), end if end == 1 else min(end, slowest))}, f"a run of {steps} steps")
+    return wanted, said
 
 
 def backbone_spec(settings: Recipe) -> BackboneSpec:

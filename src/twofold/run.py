@@ -15,7 +15,7 @@ from torch import nn
 from twofold import checkpoint, methods, recipe, rng, toml
 from twofold.errors import UsageError
 from twofold.log import read_metrics
-from twofold.methods.base import Method
+from twofold.methods.base import Method, Setup
 from twofold.nets.backbone import BackboneSpec
 from twofold.recipe import Recipe
 
@@ -124,9 +124,10 @@ def fresh_backbone(spec: BackboneSpec, seed: int) -> nn.Module:
         return spec.build()
 
 
-def build_method(settings: Recipe, spec: BackboneSpec) -> Method:
-    """The method of a recipe with its first weights, a function of the seed."""
+def build_method(settings: Recipe, spec: BackboneSpec, images: int) -> Method:
+    """The method of a recipe for so many images, with its first weights, a function of the seed."""
+    setup = Setup(features=spec.features, images=images, size=settings.size, seed=settings.seed)
     backbone = fresh_backbone(spec, settings.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.fold(settings.seed, "heads"))
-        return methods.build(settings.method, backbone, spec.features, settings.options)
+        return methods.build(settings.method, backbone, setup, settings.options)

@@ -13,13 +13,15 @@ from torch import Tensor, nn
 
 from twofold import checkpoint, device, dist, rng, toml
 from twofold.augment import views_of
+from twofold.augment.masks import Masking
+from twofold.batch import Batch, Chance
 from twofold.data import open_data
-from twofold.data.loader import Part, Plan, load_images
+from twofold.data.loader import Crops, Part, Plan, load_images
 from twofold.errors import Diverged, UsageError
 from twofold.evaluation.online import OnlineKNN
 from twofold.interrupt import Interrupt
 from twofold.log import Bar, Log, Metrics, duration, first_metrics, status
-from twofold.methods.base import Batch, Method
+from twofold.methods.base import Method
 from twofold.optim import create_optimizer
 from twofold.recipe import Recipe
 from twofold.resolve import backbone_spec, resolve
@@ -72,13 +74,11 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
     plan = Plan(len(images), batch, settings.seed)
     steps = settings.epochs * plan.steps_per_epoch
     warmup = round(min(settings.warmup, settings.epochs / 10) * plan.steps_per_epoch)
-    views = views_of(settings.augment, settings.size)
-    mean, std = (torch.tensor(value, device=on).view(1, -1, 1, 1) for value in (settings.mean, settings.std))
 
     # Networks.
     dtype = torch.float64 if settings.precision == "fp64" else torch.float32
-    method = device.place(build_method(settings, spec), on, dtype).train()
-    layout = device.layout(method, on)
+    method = device.place(build_method(settings, spec, len(images)), on, dtype).train()
+    prepare = Preparation(settings, method, batch, on, dtype)
     optimizer = create_optimizer(method, settings.optimizer, settings.weight_decay, settings.optimizer_momentum)
 
     # Where the run was, if it has begun.
@@ -118,7 +118,7 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
 
     metrics = held.enter_context(Metrics(run.path / "metrics.jsonl", start)) if main else None
     began = last_saved = time.monotonic()
-    parts = images.load(plan, views, Parts(range(start, steps), batch, settings.accumulate))
+    parts = images.load(plan, prepare.views, Parts(range(start, steps), batch, settings.accumulate))
     with Bar(log.console, steps, start) as bar:
         for step in range(start, steps):
             clock, waited = time.monotonic(), 0.0
@@ -134,10 +134,8 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
                 asked = time.monotonic()
                 part = next(parts)
                 waited += time.monotonic() - asked
-                distorted = (v.distort(c, d) for v, c, d in zip(views, part.crops, part.draws, strict=True))
-                normalised = tuple(((v - mean) / std).to(dtype, memory_format=layout) for v in distorted)
                 with device.autocast(on, settings.precision):
-                    output = method(Batch(normalised, part.index.to(on)), progress)
+                    output = method(prepare(part), progress)
                 (torch.stack(list(output.terms.values())).sum() / settings.accumulate).backward()
                 for name, term in output.terms.items():
                     terms[name] = terms.get(name, 0) + term.detach() / settings.accumulate
@@ -202,6 +200,32 @@ def default_out(wanted: Recipe) -> str:
     """``runs/DATA-METHOD``."""
     name = Path(wanted.data.split(":")[-1]).name.split(".")[0].split("{")[0].rstrip("-_") or "data"
     return f"runs/{name}-{wanted.method}"
+
+
+class Preparation:
+    """From crops to the batch that a method gets: distorted, normalised, masked."""
+
+    def __init__(self, settings: Recipe, method: Method, batch: int, on: torch.device, dtype: torch.dtype) -> None:
+        """
+        Raises:
+            UsageError: for small or masked views that this method or its backbone cannot take.
+        """
+        if settings.augment.small_crops and not method.MULTI_CROP:
+            raise UsageError(f"{settings.method} has no use for small crops: set --small-crops 0")
+        self.views = views_of(settings.augment, settings.size, method.VIEWS)
+        self.masking = Masking.of(settings.augment, method.backbone)
+        self.mean, self.std = (torch.tensor(v, device=on).view(1, -1, 1, 1) for v in (settings.mean, settings.std))
+        self.seed, self.batch, self.share = settings.seed, batch, batch // settings.accumulate
+        self.on, self.dtype, self.layout = on, dtype, device.layout(method, on)
+
+    def __call__(self, part: Crops) -> Batch:
+        place = part.place
+        chance = Chance(self.seed, place.step, self.batch, place.rows, place.rows.start // self.share, self.on)
+        views = []
+        for number, (view, crops, draws) in enumerate(zip(self.views, part.crops, part.draws, strict=True)):
+            normalised = (view.distort(crops, draws) - self.mean) / self.std
+            views.append(self.masking(normalised.to(self.dtype, memory_format=self.layout), number, chance))
+        return Batch(tuple(views), part.index.to(self.on), chance)
 
 
 class Parts(Sequence[Part]):

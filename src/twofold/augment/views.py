@@ -40,7 +40,7 @@ class Draws(NamedTuple):
 
 
 @dataclass(frozen=True)
-class View:
+class Distortion:
     """How one view of an image is made."""
 
     size: int
@@ -121,13 +121,14 @@ def blur_window(size: int) -> int:
     return min(max(3, int(0.1 * size) | 1), 2 * size - 1)  # a mirrored border is no wider than the image
 
 
-def views_of(augment: Augment, size: int) -> list[View]:
-    """The views of a resolved recipe: two full-size ones, then the small ones of multi-crop."""
-    full = [View(size, augment.crop_scale, augment.blur[i], augment.solarize[i], augment) for i in (0, 1)]
-    small = View(augment.small_size, augment.small_scale, augment.blur[1], augment.solarize[1], augment)
+def views_of(augment: Augment, size: int, full_size: int = 2) -> list[Distortion]:
+    """The views of a resolved recipe: one or two of full size, then the small ones of multi-crop."""
+    a = augment
+    full = [Distortion(size, a.crop_scale, a.blur[i], a.solarize[i], a) for i in range(full_size)]
+    small = Distortion(augment.small_size, augment.small_scale, augment.blur[1], augment.solarize[1], augment)
     return full + [small] * augment.small_crops
 
 
-def draw_step(views: list[View], seed: int, step: int, n: int) -> list[Draws]:
+def draw_step(views: list[Distortion], seed: int, step: int, n: int) -> list[Draws]:
     """Everything random about the views of one step, for its whole batch of ``n`` images."""
     return [view.draw(rng.generator(seed, "view", step, i), n) for i, view in enumerate(views)]

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from twofold import rng
-from twofold.augment import Draws, View, draw_step
+from twofold.augment import Distortion, Draws, draw_step
 from twofold.augment.resample import resized_crop
 from twofold.data.decode import Unreadable
 from twofold.data.sources import Array, Source, Subset
@@ -57,21 +57,22 @@ def _permutation(images: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(images, generator=rng.generator(seed, "order", epoch))
 
 
-@dataclass
-class Crops:
-    """One part of a step: images' numbers, a float batch of crops a view (0 to 1) on the device, and the draws."""
-
-    index: Tensor
-    crops: list[Tensor]
-    draws: list[Draws]
-
-
 @dataclass(frozen=True)
 class Part:
     """The rows of a step's batch that one process computes at once."""
 
     step: int
     rows: slice
+
+
+@dataclass
+class Crops:
+    """One part of a step: images' numbers, and for each view crops on the device (float, 0 to 1) and draws."""
+
+    place: Part
+    index: Tensor
+    crops: list[Tensor]
+    draws: list[Draws]
 
 
 class Resident:
@@ -83,7 +84,7 @@ class Resident:
     def __len__(self) -> int:
         return len(self.images)
 
-    def load(self, plan: Plan, views: list[View], parts: Sequence[Part]) -> Iterator[Crops]:
+    def load(self, plan: Plan, views: list[Distortion], parts: Sequence[Part]) -> Iterator[Crops]:
         for part in parts:
             index = plan.indices(part.step)[part.rows]
             draws = [d.rows(part.rows) for d in draw_step(views, plan.seed, part.step, plan.batch)]
@@ -91,7 +92,7 @@ class Resident:
             for view, d in zip(views, draws, strict=True):
                 boxes = view.boxes(d, self.sizes[index])
                 crops.append(self.crop(index, boxes, d.flip, view.size, view.augment.interpolation))
-            yield Crops(index, crops, draws)
+            yield Crops(part, index, crops, draws)
 
     def crop(self, index: Tensor, boxes: Tensor, flip: Tensor, size: int, interpolation: str) -> Tensor:
         """Float [n, C, size, size] on the device."""
@@ -110,7 +111,7 @@ class Streamed:
     def __len__(self) -> int:
         return len(self.source)
 
-    def load(self, plan: Plan, views: list[View], parts: Sequence[Part]) -> Iterator[Crops]:
+    def load(self, plan: Plan, views: list[Distortion], parts: Sequence[Part]) -> Iterator[Crops]:
         loader = DataLoader(
             _CroppedSteps(self.source, plan, views),
             sampler=parts,
@@ -130,6 +131,7 @@ class Streamed:
                 raise UsageError(f"{CONSECUTIVE} images in a row cannot be read, the last: {name}: {reason}")
             draws = draw_step(views, plan.seed, part.step, plan.batch)
             yield Crops(
+                part,
                 index,
                 [c.to(self.device, non_blocking=True).float().div_(255) for c in crops],
                 [d.rows(part.rows) for d in draws],
@@ -146,7 +148,7 @@ class Streamed:
 class _CroppedSteps(Dataset[tuple[Tensor, list[Tensor], list[tuple[int, str]]]]):
     """One part of a step, decoded and cropped: what a worker does."""
 
-    def __init__(self, source: Source, plan: Plan, views: list[View]) -> None:
+    def __init__(self, source: Source, plan: Plan, views: list[Distortion]) -> None:
         self.source, self.plan, self.views = source, plan, views
 
     def __getitem__(self, part: Part) -> tuple[Tensor, list[Tensor], list[tuple[int, str]]]:

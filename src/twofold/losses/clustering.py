@@ -34,9 +34,15 @@ def swapped_prediction(
 
     Scores are products of unit embeddings and unit prototypes.
     """
-    x_from_y = F.cross_entropy(scores_x / temperature, sinkhorn(scores_y, epsilon, iterations))
-    y_from_x = F.cross_entropy(scores_y / temperature, sinkhorn(scores_x, epsilon, iterations))
+    x_from_y = assignment(scores_x, sinkhorn(scores_y, epsilon, iterations), temperature)
+    y_from_x = assignment(scores_y, sinkhorn(scores_x, epsilon, iterations), temperature)
     return (x_from_y + y_from_x) / 2
+
+
+@exact
+def assignment(scores: Scores, code: Scores, temperature: float = 0.1) -> Scalar:
+    """Half of `swapped_prediction`: cross-entropy of softmax(scores / temperature) against a given code."""
+    return F.cross_entropy(scores / temperature, code)
 
 
 @exact

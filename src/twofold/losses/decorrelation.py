@@ -55,12 +55,19 @@ def barlow_twins(x: Embeddings, y: Embeddings, redundancy: float = 0.0051) -> Sc
     C is the cross-correlation of the two views, each dimension standardised over the batch (biased variance,
     epsilon 1e-5, as batch norm does).
     """
+    terms = barlow_twins_terms(x, y)
+    return terms["invariance"] + redundancy * terms["redundancy"]
+
+
+@exact
+def barlow_twins_terms(x: Embeddings, y: Embeddings) -> dict[str, Tensor]:
+    """Barlow Twins' two terms by name, not yet weighed; of a constant batch d and 0."""
     n = len(x)
     x, y = (F.batch_norm(z, None, None, training=True) for z in (x, y))
     diagonal = (x * y).sum(0) / n
     # The sum of squares of the d x d matrix x^T y is the sum of the products of two n x n Gram matrices.
     whole = ((x @ x.T) * (y @ y.T)).sum() / n**2 if n < x.shape[1] else (x.T @ y / n).square().sum()
-    return (diagonal - 1).square().sum() + redundancy * (whole - diagonal.square().sum())
+    return {"invariance": (diagonal - 1).square().sum(), "redundancy": whole - diagonal.square().sum()}
 
 
 def _squared_norm_of_gram(x: Tensor) -> Tensor:

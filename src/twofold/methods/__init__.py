@@ -12,15 +12,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twofold.errors import UsageError, nearest
-from twofold.recipe import field_help
+from twofold.settings import field_help
 
 if TYPE_CHECKING:
     from twofold.methods.base import Method
 
 TABLE = {
     "simclr": "SimCLR",
+    "moco": "MoCo",
+    "mocov3": "MoCoV3",
+    "pirl": "PIRL",
+    "barlow_twins": "BarlowTwins",
     "vicreg": "VICReg",
+    "swav": "SwAV",
     "byol": "BYOL",
+    "simsiam": "SimSiam",
+    "dino": "DINO",
+    "data2vec": "Data2Vec",
+    "jigsaw": "Jigsaw",
+    "rotation": "Rotation",
+    "denoising": "Denoising",
+    "mae": "MAE",
+    "joint": "Joint",
 }
 """Every method: the name used everywhere, which is also its file, and its class."""
 
@@ -33,6 +46,9 @@ class Spec:
     card: str
     options: Any
     recipe: dict[str, Any]
+    """its own defaults for what all methods have"""
+    large: dict[str, Any]
+    """what changes for photographs, from `LARGE` pixels on"""
     help: dict[str, str]
 
     @property
@@ -40,7 +56,7 @@ class Spec:
         return self.card.splitlines()[0].rstrip(".")
 
     def parts(self) -> dict[str, str]:
-        """The card's rows: views, topology, D, "A, B"."""
+        """The card's rows: family, views, topology, D, "A, B", loss."""
         rows: dict[str, str] = {}
         key = ""
         for line in self.card.splitlines()[2:]:
@@ -67,17 +83,17 @@ def spec(name: str) -> Spec:
         node
         for node in module.body
         if (isinstance(node, ast.ImportFrom) and node.module in ("dataclasses", "typing"))
-        or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "RECIPE")
+        or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("RECIPE", "LARGE"))
         or node is classes["Options"]
     ]
     names: dict[str, Any] = {"__name__": f"twofold.methods.{key}"}
     exec(compile(ast.Module(declared, []), path, "exec"), names)
     card = ast.get_docstring(module) or ""
-    return Spec(key, card, names["Options"], names["RECIPE"], field_help(classes["Options"]))
+    return Spec(key, card, names["Options"], names["RECIPE"], names["LARGE"], field_help(classes["Options"]))
 
 
 def build(name: str, *arguments: Any) -> "Method":
-    """The method as a module: ``build("vicreg", backbone, options)``."""
+    """The method as a module: ``build("vicreg", backbone, setup, options)``."""
     declared = spec(name)
     module = importlib.import_module(f"twofold.methods.{declared.name}")
     method: Method = getattr(module, TABLE[declared.name])(*arguments)

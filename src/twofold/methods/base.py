@@ -1,26 +1,30 @@
 """What every method is: a map from a batch of views to named scalars and embeddings."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
+import torch
 from torch import Tensor, nn
+
+from twofold.batch import Batch, View, cat
+from twofold.errors import UsageError
+from twofold.nets.vit import encode
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What a method gets.
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What a method is built for: the backbone's features, the number of images, a view's side in pixels, the seed."""
 
-    ``views``: float [n, C, S, S] each, normalised; two full-size ones, then multi-crop's small ones.
-    ``index``: each image's number in the data, int64 [n].
-    """
-
-    views: tuple[Tensor, ...]
-    index: Tensor
+    features: int
+    images: int
+    size: int
+    seed: int = 0
+    channels: int = 3
 
 
 class Output(NamedTuple):
@@ -37,6 +41,11 @@ class Method(nn.Module, ABC):
     of the run that is done, 0 to 1.
     """
 
+    VIEWS: ClassVar[int] = 2
+    """full-size views of each image that the method needs"""
+    MULTI_CROP: ClassVar[bool] = True
+    """whether it also takes small ones"""
+
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
@@ -49,7 +58,11 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def trivial(self, batch: int) -> float:
-        """The loss of a collapsed batch, all embeddings alike: the yardstick beside the loss."""
+        """The loss of a collapsed batch, all embeddings alike, or of guessing: the yardstick beside the loss."""
+
+    def encode(self, view: View) -> Tensor:
+        """The backbone's features of a view: [n, features]."""
+        return encode(self.backbone, view)
 
 
 def pairs(views: Sequence[T]) -> list[tuple[T, T]]:
@@ -57,5 +70,32 @@ def pairs(views: Sequence[T]) -> list[tuple[T, T]]:
     return [(views[i], views[j]) for i, j in combinations(range(len(views)), 2) if i < 2]
 
 
+def directions(predictions: Sequence[T], targets: Sequence[T]) -> list[tuple[T, T]]:
+    """Every view's prediction with every other view's target."""
+    return [(p, t) for i, p in enumerate(predictions) for j, t in enumerate(targets) if i != j]
+
+
 def mean(values: Sequence[Tensor]) -> Tensor:
     return sum(values[1:], start=values[0]) / len(values)
+
+
+def together(network: Callable[[View], Tensor], views: Sequence[View]) -> list[Tensor]:
+    """What a network makes of each view; views of one kind go through it at once."""
+    found: dict[int, Tensor] = {}
+    for kind in dict.fromkeys(view.kind for view in views):
+        members = [i for i, view in enumerate(views) if view.kind == kind]
+        rows = network(cat([views[i] for i in members]))
+        found |= dict(zip(members, rows.split([len(views[i]) for i in members]), strict=True))
+    return [found[i] for i in range(len(views))]
+
+
+def whole(view: View, method: str) -> Tensor:
+    """The images of a view that must not be masked."""
+    if view.keep is not None:
+        raise UsageError(f"{method} has no use for masked views here: set --mask 0 0")
+    return view.images
+
+
+def unit(rows: Tensor) -> Tensor:
+    """Rows of length 1."""
+    return torch.nn.functional.normalize(rows, dim=1)

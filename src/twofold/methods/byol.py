@@ -1,9 +1,11 @@
 """BYOL, arXiv 2006.07733.
 
+family    distillation
 views     two, each passes through both sides
 topology  momentum encoder on the y side, projectors; predictor on the x side
 D         2 - 2 cos
 A, B      none: the predictor and the slowly moving target prevent collapse
+loss      2 - 2 cos(predicted x, target y), plus the same with x and y swapped
 """
 
 from dataclasses import dataclass
@@ -11,13 +13,12 @@ from typing import Literal
 
 from torch import nn
 
-from twofold.dist import gather
-from twofold.errors import UsageError
-from twofold.losses import cosine
-from twofold.methods.base import Batch, Method, Output, mean
-from twofold.nets.heads import mlp
+from twofold import dist, schedule
+from twofold.batch import Batch
+from twofold.losses import cosine, squared
+from twofold.methods.base import Method, Output, Setup, directions, mean
+from twofold.nets.heads import mlp, predictor
 from twofold.nets.slow import MomentumEncoder
-from twofold.schedule import cosine as cosine_schedule
 
 RECIPE = dict(
     optimizer="lars",
@@ -28,12 +29,15 @@ RECIPE = dict(
     hue=0.1,
     solarize=(0.0, 0.2),
 )
+LARGE = dict(momentum=(0.996, 1.0), blur=(1.0, 0.1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    momentum: float = 0.99
-    """of the momentum encoder at the start; it rises to 1 by a cosine"""
+    momentum: tuple[float, float] = (0.99, 1.0)
+    """of the momentum encoder, from the first step to the last by a cosine; 0 0: none, the weights themselves"""
+    normalize: bool = True
+    """compare unit vectors; else the mean squared error of embeddings as they are"""
     projector: tuple[int, ...] = (4096, 256)
     """widths of the projector's layers; none: no projector"""
     predictor: tuple[int, ...] = (4096, 256)
@@ -43,27 +47,22 @@ class Options:
 
 
 class BYOL(Method):
-    def __init__(self, backbone: nn.Module, features: int, options: Options) -> None:
+    def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
-        self.projector = mlp(features, options.projector, options.projector_norm)
-        embedding = options.projector[-1] if options.projector else features
-        self.predictor = mlp(embedding, options.predictor, options.projector_norm)
-        if options.predictor and options.predictor[-1] != embedding:
-            raise UsageError(
-                f"the predictor must end as the projector does, in {embedding}, not {options.predictor[-1]}"
-            )
+        self.projector = mlp(setup.features, options.projector, options.projector_norm)
+        width = options.projector[-1] if options.projector else setup.features
+        self.predictor = predictor(width, options.predictor, options.projector_norm)
         self.target = MomentumEncoder(self.backbone, self.projector)
-        self.momentum = options.momentum
+        self.momentum, self.energy = options.momentum, cosine if options.normalize else squared
 
     def forward(self, batch: Batch, progress: float) -> Output:
-        predicted = [gather(self.predictor(self.projector(self.backbone(view)))) for view in batch.views]
-        targets = [gather(self.target(view)) for view in batch.views[:2]]
-        others = [(p, t) for i, p in enumerate(predicted) for j, t in enumerate(targets) if i != j]
-        loss = 2 * mean([cosine(p, t) for p, t in others])  # of two views: the sum of both directions
-        return Output({"cosine": loss}, tuple(predicted))
+        predicted = [self.predictor(self.projector(self.encode(view))) for view in batch.views]
+        targets = [self.target(view) for view in batch.views[:2]]
+        loss = 2 * mean([self.energy(p, t) for p, t in directions(predicted, targets)])  # of two: their sum
+        return Output({"energy": dist.mean(loss)}, tuple(dist.gather(p) for p in predicted))
 
     def after_step(self, progress: float) -> None:
-        self.target.follow(self.backbone, self.projector, momentum=cosine_schedule(self.momentum, 1.0, progress))
+        self.target.follow(self.backbone, self.projector, momentum=schedule.cosine(*self.momentum, progress))
 
     def trivial(self, batch: int) -> float:
         return 0.0

@@ -1,9 +1,11 @@
 """SimCLR, arXiv 2002.05709.
 
+family    contrastive
 views     two, symmetric
 topology  shared weights, projector
-D         cosine similarity over a temperature
-A, B      repulsion: each view against the other 2N - 2 of the batch (InfoNCE)
+D         cosine distance over the temperature
+A, B      repulsion: log of the summed similarity to the 2N - 1 other views of the batch
+loss      mean over 2N views of -log exp(s+ / t) / sum over others exp(s / t), s the cosine
 """
 
 import math
@@ -12,9 +14,10 @@ from typing import Literal
 
 from torch import nn
 
+from twofold.batch import Batch
 from twofold.dist import gather
-from twofold.losses import nt_xent
-from twofold.methods.base import Batch, Method, Output, mean, pairs
+from twofold.losses import attraction, repulsion
+from twofold.methods.base import Method, Output, Setup, mean, pairs
 from twofold.nets.heads import mlp
 
 RECIPE = dict(
@@ -27,12 +30,19 @@ RECIPE = dict(
     saturation=0.8,
     hue=0.2,
 )
+LARGE = dict(temperature=0.1, projector=(2048, 128), blur=(0.5, 0.5))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     temperature: float = 0.2
     """divides the similarities; lower stresses the hardest negatives"""
+    attraction: float = 1.0
+    """weight of the energy"""
+    repulsion: float = 1.0
+    """weight of the repulsion"""
+    normalize: bool = True
+    """compare unit vectors, not embeddings as they are"""
     projector: tuple[int, ...] = (2048, 256)
     """widths of the projector's layers; none: no projector"""
     projector_norm: Literal["batch", "layer", "none"] = "none"
@@ -40,15 +50,17 @@ class Options:
 
 
 class SimCLR(Method):
-    def __init__(self, backbone: nn.Module, features: int, options: Options) -> None:
+    def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
-        self.projector = mlp(features, options.projector, options.projector_norm)
-        self.temperature = options.temperature
+        self.projector = mlp(setup.features, options.projector, options.projector_norm)
+        self.o = options
 
     def forward(self, batch: Batch, progress: float) -> Output:
-        views = [gather(self.projector(self.backbone(view))) for view in batch.views]
-        loss = mean([nt_xent(x, y, self.temperature) for x, y in pairs(views)])
-        return Output({"nt_xent": loss}, tuple(views))
+        o, views = self.o, [gather(self.projector(self.encode(view))) for view in batch.views]
+        attracted = [attraction(x, y, o.temperature, o.normalize) for x, y in pairs(views)]
+        repelled = [repulsion(x, y, o.temperature, o.normalize) for x, y in pairs(views)]
+        terms = {"attraction": o.attraction * mean(attracted), "repulsion": o.repulsion * mean(repelled)}
+        return Output(terms, tuple(views))
 
     def trivial(self, batch: int) -> float:
-        return math.log(2 * batch - 1)
+        return self.o.repulsion * math.log(2 * batch - 1)

@@ -1,9 +1,11 @@
 """VICReg, arXiv 2105.04906.
 
+family    non-contrastive
 views     two, symmetric
 topology  shared weights, expander
 D         mean squared error
 A, B      hinge on each dimension's standard deviation; squared off-diagonal covariance
+loss      25 mse(x, y) + 25 (hinge(x) + hinge(y)) / 2 + covariance(x) + covariance(y)
 """
 
 from dataclasses import dataclass
@@ -11,9 +13,10 @@ from typing import Literal
 
 from torch import nn
 
+from twofold.batch import Batch
 from twofold.dist import gather
 from twofold.losses.decorrelation import vicreg_terms
-from twofold.methods.base import Batch, Method, Output, mean, pairs
+from twofold.methods.base import Method, Output, Setup, mean, pairs, unit
 from twofold.nets.heads import mlp
 
 RECIPE = dict(
@@ -25,6 +28,7 @@ RECIPE = dict(
     hue=0.1,
     solarize=(0.1, 0.1),
 )
+LARGE = dict(projector=(8192, 8192, 8192), crop_scale=(0.08, 1.0), blur=(1.0, 0.1), solarize=(0.0, 0.2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,8 @@ class Options:
     """weight of the hinge on each dimension's standard deviation"""
     covariance: float = 1.0
     """weight of the squared covariance between dimensions"""
+    normalize: bool = False
+    """scale embeddings to length 1 first; the hinge then asks for more than they can give"""
     projector: tuple[int, ...] = (2048, 2048, 2048)
     """widths of the expander's layers; none: no expander"""
     projector_norm: Literal["batch", "layer", "none"] = "batch"
@@ -42,14 +48,17 @@ class Options:
 
 
 class VICReg(Method):
-    def __init__(self, backbone: nn.Module, features: int, options: Options) -> None:
+    def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
-        self.projector = mlp(features, options.projector, options.projector_norm)
+        self.projector = mlp(setup.features, options.projector, options.projector_norm)
+        self.normalize = options.normalize
         names = ("invariance", "variance", "covariance")
         self.weights: dict[str, float] = {name: getattr(options, name) for name in names}
 
     def forward(self, batch: Batch, progress: float) -> Output:
-        views = [gather(self.projector(self.backbone(view))) for view in batch.views]
+        views = [gather(self.projector(self.encode(view))) for view in batch.views]
+        if self.normalize:
+            views = [unit(view) for view in views]
         terms = [vicreg_terms(x, y) for x, y in pairs(views)]
         weighed = {name: weight * mean([t[name] for t in terms]) for name, weight in self.weights.items()}
         return Output(weighed, tuple(views))

@@ -61,8 +61,7 @@ def fit(
             patch = next(p for p in (16, 12, 8, 7, 6, 5, 4, 3, 2, 1) if size % p == 0 and size // p >= min(8, size))
             arguments["patch_size"] = patch
             said.append(f"{name}: patches of {patch} pixels, {(size // patch) ** 2} of them in an image of {size}")
-        if small_size:
-            arguments.setdefault("dynamic_img_size", True)
+        arguments.setdefault("dynamic_img_size", True)  # small views, tiles
     spec = BackboneSpec(name, arguments, "default", size, (), ())
     backbone = spec.build()
     resnet = isinstance(backbone, ResNet)

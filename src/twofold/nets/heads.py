@@ -1,9 +1,12 @@
-"""Projector, expander and predictor: one builder of multi-layer perceptrons."""
+"""Projector, expander and predictor, by one builder of multi-layer perceptrons; prototypes."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+
+from twofold.errors import UsageError
 
 
 def mlp(width_in: int, widths: Sequence[int], norm: str = "batch", last_norm: bool = False) -> nn.Module:
@@ -28,3 +31,32 @@ def mlp(width_in: int, widths: Sequence[int], norm: str = "batch", last_norm: bo
         if not last:
             layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers) if layers else nn.Identity()
+
+
+class Prototypes(nn.Module):
+    """Unit vectors that unit embeddings are compared with: [N, width] -> cosines [N, count], in float32 or better.
+
+    The weights are used at length 1 whatever their own (weight normalisation with its gain fixed at 1).
+    """
+
+    def __init__(self, width: int, count: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(nn.functional.normalize(torch.randn(count, width)))
+
+    def forward(self, embeddings: Tensor, frozen: bool = False) -> Tensor:
+        """``frozen``: the prototypes get no gradient."""
+        weight = self.weight.detach() if frozen else self.weight
+        with torch.autocast(embeddings.device.type, enabled=False):
+            rows = nn.functional.normalize(embeddings.to(weight.dtype), dim=1)
+            return rows @ nn.functional.normalize(weight, dim=1).T
+
+
+def predictor(width: int, widths: Sequence[int], norm: str = "batch", last_norm: bool = False) -> nn.Module:
+    """A predictor: an `mlp` that ends in the width it begins with.
+
+    Raises:
+        UsageError: if it does not.
+    """
+    if widths and widths[-1] != width:
+        raise UsageError(f"the predictor must end as the projector does, in {width}, not {widths[-1]}")
+    return mlp(width, widths, norm, last_norm)

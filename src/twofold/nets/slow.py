@@ -5,9 +5,13 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from twofold import dist
+from twofold.batch import Chance, View
+from twofold.nets.vit import encode
+
 
 class MomentumEncoder(nn.Module):
-    """A moving average of other modules: a copy of them that only `follow` changes.
+    """A moving average of a backbone and what comes after it: a copy of them that only `follow` changes.
 
     Norm statistics are its own, from the batches that pass through it, as in the published codes.
     """
@@ -17,11 +21,13 @@ class MomentumEncoder(nn.Module):
         self.stages = nn.ModuleList(copy.deepcopy(module) for module in online).requires_grad_(False)
 
     @torch.no_grad()
-    def forward(self, images: Tensor) -> Tensor:
-        """The stages one after the other."""
-        for stage in self.stages:
-            images = stage(images)
-        return images
+    def forward(self, view: View) -> Tensor:
+        """The backbone's features of a view through the stages after it."""
+        backbone, *heads = self.stages
+        rows = encode(backbone, view)
+        for head in heads:
+            rows = head(rows)
+        return rows
 
     @torch.no_grad()
     def follow(self, *online: nn.Module, momentum: float) -> None:
@@ -29,3 +35,19 @@ class MomentumEncoder(nn.Module):
         mine: list[Tensor] = list(self.stages.parameters())
         theirs: list[Tensor] = [p for module in online for p in module.parameters()]
         torch._foreach_lerp_(mine, theirs, 1 - momentum)
+
+
+@torch.no_grad()
+def shuffled(network: nn.Module, view: View, chance: Chance, name: str, groups: int) -> Tensor:
+    """What a network makes of a view of the whole batch, over all processes, in the batch's order: [batch, width].
+
+    The images are shuffled over the processes and pass in ``groups`` (over all of them), each with batch-norm
+    statistics of its own. A query and its key then share no statistics that would tell them from the rest
+    (arXiv 1911.05722 section 3.3).
+    """
+    images, keep = dist.gather(view.images), None if view.keep is None else dist.gather(view.keep)
+    order = chance.shared(name, len(images)).argsort()
+    mine = order.chunk(dist.world())[dist.rank()]
+    parts = mine.chunk(max(1, min(groups // dist.world(), len(mine) // 2)))
+    rows = torch.cat([network(View(images[p], None if keep is None else keep[p])) for p in parts])
+    return dist.gather(rows)[order.argsort()]

@@ -1,0 +1,65 @@
+"""Barlow Twins, arXiv 2103.03230.
+
+family    non-contrastive
+views     two, symmetric
+topology  shared weights, expander
+D         1 - correlation of each dimension with itself in the other view, squared
+A, B      squared correlation of each dimension with every other one in the other view
+loss      0.1 (sum over i of (C_ii - 1)^2 + 0.0051 sum over i != j of C_ij^2), C the cross-correlation
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from twofold.batch import Batch
+from twofold.dist import gather
+from twofold.losses.decorrelation import barlow_twins_terms
+from twofold.methods.base import Method, Output, Setup, mean, pairs
+from twofold.nets.heads import mlp
+
+RECIPE = dict(
+    optimizer="lars",
+    lr=0.3,
+    weight_decay=1e-4,
+    crop_scale=(0.08, 1.0),
+    saturation=0.2,
+    hue=0.1,
+    solarize=(0.0, 0.2),
+)
+LARGE = dict(projector=(8192, 8192, 8192), scale=0.024, blur=(1.0, 0.1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    invariance: float = 1.0
+    """weight of (C_ii - 1)^2"""
+    redundancy: float = 0.0051
+    """weight of C_ij^2 against it"""
+    scale: float = 0.1
+    """of the whole loss"""
+    projector: tuple[int, ...] = (2048, 2048, 2048)
+    """widths of the expander's layers; none: no expander"""
+    projector_norm: Literal["batch", "layer", "none"] = "batch"
+    """after all layers but the last"""
+
+
+class BarlowTwins(Method):
+    def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
+        super().__init__(backbone)
+        self.projector = mlp(setup.features, options.projector, options.projector_norm)
+        self.width = options.projector[-1] if options.projector else setup.features
+        self.weights = {
+            "invariance": options.scale * options.invariance,
+            "redundancy": options.scale * options.redundancy,
+        }
+
+    def forward(self, batch: Batch, progress: float) -> Output:
+        views = [gather(self.projector(self.encode(view))) for view in batch.views]
+        terms = [barlow_twins_terms(x, y) for x, y in pairs(views)]
+        weighed = {name: weight * mean([t[name] for t in terms]) for name, weight in self.weights.items()}
+        return Output(weighed, tuple(views))
+
+    def trivial(self, batch: int) -> float:
+        return self.weights["invariance"] * self.width

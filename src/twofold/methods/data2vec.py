@@ -1,0 +1,79 @@
+"""data2vec, arXiv 2202.03555.
+
+family    distillation
+views     one; the x side sees it with patches masked, the y side whole
+topology  momentum encoder as the teacher; linear regression head on the x side; vision transformers only
+D         smooth L1 at the masked patches
+A, B      none: the slowly moving target, normalised, prevents collapse
+loss      smooth L1 (beta 2) between the student's masked tokens and the layer-normed mean of the teacher's top blocks
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from twofold import dist, schedule
+from twofold.augment.masks import hidden
+from twofold.batch import Batch, View
+from twofold.losses import smooth_l1
+from twofold.methods.base import Method, Output, Setup
+from twofold.nets.slow import MomentumEncoder
+from twofold.nets.vit import block_outputs, patch_size, tokens, transformer
+
+RECIPE = dict(
+    backbone="vit_tiny_patch16_224",
+    backbone_arguments={"global_pool": "avg", "fc_norm": False},
+    optimizer="adamw", lr=5e-4, weight_decay=0.05, clip=3.0,
+    mask=(0.6, 0.0), mask_shape="block", grayscale=0.0,
+)  # fmt: skip
+LARGE = dict(lr=2.5e-4, momentum=(0.9998, 0.9999))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    blocks: int = 6
+    """how many of the teacher's last blocks are averaged, at most all"""
+    beta: float = 2.0
+    """difference at which the energy turns from squared to linear"""
+    momentum: tuple[float, float] = (0.998, 1.0)
+    """of the teacher, from the first step to the last by a cosine; 0 0: none, the weights themselves"""
+    normalize: bool = True
+    """standardise each block's output over the patches, and the mean of them over its dimensions"""
+
+
+class Data2Vec(Method):
+    VIEWS, MULTI_CROP = 1, False
+
+    def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
+        super().__init__(backbone)
+        width = transformer(backbone, "data2vec").embed_dim
+        self.patches = (setup.size // patch_size(backbone)) ** 2
+        self.mask_token = nn.Parameter(0.02 * torch.randn(width))
+        self.head = nn.Linear(width, width)
+        self.target, self.o = MomentumEncoder(backbone), options
+
+    def forward(self, batch: Batch, progress: float) -> Output:
+        view = batch.views[0]
+        masked = hidden(view, self.patches)
+        student = tokens(self.backbone, View(view.images), masked, self.mask_token)[:, -self.patches :]
+        predicted, wanted = self.head(student[masked]), self.regression_target(view.images)[masked]
+        embeddings = dist.gather(student.mean(1))
+        return Output({"energy": dist.mean(smooth_l1(predicted, wanted, self.o.beta))}, (embeddings,))
+
+    @torch.no_grad()
+    def regression_target(self, images: Tensor) -> Tensor:
+        """[n, patches, width]"""
+        outputs = block_outputs(self.target.stages[0], images, self.o.blocks)
+        outputs = [out.float() if out.dtype == torch.bfloat16 else out for out in outputs]
+        if self.o.normalize:
+            outputs = [F.instance_norm(out.transpose(1, 2)).transpose(1, 2) for out in outputs]
+        average = torch.stack(outputs).mean(0)
+        return F.layer_norm(average, average.shape[-1:]) if self.o.normalize else average
+
+    def after_step(self, progress: float) -> None:
+        self.target.follow(self.backbone, momentum=schedule.cosine(*self.o.momentum, progress))
+
+    def trivial(self, batch: int) -> float:
+        return 0.0

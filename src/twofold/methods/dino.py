@@ -1,0 +1,80 @@
+"""DINO, arXiv 2104.14294.
+
+family    distillation
+views     two for teacher and student; small crops for the student only
+topology  momentum encoder as the teacher, projectors, weight-normalised prototypes on both sides
+D         cross-entropy between teacher's and student's softmax
+A, B      none: the teacher's output is centred (no prototype takes all) and sharpened (none is left without)
+loss      mean over pairs of other views of -sum softmax((teacher - center) / t') log softmax(student / t)
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from twofold import dist, losses, schedule
+from twofold.batch import Batch
+from twofold.methods.base import Method, Output, Setup, directions, mean, together
+from twofold.nets.heads import Prototypes, mlp
+from twofold.nets.slow import MomentumEncoder
+
+RECIPE = dict(optimizer="lars", lr=0.3, weight_decay=1e-6, crop_scale=(0.08, 1.0), saturation=0.2, solarize=(0.0, 0.2))
+LARGE = dict(
+    prototypes=65536, momentum=(0.996, 1.0), teacher_temperature=(0.04, 0.07), blur=(1.0, 0.1),
+    crop_scale=(0.14, 1.0), small_crops=8, small_scale=(0.05, 0.14),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    prototypes: int = 4096
+    """outputs of the head; fewer than a tenth of the images"""
+    student_temperature: float = 0.1
+    """divides the student's outputs"""
+    teacher_temperature: tuple[float, float] = (0.07, 0.07)
+    """divides the teacher's, at the start and after the warm-up"""
+    teacher_warmup: float = 0.3
+    """share of the run in which the teacher's temperature rises"""
+    center_momentum: float = 0.9
+    """of the running mean of the teacher's outputs; 1: no centring"""
+    freeze: float = 0.01
+    """share of the run at its start in which the student's prototypes stay"""
+    momentum: tuple[float, float] = (0.9995, 1.0)
+    """of the teacher, from the first step to the last by a cosine; 0 0: none, the weights themselves"""
+    projector: tuple[int, ...] = (2048, 2048, 256)
+    """widths of the projector's layers; none: no projector"""
+    projector_norm: Literal["batch", "layer", "none"] = "none"
+    """after all layers but the last"""
+
+
+class DINO(Method):
+    center: Tensor
+
+    def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
+        super().__init__(backbone)
+        self.projector = mlp(setup.features, options.projector, options.projector_norm)
+        self.prototypes = Prototypes(options.projector[-1] if options.projector else setup.features, options.prototypes)
+        self.target, self.o = MomentumEncoder(self.backbone, self.projector, self.prototypes), options
+        self.register_buffer("center", torch.zeros(1, options.prototypes))
+
+    def forward(self, batch: Batch, progress: float) -> Output:
+        o, (low, high) = self.o, self.o.teacher_temperature
+        embedded = together(lambda view: self.projector(self.encode(view)), batch.views)
+        student = [self.prototypes(z, frozen=progress < o.freeze) for z in embedded]
+        teacher = together(self.target, batch.views[:2])
+        sharpness = low + (high - low) * min(1.0, progress / max(o.teacher_warmup, 1e-9))
+        both = directions(student, teacher)
+        loss = mean([losses.dino(s, t, self.center, o.student_temperature, sharpness) for s, t in both])
+        latest = dist.mean(torch.cat(teacher).mean(0, keepdim=True))  # after the loss
+        self.center = o.center_momentum * self.center + (1 - o.center_momentum) * latest
+        return Output({"energy": dist.mean(loss)}, tuple(dist.gather(z) for z in embedded))
+
+    def after_step(self, progress: float) -> None:
+        online = (self.backbone, self.projector, self.prototypes)
+        self.target.follow(*online, momentum=schedule.cosine(*self.o.momentum, progress))
+
+    def trivial(self, batch: int) -> float:
+        return math.log(self.o.prototypes)

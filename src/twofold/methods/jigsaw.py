@@ -1,0 +1,68 @@
+"""Jigsaw, arXiv 1603.09246.
+
+family    pretext
+views     one, cut into 3 x 3 tiles with gaps, each standardised, in one of some known orders
+topology  every tile through the same backbone; a classifier of all nine
+D         cross-entropy against the order's number
+A, B      none: the target is given
+loss      mean over images of -log softmax(classifier)[number of the order]
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from twofold import dist
+from twofold.augment.tiles import TILES, cut_tiles, distant_permutations, tile_size
+from twofold.batch import Batch, View
+from twofold.losses.precision import exact
+from twofold.methods.base import Method, Output, Setup, whole
+from twofold.nets.heads import mlp
+from twofold.nets.vit import patch_size
+
+RECIPE = dict(optimizer="sgd", lr=0.1, weight_decay=1e-4, crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.3)
+LARGE = dict(permutations=1000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    permutations: int = 100
+    """orders to tell apart, far from each other in Hamming distance"""
+    projector: tuple[int, ...] = (256,)
+    """widths of the layers after the backbone, of each tile"""
+    classifier: tuple[int, ...] = (1024,)
+    """widths of the layers between all nine tiles and the classes"""
+    projector_norm: Literal["batch", "layer", "none"] = "batch"
+    """after all layers but the last of either"""
+
+
+class Jigsaw(Method):
+    VIEWS, MULTI_CROP = 1, False
+    orders: Tensor
+
+    def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
+        super().__init__(backbone)
+        width = options.projector[-1] if options.projector else setup.features
+        self.projector = mlp(setup.features, options.projector, options.projector_norm)
+        classes = (*options.classifier, options.permutations)
+        self.classifier = mlp(TILES * width, classes, options.projector_norm)
+        self.tile = tile_size(setup.size, patch_size(backbone))
+        self.register_buffer("orders", distant_permutations(options.permutations, setup.seed))
+
+    def forward(self, batch: Batch, progress: float) -> Output:
+        images, chance = whole(batch.views[0], "jigsaw"), batch.chance
+        tiles = cut_tiles(images, self.tile, chance.uniform("places", 2 * TILES))
+        number = (chance.uniform("order") * len(self.orders)).long().clamp_max(len(self.orders) - 1)
+        every = torch.arange(len(images), device=images.device)[:, None]
+        features = self.encode(View(tiles[every, self.orders[number]].flatten(0, 1)))
+        joined = F.relu(self.projector(features)).unflatten(0, (-1, TILES)).flatten(1)
+        loss = exact(F.cross_entropy)(self.classifier(joined), number)
+        embeddings = features.unflatten(0, (-1, TILES)).mean(1)
+        return Output({"energy": dist.mean(loss)}, (dist.gather(embeddings),))
+
+    def trivial(self, batch: int) -> float:
+        return math.log(len(self.orders))

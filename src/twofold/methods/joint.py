@@ -1,0 +1,92 @@
+"""Joint embedding from parts, arXiv 2105.04906 and the others: any energy, functionals and topology.
+
+family    build your own
+views     two, symmetric
+topology  shared weights, stop-gradient or momentum encoder; projector, predictor and memory on demand
+D         any of the library's energies
+A, B      any weighed sum of variance, covariance, redundancy and repulsion
+loss      energy_weight mean D(predicted x, y) over both directions + sum over functionals of weight A(x, y)
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from twofold import dist, schedule
+from twofold.batch import Batch
+from twofold.methods import parts
+from twofold.methods.base import Method, Output, Setup, directions, mean, pairs, unit
+from twofold.nets.heads import mlp, predictor
+from twofold.nets.memory import Queue
+from twofold.nets.slow import MomentumEncoder
+
+RECIPE = dict(optimizer="lars", lr=0.3, weight_decay=1e-4, crop_scale=(0.2, 1.0), saturation=0.2, hue=0.1)
+LARGE = dict(blur=(0.5, 0.5))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    energy: Literal["squared", "cosine", "negative_cosine", "cross_entropy", "smooth_l1", "correlation"] = "squared"
+    """D: what pulls the two embeddings of an image together"""
+    energy_weight: float = 25.0
+    """weight of the energy"""
+    functionals: str = "variance:25,covariance:1"
+    """A and B with their weights: any of variance, covariance, redundancy, repulsion; empty: none"""
+    target: Literal["shared", "stop_gradient", "momentum"] = "shared"
+    """the y side"""
+    momentum: tuple[float, float] = (0.99, 1.0)
+    """of the momentum encoder, from the first step to the last by a cosine"""
+    predictor: bool = False
+    """a predictor on the x side, as wide as the projector's end"""
+    predictor_hidden: int = 4096
+    """width of the predictor's hidden layer"""
+    memory: int = 0
+    """past embeddings of the y side that functionals count as part of the batch, never more than images"""
+    temperature: float = 0.2
+    """divides the similarities of the repulsion and of the cross-entropy"""
+    normalize: bool = False
+    """scale embeddings to length 1 first"""
+    projector: tuple[int, ...] = (2048, 2048, 2048)
+    """widths of the projector's layers; none: no projector"""
+    projector_norm: Literal["batch", "layer", "none"] = "batch"
+    """of projector and predictor, after all layers but the last"""
+    last_norm: bool = False
+    """a norm after the projector's last layer too"""
+
+
+class Joint(Method):
+    def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
+        super().__init__(backbone)
+        o, self.o = options, options
+        self.width = o.projector[-1] if o.projector else setup.features
+        self.projector = mlp(setup.features, o.projector, o.projector_norm, o.last_norm)
+        self.predictor = predictor(
+            self.width, (o.predictor_hidden, self.width) if o.predictor else (), o.projector_norm
+        )
+        self.target = MomentumEncoder(backbone, self.projector) if o.target == "momentum" else None
+        self.memory = Queue(min(o.memory, setup.images), self.width)
+        self.energy, self.weights = parts.energy(o.energy, o.temperature), parts.weights_of(o.functionals)
+
+    def forward(self, batch: Batch, progress: float) -> Output:
+        o, embedded = self.o, [self.projector(self.encode(view)) for view in batch.views]
+        online = [self.predictor(z) for z in embedded]
+        others = [self.target(view) for view in batch.views[:2]] if self.target else embedded[:2]
+        both = [[dist.gather(unit(z) if o.normalize else z) for z in side] for side in (embedded, online, others)]
+        xs, ps, ys = both[0], both[1], both[2] if o.target == "shared" else [y.detach() for y in both[2]]
+        terms = {"energy": o.energy_weight * mean([self.energy(p, y) for p, y in directions(ps, ys)])}
+        for name, weight in self.weights.items():
+            functional = parts.functional(name, o.temperature)
+            terms[name] = weight * mean([functional(x, y, self.memory.rows) for x, y in pairs(xs)])
+        self.memory.take(torch.cat(ys))  # after the loss
+        return Output(terms, tuple(xs))
+
+    def after_step(self, progress: float) -> None:
+        if self.target:
+            self.target.follow(self.backbone, self.projector, momentum=schedule.cosine(*self.o.momentum, progress))
+
+    def trivial(self, batch: int) -> float:
+        views = 2 * batch + len(self.memory.rows)
+        functionals = sum(w * parts.trivial(name, views, self.width) for name, w in self.weights.items())
+        return functionals + self.o.energy_weight * parts.trivial(self.o.energy, views, self.width)

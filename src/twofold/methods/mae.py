@@ -1,0 +1,77 @@
+"""Masked autoencoder, arXiv 2111.06377.
+
+family    generative
+views     one; the encoder sees its unmasked patches only
+topology  vision transformer without the masked patches; a small transformer decodes
+D         mean squared error of the masked patches' pixels
+A, B      none: the target is the image itself
+loss      mean over masked patches of (decoded - pixels standardised over the patch)^2
+"""
+
+from dataclasses import dataclass
+
+import torch
+from timm.models.vision_transformer import Block
+from torch import nn
+from torch.nn import functional as F
+
+from twofold import dist
+from twofold.augment.masks import hidden
+from twofold.batch import Batch
+from twofold.errors import UsageError
+from twofold.losses import squared
+from twofold.methods.base import Method, Output, Setup
+from twofold.nets.vit import patch_size, patchify, tokens, transformer
+
+RECIPE = dict(
+    backbone="vit_tiny_patch16_224",
+    backbone_arguments={"global_pool": "avg", "fc_norm": False},
+    optimizer="adamw", lr=1e-3, weight_decay=0.05,
+    mask=(0.75, 0.0), jitter=0.0, grayscale=0.0,
+)  # fmt: skip
+LARGE = dict(lr=1.5e-4, decoder_width=512, decoder_depth=8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    decoder_width: int = 128
+    """of the decoder's tokens, a multiple of 32"""
+    decoder_depth: int = 2
+    """blocks of the decoder"""
+    normalize: bool = True
+    """predict pixels standardised over their patch, not pixels as they are"""
+
+
+class MAE(Method):
+    VIEWS, MULTI_CROP = 1, False
+
+    def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
+        super().__init__(backbone)
+        vit, width = transformer(backbone, "a masked autoencoder"), options.decoder_width
+        self.side, self.prefix = patch_size(backbone), vit.num_prefix_tokens
+        self.patches = (setup.size // self.side) ** 2
+        self.enter = nn.Linear(vit.embed_dim, width)
+        self.mask_token = nn.Parameter(0.02 * torch.randn(width))
+        self.place = nn.Parameter(0.02 * torch.randn(1, self.patches, width))
+        self.decoder = nn.Sequential(*(Block(width, max(1, width // 32)) for _ in range(options.decoder_depth)))
+        self.leave = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, setup.channels * self.side**2))
+        self.normalize = options.normalize
+
+    def forward(self, batch: Batch, progress: float) -> Output:
+        view = batch.views[0]
+        if view.keep is None:
+            raise UsageError("a masked autoencoder needs a mask: set --mask 0.75 0")
+        seen = tokens(self.backbone, view)[:, self.prefix :]
+        entered = self.enter(seen)
+        rows = view.keep[:, :, None].expand(-1, -1, entered.shape[-1])
+        laid = self.mask_token.to(entered.dtype).expand(len(view), self.patches, -1).scatter(1, rows, entered)
+        decoded = self.leave(self.decoder(laid + self.place))
+        wanted = patchify(view.images, self.side)
+        if self.normalize:
+            wanted = F.layer_norm(wanted, wanted.shape[-1:], eps=1e-6)
+        masked = hidden(view, self.patches)
+        loss = dist.mean(squared(decoded[masked], wanted[masked]))
+        return Output({"energy": loss}, (dist.gather(seen.mean(1)),))
+
+    def trivial(self, batch: int) -> float:
+        return 1.0

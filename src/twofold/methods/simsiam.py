@@ -1,0 +1,56 @@
+"""SimSiam, arXiv 2011.10566.
+
+family    distillation
+views     two, each passes through both sides
+topology  shared weights, projector; stop-gradient on the y side, predictor on the x side
+D         -cos
+A, B      none: the predictor and the stop-gradient prevent collapse
+loss      mean over both directions of -cos(predicted x, y without gradient)
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from twofold import dist
+from twofold.batch import Batch
+from twofold.losses import negative_cosine, squared
+from twofold.methods.base import Method, Output, Setup, directions, mean
+from twofold.nets.heads import mlp, predictor
+
+RECIPE = dict(optimizer="sgd", lr=0.5, weight_decay=1e-5, crop_scale=(0.2, 1.0))
+LARGE = dict(lr=0.05, weight_decay=1e-4, blur=(0.5, 0.5))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    stop_gradient: bool = True
+    """let no gradient into the y side; without it embeddings collapse"""
+    normalize: bool = True
+    """compare unit vectors; else the mean squared error of embeddings as they are"""
+    projector: tuple[int, ...] = (2048, 2048, 2048)
+    """widths of the projector's layers; none: no projector"""
+    predictor: tuple[int, ...] = (512, 2048)
+    """widths of the predictor's layers, the last as the projector's; none: no predictor"""
+    projector_norm: Literal["batch", "layer", "none"] = "batch"
+    """of the projector, after every layer, and of the predictor, after all but the last"""
+
+
+class SimSiam(Method):
+    def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
+        super().__init__(backbone)
+        self.projector = mlp(setup.features, options.projector, options.projector_norm, last_norm=True)
+        width = options.projector[-1] if options.projector else setup.features
+        self.predictor = predictor(width, options.predictor, options.projector_norm)
+        self.stop_gradient, self.energy = options.stop_gradient, negative_cosine if options.normalize else squared
+
+    def forward(self, batch: Batch, progress: float) -> Output:
+        embedded = [self.projector(self.encode(view)) for view in batch.views]
+        predicted = [self.predictor(z) for z in embedded]
+        targets = [z.detach() if self.stop_gradient else z for z in embedded[:2]]
+        loss = mean([self.energy(p, t) for p, t in directions(predicted, targets)])
+        return Output({"energy": dist.mean(loss)}, tuple(dist.gather(z) for z in embedded))
+
+    def trivial(self, batch: int) -> float:
+        return -1.0 if self.energy is negative_cosine else 0.0

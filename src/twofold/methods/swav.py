@@ -1,0 +1,81 @@
+"""SwAV, arXiv 2006.09882.
+
+family    clustering
+views     two give codes and predict; small crops only predict
+topology  shared weights, projector, prototypes of unit length; a queue of past embeddings may help small batches
+D         cross-entropy between a view's assignment to prototypes and the other view's code
+A, B      clusters of equal size: the codes are balanced by Sinkhorn's iterations
+loss      mean over views of -sum over prototypes q(other view) log softmax(cos(z, prototype) / t)
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from twofold import dist
+from twofold.batch import Batch
+from twofold.losses import sinkhorn
+from twofold.losses.clustering import assignment
+from twofold.methods.base import Method, Output, Setup, directions, mean, together
+from twofold.nets.heads import Prototypes, mlp
+from twofold.nets.memory import Queue
+
+RECIPE = dict(
+    optimizer="lars", lr=0.6, weight_decay=1e-6, crop_scale=(0.08, 1.0),
+    brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2,
+)  # fmt: skip
+LARGE = dict(blur=(0.5, 0.5), crop_scale=(0.14, 1.0), small_crops=6, small_scale=(0.05, 0.14))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    prototypes: int = 3000
+    """clusters; fewer than a tenth of the images"""
+    temperature: float = 0.1
+    """divides the cosines in the prediction"""
+    epsilon: float = 0.05
+    """divides them in the code; lower is sharper"""
+    iterations: int = 3
+    """of Sinkhorn; 0: codes are not balanced, and one cluster may take all"""
+    freeze: float = 0.01
+    """share of the run at its start in which the prototypes stay"""
+    queue: int = 0
+    """past embeddings of each view that codes are balanced with, never more than images; 0: none"""
+    queue_from: float = 0.05
+    """share of the run after which the queue is used"""
+    projector: tuple[int, ...] = (2048, 128)
+    """widths of the projector's layers; none: no projector"""
+    projector_norm: Literal["batch", "layer", "none"] = "batch"
+    """after all layers but the last"""
+
+
+class SwAV(Method):
+    def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
+        super().__init__(backbone)
+        self.projector = mlp(setup.features, options.projector, options.projector_norm)
+        width = options.projector[-1] if options.projector else setup.features
+        self.prototypes, self.o = Prototypes(width, options.prototypes), options
+        self.queue_x, self.queue_y = (Queue(min(options.queue, setup.images), width) for _ in "xy")
+
+    def forward(self, batch: Batch, progress: float) -> Output:
+        embedded = together(lambda view: self.projector(self.encode(view)), batch.views)
+        scores = [self.prototypes(z, frozen=progress < self.o.freeze) for z in embedded]
+        codes = [self.code(i, z, s, progress) for i, (z, s) in enumerate(zip(embedded[:2], scores, strict=False))]
+        loss = mean([assignment(s, code, self.o.temperature) for s, code in directions(scores, codes)])
+        return Output({"energy": dist.mean(loss)}, tuple(dist.gather(z) for z in embedded))
+
+    @torch.no_grad()
+    def code(self, view: int, embedded: Tensor, scores: Tensor, progress: float) -> Tensor:
+        """A view's balanced assignment, by the whole batch and the queue: this process's rows."""
+        queue, every = (self.queue_x, self.queue_y)[view], dist.gather(scores)
+        use = self.o.queue > 0 and progress >= self.o.queue_from
+        past = self.prototypes(queue.rows) if use else scores[:0]
+        balanced = sinkhorn(torch.cat([every, past]), self.o.epsilon, self.o.iterations)
+        queue.take(dist.gather(embedded))
+        return balanced[: len(every)].chunk(dist.world())[dist.rank()]
+
+    def trivial(self, batch: int) -> float:
+        return math.log(self.o.prototypes)

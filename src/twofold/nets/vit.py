@@ -1,0 +1,69 @@
+"""timm's vision transformers, step by step: some patches dropped, others replaced, tokens instead of one vector."""
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from twofold.batch import View
+from twofold.errors import UsageError
+
+
+def transformer(backbone: nn.Module, what: str) -> VisionTransformer:
+    """The backbone, if it is a vision transformer; ``what`` needs one.
+
+    Raises:
+        UsageError: if it is none.
+    """
+    if not isinstance(backbone, VisionTransformer):
+        raise UsageError(
+            f"{what} needs a vision transformer, as timm's vit_tiny_patch16_224 (--backbone); "
+            f"{type(backbone).__name__} is none"
+        )
+    return backbone
+
+
+def patch_size(backbone: nn.Module) -> int:
+    """Side of a vision transformer's patch in pixels; 1 for other networks, which take any size."""
+    return int(backbone.patch_embed.patch_size[0]) if isinstance(backbone, VisionTransformer) else 1
+
+
+def tokens(backbone: nn.Module, view: View, hidden: Tensor | None = None, instead: Tensor | None = None) -> Tensor:
+    """The transformer's output tokens, prefix tokens first: [n, prefix + patches, width].
+
+    Only the patches of ``view.keep`` go in (arXiv 2111.06377 section 3), and the work shrinks with them. Patches that
+    are ``hidden`` (bool [n, patches]) are replaced by the embedding ``instead`` [width] and stay.
+    """
+    vit = transformer(backbone, "dropping patches")
+    x = vit.patch_embed(view.images)
+    if hidden is not None and instead is not None:
+        x = torch.where(hidden.view(*x.shape[:-1], 1), instead.to(x.dtype), x)
+    x = vit._pos_embed(x)
+    if view.keep is not None:
+        prefix = vit.num_prefix_tokens
+        rows = view.keep[:, :, None].expand(-1, -1, x.shape[-1])
+        x = torch.cat([x[:, :prefix], x[:, prefix:].gather(1, rows)], 1)
+    out: Tensor = vit.norm(vit.blocks(vit.norm_pre(vit.patch_drop(x))))
+    return out
+
+
+def encode(backbone: nn.Module, view: View) -> Tensor:
+    """A view's features: [n, features]."""
+    if view.keep is None:
+        return backbone(view.images)  # type: ignore[no-any-return]
+    return transformer(backbone, "dropping patches").forward_head(tokens(backbone, view))
+
+
+def block_outputs(backbone: nn.Module, images: Tensor, count: int) -> list[Tensor]:
+    """The patches' tokens after each of the last ``count`` blocks, at most all: [n, patches, width] each."""
+    vit = transformer(backbone, "the outputs of blocks")
+    last = min(count, len(vit.blocks))
+    outputs = vit.forward_intermediates(images, indices=last, output_fmt="NLC", intermediates_only=True)
+    assert isinstance(outputs, list)
+    return outputs
+
+
+def patchify(images: Tensor, side: int) -> Tensor:
+    """Images [n, c, s, s] as patches of ``side`` pixels, row by row: [n, patches, c * side * side]."""
+    n, c, s, _ = images.shape
+    cut = images.reshape(n, c, s // side, side, s // side, side)
+    return cut.permute(0, 2, 4, 1, 3, 5).reshape(n, (s // side) ** 2, c * side * side)
