@@ -25,12 +25,37 @@ TINY = dict(
 )
 """12 steps on 256 digits of 8 x 8 pixels."""
 
-OWN = {"byol": {"predictor": (32, 16)}}
-"""What single methods need beside."""
+VIT = dict(backbone="test_vit", backbone_arguments={"global_pool": "avg", "fc_norm": False}, size=16)
+OWN = {
+    "mocov3": dict(predictor=(32, 16)),
+    "pirl": dict(size=24),
+    "swav": dict(queue=64, queue_from=0.5),
+    "byol": dict(predictor=(32, 16)),
+    "simsiam": dict(predictor=(32, 16)),
+    "data2vec": dict(**VIT, projector=None),
+    "jigsaw": dict(size=24, permutations=8, classifier=(32,)),
+    "denoising": dict(projector=None),
+    "mae": dict(**VIT, projector=None, decoder_width=32, decoder_depth=1),
+    "joint": dict(target="momentum", predictor=True, predictor_hidden=32, memory=32),
+}
+"""What single methods need beside; None: they have no such setting."""
 
 
 def tiny(method: str, **settings):
-    return {**TINY, **OWN.get(method, {}), "method": method, **settings}
+    wanted = {**TINY, **OWN.get(method, {}), "method": method, **settings}
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def batch_of(method, settings, views, rows=slice(None)):
+    """What the loop would give a method, of given images: float [n, 3, S, S] a view."""
+    from twofold.augment.masks import Masking
+    from twofold.batch import Batch, Chance
+
+    total = len(views[0])
+    chance = Chance(settings.seed, 0, total, rows)
+    masking = Masking.of(settings.augment, method.backbone)
+    seen = [masking(view[rows], number, chance) for number, view in enumerate(views[: method.VIEWS])]
+    return Batch(tuple(seen), torch.arange(total)[rows], chance)
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -18,6 +18,7 @@ from twofold.settings import show as text
 
 SAMPLE = 500  # images that size, mean and deviation are measured on
 LARGE = 128  # side of a view from which methods' defaults are those for photographs
+FRESH = 100  # a queue holds at most this share, one hundredth, of all keys of a run: the encoder moves on
 MEMORY = 20  # a momentum encoder looks back at most this share, one twentieth, of a run: 1 / (1 - momentum) steps
 
 
@@ -80,7 +81,8 @@ def follow(wanted: Recipe, size: int, images: int) -> tuple[Recipe, list[str]]:
         take({n: v for n, v in large.items() if n not in wanted.given}, f"views of {size} pixels")
     options = dataclasses.asdict(wanted.options)
     free = {name: options[name] for name in recipe.FOLLOWING if name in options and name not in wanted.given}
-    most = {"queue": images * 2 // 3, "negatives": images, "prototypes": max(2, images // 10)}
+    recent = max(wanted.batch, 2 * wanted.epochs * images // FRESH)
+    most = {"queue": min(images * 2 // 3, recent), "negatives": images, "prototypes": max(2, images // 10)}
     take({n: min(v, most[n]) for n, v in free.items() if n in most}, f"{images} images")
     held = {n: options[n] for n in ("queue", "memory") if n in options}
     take({n: images for n, v in held.items() if v > images and n not in free}, f"{images} images")

@@ -2,12 +2,12 @@
 
 import json
 import tomllib
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from twofold.errors import UsageError
 from twofold.recipe import Recipe
+from twofold.settings import types_of
 
 
 def dumps(recipe: Recipe) -> str:
@@ -15,7 +15,7 @@ def dumps(recipe: Recipe) -> str:
     groups = {"run": recipe, "augmentation": recipe.augment, recipe.method: recipe.options}
     text = []
     for title, group in groups.items():
-        names = [f.name for f in fields(group) if f.name not in ("augment", "options")]
+        names = types_of(type(group))
         text.append(f"# {title}\n" + "".join(f"{name} = {value_text(getattr(group, name))}\n" for name in names))
     return "\n".join(text)
 

@@ -134,8 +134,9 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
                 asked = time.monotonic()
                 part = next(parts)
                 waited += time.monotonic() - asked
+                seen = prepare(part)
                 with device.autocast(on, settings.precision):
-                    output = method(prepare(part), progress)
+                    output = method(seen, progress)
                 (torch.stack(list(output.terms.values())).sum() / settings.accumulate).backward()
                 for name, term in output.terms.items():
                     terms[name] = terms.get(name, 0) + term.detach() / settings.accumulate

@@ -11,7 +11,7 @@ Scalar = Float[Tensor, ""]
 
 
 @exact
-def squared(x: Embeddings, y: Embeddings) -> Scalar:
+def squared(x: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) -> Scalar:
     """Mean squared error over samples and dimensions (VICReg's invariance term, arXiv 2105.04906 eq. 5, / d)."""
     return F.mse_loss(x, y)
 

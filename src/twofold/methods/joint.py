@@ -18,7 +18,7 @@ from twofold import dist, schedule
 from twofold.batch import Batch
 from twofold.methods import parts
 from twofold.methods.base import Method, Output, Setup, directions, mean, pairs, unit
-from twofold.nets.heads import mlp, predictor
+from twofold.nets.heads import mlp
 from twofold.nets.memory import Queue
 from twofold.nets.slow import MomentumEncoder
 
@@ -33,7 +33,7 @@ class Options:
     energy_weight: float = 25.0
     """weight of the energy"""
     functionals: str = "variance:25,covariance:1"
-    """A and B with their weights: any of variance, covariance, redundancy, repulsion; empty: none"""
+    """A and B with their weights: variance, covariance, redundancy, repulsion; empty: none"""
     target: Literal["shared", "stop_gradient", "momentum"] = "shared"
     """the y side"""
     momentum: tuple[float, float] = (0.99, 1.0)
@@ -62,12 +62,11 @@ class Joint(Method):
         o, self.o = options, options
         self.width = o.projector[-1] if o.projector else setup.features
         self.projector = mlp(setup.features, o.projector, o.projector_norm, o.last_norm)
-        self.predictor = predictor(
-            self.width, (o.predictor_hidden, self.width) if o.predictor else (), o.projector_norm
-        )
+        self.predictor = mlp(self.width, (o.predictor_hidden, self.width) if o.predictor else (), o.projector_norm)
         self.target = MomentumEncoder(backbone, self.projector) if o.target == "momentum" else None
         self.memory = Queue(min(o.memory, setup.images), self.width)
-        self.energy, self.weights = parts.energy(o.energy, o.temperature), parts.weights_of(o.functionals)
+        self.energy = parts.energy(o.energy, o.temperature)
+        self.functionals = parts.functionals(o.functionals, o.temperature)
 
     def forward(self, batch: Batch, progress: float) -> Output:
         o, embedded = self.o, [self.projector(self.encode(view)) for view in batch.views]
@@ -76,8 +75,7 @@ class Joint(Method):
         both = [[dist.gather(unit(z) if o.normalize else z) for z in side] for side in (embedded, online, others)]
         xs, ps, ys = both[0], both[1], both[2] if o.target == "shared" else [y.detach() for y in both[2]]
         terms = {"energy": o.energy_weight * mean([self.energy(p, y) for p, y in directions(ps, ys)])}
-        for name, weight in self.weights.items():
-            functional = parts.functional(name, o.temperature)
+        for name, (weight, functional) in self.functionals.items():
             terms[name] = weight * mean([functional(x, y, self.memory.rows) for x, y in pairs(xs)])
         self.memory.take(torch.cat(ys))  # after the loss
         return Output(terms, tuple(xs))
@@ -88,5 +86,5 @@ class Joint(Method):
 
     def trivial(self, batch: int) -> float:
         views = 2 * batch + len(self.memory.rows)
-        functionals = sum(w * parts.trivial(name, views, self.width) for name, w in self.weights.items())
+        functionals = sum(w * parts.trivial(name, views, self.width) for name, (w, _) in self.functionals.items())
         return functionals + self.o.energy_weight * parts.trivial(self.o.energy, views, self.width)

@@ -15,27 +15,6 @@ from twofold.losses.precision import exact
 
 Energy = Callable[[Tensor, Tensor], Tensor]
 Functional = Callable[[Tensor, Tensor, Tensor], Tensor]
-FUNCTIONALS = ("variance", "covariance", "redundancy", "repulsion")
-
-
-def weights_of(text: str) -> dict[str, float]:
-    """``variance:25,covariance:1`` as weights by name.
-
-    Raises:
-        UsageError: for a functional that does not exist, or a weight that is no number.
-    """
-    weights: dict[str, float] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, _, weight = part.partition(":")
-        if name not in FUNCTIONALS:
-            raise UsageError(f"there is no functional {name!r}{nearest(name, FUNCTIONALS)}")
-        try:
-            weights[name] = float(weight or 1)
-        except ValueError:
-            raise UsageError(f"the weight of {name} must be a number, not {weight!r}") from None
-        if not math.isfinite(weights[name]):
-            raise UsageError(f"the weight of {name} must be finite, not {weight}")
-    return weights
 
 
 def energy(name: str, temperature: float) -> Energy:
@@ -51,10 +30,14 @@ def energy(name: str, temperature: float) -> Energy:
     return named[name]
 
 
-def functional(name: str, temperature: float) -> Functional:
-    """The functional of that name, of both sides and a memory [k, d] that counts as part of either.
+def functionals(text: str, temperature: float) -> dict[str, tuple[float, Functional]]:
+    """``variance:25,covariance:1`` as weights and functionals by name; a name alone has the weight 1.
 
-    Redundancy compares the two views sample by sample, so it has no use for a memory.
+    A functional takes both sides and a memory [k, d] that counts as part of either. Redundancy compares the two views
+    sample by sample, so it has no use for a memory.
+
+    Raises:
+        UsageError: for a functional that does not exist, or a weight that is no number.
     """
     named: dict[str, Functional] = {
         "variance": lambda x, y, memory: (losses.variance(_with(x, memory)) + losses.variance(_with(y, memory))) / 2,
@@ -62,7 +45,19 @@ def functional(name: str, temperature: float) -> Functional:
         "redundancy": lambda x, y, _: barlow_twins_terms(x, y)["redundancy"],
         "repulsion": lambda x, y, memory: losses.repulsion(x, y, temperature, False, memory),
     }
-    return named[name]
+    weighed: dict[str, tuple[float, Functional]] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, number = part.partition(":")
+        if name not in named:
+            raise UsageError(f"there is no functional {name!r}{nearest(name, named)}; {', '.join(named)}")
+        try:
+            weight = float(number or 1)
+        except ValueError:
+            weight = math.nan
+        if not math.isfinite(weight):
+            raise UsageError(f"the weight of {name} must be a number, not {number!r}")
+        weighed[name] = (weight, named[name])
+    return weighed
 
 
 def _with(rows: Tensor, memory: Tensor) -> Tensor:

@@ -1,0 +1,151 @@
+"""Does every method learn? The same small budget for each, three seeds, on CIFAR-10.
+
+    python benchmarks/learn.py DATA runs/learn                        # all of it, an hour and a half on two cores
+    python benchmarks/learn.py DATA runs/learn --methods moco,swav --seeds 1
+    python benchmarks/learn.py DATA runs/learn --collect              # benchmarks/results/learn.json from what is there
+
+DATA is CIFAR-10 (hf:uoft-cs/cifar10, or a copy). Every run is one process with one thread; two run at a time. Epochs
+are set so that each takes about the same time. Goes on where it was stopped. Scores are those of the last step.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import twofold
+from twofold import recipe
+from twofold.data import open_data
+from twofold.data.sources import Subset, digest
+from twofold.evaluation.features import Encoder, extract, raw_pixels
+from twofold.evaluation.knn import accuracy, knn_predict
+from twofold.evaluation.linear import LinearProbe
+
+RESULTS = Path(__file__).parent / "results"
+IMAGES = 10_000  # of each part; the copy is balanced
+RESNET = dict(
+    backbone="resnet18",
+    backbone_arguments={"layers": [1, 1, 1, 1], "channels": [16, 32, 64, 128], "zero_init_last": False},
+)
+VIT = dict(
+    backbone="vit_tiny_patch16_224",
+    backbone_arguments={
+        "embed_dim": 128, "depth": 4, "num_heads": 4, "patch_size": 4, "global_pool": "avg", "fc_norm": False,
+    },
+)  # fmt: skip
+SAME = dict(size=16, batch=128, optimizer="adamw", lr=3e-3, weight_decay=1e-2, knn_every=-1, clip=3.0)
+"""For every method: what a short run on a small network needs, whatever the published recipe says."""
+
+OWN: dict[str, dict[str, Any]] = {
+    "simclr": RESNET | dict(epochs=5, projector=[256, 128]),
+    "moco": RESNET | dict(epochs=5, projector=[256, 128]),
+    "mocov3": RESNET | dict(epochs=5, projector=[256, 128], predictor=[256, 128]),
+    "pirl": RESNET | dict(epochs=5, size=24),
+    "barlow_twins": RESNET | dict(epochs=5, projector=[512, 512]),
+    "vicreg": RESNET | dict(epochs=5, projector=[512, 512]),
+    "swav": RESNET | dict(epochs=5, projector=[256, 128], prototypes=300),
+    "byol": RESNET | dict(epochs=5, projector=[512, 128], predictor=[512, 128]),
+    "simsiam": RESNET | dict(epochs=5, projector=[512, 256], predictor=[128, 256]),
+    "dino": RESNET | dict(epochs=5, projector=[256, 128], prototypes=512),
+    "data2vec": VIT | dict(epochs=5, size=32),
+    "jigsaw": RESNET | dict(epochs=5, size=24, permutations=30, classifier=[256]),
+    "rotation": RESNET | dict(epochs=3),
+    "denoising": RESNET | dict(epochs=8),
+    "mae": VIT | dict(epochs=10, size=32),
+    "joint": RESNET | dict(epochs=5, projector=[512, 512]),
+}
+
+
+def settings(method: str, data: str, seed: int, changes: dict[str, Any]) -> dict[str, Any]:
+    return {**SAME, **OWN[method], "method": method, "data": data, "limit": IMAGES, "seed": seed, **changes}
+
+
+def run_one(method: str, data: str, seed: int, out: Path, changes: dict[str, Any]) -> None:
+    """Train, measure, write score.json."""
+    torch.set_num_threads(1)
+    wanted = settings(method, data, seed, changes)
+    began = time.process_time()
+    run = twofold.pretrain(out=out, quiet=True, device="cpu", **wanted)
+    seconds = time.process_time() - began
+    spec, on = run.spec, torch.device("cpu")
+    score = {"pretrained": measure(data, spec.size, Encoder(run.backbone(), spec, on))}
+    yardsticks = {"untrained": lambda: Encoder(run.untrained(), spec, on), "raw pixels": lambda: raw_pixels}
+    for name, encoder in yardsticks.items():
+        about = [spec.size, spec.arguments, seed] if name == "untrained" else [spec.size]
+        kept = out.parent / f"{name.replace(' ', '-')}-{digest(about)}.json"  # the same for several methods
+        if not kept.exists():
+            kept.write_text(json.dumps(measure(data, spec.size, encoder())))
+        score[name] = json.loads(kept.read_text())
+    rows = run.metrics
+    told = {
+        "steps": len(rows),
+        "seconds": round(seconds),
+        "loss": [rows[0]["loss"], rows[-1]["loss"], rows[0]["collapsed"]],
+    }
+    (out / "score.json").write_text(json.dumps({"scores": score, **told, "recipe": recipe.settings_of(run.recipe)}))
+
+
+def measure(data: str, size: int, encoder: Callable[[Tensor], Tensor]) -> dict[str, float]:
+    """kNN and linear probe, trained and tested on `IMAGES` images each."""
+    opened = open_data(data)
+    train, test = (
+        extract(Subset(part, list(range(IMAGES))), size, {"it": encoder})["it"]
+        for part in (opened.train, opened.test)
+        if part is not None
+    )
+    probe = LinearProbe().fit(train.values, train.labels)
+    return {
+        "knn": accuracy(knn_predict(train.values, train.labels, test.values), test.labels),
+        "linear": float((probe.predict(test.values) == test.labels.numpy()).mean()),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--methods", default=",".join(OWN))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--change", default="{}", help="settings to change, as JSON, for trials")
+    parser.add_argument("--one", nargs=2, metavar=("METHOD", "SEED"), help="one run, in this process")
+    parser.add_argument("--collect", action="store_true")
+    a = parser.parse_args()
+    if a.one:
+        method, seed = a.one
+        run_one(method, a.data, int(seed), a.out, json.loads(a.change))
+        return
+    wanted = [(m, s) for s in range(a.seeds) for m in a.methods.split(",")]
+
+    def launch(job: tuple[str, int]) -> None:
+        method, seed = job
+        out = a.out / f"{method}-{seed}"
+        if not (out / "score.json").exists():
+            words = [sys.executable, __file__, a.data, out, "--one", method, str(seed), "--change", a.change]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            done = subprocess.run(list(map(str, words)), env=environment, capture_output=True, text=True)
+            if done.returncode:
+                print(method, seed, done.stderr[-2000:], flush=True)
+                return
+        told = json.loads((out / "score.json").read_text())
+        un, pre = (told["scores"][k] for k in ("untrained", "pretrained"))
+        gains = [f"{score} {un[score]:.1%} -> {pre[score]:.1%}" for score in un]
+        print(f"{method:13} {seed} {told['seconds']:4} s", *gains, [round(v, 3) for v in told["loss"]], flush=True)
+
+    if not a.collect:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(launch, wanted))
+    else:
+        collect(a.out, a.data)
+
+
+if __name__ == "__main__":
+    main()
