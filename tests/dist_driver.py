@@ -12,29 +12,42 @@ from pathlib import Path
 import torch
 
 import twofold.api
+from tests.conftest import OWN, batch_of
 from twofold import dist, methods, recipe
 from twofold.log import read_metrics
-from twofold.methods.base import Batch
 from twofold.nets.backbone import fit
 from twofold.run import build_method
 
 # Nothing with batch norm, whose statistics are each process's own.
 PLAIN = dict(backbone="test_vit", precision="fp64", projector=(32, 16), projector_norm="layer", size=16)
-OWN = {"byol": {"predictor": (32, 16)}}
+SIZE = {"pirl": 24, "jigsaw": 24}
+NONE = {"data2vec": ("projector", "projector_norm"), "mae": ("projector", "projector_norm"), "pirl": ("projector_norm",),
+        "denoising": ("projector", "projector_norm")}  # fmt: skip
+
+
+def settings_of(name):
+    """Small, in float64, without batch norm; masked where the backbone and the method can take it."""
+    masked = {} if name in ("pirl", "jigsaw", "denoising", "mae", "data2vec") else {"mask": (0.5, 0.25)}
+    wanted = {**OWN.get(name, {}), **PLAIN, **masked, "size": SIZE.get(name, 16)}
+    if name in ("data2vec", "mae"):
+        wanted["backbone_arguments"] = {"global_pool": "avg", "fc_norm": False}
+    return {key: value for key, value in wanted.items() if key not in NONE.get(name, ()) and value is not None}
 
 
 def first_step(name):
-    settings = recipe.make(name, **PLAIN, **OWN.get(name, {}))
-    spec, _ = fit(settings.backbone, settings.backbone_arguments, "auto", 16)
-    method = build_method(settings, spec).double().train()
+    wanted = recipe.make(name, **settings_of(name))
+    spec, _ = fit(wanted.backbone, wanted.backbone_arguments, "auto", wanted.size)
+    method = build_method(wanted, spec, 48).double().train()
     random = torch.Generator().manual_seed(0)
-    views = [torch.rand(12, 3, 16, 16, generator=random, dtype=torch.float64) for _ in "xy"]
+    views = [torch.randn(12, 3, wanted.size, wanted.size, generator=random, dtype=torch.float64) for _ in "xy"]
     mine = 12 // dist.world()
     rows = slice(dist.rank() * mine, (dist.rank() + 1) * mine)
-    loss = sum(method(Batch(tuple(v[rows] for v in views), torch.arange(12)[rows]), 0.0).terms.values())
+    method(batch_of(method, wanted, views, rows), 0.5)  # what is remembered of one batch serves the next
+    loss = sum(method(batch_of(method, wanted, views[::-1], rows), 0.5).terms.values())
     loss.backward()
     dist.sum_gradients(method.parameters())
-    return {"loss": loss.item(), "gradients": {k: p.grad for k, p in method.named_parameters() if p.grad is not None}}
+    found = {"loss": loss.item(), "gradients": {k: p.grad for k, p in method.named_parameters() if p.grad is not None}}
+    return found | {"buffers": dict(method.named_buffers())}
 
 
 def main(root):
@@ -45,7 +58,7 @@ def main(root):
             found[name] = first_step(name)
             out = root / f"{name}-{dist.world()}"
             settings = dict(limit=48, batch=24, epochs=3, accumulate=2, knn_every=-1, device="cpu", clip=1.0)
-            twofold.api.pretrain("digits", method=name, out=out, quiet=True, **settings, **PLAIN, **OWN.get(name, {}))
+            twofold.api.pretrain("digits", method=name, out=out, quiet=True, **settings, **settings_of(name))
             found[name]["run"] = [row["loss"] for row in read_metrics(out / "metrics.jsonl")]
         if dist.rank() == 0:
             torch.save(found, root / f"{dist.world()}.pt")

@@ -1,9 +1,9 @@
-"""Run by test_kill.py: trains one method many times in child processes that are killed at chosen moments.
+"""Run by test_kill.py: trains methods many times in child processes that are killed at chosen or random moments.
 
-    python tests/kill_driver.py METHOD DIRECTORY
+    python -m tests.kill_driver DIRECTORY METHOD,METHOD [every moment]
 
 Everything is imported once; every attempt is a fork of this process that ends by SIGKILL from inside, at an exact
-place, or from outside, after a delay. Prints one line of JSON: what became of each attempt.
+place, or from outside, after a delay. Prints a line of JSON a method: what became of each attempt.
 """
 
 import json
@@ -88,20 +88,29 @@ def attempt_killed_from_outside(out, method, delay):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def main(method, root):
+def main(root, methods, moments):
+    for method in methods:
+        print(json.dumps({"method": method, "codes": kill_and_resume(root / method, method, moments)}), flush=True)
+
+
+def kill_and_resume(root, method, moments):
+    """What became of a run that is left alone, one killed at each of the moments, and one killed at random steps."""
     nothing = lambda: None  # noqa: E731
     began = time.monotonic()
     codes = {"straight": attempt(root / "straight", method, nothing)}
     lasts = time.monotonic() - began
-    for name, sabotage in MOMENTS.items():  # each on a run of its own, then resumed
+    for name in moments:  # each on a run of its own, then resumed
         out = root / name.replace(" ", "-")
-        codes[name] = attempt(out, method, sabotage)
+        codes[name] = attempt(out, method, MOMENTS[name])
         codes[f"{name}, resumed"] = attempt(out, method, nothing)
     out, dice = root / "again-and-again", random.Random(method)
-    for _ in range(4):  # one run, killed at any moment, again and again
+    for _ in range(2):  # one run, killed at any moment, again and again
         attempt_killed_from_outside(out, method, dice.uniform(0.2, 0.9) * lasts)
-    codes["again and again, resumed"] = attempt(out, method, nothing)
-    print(json.dumps(codes))
+    step = dice.randint(2, 12)
+    codes["at a random step"] = attempt(root / "random-step", method, lambda: at_call(log.Metrics, "write", step))
+    for out in ("again-and-again", "random-step"):
+        codes[f"{out}, resumed"] = attempt(root / out, method, nothing)
+    return codes
 
 
-main(sys.argv[1], Path(sys.argv[2]))
+main(Path(sys.argv[1]), sys.argv[2].split(","), list(MOMENTS) if sys.argv[3:] else [])

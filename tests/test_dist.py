@@ -17,9 +17,9 @@ ROOT = Path(__file__).parents[1]
 def found(tmp_path_factory):
     """What one process and two make of the same."""
     root = tmp_path_factory.mktemp("dist")
-    alone = [sys.executable, "tests/dist_driver.py", root]
+    alone = [sys.executable, "-m", "tests.dist_driver", root]
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    together = [*launch, "tests/dist_driver.py", root]
+    together = [*launch, "-m", "tests.dist_driver", root]
     for command in (alone, together):
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
@@ -34,6 +34,8 @@ def test_loss_and_gradient_of_a_step(method, found):
     assert one["gradients"].keys() == two["gradients"].keys()
     for key, gradient in one["gradients"].items():
         torch.testing.assert_close(two["gradients"][key], gradient, rtol=1e-6, atol=1e-9)
+    for key, buffer in one["buffers"].items():  # queues, banks, centers
+        torch.testing.assert_close(two["buffers"][key], buffer, rtol=1e-6, atol=1e-9)
     assert any(gradient.abs().max() > 1e-4 for gradient in one["gradients"].values())
 
 

@@ -58,6 +58,35 @@ def test_info_nce(block, monkeypatch):
     assert_same(losses.info_nce(query, key, negatives, 0.2), total / 5, [query, key, negatives])
 
 
+def test_attraction_and_repulsion_are_the_two_halves_of_info_nce():
+    x, y = embeddings(5, 4, 2)
+    (memory,) = embeddings(3, 4, 1, seed=1)
+    plain = sum((1 - cos(a, b)) / 0.3 for a, b in zip(x, y, strict=True)) / 5
+    assert_same(losses.attraction(x, y, 0.3), plain, [x, y])
+    products = sum((1 - a @ b) / 0.3 for a, b in zip(x, y, strict=True)) / 5
+    assert_same(losses.attraction(x, y, 0.3, normalize=False), products, [x, y])
+    views = [*x, *y]
+    total = 0.0
+    for i, view in enumerate(views):
+        others = [other for k, other in enumerate(views) if k != i] + list(memory)
+        total = total + torch.log(sum(torch.exp((cos(view, other) - 1) / 0.3) for other in others)) / 10
+    assert_same(losses.repulsion(x, y, 0.3, memory=memory), total, [x, y, memory])
+    whole = losses.attraction(x, y, 0.3) + losses.repulsion(x, y, 0.3)
+    assert_same(whole, plain_nt_xent(x, y, 0.3), [x, y])
+
+
+def test_a_negative_of_the_same_image_is_left_out():
+    query, key = embeddings(4, 3, 2)
+    (negatives,) = embeddings(6, 3, 1, seed=1)
+    number, numbers = torch.arange(4), torch.tensor([0, 5, 1, 1, 7, 3])
+    total = 0.0
+    for i in range(4):
+        others = [key[i], *(n for n, k in zip(negatives, numbers, strict=True) if k != i)]
+        total = total + torch.log(sum(torch.exp((cos(query[i], other) - 1) / 0.2) for other in others)) / 4
+    ours = losses.repulsion_from(query, key, negatives, (number, numbers), 0.2)
+    assert_same(ours, total, [query, key, negatives])
+
+
 def plain_covariance(x):
     n, d = x.shape
     mean = sum(x) / n
