@@ -39,7 +39,7 @@ RESNET = dict(
 VIT = dict(
     backbone="vit_tiny_patch16_224",
     backbone_arguments={
-        "embed_dim": 128, "depth": 4, "num_heads": 4, "patch_size": 4, "global_pool": "avg", "fc_norm": False,
+        "embed_dim": 96, "depth": 3, "num_heads": 3, "patch_size": 4,
     },
 )  # fmt: skip
 SAME = dict(size=16, batch=128, optimizer="adamw", lr=3e-3, weight_decay=1e-2, knn_every=-1, clip=3.0)

@@ -25,7 +25,7 @@ TINY = dict(
 )
 """12 steps on 256 digits of 8 x 8 pixels."""
 
-VIT = dict(backbone="test_vit", backbone_arguments={"global_pool": "avg", "fc_norm": False}, size=16)
+VIT = dict(backbone="test_vit", backbone_arguments={}, size=16)
 OWN = {
     "mocov3": dict(predictor=(32, 16)),
     "pirl": dict(size=24),

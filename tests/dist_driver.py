@@ -21,22 +21,21 @@ from twofold.run import build_method
 # Nothing with batch norm, whose statistics are each process's own.
 PLAIN = dict(backbone="test_vit", precision="fp64", projector=(32, 16), projector_norm="layer", size=16)
 SIZE = {"pirl": 24, "jigsaw": 24}
-NONE = {"data2vec": ("projector", "projector_norm"), "mae": ("projector", "projector_norm"), "pirl": ("projector_norm",),
-        "denoising": ("projector", "projector_norm")}  # fmt: skip
+HEADLESS = ("projector", "projector_norm")
+NONE = {"pirl": ("projector_norm",), "data2vec": HEADLESS, "mae": HEADLESS, "denoising": HEADLESS}
 
 
 def settings_of(name):
     """Small, in float64, without batch norm; masked where the backbone and the method can take it."""
     masked = {} if name in ("pirl", "jigsaw", "denoising", "mae", "data2vec") else {"mask": (0.5, 0.25)}
     wanted = {**OWN.get(name, {}), **PLAIN, **masked, "size": SIZE.get(name, 16)}
-    if name in ("data2vec", "mae"):
-        wanted["backbone_arguments"] = {"global_pool": "avg", "fc_norm": False}
+    wanted.pop("backbone_arguments", None)
     return {key: value for key, value in wanted.items() if key not in NONE.get(name, ()) and value is not None}
 
 
 def first_step(name):
     wanted = recipe.make(name, **settings_of(name))
-    spec, _ = fit(wanted.backbone, wanted.backbone_arguments, "auto", wanted.size)
+    spec, _ = fit(wanted.backbone, wanted.backbone_arguments, "auto", wanted.size, pool=wanted.pool)
     method = build_method(wanted, spec, 48).double().train()
     random = torch.Generator().manual_seed(0)
     views = [torch.randn(12, 3, wanted.size, wanted.size, generator=random, dtype=torch.float64) for _ in "xy"]

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import encoded, picture
-from twofold import cli, methods, recipe
+from tests.conftest import encoded, picture, tiny
+from twofold import cli, methods, recipe, toml
 from twofold.run import Run
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +55,7 @@ def test_help_explains_every_setting(capsys):
         for key in settings:
             if key not in ("data", "method"):
                 assert f"--{key.replace('_', '-')}" in out, key
-        assert f"{name} options" in out
+        assert f"{name.replace('_', '-')} options" in out
 
 
 def test_the_overview_lists_every_command(capsys):
@@ -80,6 +80,16 @@ def test_the_overview_lists_every_command(capsys):
         ("pretrain digits --method vicreg --temperature 1", "--temperature"),
         ("pretrain digits --backbone resnet81", "did you mean resnet18"),
         ("pretrain digits --recipe nowhere.toml", "nowhere.toml"),
+        ("pretrain digits --method joint --functionals varience:1 --projector 8", "did you mean variance"),
+        ("pretrain digits --method joint --predictor maybe", "--predictor"),
+        ("pretrain digits --mask 0.5 0 --size 32 --backbone test_resnet", "artificial edges"),
+        ("pretrain digits --method mae --size 32 --backbone test_resnet", "vision transformer"),
+        ("pretrain digits --method mae --size 16 --backbone test_vit --mask 0 0", "needs a masked view"),
+        ("pretrain digits --method jigsaw --backbone test_resnet --size 8", "larger --size"),
+        (
+            "pretrain digits --method rotation --size 32 --backbone test_resnet --small-crops 2",
+            "no use for small crops",
+        ),
         ("evaluate nowhere", "no run at nowhere"),
         ("embed nowhere digits --out v.parquet", "no run at nowhere"),
         ("report nowhere", "no run at nowhere"),
@@ -148,6 +158,58 @@ def test_from_a_folder_to_a_report(capsys, tmp_path, monkeypatch):
     assert page.count('src="data:image/png;base64,') > 50
     assert "http" not in re.sub(r"<script>.*?</script>", "", page, flags=re.S)  # nothing to load from elsewhere
     assert "linear" in page
+
+
+@pytest.mark.parametrize("name", methods.TABLE)
+def test_every_method_goes_through_every_command(name, capsys, tmp_path):
+    words = []
+    for key, value in tiny(name, epochs=1, limit=64, batch=32, knn_every=-1).items():
+        if key in ("data", "method", "backbone_arguments"):
+            continue
+        values = value if isinstance(value, tuple) else (value,)
+        words += [f"--{key.replace('_', '-')}", *(str(v).lower() for v in values)]
+    arguments = tiny(name)["backbone_arguments"]
+    if arguments:
+        words += ["--backbone-arguments", *(w for k, v in arguments.items() for w in (k, toml.value_text(v)))]
+    run = tmp_path / "run"
+    code, out, err = twofold(capsys, "pretrain", "digits", "--method", name, *words, "--out", run)
+    assert (code, out) == (0, f"{run}\n"), err
+    code, out, err = twofold(capsys, "evaluate", run, "--protocols", "knn")
+    assert code == 0, err
+    assert "pretrained" in out
+    code, out, err = twofold(capsys, "export", run, "--out", tmp_path / "backbone.safetensors")
+    assert code == 0, err
+    code, out, err = twofold(capsys, "report", run)
+    assert code == 0, err
+
+
+def test_the_table_of_methods_and_their_cards(capsys):
+    _, table, _ = twofold(capsys, "methods")
+    for name in methods.TABLE:
+        assert re.search(rf"^ *{name} ", table, re.M)
+        code, card, _ = twofold(capsys, "methods", name)
+        assert code == 0
+        assert card.startswith(methods.spec(name).title)
+        assert "\nloss " in card
+        for option in methods.option_names(name):
+            assert f"--{option.replace('_', '-')}" in card
+
+
+def test_a_default_that_is_given_is_given(capsys, tmp_path):
+    """From 128 pixels on SimCLR's temperature follows the photographs' recipes, unless it was asked for."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(8):
+        (folder / f"{number}.png").write_bytes(encoded(picture(128, 128, number)))
+    words = (
+        "--backbone test_resnet --projector 16 --batch 8 --epochs 1 --size 128 --device cpu --precision fp32".split()
+    )
+    for more, temperature in (((), 0.1), (("--temperature", "0.2"), 0.2)):
+        out = tmp_path / f"run{temperature}"
+        code, _, err = twofold(capsys, "pretrain", folder, *words, *more, "--out", out)
+        assert code == 0, err
+        assert Run(out).recipe.options.temperature == temperature
+        assert ("temperature 0.1, not 0.2" in err) == (temperature == 0.1)
 
 
 def test_a_loss_that_is_no_number_is_exit_code_3(capsys, tmp_path):

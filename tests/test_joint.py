@@ -17,7 +17,7 @@ VICREG = dict(energy="squared", energy_weight=25.0, functionals="variance:25,cov
 def step(name, steps=1, **settings):
     """Loss of the last step, and its gradients, by parameter."""
     wanted = recipe.make(name, **{**SMALL, **settings})
-    spec, _ = fit(wanted.backbone, wanted.backbone_arguments, "auto", wanted.size)
+    spec, _ = fit(wanted.backbone, wanted.backbone_arguments, "auto", wanted.size, pool=wanted.pool)
     method = build_method(wanted, spec, 64).double().train()
     random = torch.Generator().manual_seed(1)
     views = [torch.randn(10, 3, 8, 8, generator=random, dtype=torch.float64) for _ in "xy"]

@@ -21,7 +21,7 @@ CLOCKS = ("images_per_second", "waiting")
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
-    """What became of every method's runs: killed at random moments, MoCo's (which has most state) at seven exact ones."""
+    """What became of every method's runs, killed at random moments; MoCo's, with most state, at exact ones too."""
     root, codes = tmp_path_factory.mktemp("kill"), {}
     others = ",".join(set(methods.TABLE) - {"moco"})
     for words in (["moco", "every moment"], [others]):

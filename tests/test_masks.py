@@ -113,7 +113,7 @@ def test_masking_runs_with_a_joint_embedding_method(tmp_path):
 
 @pytest.mark.parametrize(("method", "words"), [("mae", "vision transformer"), ("data2vec", "vision transformer")])
 def test_transformer_methods_say_what_they_need(method, words, tmp_path):
-    settings = tiny(method, backbone="test_resnet", backbone_arguments={}, size=32, mask=(0.0, 0.0))
+    settings = tiny(method, backbone="test_resnet", backbone_arguments={}, size=32)
     with pytest.raises(UsageError, match=words):
         twofold.pretrain(out=tmp_path / "run", quiet=True, **settings)
     assert not (tmp_path / "run").exists()

@@ -34,7 +34,7 @@ def made(name, **settings):
     wanted = recipe.make(**tiny(name, **settings))
     wanted = wanted if wanted.size else recipe.replace(wanted, size=8)
     wanted, _ = follow(wanted, wanted.size, IMAGES)
-    spec, _ = fit(wanted.backbone, wanted.backbone_arguments, "auto", wanted.size)
+    spec, _ = fit(wanted.backbone, wanted.backbone_arguments, "auto", wanted.size, pool=wanted.pool)
     method = build_method(wanted, spec, IMAGES).train()
     random = torch.Generator().manual_seed(0)
     x = torch.randn(32, 3, wanted.size, wanted.size, generator=random)

@@ -121,6 +121,9 @@ def pretrain(argv: Sequence[str]) -> None:
     data = Annotated[str, arg(help=DATA_HELP, metavar="DATA")]
     file = Annotated[Path | None, arg(help="start from this recipe, e.g. runs/cats/recipe.toml", metavar="FILE")]
     name = Annotated[str, arg(help=f"what to learn by: {', '.join(methods.TABLE)}", metavar="NAME")]
+    kinds = {
+        k: v for owner in (recipe.Recipe, recipe.Augment, spec.options) for k, v in declared.types_of(owner).items()
+    }
     groups = {"run": run, "augmentation": augment, spec.name: method}
     given = dataclasses.field(**({"default": base["data"]} if "data" in base else {}))
     command = dataclasses.make_dataclass(
@@ -135,6 +138,7 @@ def pretrain(argv: Sequence[str]) -> None:
     command.__doc__ = pretrain.__doc__
     parsed = parse(command, argv, "twofold pretrain")
     settings = {key: value for title in groups for key, value in vars(getattr(parsed, title)).items()}
+    settings = {k: v == "true" if kinds[k] is bool else v for k, v in settings.items()}
     settings["backbone_arguments"] = {k: toml_value(v) for k, v in settings["backbone_arguments"].items()}
     said = {word.lstrip("-").partition("=")[0].replace("-", "_") for word in argv if word.startswith("--")}
     given = {name: value for name, value in settings.items() if name in said}  # what was not may follow the data
@@ -164,6 +168,8 @@ def options_type(owner: type, values: Any, texts: dict[str, str], skip: Sequence
         value = getattr(values, name)
         if isinstance(value, dict):
             kind, value = dict[str, str], {key: toml.value_text(v) for key, v in value.items()}
+        if kind is bool:
+            kind, value = Literal["true", "false"], toml.value_text(value)
         default = dataclasses.field(default_factory=functools.partial(copy.copy, value))
         columns.append((name, Annotated[kind, arg(help=texts[name])], default))
     made = dataclasses.make_dataclass(owner.__name__, columns, frozen=True)

@@ -86,6 +86,8 @@ class Recipe:
     """more arguments for timm.create_model, as NAME VALUE pairs, values as in TOML"""
     stem: Literal["auto", "default", "small"] = "auto"
     """first layers of a ResNet; small: 3x3, stride 1, no max-pool, as images of 64 pixels and under need"""
+    pool: Literal["default", "average"] = "default"
+    """a vision transformer's features: as timm has it (mostly the class token), or the average over patches"""
     out: str = operational("")
     """the run directory; empty: runs/DATA-METHOD"""
     epochs: int = 100

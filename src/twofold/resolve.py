@@ -54,7 +54,7 @@ def resolve(
     small = 0
     if wanted.augment.small_crops:
         chosen["small_size"] = small = wanted.augment.small_size or small_view(size)
-    fitted, more = backbone.fit(wanted.backbone, wanted.backbone_arguments, wanted.stem, size, small)
+    fitted, more = backbone.fit(wanted.backbone, wanted.backbone_arguments, wanted.stem, size, small, wanted.pool)
     chosen["stem"] = fitted.stem
     return recipe.replace(wanted, **chosen), said + more
 
@@ -96,7 +96,8 @@ def follow(wanted: Recipe, size: int, images: int) -> tuple[Recipe, list[str]]:
 def backbone_spec(settings: Recipe) -> BackboneSpec:
     """The backbone's description of a resolved recipe."""
     small = settings.augment.small_size if settings.augment.small_crops else 0
-    spec, _ = backbone.fit(settings.backbone, settings.backbone_arguments, settings.stem, settings.size, small)
+    s = settings
+    spec, _ = backbone.fit(s.backbone, s.backbone_arguments, s.stem, s.size, small, s.pool)
     return BackboneSpec(**{**spec.json(), "mean": settings.mean, "std": settings.std})
 
 

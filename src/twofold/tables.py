@@ -49,27 +49,43 @@ def scanned(part: str, result: "Scan") -> str:
     return "\n".join(lines + [f"  {name}: {reason}" for name, reason in result.bad])
 
 
+COLUMNS = ("family", "views", "topology", "D", "A, B")
+
+
 def overview(specs: "list[Spec]") -> str:
-    """A row a method with its four parts."""
+    """A row a method with its parts."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for title in ("method", "views", "topology", "D", "A, B"):
-        table.add_column(title)
+    for title in ("method", *COLUMNS):
+        table.add_column(title, ratio=None if title in ("method", "family") else 1)
+    family = ""
     for spec in specs:
         parts = spec.parts()
-        table.add_row(spec.name, *(parts.get(key, "") for key in ("views", "topology", "D", "A, B")))
+        if family and parts["family"] != family:
+            table.add_section()
+        family = parts["family"]
+        table.add_row(spec.name, *(parts[key] for key in COLUMNS))
     return render(table)
 
 
 def method(spec: "Spec") -> str:
     """A method's card, its options, and where its recipe departs from the general defaults."""
     options = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for title in ("option", "default", ""):
+    for title in ("option", "default", "photographs", ""):
         options.add_column(title)
     defaults = spec.options()
     for field in fields(defaults):
-        options.add_row("--" + field.name.replace("_", "-"), text(getattr(defaults, field.name)), spec.help[field.name])
-    settings = "\n".join(f"  {name} = {value_text(value)}" for name, value in spec.recipe.items())
-    return f"{spec.card}\n\n{render(options)}\n\nits own defaults for what all methods have:\n{settings}"
+        large = text(spec.large[field.name]) if field.name in spec.large else ""
+        default = text(getattr(defaults, field.name))
+        options.add_row("--" + field.name.replace("_", "-"), default, large, spec.help[field.name])
+    settings = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in ("its own defaults", "", "photographs"):
+        settings.add_column(title)
+    declared = {f.name for f in fields(defaults)}
+    for name in dict.fromkeys([*spec.recipe, *spec.large]):
+        if name not in declared:
+            values = (value_text(kept[name]) if name in kept else "" for kept in (spec.recipe, spec.large))
+            settings.add_row("--" + name.replace("_", "-"), *values)
+    return f"{spec.card}\n\n{render(options)}\n\n{render(settings)}"
 
 
 def text(value: Any) -> str:

@@ -213,6 +213,10 @@ class Preparation:
         """
         if settings.augment.small_crops and not method.MULTI_CROP:
             raise UsageError(f"{settings.method} has no use for small crops: set --small-crops 0")
+        if method.MASK == "refused" and max(settings.augment.mask) > 0:
+            raise UsageError(f"{settings.method} has no use for masked views: set --mask 0 0")
+        if method.MASK == "needed" and (settings.augment.mask[0] == 0 or settings.augment.mask_fill):
+            raise UsageError(f"{settings.method} needs a masked view: set --mask 0.6 0 --mask-fill false")
         self.views = views_of(settings.augment, settings.size, method.VIEWS)
         self.masking = Masking.of(settings.augment, method.backbone)
         self.mean, self.std = (torch.tensor(v, device=on).view(1, -1, 1, 1) for v in (settings.mean, settings.std))

@@ -4,13 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import ClassVar, Literal, NamedTuple, TypeVar
 
-import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from twofold.batch import Batch, View, cat
-from twofold.errors import UsageError
 from twofold.nets.vit import encode
 
 T = TypeVar("T")
@@ -45,6 +44,8 @@ class Method(nn.Module, ABC):
     """full-size views of each image that the method needs"""
     MULTI_CROP: ClassVar[bool] = True
     """whether it also takes small ones"""
+    MASK: ClassVar[Literal["allowed", "needed", "refused"]] = "allowed"
+    """of its first view"""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
@@ -89,13 +90,6 @@ def together(network: Callable[[View], Tensor], views: Sequence[View]) -> list[T
     return [found[i] for i in range(len(views))]
 
 
-def whole(view: View, method: str) -> Tensor:
-    """The images of a view that must not be masked."""
-    if view.keep is not None:
-        raise UsageError(f"{method} has no use for masked views here: set --mask 0 0")
-    return view.images
-
-
 def unit(rows: Tensor) -> Tensor:
     """Rows of length 1."""
-    return torch.nn.functional.normalize(rows, dim=1)
+    return F.normalize(rows, dim=1)

@@ -23,8 +23,7 @@ from twofold.nets.slow import MomentumEncoder
 from twofold.nets.vit import block_outputs, patch_size, tokens, transformer
 
 RECIPE = dict(
-    backbone="vit_tiny_patch16_224",
-    backbone_arguments={"global_pool": "avg", "fc_norm": False},
+    backbone="vit_tiny_patch16_224", pool="average",
     optimizer="adamw", lr=5e-4, weight_decay=0.05, clip=3.0,
     mask=(0.6, 0.0), mask_shape="block", grayscale=0.0,
 )  # fmt: skip
@@ -44,7 +43,7 @@ class Options:
 
 
 class Data2Vec(Method):
-    VIEWS, MULTI_CROP = 1, False
+    VIEWS, MULTI_CROP, MASK = 1, False, "needed"
 
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from twofold import dist
 from twofold.batch import Batch, View
 from twofold.losses import squared
-from twofold.methods.base import Method, Output, Setup, whole
+from twofold.methods.base import Method, Output, Setup
 
 RECIPE = dict(optimizer="adamw", lr=2e-3, weight_decay=0.01, crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.0)
 LARGE = dict(lr=5e-4)
@@ -35,7 +35,7 @@ class Options:
 
 
 class Denoising(Method):
-    VIEWS, MULTI_CROP = 1, False
+    VIEWS, MULTI_CROP, MASK = 1, False, "refused"
 
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
@@ -48,7 +48,7 @@ class Denoising(Method):
         self.o = options
 
     def forward(self, batch: Batch, progress: float) -> Output:
-        clean = whole(batch.views[0], "denoising")
+        clean = batch.views[0].images
         seen = clean + self.o.noise * batch.chance.normal("noise", *clean.shape[1:]).to(clean.dtype)
         if self.o.dropped > 0:
             seen = seen * (batch.chance.uniform("dropped", 1, *clean.shape[2:]) >= self.o.dropped)

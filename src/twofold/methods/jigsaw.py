@@ -20,7 +20,7 @@ from twofold import dist
 from twofold.augment.tiles import TILES, cut_tiles, distant_permutations, tile_size
 from twofold.batch import Batch, View
 from twofold.losses.precision import exact
-from twofold.methods.base import Method, Output, Setup, whole
+from twofold.methods.base import Method, Output, Setup
 from twofold.nets.heads import mlp
 from twofold.nets.vit import patch_size
 
@@ -41,7 +41,7 @@ class Options:
 
 
 class Jigsaw(Method):
-    VIEWS, MULTI_CROP = 1, False
+    VIEWS, MULTI_CROP, MASK = 1, False, "refused"
     orders: Tensor
 
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
@@ -54,7 +54,7 @@ class Jigsaw(Method):
         self.register_buffer("orders", distant_permutations(options.permutations, setup.seed))
 
     def forward(self, batch: Batch, progress: float) -> Output:
-        images, chance = whole(batch.views[0], "jigsaw"), batch.chance
+        images, chance = batch.views[0].images, batch.chance
         tiles = cut_tiles(images, self.tile, chance.uniform("places", 2 * TILES))
         number = (chance.uniform("order") * len(self.orders)).long().clamp_max(len(self.orders) - 1)
         every = torch.arange(len(images), device=images.device)[:, None]

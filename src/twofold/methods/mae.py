@@ -18,14 +18,12 @@ from torch.nn import functional as F
 from twofold import dist
 from twofold.augment.masks import hidden
 from twofold.batch import Batch
-from twofold.errors import UsageError
 from twofold.losses import squared
 from twofold.methods.base import Method, Output, Setup
 from twofold.nets.vit import patch_size, patchify, tokens, transformer
 
 RECIPE = dict(
-    backbone="vit_tiny_patch16_224",
-    backbone_arguments={"global_pool": "avg", "fc_norm": False},
+    backbone="vit_tiny_patch16_224", pool="average",
     optimizer="adamw", lr=1e-3, weight_decay=0.05,
     mask=(0.75, 0.0), jitter=0.0, grayscale=0.0,
 )  # fmt: skip
@@ -43,7 +41,7 @@ class Options:
 
 
 class MAE(Method):
-    VIEWS, MULTI_CROP = 1, False
+    VIEWS, MULTI_CROP, MASK = 1, False, "needed"
 
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
@@ -59,8 +57,7 @@ class MAE(Method):
 
     def forward(self, batch: Batch, progress: float) -> Output:
         view = batch.views[0]
-        if view.keep is None:
-            raise UsageError("a masked autoencoder needs a mask: set --mask 0.75 0")
+        assert view.keep is not None
         seen = tokens(self.backbone, view)[:, self.prefix :]
         entered = self.enter(seen)
         rows = view.keep[:, :, None].expand(-1, -1, entered.shape[-1])

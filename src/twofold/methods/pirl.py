@@ -19,7 +19,7 @@ from twofold.batch import Batch, View
 from twofold.dist import gather
 from twofold.losses import attraction, repulsion_from
 from twofold.losses.contrastive import Same
-from twofold.methods.base import Method, Output, Setup, whole
+from twofold.methods.base import Method, Output, Setup
 from twofold.nets.heads import mlp
 from twofold.nets.memory import Bank
 from twofold.nets.vit import patch_size
@@ -45,7 +45,7 @@ class Options:
 
 
 class PIRL(Method):
-    MULTI_CROP = False
+    MULTI_CROP, MASK = False, "refused"
 
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
@@ -58,7 +58,7 @@ class PIRL(Method):
 
     def forward(self, batch: Batch, progress: float) -> Output:
         o, chance = self.o, batch.chance
-        tiles = cut_tiles(whole(batch.views[1], "PIRL"), self.tile, chance.uniform("places", 2 * TILES))
+        tiles = cut_tiles(batch.views[1].images, self.tile, chance.uniform("places", 2 * TILES))
         order = chance.uniform("order", TILES).argsort(1)
         tiles = tiles[torch.arange(len(order), device=order.device)[:, None], order].flatten(0, 1)
         shuffled = gather(self.join(self.tile_head(self.encode(View(tiles))).unflatten(0, (-1, TILES)).flatten(1)))

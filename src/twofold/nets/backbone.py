@@ -43,11 +43,12 @@ class BackboneSpec:
 
 
 def fit(
-    name: str, arguments: dict[str, Any], stem: str, size: int, small_size: int = 0
+    name: str, arguments: dict[str, Any], stem: str, size: int, small_size: int = 0, pool: str = "default"
 ) -> tuple[BackboneSpec, list[str]]:
     """The backbone's description for images of ``size`` pixels, and what was chosen, in words.
 
-    ``small_size``: of multi-crop's small views, if there are any; the backbone must take both.
+    ``small_size``: of multi-crop's small views, if there are any; the backbone must take both. ``pool``: ``average``
+    lets a vision transformer give the mean of its patches' tokens.
 
     A ResNet gets the small stem at 64 pixels and under (``stem="auto"``), a vision transformer its image size, and
     below 128 pixels a patch small enough to leave at least 8 x 8 patches.
@@ -55,13 +56,16 @@ def fit(
     said = []
     entry = timm.models.model_entrypoint(name.split(".")[0]) if timm.is_model(name.split(".")[0]) else None
     module = inspect.getmodule(entry)
-    if module is not None and hasattr(module, "VisionTransformer") and "img_size" not in arguments:
+    transformer = module is not None and hasattr(module, "VisionTransformer")
+    if transformer and "img_size" not in arguments:
         arguments = {**arguments, "img_size": size}
         if "patch_size" not in arguments and size < 128:
             patch = next(p for p in (16, 12, 8, 7, 6, 5, 4, 3, 2, 1) if size % p == 0 and size // p >= min(8, size))
             arguments["patch_size"] = patch
             said.append(f"{name}: patches of {patch} pixels, {(size // patch) ** 2} of them in an image of {size}")
         arguments.setdefault("dynamic_img_size", True)  # small views, tiles
+    if transformer and pool == "average":  # of tokens that the last norm has passed, as it is trained on them
+        arguments = {**arguments, "global_pool": "avg", "fc_norm": False}
     spec = BackboneSpec(name, arguments, "default", size, (), ())
     backbone = spec.build()
     resnet = isinstance(backbone, ResNet)
