@@ -1,24 +1,25 @@
-"""Keep what a run measured, without what is private to a machine, and put it into the README's tables.
+"""Keep what a run measured, without what is private to a machine, and put it into the documentation's tables.
 
-    python benchmarks/collect.py digits runs/demo        # benchmarks/results/digits.json, then the README
-    python benchmarks/collect.py                         # the README only
+    python benchmarks/collect.py digits runs/demo        # benchmarks/results/digits.json, then the tables
+    python benchmarks/collect.py                         # the tables only
 
-The README's tables stand between comments that name their result files; nothing in them is typed.
+The tables of README.md and docs/ stand between comments that name their result files; nothing in them is typed.
 """
 
 import json
 import re
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
-from twofold import recipe
-from twofold.log import duration
+from twofold import methods, recipe
 from twofold.run import Run
-from twofold.tables import REPRESENTATIONS, percent
+from twofold.tables import COLUMNS, REPRESENTATIONS, percent
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MARK = re.compile(r"(<!-- (\w+): ([\w ./-]+) -->\n)(.*?)(<!-- end -->)", re.S)
 
 
@@ -53,16 +54,50 @@ def labels_table(names: list[str]) -> str:
     return "\n".join(lines)
 
 
-def runs_table(names: list[str]) -> str:
-    """One run a row, kNN and linear probe beside their yardsticks."""
-    lines = ["| run | steps | time | kNN | linear |", "|---|---:|---:|---:|---:|"]
-    results = load(names)
-    for yardstick in ("raw pixels", "untrained"):
-        cells = [percent(results[0]["scores"][protocol][yardstick]) for protocol in ("knn", "linear")]
-        lines.append(f"| {yardstick} | | | {' | '.join(cells)} |")
-    for name, result in zip(names, results, strict=True):
-        cells = [percent(result["scores"][protocol]["pretrained"]) for protocol in ("knn", "linear")]
-        lines.append(f"| {name} | {result['steps']} | {duration(result['seconds'])} | {' | '.join(cells)} |")
+def learn_table(names: list[str]) -> str:
+    """One method a row: mean and deviation over seeds, beside the same backbone untrained and raw pixels."""
+    (result,) = load(names)
+    lines = [
+        "| method | backbone | steps | seconds | kNN | untrained | linear | untrained |",
+        "|---|---|" + "---:|" * 6,
+    ]
+    pixels = next(iter(result["methods"].values()))["scores"]["raw pixels"]
+    lines.append(f"| raw pixels | | | | {over_seeds(pixels['knn'][:1])} | | {over_seeds(pixels['linear'][:1])} | |")
+    for name, row in result["methods"].items():
+        scores = row["scores"]
+        cells = [over_seeds(scores[who][s]) for s in ("knn", "linear") for who in ("pretrained", "untrained")]
+        kind = "ViT" if row["settings"]["backbone"].startswith("vit") else "ResNet"
+        size, seconds = row["settings"]["size"], round(statistics.mean(row["seconds"]))
+        lines.append(f"| {name} | {kind}, {size} px | {row['steps']} | {seconds} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def over_seeds(values: list[float]) -> str:
+    """Mean and deviation in percent."""
+    spread = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * statistics.mean(values):.1f}{spread}"
+
+
+def masking_table(names: list[str]) -> str:
+    """Step time by the share of masked patches."""
+    (result,) = load(names)
+    lines = ["| masked | step | of the unmasked step |", "|---:|---:|---:|"]
+    for row in result["rows"]:
+        share = 100 * row["share_of_unmasked"]
+        lines.append(f"| {100 * row['masked']:.0f} % | {row['milliseconds']:.0f} ms | {share:.0f} % |")
+    return "\n".join(lines)
+
+
+def methods_table(names: list[str]) -> str:
+    """Every method's parts, from its card."""
+    columns = ("family", "topology", "D", "A, B") if names == ["short"] else COLUMNS
+    lines = ["| method | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
+    for name in methods.TABLE:
+        spec = methods.spec(name)
+        title, _, paper = spec.title.partition(", ")
+        number = paper.split()[-1] if paper.startswith("arXiv") else ""
+        link = f"[{title}](https://arxiv.org/abs/{number})" if number and name != "joint" else title
+        lines.append(f"| `{name}`: {link} | {' | '.join(spec.parts()[key] for key in columns)} |")
     return "\n".join(lines)
 
 
@@ -72,12 +107,12 @@ def load(names: list[str]) -> list[dict[str, Any]]:
 
 def filled(text: str) -> str:
     """The text with every marked table made anew."""
-    tables = {"labels": labels_table, "runs": runs_table}
+    tables = {"labels": labels_table, "learn": learn_table, "masking": masking_table, "methods": methods_table}
     return MARK.sub(lambda m: f"{m[1]}{tables[m[2]](m[3].split())}\n{m[5]}", text)
 
 
 if __name__ == "__main__":
     if len(sys.argv) == 3:
         collect(*sys.argv[1:])
-    readme = ROOT / "README.md"
-    readme.write_text(filled(readme.read_text()))
+    for page in PAGES:
+        page.write_text(filled(page.read_text()))

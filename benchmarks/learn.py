@@ -16,6 +16,8 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from twofold.data.sources import Subset, digest
 from twofold.evaluation.features import Encoder, extract, raw_pixels
 from twofold.evaluation.knn import accuracy, knn_predict
 from twofold.evaluation.linear import LinearProbe
+from twofold.tables import REPRESENTATIONS
 
 RESULTS = Path(__file__).parent / "results"
 IMAGES = 10_000  # of each part; the copy is balanced
@@ -41,28 +44,32 @@ VIT = dict(
     backbone_arguments={
         "embed_dim": 96, "depth": 3, "num_heads": 3, "patch_size": 4,
     },
+    size=24,
+    precision="fp32",
 )  # fmt: skip
 SAME = dict(size=16, batch=128, optimizer="adamw", lr=3e-3, weight_decay=1e-2, knn_every=-1, clip=3.0)
 """For every method: what a short run on a small network needs, whatever the published recipe says."""
 
 OWN: dict[str, dict[str, Any]] = {
     "simclr": RESNET | dict(epochs=5, projector=[256, 128]),
-    "moco": RESNET | dict(epochs=5, projector=[256, 128]),
-    "mocov3": RESNET | dict(epochs=5, projector=[256, 128], predictor=[256, 128]),
-    "pirl": RESNET | dict(epochs=5, size=24),
+    "moco": RESNET | dict(epochs=4, projector=[256, 128]),
+    "mocov3": RESNET | dict(epochs=4, projector=[256, 128], predictor=[256, 128]),
+    "pirl": RESNET | dict(epochs=3, size=24),
     "barlow_twins": RESNET | dict(epochs=5, projector=[512, 512]),
     "vicreg": RESNET | dict(epochs=5, projector=[512, 512]),
-    "swav": RESNET | dict(epochs=5, projector=[256, 128], prototypes=300),
+    "swav": RESNET | dict(epochs=5, projector=[256, 128], prototypes=300, epsilon=0.03, lr=6e-3),
     "byol": RESNET | dict(epochs=5, projector=[512, 128], predictor=[512, 128]),
     "simsiam": RESNET | dict(epochs=5, projector=[512, 256], predictor=[128, 256]),
-    "dino": RESNET | dict(epochs=5, projector=[256, 128], prototypes=512),
-    "data2vec": VIT | dict(epochs=5, size=32),
+    "dino": RESNET | dict(epochs=4, projector=[256, 128], prototypes=512, teacher_momentum=[0.99, 1.0],
+                          teacher_temperature=[0.04, 0.04], freeze=0.1),
+    "data2vec": VIT | dict(epochs=3, lr=1e-3, teacher_momentum=[0.99, 1.0]),
     "jigsaw": RESNET | dict(epochs=5, size=24, permutations=30, classifier=[256]),
     "rotation": RESNET | dict(epochs=3),
-    "denoising": RESNET | dict(epochs=8),
-    "mae": VIT | dict(epochs=10, size=32),
-    "joint": RESNET | dict(epochs=5, projector=[512, 512]),
-}
+    "denoising": RESNET | dict(epochs=7),
+    "mae": VIT | dict(epochs=3, lr=2e-3),
+    "joint": RESNET | dict(epochs=4, projector=[512, 512], target="momentum", memory=256, predictor=True,
+                           predictor_hidden=256),
+}  # fmt: skip
 
 
 def settings(method: str, data: str, seed: int, changes: dict[str, Any]) -> dict[str, Any]:
@@ -107,6 +114,37 @@ def measure(data: str, size: int, encoder: Callable[[Tensor], Tensor]) -> dict[s
         "knn": accuracy(knn_predict(train.values, train.labels, test.values), test.labels),
         "linear": float((probe.predict(test.values) == test.labels.numpy()).mean()),
     }
+
+
+def collect(out: Path, data: str) -> None:
+    """Write results/learn.json from every score.json there is."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for file in sorted(out.glob("*/score.json")):
+        found.setdefault(file.parent.name.rpartition("-")[0], []).append(json.loads(file.read_text()))
+    rows = {}
+    for name in (name for name in OWN if name in found):
+        runs = found[name]
+        kept = {
+            key: runs[0]["recipe"][key] for key in {**SAME, **OWN[name]} | {"projector": 0} if key in runs[0]["recipe"]
+        }
+        scores = {
+            who: {s: [run["scores"][who][s] for run in runs] for s in ("knn", "linear")} for who in REPRESENTATIONS
+        }
+        rows[name] = {
+            "scores": scores,
+            "steps": runs[0]["steps"],
+            "seconds": [run["seconds"] for run in runs],
+            "loss": [run["loss"] for run in runs],
+            "settings": kept,
+        }
+    about = {
+        "data": f"CIFAR-10, a copy in which classes take turns: the first {IMAGES} for training, {IMAGES} for testing",
+        "seconds": "of one core, training only",
+        "fingerprint": open_data(data).train.fingerprint(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {n: version(n) for n in ("twofold", "torch", "timm", "scikit-learn")},
+    }  # fmt: skip
+    (RESULTS / "learn.json").write_text(json.dumps({"about": about, "methods": rows}, indent=1) + "\n")
 
 
 def main() -> None:

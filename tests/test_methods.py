@@ -23,7 +23,17 @@ every_method = pytest.mark.parametrize("name", methods.TABLE)
 SOURCE = Path(methods.__file__).parent
 IMAGES = 256
 SWITCHES = (
-    *("projector", "predictor", "normalize", "stop_gradient", "momentum", "queue", "negatives", "bank_momentum"),
+    *(
+        "projector",
+        "predictor",
+        "normalize",
+        "stop_gradient",
+        "momentum",
+        "teacher_momentum",
+        "queue",
+        "negatives",
+        "bank_momentum",
+    ),
     *("attraction", "repulsion", "invariance", "variance", "covariance", "redundancy", "tiles"),
     *("iterations", "center_momentum"),
 )
@@ -209,10 +219,15 @@ def test_a_part_may_be_off(name, part):
     if not has(name, part):
         return
     default = getattr(methods.spec(name).options(), part)
-    off = {tuple: (0.0, 0.0) if part == "momentum" else (), bool: not default, int: 0, float: 0.0}[type(default)]
+    off = {
+        tuple: (0.0, 0.0) if part in ("momentum", "teacher_momentum") else (),
+        bool: not default,
+        int: 0,
+        float: 0.0,
+    }[type(default)]
     off = 1.0 if part == "center_momentum" else off
     also = {"predictor": (16,)} if part == "projector" and name in ("byol", "simsiam", "mocov3") else {}
-    on = {} if default and isinstance(default, tuple) and part != "momentum" else {part: default}
+    on = {} if default and isinstance(default, tuple) and "momentum" not in part else {part: default}
     losses = []
     for changes in (on, {part: off, **also}):
         method, batch = made(name, **changes)

@@ -37,7 +37,7 @@ def test_it_learns(method, tmp_path):
         optimizer="adamw",
         lr=4e-3,
         projector=(128, 128),
-        **({"predictor": (128, 128), "momentum": 0.9} if method == "byol" else {}),
+        **({"predictor": (128, 128), "momentum": (0.9, 1.0)} if method == "byol" else {}),
         crop_scale=(0.5, 1.0),
         jitter=0.0,
         grayscale=0.0,
@@ -62,7 +62,7 @@ def test_a_run_directory_tells_the_whole_story(finished):
     assert len(settings.mean) == len(settings.std) == 3
     rows = finished.metrics
     assert [row["step"] for row in rows] == list(range(32))
-    assert all(math.isclose(row["loss"], row["nt_xent"]) for row in rows)
+    assert all(math.isclose(row["loss"], row["attraction"] + row["repulsion"]) for row in rows)
     assert rows[0]["collapsed"] == pytest.approx(math.log(127))
     assert rows[-1]["epoch"] == 7
     assert "small stem" in (finished.path / "log.txt").read_text()
@@ -139,7 +139,7 @@ def test_weights_that_are_no_numbers_are_never_saved(tmp_path, monkeypatch):
         output = plain(self, batch, progress)
         calls.append(progress)
         if len(calls) == 12:
-            output.terms["nt_xent"].register_hook(lambda gradient: gradient * math.inf)
+            output.terms["repulsion"].register_hook(lambda gradient: gradient * math.inf)
         return output
 
     monkeypatch.setattr(SimCLR, "forward", poisoned)

@@ -163,7 +163,10 @@ class Recipe:
 
 RANGES = {
     **dict.fromkeys(("temperature", "student_temperature", "teacher_temperature", "epsilon", "beta"), (1e-4, 1e4)),
-    **dict.fromkeys(("momentum", "bank_momentum", "center_momentum", "freeze", "queue_from", "teacher_warmup"), (0, 1)),
+    **dict.fromkeys(
+        ("momentum", "teacher_momentum", "bank_momentum", "center_momentum", "freeze", "queue_from", "teacher_warmup"),
+        (0, 1),
+    ),
     **dict.fromkeys(("tiles", "dropped"), (0, 1)),
     **dict.fromkeys(("projector", "predictor", "classifier", "predictor_hidden"), (1, 1e6)),
     **dict.fromkeys(("queue", "memory", "negatives", "iterations", "noise"), (0, 1e9)),

@@ -36,7 +36,10 @@ def tile_size(size: int, unit: int = 1) -> int:
 def cut_tiles(
     images: Float[Tensor, "n c s s"], size: int, places: Float[Tensor, "n 18"]
 ) -> Float[Tensor, "n 9 c {size} {size}"]:
-    """Nine tiles, row by row, each at its own place (two numbers, 0 to 1) within its cell, standardised alone."""
+    """Nine tiles, row by row, each at its own place (two numbers, 0 to 1) within its cell, standardised alone.
+
+    A tile loses its mean colour and its contrast; how its colours differ within it stays.
+    """
     n, c, whole, _ = images.shape
     cell = whole // SIDE
     room = max(0, cell - size)
@@ -51,7 +54,7 @@ def cut_tiles(
     channel = torch.arange(c, device=images.device)[:, None, None]
     cut = images[image, channel, rows, columns]
     mean = cut.mean((-2, -1), keepdim=True)
-    spread = (cut - mean).square().mean((-2, -1), keepdim=True).sqrt()
+    spread = (cut - mean).square().mean((-3, -2, -1), keepdim=True).sqrt()
     return (cut - mean) / (spread + SPREAD_FLOOR)
 
 

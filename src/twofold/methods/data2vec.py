@@ -27,7 +27,7 @@ RECIPE = dict(
     optimizer="adamw", lr=5e-4, weight_decay=0.05, clip=3.0,
     mask=(0.6, 0.0), mask_shape="block", grayscale=0.0,
 )  # fmt: skip
-LARGE = dict(lr=2.5e-4, momentum=(0.9998, 0.9999))
+LARGE = dict(lr=2.5e-4, teacher_momentum=(0.9998, 0.9999))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Options:
     """how many of the teacher's last blocks are averaged, at most all"""
     beta: float = 2.0
     """difference at which the energy turns from squared to linear"""
-    momentum: tuple[float, float] = (0.998, 1.0)
+    teacher_momentum: tuple[float, float] = (0.998, 1.0)
     """of the teacher, from the first step to the last by a cosine; 0 0: none, the weights themselves"""
     normalize: bool = True
     """standardise each block's output over the patches, and the mean of them over its dimensions"""
@@ -72,7 +72,7 @@ class Data2Vec(Method):
         return F.layer_norm(average, average.shape[-1:]) if self.o.normalize else average
 
     def after_step(self, progress: float) -> None:
-        self.target.follow(self.backbone, momentum=schedule.cosine(*self.o.momentum, progress))
+        self.target.follow(self.backbone, momentum=schedule.cosine(*self.o.teacher_momentum, progress))
 
     def trivial(self, batch: int) -> float:
         return 0.0

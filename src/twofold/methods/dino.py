@@ -23,7 +23,7 @@ from twofold.nets.slow import MomentumEncoder
 
 RECIPE = dict(optimizer="lars", lr=0.3, weight_decay=1e-6, crop_scale=(0.08, 1.0), saturation=0.2, solarize=(0.0, 0.2))
 LARGE = dict(
-    prototypes=65536, momentum=(0.996, 1.0), teacher_temperature=(0.04, 0.07), blur=(1.0, 0.1),
+    prototypes=65536, teacher_momentum=(0.996, 1.0), teacher_temperature=(0.04, 0.07), blur=(1.0, 0.1),
     crop_scale=(0.14, 1.0), small_crops=8, small_scale=(0.05, 0.14),
 )  # fmt: skip
 
@@ -42,7 +42,7 @@ class Options:
     """of the running mean of the teacher's outputs; 1: no centring"""
     freeze: float = 0.01
     """share of the run at its start in which the student's prototypes stay"""
-    momentum: tuple[float, float] = (0.9995, 1.0)
+    teacher_momentum: tuple[float, float] = (0.9995, 1.0)
     """of the teacher, from the first step to the last by a cosine; 0 0: none, the weights themselves"""
     projector: tuple[int, ...] = (2048, 2048, 256)
     """widths of the projector's layers; none: no projector"""
@@ -74,7 +74,7 @@ class DINO(Method):
 
     def after_step(self, progress: float) -> None:
         online = (self.backbone, self.projector, self.prototypes)
-        self.target.follow(*online, momentum=schedule.cosine(*self.o.momentum, progress))
+        self.target.follow(*online, momentum=schedule.cosine(*self.o.teacher_momentum, progress))
 
     def trivial(self, batch: int) -> float:
         return math.log(self.o.prototypes)
