@@ -67,7 +67,7 @@ OWN: dict[str, dict[str, Any]] = {
     "rotation": RESNET | dict(epochs=3),
     "denoising": RESNET | dict(epochs=7),
     "mae": VIT | dict(epochs=3, lr=2e-3),
-    "joint": RESNET | dict(epochs=4, projector=[512, 512], target="momentum", memory=256, predictor=True,
+    "joint": RESNET | dict(epochs=4, projector=[512, 512], target="momentum", predictor=True,
                            predictor_hidden=256),
 }  # fmt: skip
 

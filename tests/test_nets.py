@@ -11,10 +11,13 @@ from torch import nn
 
 import twofold
 from tests.conftest import tiny
+from twofold.batch import Chance, View
 from twofold.errors import UsageError
 from twofold.export import export
 from twofold.nets.backbone import fit
-from twofold.nets.heads import mlp
+from twofold.nets.heads import Prototypes, mlp
+from twofold.nets.memory import Bank, Queue
+from twofold.nets.slow import MomentumEncoder, shuffled
 
 
 @pytest.mark.parametrize(
@@ -148,3 +151,62 @@ def test_onnx(finished, tmp_path):
     with torch.no_grad():
         expected = twofold.load_backbone(finished)(torch.from_numpy(images))
     np.testing.assert_allclose(features, expected.numpy(), atol=1e-5)
+
+
+def test_a_queue_keeps_the_newest():
+    queue = Queue(5, 2)
+    queue.take(torch.tensor([[1.0, 1], [2, 2], [3, 3]]))
+    before = queue.rows
+    queue.take(torch.tensor([[4.0, 4], [5, 5], [6, 6]]))
+    assert queue.rows[:, 0].tolist() == [4, 5, 6, 1, 2]
+    assert before[:3, 0].tolist() == [1, 2, 3]  # what a loss was computed of has not changed
+    queue.take(torch.arange(7.0)[:, None].expand(7, 2))
+    assert queue.rows[:, 0].tolist() == [0, 1, 2, 3, 4]
+    none = Queue(0, 2)
+    none.take(torch.ones(3, 2))
+    assert len(none.rows) == 0
+
+
+def test_a_bank_averages_each_image_alone():
+    """m = 0.5 on unit vectors; what is seen for the first time is taken as it is (arXiv 1912.01991, section 3.2)."""
+    bank = Bank(4, 2)
+    strangers = bank.rows[[0, 3]].clone()
+    index, first, second = torch.tensor([2, 1]), torch.tensor([[3.0, 0], [0, 2]]), torch.tensor([[0.0, 5], [0, 1]])
+    assert torch.equal(bank.read(index, first), torch.tensor([[1.0, 0], [0, 1]]))
+    bank.follow(index, first, 0.5)
+    assert torch.equal(bank.rows[index], torch.tensor([[1.0, 0], [0, 1]]))
+    bank.follow(index, second, 0.5)
+    torch.testing.assert_close(bank.rows[index], torch.tensor([[0.5**0.5, 0.5**0.5], [0, 1]]))
+    assert torch.equal(bank.rows[[0, 3]], strangers)
+    numbers, rows = bank.draw(torch.tensor([0.0, 0.3, 0.99, 1.0]))
+    assert numbers.tolist() == [0, 1, 3, 3]
+    assert torch.equal(rows, bank.rows[numbers])
+
+
+def test_keys_are_shuffled_over_groups_and_put_back():
+    """Each key is its own image's; with batch norm in training, groups change what comes out."""
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.BatchNorm1d(12))
+    encoder = MomentumEncoder(network).train()
+    images = torch.randn(16, 3, 2, 2)
+    chance = Chance(0, 0, 16, slice(None))
+    at_once = shuffled(encoder, View(images), chance, "keys", 1)
+    torch.testing.assert_close(at_once, network(images))
+    in_groups = shuffled(encoder, View(images), chance, "keys", 4)
+    assert not torch.allclose(in_groups, at_once)
+    order = chance.shared("keys", 16).argsort()
+    for rows in order.chunk(4):
+        torch.testing.assert_close(in_groups[rows], network(images[rows]))
+
+
+def test_prototypes_are_used_at_length_one():
+    prototypes = Prototypes(4, 3)
+    embeddings = torch.randn(5, 4)
+    before = prototypes(embeddings)
+    with torch.no_grad():
+        prototypes.weight.mul_(7)
+    torch.testing.assert_close(prototypes(3 * embeddings), before)
+    assert before.abs().max() <= 1
+    prototypes(embeddings, frozen=False).sum().backward()
+    assert prototypes.weight.grad is not None
+    with torch.autocast("cpu", torch.bfloat16):
+        assert prototypes(embeddings.bfloat16()).dtype == torch.float32

@@ -65,7 +65,7 @@ class PIRL(Method):
         image, index = gather(self.image_head(self.encode(batch.views[0]))), gather(batch.index)
         if o.negatives:
             numbers, negatives = self.bank.draw(chance.shared("negatives", o.negatives))
-            entry = self.bank.rows[index]
+            entry = self.bank.read(index, image)
             losses = [self.info_nce(rows, entry, negatives, (index, numbers)) for rows in (shuffled, image)]
         else:
             losses = [self.info_nce(x, y, y, (index, index)) for x, y in ((shuffled, image), (image, shuffled))]

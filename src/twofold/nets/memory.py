@@ -25,19 +25,31 @@ class Queue(nn.Module):
 
 
 class Bank(nn.Module):
-    """A moving average of each image's embedding, unit vectors: [images, width]; random at first."""
+    """A moving average of each image's embedding, unit vectors: [images, width].
+
+    Until an image is seen for the first time a random vector stands in for it.
+    """
 
     rows: Tensor
+    seen: Tensor
 
     def __init__(self, images: int, width: int) -> None:
         super().__init__()
         self.register_buffer("rows", F.normalize(torch.randn(images, width)))
+        self.register_buffer("seen", torch.zeros(images, dtype=torch.bool))
+
+    @torch.no_grad()
+    def read(self, index: Tensor, embeddings: Tensor) -> Tensor:
+        """The images' entries; of those that have none yet, their present embeddings."""
+        new = F.normalize(embeddings.detach().to(self.rows.dtype))
+        return torch.where(self.seen[index][:, None], self.rows[index], new)
 
     @torch.no_grad()
     def follow(self, index: Tensor, embeddings: Tensor, momentum: float) -> None:
         """entry <- momentum * entry + (1 - momentum) * embedding, scaled to length 1 before and after."""
         new = F.normalize(embeddings.detach().to(self.rows.dtype))
-        self.rows[index] = F.normalize(momentum * self.rows[index] + (1 - momentum) * new)
+        self.rows[index] = F.normalize(momentum * self.read(index, new) + (1 - momentum) * new)
+        self.seen[index] = True
 
     def draw(self, draws: Tensor) -> tuple[Tensor, Tensor]:
         """The numbers and the entries of images drawn with repetition; ``draws``: [k], 0 to 1."""
