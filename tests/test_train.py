@@ -100,13 +100,18 @@ def test_a_changed_recipe_is_refused_with_the_difference(finished):
         pretrain(finished.path, epochs=9, temperature=0.5)
 
 
-def test_changed_data_are_refused(tmp_path):
+@pytest.mark.parametrize("method", ["simclr", "pirl"])
+def test_changed_data_are_refused(method, tmp_path):
+    """Also by a method that keeps an entry for each image."""
     images = np.stack([picture(12, 12, i) for i in range(70)])
+    settings = dict(method=method, data=tmp_path / "images.npy", epochs=1, knn_every=-1)
     np.save(tmp_path / "images.npy", images)
-    pretrain(tmp_path / "run", data=tmp_path / "images.npy", epochs=1, knn_every=-1)
-    np.save(tmp_path / "images.npy", images[::-1])
-    with pytest.raises(UsageError, match="not what"):
-        pretrain(tmp_path / "run", data=tmp_path / "images.npy", epochs=1, knn_every=-1)
+    pretrain(tmp_path / "run", **settings)
+    more = np.concatenate([images, images])
+    for changed, words in ((images[::-1], "70 other"), (images[:66], "70 images, not 66"), (more, "not 140")):
+        np.save(tmp_path / "images.npy", changed)
+        with pytest.raises(UsageError, match=words):
+            pretrain(tmp_path / "run", **settings)
 
 
 def test_a_damaged_checkpoint_is_said(tmp_path):

@@ -92,7 +92,9 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
     if begun:
         state = checkpoint.load(saved)
         if state["data"] != identity:
-            raise UsageError(f"{settings.data} is not what {run.path} began with: choose another --out")
+            was, now = state["data"]["images"], len(images)
+            change = f"{was} images, not {now}" if was != now else f"{was} other images"
+            raise UsageError(f"{settings.data} is not what {run.path} began with, {change}: choose another --out")
         method.load_state_dict(state["method"])
         optimizer.load_state_dict(state["optimizer"])
         start, before = state["step"], state["seconds"]
