@@ -67,8 +67,8 @@ OWN: dict[str, dict[str, Any]] = {
     "rotation": RESNET | dict(epochs=3),
     "denoising": RESNET | dict(epochs=7),
     "mae": VIT | dict(epochs=3, lr=2e-3),
-    "joint": RESNET | dict(epochs=4, projector=[512, 512], target="momentum", predictor=True,
-                           predictor_hidden=256),
+    "joint": RESNET | dict(epochs=4, projector=[256, 128], energy="cosine", energy_weight=2.5, functionals="repulsion",
+                           normalize=True, target="momentum", predictor=True, predictor_hidden=256),
 }  # fmt: skip
 
 

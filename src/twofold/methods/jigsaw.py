@@ -51,7 +51,7 @@ class Jigsaw(Method):
         classes = (*options.classifier, options.permutations)
         self.classifier = mlp(TILES * width, classes, options.projector_norm)
         self.tile = tile_size(setup.size, patch_size(backbone))
-        self.register_buffer("orders", distant_permutations(options.permutations, setup.seed))
+        self.register_buffer("orders", distant_permutations(options.permutations, setup.seed).clone())
 
     def forward(self, batch: Batch, progress: float) -> Output:
         images, chance = batch.views[0].images, batch.chance
