@@ -48,9 +48,9 @@ def test_a_short_run_gets_a_short_memory():
     assert few.options.prototypes == 100
 
 
-def test_it_is_said_and_the_same_command_goes_on(tmp_path):
-    first = twofold.pretrain(out=tmp_path / "run", quiet=True, **tiny("moco", epochs=1))
-    text = (tmp_path / "run" / "log.txt").read_text()
-    assert "256 images: queue 64, not 32768" in text
-    again = twofold.pretrain(out=tmp_path / "run", quiet=True, **tiny("moco", epochs=1))
+@pytest.mark.parametrize(("queue", "words"), [({}, "queue 64, not 32768"), ({"queue": 999}, "queue 256, not 999")])
+def test_it_is_said_and_the_same_command_goes_on(queue, words, tmp_path):
+    first = twofold.pretrain(out=tmp_path / "run", quiet=True, **tiny("moco", epochs=1, **queue))
+    assert f"256 images: {words}" in (tmp_path / "run" / "log.txt").read_text()
+    again = twofold.pretrain(out=tmp_path / "run", quiet=True, **tiny("moco", epochs=1, **queue))
     assert again.metrics == first.metrics

@@ -34,7 +34,7 @@ def resolve(
     """
     if (directory / "checkpoint.pt").exists():  # without one, nothing was computed that would have to fit
         old = recipe.make(**toml.read(directory / "recipe.toml"))
-        changes = recipe.difference(old, wanted)
+        changes = recipe.difference(old, follow(wanted, old.size, len(source))[0])
         if changes:
             raise UsageError(f"{directory} holds another run ({'; '.join(changes)}): choose another --out")
         now = {name: getattr(wanted, name) for name in ("data", "out", "device", "workers", "save_every")}
