@@ -36,7 +36,7 @@ def test_the_small_stem(name, size, stem):
         assert backbone.forward_features(torch.zeros(1, 3, size, size)).shape[-1] == size // 8
 
 
-@pytest.mark.parametrize(("size", "patch"), [(8, 1), (28, 2), (32, 4), (64, 8), (96, 12), (224, 16)])
+@pytest.mark.parametrize(("size", "patch"), [(8, 2), (28, 2), (32, 4), (64, 8), (96, 12), (224, 16)])
 def test_vision_transformers_fit_the_image(size, patch):
     spec, _ = fit("vit_tiny_patch16_224", {"depth": 1}, "auto", size)
     backbone = spec.build()

@@ -42,7 +42,8 @@ class Chance:
     """Randomness that a method asks for by name: a function of the seed, the step and the name alone.
 
     It is drawn for the step's whole batch, of which ``rows`` are this process's, so the number of processes does not
-    matter. A step that is computed in several parts has a ``part`` number.
+    matter. A step that is computed in several parts has a ``part`` number. `normal` draws on the device, and other
+    kinds of device give other numbers.
     """
 
     seed: int

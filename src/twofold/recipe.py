@@ -172,7 +172,7 @@ RANGES = {
     **dict.fromkeys(("queue", "memory", "negatives", "iterations", "noise"), (0, 1e9)),
     **dict.fromkeys(("key_groups", "blocks", "decoder_depth"), (1, 1e6)),
     "prototypes": (2, 1e7),
-    "permutations": (2, 362880),
+    "permutations": (2, 10_000),
     "decoder_width": (32, 1e5),
 }
 """Of methods' options: a name means the same in all of them."""
@@ -217,15 +217,12 @@ def replace(recipe: Recipe, **settings: Any) -> Recipe:
 
 def difference(old: Recipe, new: Recipe) -> list[str]:
     """One ``name: old -> new`` for every setting that changes what a run computes. What is left to be chosen agrees."""
-    from twofold.methods import spec
-
     before, after = settings_of(old), settings_of(new)
-    follows = {*spec(new.method).large, *FOLLOWING}
     free = {f.name for f in fields(Recipe) if f.metadata.get("operational")} | {"data"}
     changes = []
     for name in {**before, **after}:
         a, b = before.get(name), after.get(name)
-        automatic = (name in AUTOMATIC and b == AUTOMATIC[name]) or (name in follows and name not in new.given)
+        automatic = (name in AUTOMATIC and b == AUTOMATIC[name]) or (name in FOLLOWING and name not in new.given)
         if a != b and name not in free and not automatic:
             changes.append(f"{name}: {show(a)} -> {show(b)}")
     return changes

@@ -13,9 +13,11 @@ from twofold.data.sources import Source
 from twofold.errors import UsageError
 from twofold.nets import backbone
 from twofold.nets.backbone import SMALL, BackboneSpec
+from twofold.nets.vit import patch_size
 from twofold.recipe import Recipe
 from twofold.settings import show as text
 
+CHANNELS = 3
 SAMPLE = 500  # images that size, mean and deviation are measured on
 LARGE = 128  # side of a view from which methods' defaults are those for photographs
 FRESH = 100  # a queue holds at most this share, one hundredth, of all keys of a run: the encoder moves on
@@ -46,6 +48,9 @@ def resolve(
         chosen["precision"] = device.good_precision(on)
     if wanted.resident == "auto":
         chosen["resident"] = "yes" if fits_in_memory(source, wanted.batch, threads) else "no"
+    for name, value in (("mean", wanted.mean), ("std", wanted.std)):
+        if value and len(value) != CHANNELS:
+            raise UsageError(f"{name} must be {CHANNELS} values, one a channel, not {len(value)}")
     if not (wanted.mean and wanted.std):
         mean, std = channel_statistics(source)
         chosen["mean"], chosen["std"] = wanted.mean or mean, wanted.std or std
@@ -53,7 +58,8 @@ def resolve(
         chosen["knn_every"] = max(1, wanted.epochs // 20)
     small = 0
     if wanted.augment.small_crops:
-        chosen["small_size"] = small = wanted.augment.small_size or small_view(size)
+        fitted, _ = backbone.fit(wanted.backbone, wanted.backbone_arguments, wanted.stem, size, 0, wanted.pool)
+        chosen["small_size"] = small = wanted.augment.small_size or small_view(size, patch_size(fitted.build()))
     fitted, more = backbone.fit(wanted.backbone, wanted.backbone_arguments, wanted.stem, size, small, wanted.pool)
     chosen["stem"] = fitted.stem
     return recipe.replace(wanted, **chosen), said + more
@@ -101,10 +107,10 @@ def backbone_spec(settings: Recipe) -> BackboneSpec:
     return BackboneSpec(**{**spec.json(), "mean": settings.mean, "std": settings.std})
 
 
-def small_view(size: int) -> int:
-    """Three sevenths of the full size, as 96 is of 224, in whole patches of the usual vision transformers."""
-    patch = 16 if size >= 128 else 8 if size >= 64 else 4
-    return max(patch, round(size * 3 / 7 / patch) * patch)
+def small_view(size: int, patch: int) -> int:
+    """Three sevenths of the full size, as 96 is of 224, in whole patches; without patches a multiple of 4."""
+    unit = patch if patch > 1 else 4
+    return max(unit, round(size * 3 / 7 / unit) * unit)
 
 
 def natural_size(source: Source, threads: int) -> int:

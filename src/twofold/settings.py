@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import math
 import typing
 from collections.abc import Mapping
 from dataclasses import fields
@@ -52,7 +53,7 @@ def convert(value: Any, kind: Any, name: str) -> Any:
         if isinstance(value, Mapping):
             return {str(key): _as_toml_reads_it(v) for key, v in value.items()}
         expected = "a table"
-    elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+    elif kind is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
     elif isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value

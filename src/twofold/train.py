@@ -22,6 +22,7 @@ from twofold.evaluation.online import OnlineKNN
 from twofold.interrupt import Interrupt
 from twofold.log import Bar, Log, Metrics, duration, first_metrics, status
 from twofold.methods.base import Method
+from twofold.nets.vit import patch_size
 from twofold.optim import create_optimizer
 from twofold.recipe import Recipe
 from twofold.resolve import backbone_spec, resolve
@@ -215,9 +216,13 @@ class Preparation:
         """
         if settings.augment.small_crops and not method.MULTI_CROP:
             raise UsageError(f"{settings.method} has no use for small crops: set --small-crops 0")
-        if method.MASK == "refused" and max(settings.augment.mask) > 0:
+        first, second = settings.augment.mask
+        if max(first, second) > 0 and method.MASK == "refused":
             raise UsageError(f"{settings.method} has no use for masked views: set --mask 0 0")
-        if method.MASK == "needed" and (settings.augment.mask[0] == 0 or settings.augment.mask_fill):
+        if second > 0 and method.VIEWS == 1:
+            raise UsageError(f"{settings.method} has one view: set --mask {first:g} 0")
+        patches = (settings.size // patch_size(method.backbone)) ** 2
+        if method.MASK == "needed" and (round(first * patches) == 0 or settings.augment.mask_fill):
             raise UsageError(f"{settings.method} needs a masked view: set --mask 0.6 0 --mask-fill false")
         self.views = views_of(settings.augment, settings.size, method.VIEWS)
         self.masking = Masking.of(settings.augment, method.backbone)

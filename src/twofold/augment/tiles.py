@@ -9,10 +9,12 @@ from itertools import permutations
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from twofold import rng
 from twofold.errors import UsageError
+from twofold.nets.backbone import features_of
+from twofold.nets.vit import patch_size
 
 SIDE = 3
 TILES = SIDE * SIDE
@@ -31,6 +33,17 @@ def tile_size(size: int, unit: int = 1) -> int:
     if side < SMALLEST:
         raise UsageError(f"a view of {size} pixels is too small to be cut into {TILES} tiles: set a larger --size")
     return side
+
+
+def tile_for(backbone: nn.Module, size: int) -> int:
+    """The side of tiles that a backbone takes, cut from views of ``size`` pixels.
+
+    Raises:
+        UsageError: if there are none.
+    """
+    tile = tile_size(size, patch_size(backbone))
+    features_of(backbone, tile)
+    return tile
 
 
 def cut_tiles(

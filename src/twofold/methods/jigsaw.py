@@ -17,12 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twofold import dist
-from twofold.augment.tiles import TILES, cut_tiles, distant_permutations, tile_size
+from twofold.augment.tiles import TILES, cut_tiles, distant_permutations, tile_for
 from twofold.batch import Batch, View
 from twofold.losses.precision import exact
 from twofold.methods.base import Method, Output, Setup
 from twofold.nets.heads import mlp
-from twofold.nets.vit import patch_size
 
 RECIPE = dict(optimizer="sgd", lr=0.1, weight_decay=1e-4, crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.3)
 LARGE = dict(permutations=1000)
@@ -50,7 +49,7 @@ class Jigsaw(Method):
         self.projector = mlp(setup.features, options.projector, options.projector_norm)
         classes = (*options.classifier, options.permutations)
         self.classifier = mlp(TILES * width, classes, options.projector_norm)
-        self.tile = tile_size(setup.size, patch_size(backbone))
+        self.tile = tile_for(backbone, setup.size)
         self.register_buffer("orders", distant_permutations(options.permutations, setup.seed).clone())
 
     def forward(self, batch: Batch, progress: float) -> Output:

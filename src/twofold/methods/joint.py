@@ -76,7 +76,7 @@ class Joint(Method):
         xs, ps, ys = both[0], both[1], both[2] if o.target == "shared" else [y.detach() for y in both[2]]
         terms = {"energy": o.energy_weight * mean([self.energy(p, y) for p, y in directions(ps, ys)])}
         for name, (weight, functional) in self.functionals.items():
-            terms[name] = weight * mean([functional(x, y, self.memory.rows) for x, y in pairs(xs)])
+            terms[name] = weight * mean([functional(x, y, self.memory.filled) for x, y in pairs(xs)])
         self.memory.take(torch.cat(ys))  # after the loss
         return Output(terms, tuple(xs))
 

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from twofold import dist
 from twofold.augment.masks import hidden
 from twofold.batch import Batch
+from twofold.errors import UsageError
 from twofold.losses import squared
 from twofold.methods.base import Method, Output, Setup
 from twofold.nets.vit import patch_size, patchify, tokens, transformer
@@ -28,6 +29,8 @@ RECIPE = dict(
     mask=(0.75, 0.0), jitter=0.0, grayscale=0.0,
 )  # fmt: skip
 LARGE = dict(lr=1.5e-4, decoder_width=512, decoder_depth=8)
+
+HEAD = 32  # width of an attention head of the decoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +49,18 @@ class MAE(Method):
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
         vit, width = transformer(backbone, "a masked autoencoder"), options.decoder_width
+        if width % HEAD:
+            raise UsageError(f"decoder_width must be a multiple of {HEAD}, not {width}")
+        if patch_size(backbone) == 1:
+            raise UsageError("patches of one pixel leave nothing to predict from them: set a larger --size")
         self.side, self.prefix = patch_size(backbone), vit.num_prefix_tokens
         self.patches = (setup.size // self.side) ** 2
         self.enter = nn.Linear(vit.embed_dim, width)
         self.mask_token = nn.Parameter(0.02 * torch.randn(width))
         self.place = nn.Parameter(0.02 * torch.randn(1, self.patches, width))
-        self.decoder = nn.Sequential(*(Block(width, max(1, width // 32)) for _ in range(options.decoder_depth)))
+        self.decoder = nn.Sequential(
+            *(Block(width, width // HEAD, qkv_bias=True) for _ in range(options.decoder_depth))
+        )
         self.leave = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, setup.channels * self.side**2))
         self.normalize = options.normalize
 

@@ -44,7 +44,7 @@ class Options:
     predictor: tuple[int, ...] = (4096, 256)
     """widths of the predictor's layers, the last as the projector's; none: no predictor"""
     projector_norm: Literal["batch", "layer", "none"] = "batch"
-    """of projector and predictor, after every layer"""
+    """of the projector, after every layer, and of the predictor, after all but the last"""
 
 
 class MoCoV3(Method):
@@ -52,7 +52,7 @@ class MoCoV3(Method):
         super().__init__(backbone)
         self.projector = mlp(setup.features, options.projector, options.projector_norm, last_norm=True)
         width = options.projector[-1] if options.projector else setup.features
-        self.predictor = predictor(width, options.predictor, options.projector_norm, last_norm=True)
+        self.predictor = predictor(width, options.predictor, options.projector_norm)
         self.target, self.o = MomentumEncoder(self.backbone, self.projector), options
 
     def forward(self, batch: Batch, progress: float) -> Output:

@@ -48,6 +48,8 @@ def functionals(text: str, temperature: float) -> dict[str, tuple[float, Functio
     weighed: dict[str, tuple[float, Functional]] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, number = part.partition(":")
+        if name in weighed:
+            raise UsageError(f"the functional {name} is named twice")
         if name not in named:
             raise UsageError(f"there is no functional {name!r}{nearest(name, named)}; {', '.join(named)}")
         try:

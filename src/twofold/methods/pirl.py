@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from twofold.augment.tiles import TILES, cut_tiles, tile_size
+from twofold.augment.tiles import TILES, cut_tiles, tile_for
 from twofold.batch import Batch, View
 from twofold.dist import gather
 from twofold.losses import attraction, repulsion_from
@@ -22,7 +22,6 @@ from twofold.losses.contrastive import Same
 from twofold.methods.base import Method, Output, Setup
 from twofold.nets.heads import mlp
 from twofold.nets.memory import Bank
-from twofold.nets.vit import patch_size
 
 RECIPE = dict(optimizer="sgd", lr=0.12, weight_decay=1e-4, crop_scale=(0.2, 1.0))
 LARGE = dict(lr=0.03, negatives=32000)
@@ -53,8 +52,8 @@ class PIRL(Method):
         self.image_head = mlp(setup.features, options.projector, "none")
         self.tile_head = mlp(setup.features, options.projector, "none")
         self.join = nn.Linear(TILES * width, width)
-        self.bank = Bank(setup.images, width)
-        self.tile, self.o = tile_size(setup.size, patch_size(backbone)), options
+        self.bank = Bank(setup.images if options.negatives else 0, width)
+        self.tile, self.o = tile_for(backbone, setup.size), options
 
     def forward(self, batch: Batch, progress: float) -> Output:
         o, chance = self.o, batch.chance
@@ -67,9 +66,9 @@ class PIRL(Method):
             numbers, negatives = self.bank.draw(chance.shared("negatives", o.negatives))
             entry = self.bank.read(index, image)
             losses = [self.info_nce(rows, entry, negatives, (index, numbers)) for rows in (shuffled, image)]
+            self.bank.follow(index, image, o.bank_momentum)  # after the loss
         else:
             losses = [self.info_nce(x, y, y, (index, index)) for x, y in ((shuffled, image), (image, shuffled))]
-        self.bank.follow(index, image, o.bank_momentum)  # after the loss
         terms = {"tiles": o.tiles * losses[0], "image": (1 - o.tiles) * losses[1]}
         return Output(terms, (image, shuffled))
 

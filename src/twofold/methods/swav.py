@@ -61,7 +61,8 @@ class SwAV(Method):
         self.queue_x, self.queue_y = (Queue(min(options.queue, setup.images), width) for _ in "xy")
 
     def forward(self, batch: Batch, progress: float) -> Output:
-        embedded = together(lambda view: self.projector(self.encode(view)), batch.views)
+        features = together(self.encode, batch.views)  # the projector's norm sees the crops of all sizes at once
+        embedded = self.projector(torch.cat(features)).split([len(view) for view in batch.views])
         scores = [self.prototypes(z, frozen=progress < self.o.freeze) for z in embedded]
         codes = [self.code(i, z, s, progress) for i, (z, s) in enumerate(zip(embedded[:2], scores, strict=False))]
         loss = mean([assignment(s, code, self.o.temperature) for s, code in directions(scores, codes)])
@@ -71,7 +72,7 @@ class SwAV(Method):
     def code(self, view: int, embedded: Tensor, scores: Tensor, progress: float) -> Tensor:
         """A view's balanced assignment, by the whole batch and the queue: this process's rows."""
         queue, every = (self.queue_x, self.queue_y)[view], dist.gather(scores)
-        use = self.o.queue > 0 and progress >= self.o.queue_from
+        use = progress >= self.o.queue_from and len(queue.filled) == len(queue.rows) > 0
         past = self.prototypes(queue.rows) if use else scores[:0]
         balanced = sinkhorn(torch.cat([every, past]), self.o.epsilon, self.o.iterations)
         queue.take(dist.gather(embedded))

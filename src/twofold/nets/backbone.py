@@ -57,14 +57,19 @@ def fit(
     entry = timm.models.model_entrypoint(name.split(".")[0]) if timm.is_model(name.split(".")[0]) else None
     module = inspect.getmodule(entry)
     transformer = module is not None and hasattr(module, "VisionTransformer")
+    if transformer:
+        arguments = {"dynamic_img_size": True, **arguments}  # small views, tiles
     if transformer and "img_size" not in arguments:
-        arguments = {**arguments, "img_size": size}
+        arguments["img_size"] = size
         if "patch_size" not in arguments and size < 128:
-            patch = next(p for p in (16, 12, 8, 7, 6, 5, 4, 3, 2, 1) if size % p == 0 and size // p >= min(8, size))
+            patch = next(
+                p for p in (16, 12, 8, 7, 6, 5, 4, 3, 2, 1) if size % p == 0 and size // p >= min(8, size // 2)
+            )
             arguments["patch_size"] = patch
             said.append(f"{name}: patches of {patch} pixels, {(size // patch) ** 2} of them in an image of {size}")
-        arguments.setdefault("dynamic_img_size", True)  # small views, tiles
-    if transformer and pool == "average":  # of tokens that the last norm has passed, as it is trained on them
+    if pool == "average" and not transformer:
+        raise UsageError(f"only vision transformers have tokens to average, {name} is none (--pool)")
+    if pool == "average":  # of tokens that the last norm has passed, as it is trained on them
         arguments = {**arguments, "global_pool": "avg", "fc_norm": False}
     spec = BackboneSpec(name, arguments, "default", size, (), ())
     backbone = spec.build()
@@ -75,9 +80,9 @@ def fit(
         spec = BackboneSpec(name, arguments, "small", size, (), ())
         said.append(f"{name}: small stem (3x3 convolution, stride 1, no max-pool), for images of {size} pixels")
     backbone = backbone if spec.stem == "default" else spec.build()
-    features = _features(backbone, size)
+    features = features_of(backbone, size)
     if small_size:
-        _features(backbone, small_size)
+        features_of(backbone, small_size)
     return BackboneSpec(spec.name, spec.arguments, spec.stem, size, (), (), features), said
 
 
@@ -89,7 +94,12 @@ def give_small_stem(backbone: nn.Module) -> None:
     backbone.maxpool = nn.Identity()
 
 
-def _features(backbone: nn.Module, size: int) -> int:
+def features_of(backbone: nn.Module, size: int) -> int:
+    """How many features the backbone gives an image of ``size`` pixels.
+
+    Raises:
+        UsageError: if it does not take images of that size, or does not give one vector an image.
+    """
     with torch.no_grad():
         backbone.eval()
         try:

@@ -51,7 +51,7 @@ class Prototypes(nn.Module):
             return rows @ nn.functional.normalize(weight, dim=1).T
 
 
-def predictor(width: int, widths: Sequence[int], norm: str = "batch", last_norm: bool = False) -> nn.Module:
+def predictor(width: int, widths: Sequence[int], norm: str = "batch") -> nn.Module:
     """A predictor: an `mlp` that ends in the width it begins with.
 
     Raises:
@@ -59,4 +59,4 @@ def predictor(width: int, widths: Sequence[int], norm: str = "batch", last_norm:
     """
     if widths and widths[-1] != width:
         raise UsageError(f"the predictor must end as the projector does, in {width}, not {widths[-1]}")
-    return mlp(width, widths, norm, last_norm)
+    return mlp(width, widths, norm)

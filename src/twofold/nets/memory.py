@@ -9,10 +9,17 @@ class Queue(nn.Module):
     """The last ``length`` embeddings, newest first: [length, width]. Random ones stand in until they are replaced."""
 
     rows: Tensor
+    taken: Tensor
 
     def __init__(self, length: int, width: int) -> None:
         super().__init__()
         self.register_buffer("rows", torch.randn(length, width))
+        self.register_buffer("taken", torch.zeros((), dtype=torch.long))
+
+    @property
+    def filled(self) -> Tensor:
+        """The rows that are no stand-ins."""
+        return self.rows[: int(self.taken)]
 
     @torch.no_grad()
     def take(self, embeddings: Tensor) -> None:
@@ -22,6 +29,7 @@ class Queue(nn.Module):
         """
         if length := len(self.rows):
             self.rows = torch.cat([embeddings.detach().to(self.rows.dtype), self.rows])[:length]
+            self.taken = (self.taken + len(embeddings)).clamp_max(length)
 
 
 class Bank(nn.Module):

@@ -1,6 +1,7 @@
 """What follows the trained network slowly, without a gradient."""
 
 import copy
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,13 @@ class MomentumEncoder(nn.Module):
     def __init__(self, *online: nn.Module) -> None:
         super().__init__()
         self.stages = nn.ModuleList(copy.deepcopy(module) for module in online).requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Norms follow ``mode``; nothing is dropped out of a target."""
+        super().train(mode)
+        for module in self.modules():
+            module.training = mode and isinstance(module, nn.modules.batchnorm._NormBase)
+        return self
 
     @torch.no_grad()
     def forward(self, view: View) -> Tensor:
@@ -48,6 +56,6 @@ def shuffled(network: nn.Module, view: View, chance: Chance, name: str, groups: 
     images, keep = dist.gather(view.images), None if view.keep is None else dist.gather(view.keep)
     order = chance.shared(name, len(images)).argsort()
     mine = order.chunk(dist.world())[dist.rank()]
-    parts = mine.chunk(max(1, min(groups // dist.world(), len(mine) // 2)))
+    parts = mine.tensor_split(max(1, min(groups // dist.world(), len(mine) // 2)))
     rows = torch.cat([network(View(images[p], None if keep is None else keep[p])) for p in parts])
     return dist.gather(rows)[order.argsort()]

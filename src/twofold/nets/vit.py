@@ -42,7 +42,7 @@ def tokens(backbone: nn.Module, view: View, hidden: Tensor | None = None, instea
         prefix = vit.num_prefix_tokens
         rows = view.keep[:, :, None].expand(-1, -1, x.shape[-1])
         x = torch.cat([x[:, :prefix], x[:, prefix:].gather(1, rows)], 1)
-    out: Tensor = vit.norm(vit.blocks(vit.norm_pre(vit.patch_drop(x))))
+    out: Tensor = vit.norm(vit.blocks(vit.norm_pre(x)))
     return out
 
 
