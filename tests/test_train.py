@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import twofold
-from tests.conftest import encoded, picture, tiny
+from tests.conftest import VIT, encoded, picture, tiny
 from twofold import checkpoint, recipe
 from twofold.errors import Diverged, UsageError
 from twofold.optim import create_optimizer
@@ -182,6 +182,41 @@ def test_accumulated_gradients_are_those_of_the_whole(tmp_path):
     ]
     for one, other in zip(*(run.metrics for run in runs), strict=True):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            dict(method="mae", backbone="test_vit", backbone_arguments={}, size=16, mask=(0.001, 0.0)),
+            "needs a masked view",
+        ),
+        (dict(method="mae", backbone="test_vit", backbone_arguments={}, size=16, decoder_width=100), "multiple of 32"),
+        (dict(method="mae", backbone="test_vit", backbone_arguments={"patch_size": 1}, size=8), "one pixel"),
+        (dict(method="rotation", backbone="test_vit", backbone_arguments={}, size=16, mask=(0.0, 0.5)), "has one view"),
+        (dict(method="jigsaw", backbone="test_convnext", backbone_arguments={}, size=32), "does not take images of 8"),
+        (dict(method="vicreg", invariance=math.nan), "invariance must be a number"),
+        (dict(method="joint", functionals="variance:1,variance:2"), "named twice"),
+        (dict(mean=(0.5, 0.5), std=(0.5, 0.5)), "3 values"),
+        (dict(pool="average"), "vision transformers"),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_is_written(settings, words, tmp_path):
+    with pytest.raises(UsageError, match=words):
+        pretrain(tmp_path / "run", **settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_small_crops_are_whole_patches(tmp_path):
+    run = pretrain(
+        tmp_path / "run", "dino", small_crops=1, epochs=1, limit=64, **{**VIT, "size": 48, "backbone": "test_vit"}
+    )
+    assert run.recipe.augment.small_size == 18  # patches of 6
+    assert math.isfinite(run.metrics[-1]["loss"])
+
+
+def test_a_batch_that_leaves_a_group_of_one_runs(tmp_path):
+    assert math.isfinite(pretrain(tmp_path / "run", "moco", batch=25, limit=50, epochs=1).metrics[-1]["loss"])
 
 
 def test_a_batch_that_cannot_be_cut_is_refused(tmp_path):

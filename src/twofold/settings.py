@@ -55,7 +55,7 @@ def convert(value: Any, kind: Any, name: str) -> Any:
         expected = "a table"
     elif kind is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
-    elif isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+    elif isinstance(value, kind) and kind is not float and not (kind is int and isinstance(value, bool)):
         return value
     else:
         expected = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false"}[
