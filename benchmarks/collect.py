@@ -62,7 +62,9 @@ def learn_table(names: list[str]) -> str:
         "|---|---|" + "---:|" * 6,
     ]
     pixels = next(iter(result["methods"].values()))["scores"]["raw pixels"]
-    lines.append(f"| raw pixels | | | | {over_seeds(pixels['knn'][:1])} | | {over_seeds(pixels['linear'][:1])} | |")
+    lines.append(
+        f"| raw pixels | 16 px | | | {over_seeds(pixels['knn'][:1])} | | {over_seeds(pixels['linear'][:1])} | |"
+    )
     for name, row in result["methods"].items():
         scores = row["scores"]
         cells = [over_seeds(scores[who][s]) for s in ("knn", "linear") for who in ("pretrained", "untrained")]

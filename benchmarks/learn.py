@@ -1,6 +1,6 @@
 """Does every method learn? The same small budget for each, three seeds, on CIFAR-10.
 
-    python benchmarks/learn.py DATA runs/learn                        # all of it, an hour and a half on two cores
+    python benchmarks/learn.py DATA runs/learn                        # all of it, about an hour on two cores
     python benchmarks/learn.py DATA runs/learn --methods moco,swav --seeds 1
     python benchmarks/learn.py DATA runs/learn --collect              # benchmarks/results/learn.json from what is there
 
@@ -41,12 +41,10 @@ RESNET = dict(
 )
 VIT = dict(
     backbone="vit_tiny_patch16_224",
-    backbone_arguments={
-        "embed_dim": 96, "depth": 3, "num_heads": 3, "patch_size": 4,
-    },
+    backbone_arguments={"embed_dim": 96, "depth": 3, "num_heads": 3, "patch_size": 4},
     size=24,
     precision="fp32",
-)  # fmt: skip
+)
 SAME = dict(size=16, batch=128, optimizer="adamw", lr=3e-3, weight_decay=1e-2, knn_every=-1, clip=3.0)
 """For every method: what a short run on a small network needs, whatever the published recipe says."""
 
@@ -87,7 +85,7 @@ def run_one(method: str, data: str, seed: int, out: Path, changes: dict[str, Any
     score = {"pretrained": measure(data, spec.size, Encoder(run.backbone(), spec, on))}
     yardsticks = {"untrained": lambda: Encoder(run.untrained(), spec, on), "raw pixels": lambda: raw_pixels}
     for name, encoder in yardsticks.items():
-        about = [spec.size, spec.arguments, seed] if name == "untrained" else [spec.size]
+        about = [spec.size, spec.stem, spec.arguments, seed] if name == "untrained" else [spec.size]
         kept = out.parent / f"{name.replace(' ', '-')}-{digest(about)}.json"  # the same for several methods
         if not kept.exists():
             kept.write_text(json.dumps(measure(data, spec.size, encoder())))
