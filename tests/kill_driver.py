@@ -94,7 +94,7 @@ def main(root, methods, moments):
 
 
 def kill_and_resume(root, method, moments):
-    """What became of a run that is left alone, one killed at each of the moments, and one killed at random steps."""
+    """What became of a run that is left alone, one killed at a random step, and one killed at each of the moments."""
     nothing = lambda: None  # noqa: E731
     began = time.monotonic()
     codes = {"straight": attempt(root / "straight", method, nothing)}
@@ -103,13 +103,14 @@ def kill_and_resume(root, method, moments):
         out = root / name.replace(" ", "-")
         codes[name] = attempt(out, method, MOMENTS[name])
         codes[f"{name}, resumed"] = attempt(out, method, nothing)
-    out, dice = root / "again-and-again", random.Random(method)
-    for _ in range(2):  # one run, killed at any moment, again and again
-        attempt_killed_from_outside(out, method, dice.uniform(0.2, 0.9) * lasts)
+    dice = random.Random(method)
+    if moments:  # and one run, killed at any moment, again and again
+        for _ in range(4):
+            attempt_killed_from_outside(root / "again-and-again", method, dice.uniform(0.2, 0.9) * lasts)
+        codes["again and again, resumed"] = attempt(root / "again-and-again", method, nothing)
     step = dice.randint(2, 12)
     codes["at a random step"] = attempt(root / "random-step", method, lambda: at_call(log.Metrics, "write", step))
-    for out in ("again-and-again", "random-step"):
-        codes[f"{out}, resumed"] = attempt(root / out, method, nothing)
+    codes["random-step, resumed"] = attempt(root / "random-step", method, nothing)
     return codes
 
 
