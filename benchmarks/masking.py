@@ -21,8 +21,8 @@ from twofold.resolve import backbone_spec
 from twofold.run import build_method
 
 SHARES = (0.0, 0.5, 0.75)
-TURNS = 7
-BATCH = 16
+TURNS = 3
+BATCH = 8
 
 
 def prepared(share: float, on: torch.device, precision: str) -> Any:
