@@ -27,7 +27,8 @@ NONE = {"pirl": ("projector_norm",), "data2vec": HEADLESS, "mae": HEADLESS, "den
 
 def settings_of(name):
     """Small, in float64, without batch norm; masked where the backbone and the method can take it."""
-    masked = {} if name in ("pirl", "jigsaw", "denoising", "mae", "data2vec") else {"mask": (0.5, 0.25)}
+    share = (0.5, 0.0) if name == "rotation" else (0.5, 0.25)  # rotation has one view
+    masked = {} if name in ("pirl", "jigsaw", "denoising", "mae", "data2vec") else {"mask": share}
     wanted = {**OWN.get(name, {}), **PLAIN, **masked, "size": SIZE.get(name, 16)}
     wanted.pop("backbone_arguments", None)
     return {key: value for key, value in wanted.items() if key not in NONE.get(name, ()) and value is not None}
