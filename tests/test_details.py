@@ -11,6 +11,15 @@ from twofold.batch import Batch, Chance, View, cat
 from twofold.nets.vit import patchify
 
 
+def inputs_of(module, call):
+    """What a module is given while something is called."""
+    given = []
+    hook = module.register_forward_pre_hook(lambda _, args: given.append(args[0]))
+    call()
+    hook.remove()
+    return given
+
+
 @pytest.mark.parametrize("name", ["swav", "dino"])
 def test_prototypes_are_frozen_at_first(name):
     for progress, frozen in ((0.0, True), (0.5, False)):
@@ -81,10 +90,7 @@ def test_pirl_leaves_an_images_own_entry_out_of_its_negatives():
 
 def test_pirl_shuffles_the_tiles_of_each_image_its_own_way():
     method, batch = made("pirl")
-    seen = []
-    hook = method.backbone.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    loss_of(method, batch)
-    hook.remove()
+    seen = inputs_of(method.backbone, lambda: loss_of(method, batch))
     (tiles,) = (images for images in seen if len(images) == 32 * TILES)
     plain = cut_tiles(batch.views[1].images, method.tile, batch.chance.uniform("places", 2 * TILES))
     orders = []
@@ -143,10 +149,7 @@ def test_data2vec_regresses_the_mean_of_the_teachers_last_blocks():
 def test_rotation_is_told_by_the_pixels():
     """All four turns of each image go through; the target is the turn."""
     method, batch = made("rotation")
-    seen = []
-    hook = method.backbone.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    loss_of(method, batch)
-    hook.remove()
+    seen = inputs_of(method.backbone, lambda: loss_of(method, batch))
     turned = seen[0].unflatten(0, (4, 32))
     images = batch.views[0].images
     assert torch.equal(turned[0], images)
@@ -156,10 +159,7 @@ def test_rotation_is_told_by_the_pixels():
 
 def test_denoising_never_sees_the_clean_image():
     method, batch = made("denoising", noise=0.5, dropped=0.25)
-    seen = []
-    hook = method.backbone.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    loss_of(method, batch)
-    hook.remove()
+    seen = inputs_of(method.backbone, lambda: loss_of(method, batch))
     clean = batch.views[0].images
     dropped = (seen[0] == 0).all(1)
     assert dropped.float().mean().item() == pytest.approx(0.25, abs=0.03)

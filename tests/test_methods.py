@@ -71,7 +71,7 @@ def test_its_card_says_all_four_parts(name):
 @every_method
 def test_it_fits_on_one_screen(name):
     lines = (SOURCE / f"{name}.py").read_text().splitlines()
-    assert len(lines) <= 90
+    assert len(lines) <= (90 if name == "joint" else 85)  # joint has every part
     tree = ast.parse("\n".join(lines))
     (kind,) = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == methods.TABLE[name]]
     assert [ast.unparse(base) for base in kind.bases] == ["Method"]

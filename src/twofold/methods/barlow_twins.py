@@ -49,7 +49,7 @@ class BarlowTwins(Method):
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
         self.projector = mlp(setup.features, options.projector, options.projector_norm)
-        self.width = options.projector[-1] if options.projector else setup.features
+        self.width = setup.width(options.projector)
         self.weights = {
             "invariance": options.scale * options.invariance,
             "redundancy": options.scale * options.redundancy,

@@ -25,6 +25,10 @@ class Setup:
     seed: int = 0
     channels: int = 3
 
+    def width(self, projector: Sequence[int]) -> int:
+        """Of the embeddings that a projector with layers of these widths gives."""
+        return projector[-1] if projector else self.features
+
 
 class Output(NamedTuple):
     """The loss is the sum of ``terms``; ``embeddings`` are what they were computed of, over all processes."""

@@ -13,7 +13,7 @@ from typing import Literal
 
 from torch import nn
 
-from twofold import dist, schedule
+from twofold import dist
 from twofold.batch import Batch
 from twofold.losses import cosine, squared
 from twofold.methods.base import Method, Output, Setup, directions, mean
@@ -50,7 +50,7 @@ class BYOL(Method):
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
         self.projector = mlp(setup.features, options.projector, options.projector_norm)
-        width = options.projector[-1] if options.projector else setup.features
+        width = setup.width(options.projector)
         self.predictor = predictor(width, options.predictor, options.projector_norm)
         self.target = MomentumEncoder(self.backbone, self.projector)
         self.momentum, self.energy = options.momentum, cosine if options.normalize else squared
@@ -62,7 +62,7 @@ class BYOL(Method):
         return Output({"energy": dist.mean(loss)}, tuple(dist.gather(p) for p in predicted))
 
     def after_step(self, progress: float) -> None:
-        self.target.follow(self.backbone, self.projector, momentum=schedule.cosine(*self.momentum, progress))
+        self.target.follow(self.momentum, progress, self.backbone, self.projector)
 
     def trivial(self, batch: int) -> float:
         return 0.0

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from twofold import dist, schedule
+from twofold import dist
 from twofold.augment.masks import hidden
 from twofold.batch import Batch, View
 from twofold.losses import smooth_l1
@@ -72,7 +72,7 @@ class Data2Vec(Method):
         return F.layer_norm(average, average.shape[-1:]) if self.o.normalize else average
 
     def after_step(self, progress: float) -> None:
-        self.target.follow(self.backbone, momentum=schedule.cosine(*self.o.teacher_momentum, progress))
+        self.target.follow(self.o.teacher_momentum, progress, self.backbone)
 
     def trivial(self, batch: int) -> float:
         return 0.0

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from twofold import dist, losses, schedule
+from twofold import dist, losses
 from twofold.batch import Batch
 from twofold.methods.base import Method, Output, Setup, directions, mean, together
 from twofold.nets.heads import Prototypes, mlp
@@ -56,7 +56,7 @@ class DINO(Method):
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
         self.projector = mlp(setup.features, options.projector, options.projector_norm)
-        self.prototypes = Prototypes(options.projector[-1] if options.projector else setup.features, options.prototypes)
+        self.prototypes = Prototypes(setup.width(options.projector), options.prototypes)
         self.target, self.o = MomentumEncoder(self.backbone, self.projector, self.prototypes), options
         self.register_buffer("center", torch.zeros(1, options.prototypes))
 
@@ -74,7 +74,7 @@ class DINO(Method):
 
     def after_step(self, progress: float) -> None:
         online = (self.backbone, self.projector, self.prototypes)
-        self.target.follow(*online, momentum=schedule.cosine(*self.o.teacher_momentum, progress))
+        self.target.follow(self.o.teacher_momentum, progress, *online)
 
     def trivial(self, batch: int) -> float:
         return math.log(self.o.prototypes)

@@ -45,7 +45,7 @@ class Jigsaw(Method):
 
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
-        width = options.projector[-1] if options.projector else setup.features
+        width = setup.width(options.projector)
         self.projector = mlp(setup.features, options.projector, options.projector_norm)
         classes = (*options.classifier, options.permutations)
         self.classifier = mlp(TILES * width, classes, options.projector_norm)

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from twofold import dist, schedule
+from twofold import dist
 from twofold.batch import Batch
 from twofold.methods import parts
 from twofold.methods.base import Method, Output, Setup, directions, mean, pairs, unit
@@ -60,7 +60,7 @@ class Joint(Method):
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
         o, self.o = options, options
-        self.width = o.projector[-1] if o.projector else setup.features
+        self.width = setup.width(o.projector)
         self.projector = mlp(setup.features, o.projector, o.projector_norm, o.last_norm)
         self.predictor = mlp(self.width, (o.predictor_hidden, self.width) if o.predictor else (), o.projector_norm)
         self.target = MomentumEncoder(backbone, self.projector) if o.target == "momentum" else None
@@ -75,14 +75,15 @@ class Joint(Method):
         both = [[dist.gather(unit(z) if o.normalize else z) for z in side] for side in (embedded, online, others)]
         xs, ps, ys = both[0], both[1], both[2] if o.target == "shared" else [y.detach() for y in both[2]]
         terms = {"energy": o.energy_weight * mean([self.energy(p, y) for p, y in directions(ps, ys)])}
+        past = self.memory.filled
         for name, (weight, functional) in self.functionals.items():
-            terms[name] = weight * mean([functional(x, y, self.memory.filled) for x, y in pairs(xs)])
+            terms[name] = weight * mean([functional(x, y, past) for x, y in pairs(xs)])
         self.memory.take(torch.cat(ys))  # after the loss
         return Output(terms, tuple(xs))
 
     def after_step(self, progress: float) -> None:
         if self.target:
-            self.target.follow(self.backbone, self.projector, momentum=schedule.cosine(*self.o.momentum, progress))
+            self.target.follow(self.o.momentum, progress, self.backbone, self.projector)
 
     def trivial(self, batch: int) -> float:
         views = 2 * batch + len(self.memory.rows)

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from twofold import dist, schedule
+from twofold import dist
 from twofold.batch import Batch
 from twofold.losses import attraction, repulsion_from
 from twofold.losses.contrastive import Same
@@ -57,7 +57,7 @@ class MoCo(Method):
         super().__init__(backbone)
         self.projector = mlp(setup.features, options.projector, options.projector_norm)
         self.target = MomentumEncoder(self.backbone, self.projector)
-        width = options.projector[-1] if options.projector else setup.features
+        width = setup.width(options.projector)
         self.queue, self.o = Queue(min(options.queue, setup.images), width), options
 
     def forward(self, batch: Batch, progress: float) -> Output:
@@ -78,7 +78,7 @@ class MoCo(Method):
         return (self.queue.rows, None) if len(self.queue.rows) else (key, (own, own))
 
     def after_step(self, progress: float) -> None:
-        self.target.follow(self.backbone, self.projector, momentum=schedule.cosine(*self.o.momentum, progress))
+        self.target.follow(self.o.momentum, progress, self.backbone, self.projector)
 
     def trivial(self, batch: int) -> float:
         return self.o.repulsion * math.log((len(self.queue.rows) or batch - 1) + 1)

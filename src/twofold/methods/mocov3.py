@@ -15,7 +15,6 @@ from typing import Literal
 import torch
 from torch import nn
 
-from twofold import schedule
 from twofold.batch import Batch
 from twofold.dist import gather
 from twofold.losses import attraction, repulsion_from
@@ -51,7 +50,7 @@ class MoCoV3(Method):
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
         self.projector = mlp(setup.features, options.projector, options.projector_norm, last_norm=True)
-        width = options.projector[-1] if options.projector else setup.features
+        width = setup.width(options.projector)
         self.predictor = predictor(width, options.predictor, options.projector_norm)
         self.target, self.o = MomentumEncoder(self.backbone, self.projector), options
 
@@ -71,7 +70,7 @@ class MoCoV3(Method):
         return Output(terms, tuple(queries))
 
     def after_step(self, progress: float) -> None:
-        self.target.follow(self.backbone, self.projector, momentum=schedule.cosine(*self.o.momentum, progress))
+        self.target.follow(self.o.momentum, progress, self.backbone, self.projector)
 
     def trivial(self, batch: int) -> float:
         return self.o.repulsion * 4 * self.o.temperature * math.log(batch)

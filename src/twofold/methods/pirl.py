@@ -48,7 +48,7 @@ class PIRL(Method):
 
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
-        width = options.projector[-1] if options.projector else setup.features
+        width = setup.width(options.projector)
         self.image_head = mlp(setup.features, options.projector, "none")
         self.tile_head = mlp(setup.features, options.projector, "none")
         self.join = nn.Linear(TILES * width, width)

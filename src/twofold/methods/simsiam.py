@@ -41,7 +41,7 @@ class SimSiam(Method):
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
         self.projector = mlp(setup.features, options.projector, options.projector_norm, last_norm=True)
-        width = options.projector[-1] if options.projector else setup.features
+        width = setup.width(options.projector)
         self.predictor = predictor(width, options.predictor, options.projector_norm)
         self.stop_gradient, self.energy = options.stop_gradient, negative_cosine if options.normalize else squared
 

@@ -56,7 +56,7 @@ class SwAV(Method):
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
         self.projector = mlp(setup.features, options.projector, options.projector_norm)
-        width = options.projector[-1] if options.projector else setup.features
+        width = setup.width(options.projector)
         self.prototypes, self.o = Prototypes(width, options.prototypes), options
         self.queue_x, self.queue_y = (Queue(min(options.queue, setup.images), width) for _ in "xy")
 

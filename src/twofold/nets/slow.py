@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from twofold import dist
+from twofold import dist, schedule
 from twofold.batch import Chance, View
 from twofold.nets.vit import encode
 
@@ -38,11 +38,11 @@ class MomentumEncoder(nn.Module):
         return rows
 
     @torch.no_grad()
-    def follow(self, *online: nn.Module, momentum: float) -> None:
-        """weights <- momentum * weights + (1 - momentum) * online weights."""
+    def follow(self, momentum: tuple[float, float], progress: float, *online: nn.Module) -> None:
+        """weights <- m * weights + (1 - m) * online weights, m on a cosine between the two ends of ``momentum``."""
         mine: list[Tensor] = list(self.stages.parameters())
         theirs: list[Tensor] = [p for module in online for p in module.parameters()]
-        torch._foreach_lerp_(mine, theirs, 1 - momentum)
+        torch._foreach_lerp_(mine, theirs, 1 - schedule.cosine(*momentum, progress))
 
 
 @torch.no_grad()
