@@ -51,7 +51,8 @@ def cut_tiles(
 ) -> Float[Tensor, "n 9 c {size} {size}"]:
     """Nine tiles, row by row, each at its own place (two numbers, 0 to 1) within its cell, standardised alone.
 
-    A tile loses its mean colour and its contrast; how its colours differ within it stays.
+    Every tile of an image gets that image's mean colour and contrast instead of its own: neither tells tiles apart,
+    and what the backbone sees keeps the range that whole images have, in training and later.
     """
     n, c, whole, _ = images.shape
     cell = whole // SIDE
@@ -66,9 +67,17 @@ def cut_tiles(
     image = torch.arange(n, device=images.device)[:, None, None, None, None]
     channel = torch.arange(c, device=images.device)[:, None, None]
     cut = images[image, channel, rows, columns]
-    mean = cut.mean((-2, -1), keepdim=True)
-    spread = (cut - mean).square().mean((-3, -2, -1), keepdim=True).sqrt()
-    return (cut - mean) / (spread + SPREAD_FLOOR)
+    mean, spread = mean_and_spread(cut)
+    all_mean, all_spread = mean_and_spread(images[:, None])
+    return all_mean + (cut - mean) * (all_spread / (spread + SPREAD_FLOOR))
+
+
+def mean_and_spread(
+    images: Float[Tensor, "n m c h w"],
+) -> tuple[Float[Tensor, "n m c 1 1"], Float[Tensor, "n m 1 1 1"]]:
+    """Mean colour, and the root mean squared difference from it over pixels and channels."""
+    mean = images.mean((-2, -1), keepdim=True)
+    return mean, (images - mean).square().mean((-3, -2, -1), keepdim=True).sqrt()
 
 
 @lru_cache(maxsize=4)
