@@ -158,7 +158,6 @@ def test_its_trivial_value_is_the_loss_of_a_collapsed_batch(name):
         for part in (
             "projector",
             "predictor",
-            "image_head",
             "join",
             "classifier",
             "target",

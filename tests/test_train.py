@@ -68,6 +68,17 @@ def test_a_run_directory_tells_the_whole_story(finished):
     assert "small stem" in (finished.path / "log.txt").read_text()
 
 
+def test_the_whole_method_comes_back_from_a_run(finished):
+    """With its projector, in eval mode: after it, features are what the loss saw."""
+    method = finished.method()
+    state = weights(finished)
+    assert not method.training
+    assert all(torch.equal(value, state[key]) for key, value in method.state_dict().items())
+    features = torch.randn(5, finished.spec.features)
+    assert torch.equal(method.project(features), method.projector(features))
+    assert method.project(features).shape == (5, 16)
+
+
 def test_the_same_recipe_gives_the_same_run(finished, tmp_path):
     """From the run's own recipe file."""
     settings = {**recipe.settings_of(finished.recipe), "out": str(tmp_path / "again")}

@@ -18,6 +18,7 @@ from twofold.log import read_metrics
 from twofold.methods.base import Method, Setup
 from twofold.nets.backbone import BackboneSpec
 from twofold.recipe import Recipe
+from twofold.resolve import backbone_spec
 
 
 class Run:
@@ -52,7 +53,16 @@ class Run:
 
     @property
     def evaluation(self) -> dict[str, Any] | None:
-        path = self.path / "evaluation.json"
+        """What `evaluate` wrote last, if it did."""
+        return self._json("evaluation.json")
+
+    @property
+    def diagnosis(self) -> dict[str, Any] | None:
+        """What `diagnose` wrote last, if it did."""
+        return self._json("diagnosis.json")
+
+    def _json(self, name: str) -> dict[str, Any] | None:
+        path = self.path / name
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
     @property
@@ -69,6 +79,20 @@ class Run:
         backbone = spec.build()
         backbone.load_state_dict(load_file(self.path / "backbone.safetensors"))
         return backbone.eval()
+
+    def method(self) -> Method:
+        """The whole method as the last checkpoint has it (projector, momentum encoder, memory), in eval mode.
+
+        Raises:
+            UsageError: if there is no checkpoint yet, or it is damaged.
+        """
+        path = self.path / "checkpoint.pt"
+        if not path.exists():
+            raise UsageError(f"{self.path} has no checkpoint yet")
+        state, settings = checkpoint.load(path), self.recipe
+        method = build_method(settings, backbone_spec(settings), state["data"]["images"])
+        method.load_state_dict(state["method"])
+        return method.float().eval()
 
     def untrained(self) -> nn.Module:
         """The backbone as it was before the first step, in eval mode."""

@@ -69,6 +69,14 @@ class Method(nn.Module, ABC):
         """The backbone's features of a view: [n, features]."""
         return encode(self.backbone, view)
 
+    def project(self, features: Tensor) -> Tensor | None:
+        """Features after the projector, as the loss sees them; None where the method has no projector."""
+        projector = getattr(self, "projector", None)
+        if isinstance(projector, nn.Module) and next(projector.parameters(), None) is not None:
+            projected: Tensor = projector(features)
+            return projected
+        return None
+
 
 def pairs(views: Sequence[T]) -> list[tuple[T, T]]:
     """The pairs of views that an energy compares: those with a full-size one, that is one of the first two."""

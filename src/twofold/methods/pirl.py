@@ -49,8 +49,8 @@ class PIRL(Method):
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
         width = setup.width(options.projector)
-        self.image_head = mlp(setup.features, options.projector, "none")
-        self.tile_head = mlp(setup.features, options.projector, "none")
+        self.projector = mlp(setup.features, options.projector, "none")
+        self.tile_projector = mlp(setup.features, options.projector, "none")
         self.join = nn.Linear(TILES * width, width)
         self.bank = Bank(setup.images if options.negatives else 0, width)
         self.tile, self.o = tile_for(backbone, setup.size), options
@@ -60,8 +60,8 @@ class PIRL(Method):
         tiles = cut_tiles(batch.views[1].images, self.tile, chance.uniform("places", 2 * TILES))
         order = chance.uniform("order", TILES).argsort(1)
         tiles = tiles[torch.arange(len(order), device=order.device)[:, None], order].flatten(0, 1)
-        shuffled = gather(self.join(self.tile_head(self.encode(View(tiles))).unflatten(0, (-1, TILES)).flatten(1)))
-        image, index = gather(self.image_head(self.encode(batch.views[0]))), gather(batch.index)
+        shuffled = gather(self.join(self.tile_projector(self.encode(View(tiles))).unflatten(0, (-1, TILES)).flatten(1)))
+        image, index = gather(self.projector(self.encode(batch.views[0]))), gather(batch.index)
         if o.negatives:
             numbers, negatives = self.bank.draw(chance.shared("negatives", o.negatives))
             entry = self.bank.read(index, image)
