@@ -83,7 +83,7 @@ def test_pirl_leaves_an_images_own_entry_out_of_its_negatives():
     """A bank with one image: every negative drawn is its own, none is left, and the loss is that of a sure guess."""
     method, batch = made("pirl")
     method.bank.rows = method.bank.rows[:1]
-    method.bank.seen = method.bank.seen[:1]
+    method.bank.age = method.bank.age[:1]
     alone = Batch(batch.views, torch.zeros_like(batch.index), batch.chance)
     assert loss_of(method, alone).item() == pytest.approx(0, abs=1e-5)
 

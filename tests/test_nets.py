@@ -157,8 +157,11 @@ def test_a_queue_keeps_the_newest():
     queue = Queue(5, 2)
     queue.take(torch.tensor([[1.0, 1], [2, 2], [3, 3]]))
     before = queue.rows
+    assert queue.age.tolist() == [0, 0, 0, -1, -1]
+    assert torch.equal(queue.filled, before[:3])
     queue.take(torch.tensor([[4.0, 4], [5, 5], [6, 6]]))
     assert queue.rows[:, 0].tolist() == [4, 5, 6, 1, 2]
+    assert queue.age.tolist() == [0, 0, 0, 1, 1]
     assert before[:3, 0].tolist() == [1, 2, 3]  # what a loss was computed of has not changed
     queue.take(torch.arange(7.0)[:, None].expand(7, 2))
     assert queue.rows[:, 0].tolist() == [0, 1, 2, 3, 4]
@@ -178,6 +181,8 @@ def test_a_bank_averages_each_image_alone():
     bank.follow(index, second, 0.5)
     torch.testing.assert_close(bank.rows[index], torch.tensor([[0.5**0.5, 0.5**0.5], [0, 1]]))
     assert torch.equal(bank.rows[[0, 3]], strangers)
+    bank.follow(torch.tensor([3]), torch.tensor([[1.0, 1]]), 0.5)
+    assert bank.age.tolist() == [-1, 1, 1, 0]
     numbers, rows = bank.draw(torch.tensor([0.0, 0.3, 0.99, 1.0]))
     assert numbers.tolist() == [0, 1, 3, 3]
     assert torch.equal(rows, bank.rows[numbers])
@@ -186,7 +191,7 @@ def test_a_bank_averages_each_image_alone():
 def test_keys_are_shuffled_over_groups_and_put_back():
     """Each key is its own image's; with batch norm in training, groups change what comes out."""
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.BatchNorm1d(12))
-    encoder = MomentumEncoder(network).train()
+    encoder = MomentumEncoder((0.9, 1.0), network).train()
     images = torch.randn(16, 3, 2, 2)
     chance = Chance(0, 0, 16, slice(None))
     at_once = shuffled(encoder, View(images), chance, "keys", 1)

@@ -52,8 +52,8 @@ class BYOL(Method):
         self.projector = mlp(setup.features, options.projector, options.projector_norm)
         width = setup.width(options.projector)
         self.predictor = predictor(width, options.predictor, options.projector_norm)
-        self.target = MomentumEncoder(self.backbone, self.projector)
-        self.momentum, self.energy = options.momentum, cosine if options.normalize else squared
+        self.target = MomentumEncoder(options.momentum, self.backbone, self.projector)
+        self.energy = cosine if options.normalize else squared
 
     def forward(self, batch: Batch, progress: float) -> Output:
         predicted = [self.predictor(self.projector(self.encode(view))) for view in batch.views]
@@ -62,7 +62,7 @@ class BYOL(Method):
         return Output({"energy": dist.mean(loss)}, tuple(dist.gather(p) for p in predicted))
 
     def after_step(self, progress: float) -> None:
-        self.target.follow(self.momentum, progress, self.backbone, self.projector)
+        self.target.follow(progress)
 
     def trivial(self, batch: int) -> float:
         return 0.0

@@ -51,7 +51,7 @@ class Data2Vec(Method):
         self.patches = (setup.size // patch_size(backbone)) ** 2
         self.mask_token = nn.Parameter(0.02 * torch.randn(width))
         self.head = nn.Linear(width, width)
-        self.target, self.o = MomentumEncoder(backbone), options
+        self.target, self.o = MomentumEncoder(options.teacher_momentum, backbone), options
 
     def forward(self, batch: Batch, progress: float) -> Output:
         view = batch.views[0]
@@ -72,7 +72,7 @@ class Data2Vec(Method):
         return F.layer_norm(average, average.shape[-1:]) if self.o.normalize else average
 
     def after_step(self, progress: float) -> None:
-        self.target.follow(self.o.teacher_momentum, progress, self.backbone)
+        self.target.follow(progress)
 
     def trivial(self, batch: int) -> float:
         return 0.0

@@ -55,10 +55,11 @@ class DINO(Method):
 
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
-        self.projector = mlp(setup.features, options.projector, options.projector_norm)
-        self.prototypes = Prototypes(setup.width(options.projector), options.prototypes)
-        self.target, self.o = MomentumEncoder(self.backbone, self.projector, self.prototypes), options
-        self.register_buffer("center", torch.zeros(1, options.prototypes))
+        o, self.o = options, options
+        self.projector = mlp(setup.features, o.projector, o.projector_norm)
+        self.prototypes = Prototypes(setup.width(o.projector), o.prototypes)
+        self.target = MomentumEncoder(o.teacher_momentum, self.backbone, self.projector, self.prototypes)
+        self.register_buffer("center", torch.zeros(1, o.prototypes))
 
     def forward(self, batch: Batch, progress: float) -> Output:
         o, (low, high) = self.o, self.o.teacher_temperature
@@ -73,8 +74,7 @@ class DINO(Method):
         return Output({"energy": dist.mean(loss)}, tuple(dist.gather(z) for z in embedded))
 
     def after_step(self, progress: float) -> None:
-        online = (self.backbone, self.projector, self.prototypes)
-        self.target.follow(self.o.teacher_momentum, progress, *online)
+        self.target.follow(progress)
 
     def trivial(self, batch: int) -> float:
         return math.log(self.o.prototypes)

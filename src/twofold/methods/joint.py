@@ -63,19 +63,18 @@ class Joint(Method):
         self.width = setup.width(o.projector)
         self.projector = mlp(setup.features, o.projector, o.projector_norm, o.last_norm)
         self.predictor = mlp(self.width, (o.predictor_hidden, self.width) if o.predictor else (), o.projector_norm)
-        self.target = MomentumEncoder(backbone, self.projector) if o.target == "momentum" else None
+        self.target = MomentumEncoder(o.momentum, backbone, self.projector) if o.target == "momentum" else None
         self.memory = Queue(min(o.memory, setup.images), self.width)
         self.energy = parts.energy(o.energy, o.temperature)
         self.functionals = parts.functionals(o.functionals, o.temperature)
 
     def forward(self, batch: Batch, progress: float) -> Output:
         o, embedded = self.o, [self.projector(self.encode(view)) for view in batch.views]
-        online = [self.predictor(z) for z in embedded]
+        predicted, past = [self.predictor(z) for z in embedded], self.memory.filled
         others = [self.target(view) for view in batch.views[:2]] if self.target else embedded[:2]
-        both = [[dist.gather(unit(z) if o.normalize else z) for z in side] for side in (embedded, online, others)]
+        both = [[dist.gather(unit(z) if o.normalize else z) for z in side] for side in (embedded, predicted, others)]
         xs, ps, ys = both[0], both[1], both[2] if o.target == "shared" else [y.detach() for y in both[2]]
         terms = {"energy": o.energy_weight * mean([self.energy(p, y) for p, y in directions(ps, ys)])}
-        past = self.memory.filled
         for name, (weight, functional) in self.functionals.items():
             terms[name] = weight * mean([functional(x, y, past) for x, y in pairs(xs)])
         self.memory.take(torch.cat(ys))  # after the loss
@@ -83,7 +82,7 @@ class Joint(Method):
 
     def after_step(self, progress: float) -> None:
         if self.target:
-            self.target.follow(self.o.momentum, progress, self.backbone, self.projector)
+            self.target.follow(progress)
 
     def trivial(self, batch: int) -> float:
         views = 2 * batch + len(self.memory.rows)

@@ -56,7 +56,7 @@ class MoCo(Method):
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
         self.projector = mlp(setup.features, options.projector, options.projector_norm)
-        self.target = MomentumEncoder(self.backbone, self.projector)
+        self.target = MomentumEncoder(options.momentum, self.backbone, self.projector)
         width = setup.width(options.projector)
         self.queue, self.o = Queue(min(options.queue, setup.images), width), options
 
@@ -78,7 +78,7 @@ class MoCo(Method):
         return (self.queue.rows, None) if len(self.queue.rows) else (key, (own, own))
 
     def after_step(self, progress: float) -> None:
-        self.target.follow(self.o.momentum, progress, self.backbone, self.projector)
+        self.target.follow(progress)
 
     def trivial(self, batch: int) -> float:
         return self.o.repulsion * math.log((len(self.queue.rows) or batch - 1) + 1)

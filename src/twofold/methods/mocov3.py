@@ -52,7 +52,7 @@ class MoCoV3(Method):
         self.projector = mlp(setup.features, options.projector, options.projector_norm, last_norm=True)
         width = setup.width(options.projector)
         self.predictor = predictor(width, options.predictor, options.projector_norm)
-        self.target, self.o = MomentumEncoder(self.backbone, self.projector), options
+        self.target, self.o = MomentumEncoder(options.momentum, self.backbone, self.projector), options
 
     def forward(self, batch: Batch, progress: float) -> Output:
         o = self.o
@@ -70,7 +70,7 @@ class MoCoV3(Method):
         return Output(terms, tuple(queries))
 
     def after_step(self, progress: float) -> None:
-        self.target.follow(self.o.momentum, progress, self.backbone, self.projector)
+        self.target.follow(progress)
 
     def trivial(self, batch: int) -> float:
         return self.o.repulsion * 4 * self.o.temperature * math.log(batch)

@@ -6,20 +6,23 @@ from torch.nn import functional as F
 
 
 class Queue(nn.Module):
-    """The last ``length`` embeddings, newest first: [length, width]. Random ones stand in until they are replaced."""
+    """The last ``length`` embeddings, newest first: [length, width]. Random ones stand in until they are replaced.
+
+    ``age``: steps since each was taken; -1 of a stand-in.
+    """
 
     rows: Tensor
-    taken: Tensor
+    age: Tensor
 
     def __init__(self, length: int, width: int) -> None:
         super().__init__()
         self.register_buffer("rows", torch.randn(length, width))
-        self.register_buffer("taken", torch.zeros((), dtype=torch.long))
+        self.register_buffer("age", torch.full((length,), -1))
 
     @property
     def filled(self) -> Tensor:
         """The rows that are no stand-ins."""
-        return self.rows[: int(self.taken)]
+        return self.rows[self.age >= 0]
 
     @torch.no_grad()
     def take(self, embeddings: Tensor) -> None:
@@ -29,37 +32,44 @@ class Queue(nn.Module):
         """
         if length := len(self.rows):
             self.rows = torch.cat([embeddings.detach().to(self.rows.dtype), self.rows])[:length]
-            self.taken = (self.taken + len(embeddings)).clamp_max(length)
+            new = torch.zeros(len(embeddings), dtype=torch.long, device=self.age.device)
+            self.age = torch.cat([new, older(self.age)])[:length]
 
 
 class Bank(nn.Module):
     """A moving average of each image's embedding, unit vectors: [images, width].
 
-    Until an image is seen for the first time a random vector stands in for it.
+    Until an image is seen for the first time a random vector stands in for it. ``age``: steps since it was last seen;
+    -1 of a stand-in.
     """
 
     rows: Tensor
-    seen: Tensor
+    age: Tensor
 
     def __init__(self, images: int, width: int) -> None:
         super().__init__()
         self.register_buffer("rows", F.normalize(torch.randn(images, width)))
-        self.register_buffer("seen", torch.zeros(images, dtype=torch.bool))
+        self.register_buffer("age", torch.full((images,), -1))
 
     @torch.no_grad()
     def read(self, index: Tensor, embeddings: Tensor) -> Tensor:
         """The images' entries; of those that have none yet, their present embeddings."""
         new = F.normalize(embeddings.detach().to(self.rows.dtype))
-        return torch.where(self.seen[index][:, None], self.rows[index], new)
+        return torch.where((self.age[index] >= 0)[:, None], self.rows[index], new)
 
     @torch.no_grad()
     def follow(self, index: Tensor, embeddings: Tensor, momentum: float) -> None:
         """entry <- momentum * entry + (1 - momentum) * embedding, scaled to length 1 before and after."""
         new = F.normalize(embeddings.detach().to(self.rows.dtype))
         self.rows[index] = F.normalize(momentum * self.read(index, new) + (1 - momentum) * new)
-        self.seen[index] = True
+        self.age = older(self.age).index_fill(0, index, 0)
 
     def draw(self, draws: Tensor) -> tuple[Tensor, Tensor]:
         """The numbers and the entries of images drawn with repetition; ``draws``: [k], 0 to 1."""
         numbers = (draws * len(self.rows)).long().clamp_max(len(self.rows) - 1)
         return numbers, self.rows[numbers]
+
+
+def older(age: Tensor) -> Tensor:
+    """Ages a step later."""
+    return torch.where(age < 0, age, age + 1)

@@ -17,8 +17,10 @@ class MomentumEncoder(nn.Module):
     Norm statistics are its own, from the batches that pass through it, as in the published codes.
     """
 
-    def __init__(self, *online: nn.Module) -> None:
+    def __init__(self, momentum: tuple[float, float], *online: nn.Module) -> None:
+        """``momentum``: at the first step and at the last, between them on a cosine."""
         super().__init__()
+        self.momentum, self.online = momentum, online  # a tuple: what is followed is no part of this module
         self.stages = nn.ModuleList(copy.deepcopy(module) for module in online).requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:
@@ -38,11 +40,18 @@ class MomentumEncoder(nn.Module):
         return rows
 
     @torch.no_grad()
-    def follow(self, momentum: tuple[float, float], progress: float, *online: nn.Module) -> None:
-        """weights <- m * weights + (1 - m) * online weights, m on a cosine between the two ends of ``momentum``."""
-        mine: list[Tensor] = list(self.stages.parameters())
-        theirs: list[Tensor] = [p for module in online for p in module.parameters()]
-        torch._foreach_lerp_(mine, theirs, 1 - schedule.cosine(*momentum, progress))
+    def follow(self, progress: float) -> None:
+        """weights <- m * weights + (1 - m) * online weights, m the momentum at this share of the run."""
+        mine, theirs = self.weights()
+        torch._foreach_lerp_(mine, theirs, 1 - schedule.cosine(*self.momentum, progress))
+
+    def weights(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Its own weights, and those that they follow, in the same order."""
+        return list(self.stages.parameters()), [p for module in self.online for p in module.parameters()]
+
+    def horizon(self, progress: float) -> float:
+        """Steps that it looks back: 1 / (1 - m)."""
+        return 1 / max(1e-12, 1 - schedule.cosine(*self.momentum, progress))
 
 
 @torch.no_grad()

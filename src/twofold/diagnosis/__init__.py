@@ -1,0 +1,1 @@
+"""Whether a representation has collapsed, how, since when, and what to do about it."""

@@ -1,0 +1,156 @@
+"""What can be read off embeddings without labels: pure functions, each with its formula and source.
+
+All take float tensors [N, D], a row an image, and compute in float64.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+Embeddings = Float[Tensor, "n d"]
+Spectrum = Float[Tensor, " r"]
+
+DEAD = 1e-2  # deviation below which a dimension says nothing, as a share of the embeddings' root mean square
+FLOOR = 1e-7  # added to shares before their logarithm (arXiv 2210.02885 eq. 1)
+HEAD = 10  # largest eigenvalues that a power law is not fitted to
+WITHIN = 1e-4  # added to the within-class covariance (arXiv 2312.04000, section 4)
+
+
+def deviations(z: Embeddings) -> Float[Tensor, " d"]:
+    """Each dimension's standard deviation over the images."""
+    return z.double().std(0, correction=0)
+
+
+def spread(z: Embeddings) -> float:
+    """How far embeddings lie from their mean, as a share of their length: sqrt(E|z - mean|^2 / E|z|^2), 0 to 1.
+
+    0: the same output whatever comes in; 1: the mean is at the origin.
+    """
+    z = z.double()
+    length = z.square().sum(1).mean().sqrt()
+    return float((z - z.mean(0)).square().sum(1).mean().sqrt() / length.clamp_min(1e-300))
+
+
+def dead_dimensions(z: Embeddings) -> float:
+    """Share of dimensions that hardly vary: standard deviation under `DEAD` of the root mean square of all entries."""
+    rms = z.double().square().mean().sqrt().clamp_min(1e-300)
+    return float((deviations(z) < DEAD * rms).double().mean())
+
+
+def covariance_spectrum(z: Embeddings) -> Spectrum:
+    """Eigenvalues of the covariance matrix, largest first, as shares of their sum: [min(N, D)]; zeros if z is constant.
+
+    From the N x N Gram matrix where that is the smaller one.
+    """
+    z = z.double()
+    values = _squared_singular_values(z - z.mean(0))
+    noise = 1e-20 * z.square().sum()  # below it is rounding
+    total = values.sum()
+    return values / total if total > noise else torch.zeros_like(values)
+
+
+def rankme(z: Embeddings) -> float:
+    """Effective rank: exp of the entropy of the singular values' shares, 1 to min(N, D) (arXiv 2210.02885 eq. 1)."""
+    singular = _squared_singular_values(z.double()).sqrt()
+    return _effective(singular / singular.sum().clamp_min(1e-300))
+
+
+def alpha_req(spectrum: Spectrum) -> float:
+    """Decay of the eigenvalues: alpha in lambda_j ~ j^-alpha (alpha-ReQ, Agrawal et al., NeurIPS 2022, section 2).
+
+    Least squares on the logarithms, each weighed 1/j, without the `HEAD` largest (of fewer than forty, a quarter) and
+    without what is below 1e-6 of the largest. Near 1 is best in that paper; larger: few directions hold all. NaN if
+    fewer than three are left.
+    """
+    values = spectrum.double()
+    first = min(HEAD, len(values) // 4)
+    kept = torch.arange(len(values)) >= first
+    kept &= (values > 1e-6 * values[0]).cpu()
+    if int(kept.sum()) < 3:
+        return math.nan
+    rank = torch.arange(1, len(values) + 1, dtype=torch.float64)[kept]
+    x, y, weight = rank.log(), values.cpu()[kept].log(), 1 / rank
+    x = x - (weight * x).sum() / weight.sum()
+    return -float((weight * x * y).sum() / (weight * x * x).sum())
+
+
+def lidar(views: Float[Tensor, "n q d"]) -> float:
+    """Effective rank of what tells images apart from what tells views of one apart (LiDAR, arXiv 2312.04000).
+
+    ``views``: q embeddings of each of n images. With Sb the covariance of the images' means, Sw the mean covariance
+    within an image plus `WITHIN` times the identity: exp of the entropy of the eigenvalues' shares of
+    Sw^-1/2 Sb Sw^-1/2 (eqs. 1 to 5). 1 to min(n - 1, d).
+    """
+    views = views.double()
+    n, q, d = views.shape
+    means = views.mean(1)
+    apart = means - means.mean(0)
+    within = (views - means[:, None]).flatten(0, 1)
+    between = apart.T @ apart / (n - 1)
+    inner = within.T @ within / (n * (q - 1)) + WITHIN * torch.eye(d, dtype=views.dtype, device=views.device)
+    values, vectors = torch.linalg.eigh(inner)
+    whitened = vectors * values.clamp_min(WITHIN / 2).rsqrt()
+    ratios = torch.linalg.eigvalsh(whitened.T @ between @ whitened).clamp_min(0)
+    return _effective(ratios / ratios.sum().clamp_min(1e-300))
+
+
+def alignment(x: Embeddings, y: Embeddings) -> float:
+    """Mean squared distance of an image's two embeddings, at length 1: 0 to 4 (arXiv 2005.10242 eq. 1, alpha 2)."""
+    x, y = F.normalize(x.double()), F.normalize(y.double())
+    return float((x - y).square().sum(1).mean())
+
+
+def uniformity(z: Embeddings) -> float:
+    """log of the mean of exp(-2 |a - b|^2) over pairs of images, at length 1 (arXiv 2005.10242 eq. 2, t 2).
+
+    0: all alike; about -4: spread over the whole sphere.
+    """
+    return float((-2 * torch.pdist(F.normalize(z.double())).square()).exp().mean().log())
+
+
+def mean_cosine(z: Embeddings) -> float:
+    """Mean cosine between different images, -1 to 1: (|sum of unit vectors|^2 - N) / (N (N - 1))."""
+    unit, n = F.normalize(z.double()), len(z)
+    return float((unit.sum(0).square().sum() - n) / (n * (n - 1)))
+
+
+def energy_share(terms: dict[str, float], energies: Sequence[str] = ("energy", "attraction", "invariance")) -> float:
+    """The energy's part of the loss, 0 to 1: |D| / (|D| + |what prevents collapse|); NaN if all are zero."""
+    size = sum(abs(value) for value in terms.values())
+    return sum(abs(terms.get(name, 0.0)) for name in energies) / size if size else math.nan
+
+
+def parameter_distance(target: Sequence[Tensor], online: Sequence[Tensor]) -> float:
+    """How far a momentum encoder is from what it follows: |target - online| / |online|, over all weights."""
+    apart = sum(float((t.double() - o.double()).square().sum()) for t, o in zip(target, online, strict=True))
+    size = sum(float(o.double().square().sum()) for o in online)
+    return math.sqrt(apart / size) if size else math.nan
+
+
+def prototype_entropy(assigned: Int[Tensor, " n"], prototypes: int) -> float:
+    """Entropy of how often each prototype is chosen, 0 (one takes all) to 1 (as even as N choices can be)."""
+    share = torch.bincount(assigned, minlength=prototypes).double() / len(assigned)
+    most = math.log(min(len(assigned), prototypes))
+    return float(-torch.special.xlogy(share, share).sum()) / most if most else math.nan
+
+
+def stale_share(age: Int[Tensor, " k"], horizon: float) -> float:
+    """Share of a memory's entries that are older than ``horizon`` steps, or stand-ins that were never replaced (-1).
+
+    A negative is stale when the encoder that made it has moved on (arXiv 1911.05722, section 3.1).
+    """
+    return float(((age < 0) | (age > horizon)).double().mean())
+
+
+def _squared_singular_values(z: Embeddings) -> Float[Tensor, " r"]:
+    n, d = z.shape
+    squared: Tensor = torch.linalg.eigvalsh(z @ z.T if n < d else z.T @ z)
+    return squared.clamp_min(0).flip(0)
+
+
+def _effective(shares: Tensor) -> float:
+    return math.exp(-float(((shares + FLOOR) * (shares + FLOOR).log()).sum()))

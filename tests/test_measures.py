@@ -1,0 +1,148 @@
+"""Each measure on embeddings whose answer is known."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from scipy.spatial.distance import pdist
+
+from twofold.diagnosis import measures
+
+N, D = 200, 16
+RANDOM = torch.Generator().manual_seed(0)
+
+
+def orthogonal(n, d):
+    """Columns of length 1, orthogonal to each other and of mean zero: [n, d]."""
+    columns = torch.randn(n, d, dtype=torch.float64, generator=RANDOM)
+    return torch.linalg.qr(columns - columns.mean(0))[0]
+
+
+def with_spectrum(values, n=N):
+    """Embeddings whose covariance has these eigenvalues, in directions of no special kind."""
+    turn = torch.linalg.qr(torch.randn(len(values), len(values), dtype=torch.float64, generator=RANDOM))[0]
+    return orthogonal(n, len(values)) * torch.tensor(values, dtype=torch.float64).sqrt() * n**0.5 @ turn
+
+
+CONSTANT = torch.randn(1, D, generator=RANDOM).expand(N, D)
+
+
+def test_a_constant_output():
+    assert measures.spread(CONSTANT) == pytest.approx(0, abs=1e-6)
+    assert measures.dead_dimensions(CONSTANT) == 1
+    assert measures.deviations(CONSTANT).max() < 1e-6
+    assert measures.covariance_spectrum(CONSTANT).abs().max() == 0
+    assert measures.rankme(CONSTANT) == pytest.approx(1, abs=1e-3)
+    assert measures.mean_cosine(CONSTANT) == pytest.approx(1)
+    assert measures.uniformity(CONSTANT) == pytest.approx(0, abs=1e-6)
+    assert measures.alignment(CONSTANT, CONSTANT) == 0
+    assert math.isnan(measures.alpha_req(measures.covariance_spectrum(CONSTANT)))
+    zero = torch.zeros(N, D)
+    assert (measures.spread(zero), measures.dead_dimensions(zero)) == (0, 1)
+
+
+@pytest.mark.parametrize("rank", [1, 3, 16])
+def test_rank_k(rank):
+    z = with_spectrum([1.0] * rank + [0.0] * (D - rank))
+    assert measures.rankme(z) == pytest.approx(rank, abs=1e-3)
+    spectrum = measures.covariance_spectrum(z)
+    torch.testing.assert_close(spectrum[:rank], torch.full((rank,), 1 / rank, dtype=torch.float64))
+    assert spectrum[rank:].sum() < 1e-12
+    assert measures.spread(z) == pytest.approx(1)
+
+
+def test_an_isotropic_cloud():
+    z = torch.randn(4000, D, generator=RANDOM)
+    assert measures.rankme(z) == pytest.approx(D, rel=0.01)
+    assert measures.dead_dimensions(z) == 0
+    assert measures.mean_cosine(z) == pytest.approx(0, abs=0.01)
+    torch.testing.assert_close(measures.deviations(z), torch.ones(D, dtype=torch.float64), atol=0.05, rtol=0)
+    assert measures.uniformity(z) < -3
+    assert measures.alignment(z, -z) == pytest.approx(4)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.5])
+def test_a_power_law(alpha):
+    values = (np.arange(1, 101) ** -alpha).tolist()
+    spectrum = measures.covariance_spectrum(with_spectrum(values))
+    torch.testing.assert_close(spectrum, torch.tensor(values, dtype=torch.float64) / sum(values))
+    assert measures.alpha_req(spectrum) == pytest.approx(alpha, rel=1e-6)
+    bent = torch.cat([torch.full((10,), 50.0), spectrum[10:]])  # the head does not count
+    assert measures.alpha_req(bent / bent.sum()) == pytest.approx(alpha, rel=1e-6)
+
+
+def test_rank_and_spectrum_are_the_same_from_either_gram_matrix():
+    wide = torch.randn(20, 50, generator=RANDOM)
+    values = np.linalg.svd(wide.double().numpy(), compute_uv=False)
+    share = values / values.sum() + 1e-7
+    assert measures.rankme(wide) == pytest.approx(math.exp(-(share * np.log(share)).sum()), rel=1e-6)
+    assert measures.rankme(wide.T) == pytest.approx(measures.rankme(wide), rel=1e-6)
+    covariance = np.linalg.eigvalsh(np.cov(wide.double().numpy(), rowvar=False))[::-1][:20]
+    np.testing.assert_allclose(measures.covariance_spectrum(wide), covariance / covariance.sum(), atol=1e-12)
+
+
+def test_dead_dimensions_are_those_that_hardly_vary():
+    z = torch.randn(N, D, generator=RANDOM)
+    z[:, :4] = 3 + 1e-3 * z[:, :4]
+    assert measures.dead_dimensions(z) == 0.25
+    assert measures.dead_dimensions(1000 * z) == 0.25
+
+
+def test_lidar_is_its_papers_formula():
+    """Against scipy's matrix square root, on data with structure between and within images."""
+    n, q, d = 60, 4, 6
+    views = torch.randn(n, 1, d, generator=RANDOM) * torch.tensor([4.0, 3, 2, 1, 0.5, 0]) + torch.randn(
+        n, q, d, generator=RANDOM
+    )
+    x = views.double().numpy()
+    means = x.mean(1)
+    between = sum(np.outer(m - means.mean(0), m - means.mean(0)) for m in means) / (n - 1)
+    within = sum(np.outer(v - m, v - m) for vs, m in zip(x, means, strict=True) for v in vs) / (n * (q - 1))
+    root = np.linalg.inv(scipy.linalg.sqrtm(within + 1e-4 * np.eye(d)))
+    values = np.linalg.eigvalsh(root @ between @ root)
+    share = values / values.sum() + 1e-7
+    assert measures.lidar(views) == pytest.approx(math.exp(-(share * np.log(share)).sum()), rel=1e-6)
+
+
+def test_lidar_counts_the_directions_that_tell_images_apart():
+    """Five strong directions between images, noise alike in all ten: about five, whatever RankMe sees."""
+    apart = torch.zeros(N, 1, 10)
+    apart[:, 0, :5] = 30 * orthogonal(N, 5).float() * N**0.5
+    views = apart + torch.randn(N, 4, 10, generator=RANDOM)
+    assert measures.lidar(views) == pytest.approx(5, abs=0.3)
+
+
+def test_pairs_are_counted_once_and_never_with_themselves():
+    z = torch.randn(30, 5, generator=RANDOM)
+    unit = torch.nn.functional.normalize(z.double())
+    cosines = [float(unit[i] @ unit[j]) for i in range(30) for j in range(30) if i != j]
+    assert measures.mean_cosine(z) == pytest.approx(np.mean(cosines))
+    assert measures.uniformity(z) == pytest.approx(math.log(np.exp(-2 * pdist(unit.numpy()) ** 2).mean()))
+
+
+def test_what_a_loss_is_made_of():
+    assert measures.energy_share({"energy": 3.0, "variance": 1.0}) == 0.75
+    assert measures.energy_share({"attraction": -1.0, "repulsion": 4.0}) == 0.2
+    assert math.isnan(measures.energy_share({"energy": 0.0}))
+
+
+def test_distance_of_weights():
+    online = [torch.tensor([3.0, 0]), torch.tensor([[4.0]])]
+    assert measures.parameter_distance([p.clone() for p in online], online) == 0
+    assert measures.parameter_distance([0 * p for p in online], online) == 1
+    assert measures.parameter_distance([torch.tensor([3.0, 1]), torch.tensor([[4.0]])], online) == 0.2
+
+
+def test_use_of_prototypes():
+    assert measures.prototype_entropy(torch.zeros(50, dtype=torch.long), 10) == 0
+    assert measures.prototype_entropy(torch.arange(50) % 10, 10) == pytest.approx(1)
+    assert measures.prototype_entropy(torch.arange(50), 3000) == pytest.approx(1)
+    assert measures.prototype_entropy(torch.arange(50) % 2, 10) == pytest.approx(math.log(2) / math.log(10))
+
+
+def test_stale_entries():
+    age = torch.tensor([0, 1, 5, 10, -1])
+    assert measures.stale_share(age, 4) == 0.6
+    assert measures.stale_share(age, 100) == 0.2
