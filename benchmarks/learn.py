@@ -61,7 +61,7 @@ OWN: dict[str, dict[str, Any]] = {
     "dino": RESNET | dict(epochs=4, projector=[256, 128], prototypes=512, teacher_momentum=[0.99, 1.0],
                           teacher_temperature=[0.04, 0.04], freeze=0.1),
     "data2vec": VIT | dict(epochs=5, lr=1e-3, teacher_momentum=[0.99, 1.0]),
-    "jigsaw": RESNET | dict(epochs=4, size=96, stem="default", batch=64, permutations=24, grayscale=0.0),
+    "jigsaw": RESNET | dict(epochs=4, size=96, stem="default", batch=64, permutations=24, grayscale=0.0, lr=0.01),
     "rotation": RESNET | dict(epochs=3),
     "denoising": RESNET | dict(epochs=7),
     "mae": VIT | dict(epochs=3, lr=2e-3),

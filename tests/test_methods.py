@@ -15,9 +15,9 @@ from twofold.errors import UsageError
 from twofold.nets.backbone import fit
 from twofold.nets.heads import Prototypes
 from twofold.nets.memory import Bank, Queue
+from twofold.prepare import Preparation
 from twofold.resolve import follow
 from twofold.run import build_method
-from twofold.train import Preparation
 
 every_method = pytest.mark.parametrize("name", methods.TABLE)
 SOURCE = Path(methods.__file__).parent

@@ -22,7 +22,7 @@ from tyro.conf import Positional, arg
 
 from twofold import __version__, methods, recipe, toml
 from twofold import settings as declared
-from twofold.errors import Diverged, UsageError, nearest
+from twofold.errors import Collapsed, Diverged, UsageError, nearest
 
 DATA_HELP = "folder, tar shards, Parquet, .npz, .npy, digits, torchvision:NAME or hf:owner/name"
 Data = Positional[Annotated[str, arg(help=DATA_HELP)]]
@@ -31,14 +31,14 @@ Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], arg(help="where to com
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Run one command. Exit code 0: done; 2: wrong usage or unusable input; 3: the loss diverged; 1: anything else."""
+    """Run one command. Exit code 0: done; 2: wrong usage or input; 3: diverged or collapsed; 1: anything else."""
     argv = list(sys.argv[1:] if words is None else words)
     try:
         dispatch(argv)
     except UsageError as error:
         print(f"twofold: {error}", file=sys.stderr)
         sys.exit(2)
-    except Diverged as error:
+    except (Diverged, Collapsed) as error:
         print(f"twofold: {error}", file=sys.stderr)
         sys.exit(3)
     except KeyboardInterrupt:

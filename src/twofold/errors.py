@@ -12,6 +12,10 @@ class Diverged(Exception):
     """The run was stopped because its loss is no longer a number: exit code 3."""
 
 
+class Collapsed(Exception):
+    """The run was stopped, as asked for, because its embeddings collapsed: exit code 3."""
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """``; did you mean NAME?`` or nothing."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)

@@ -126,6 +126,10 @@ class Recipe:
     """share of unreadable images above which a run stops"""
     knn_every: int = 0
     """epochs between two kNN scores, if there are labels; 0: about twenty in a run; -1: never"""
+    measure_every: int = 0
+    """steps between two looks at the embeddings for collapse; 0: about a hundred in a run; -1: never"""
+    on_collapse: Literal["warn", "stop"] = operational("warn")
+    """when a look finds the run collapsed: say so once, or end it with a checkpoint and exit code 3"""
     device: Literal["auto", "cpu", "cuda", "mps"] = operational("auto")
     """where to compute"""
     workers: int = operational(-1)
@@ -150,6 +154,7 @@ class Recipe:
             ("clip", 0, 1e12),
             ("max_bad", 0, 1),
             ("knn_every", -1, 1e9),
+            ("measure_every", -1, 1e9),
             ("workers", -1, 1024),
             ("save_every", 0, 1e12),
             ("seed", 0, 2**63 - 1),
@@ -218,15 +223,17 @@ def replace(recipe: Recipe, **settings: Any) -> Recipe:
 def difference(old: Recipe, new: Recipe) -> list[str]:
     """One ``name: old -> new`` for every setting that changes what a run computes. What is left to be chosen agrees."""
     before, after = settings_of(old), settings_of(new)
-    free = {f.name for f in fields(Recipe) if f.metadata.get("operational")} | {"data"}
     changes = []
     for name in {**before, **after}:
         a, b = before.get(name), after.get(name)
         automatic = (name in AUTOMATIC and b == AUTOMATIC[name]) or (name in FOLLOWING and name not in new.given)
-        if a != b and name not in free and not automatic:
+        if a != b and name not in OPERATIONAL and not automatic:
             changes.append(f"{name}: {show(a)} -> {show(b)}")
     return changes
 
+
+OPERATIONAL = {f.name for f in fields(Recipe) if f.metadata.get("operational")} | {"data"}
+"""Settings that may differ when a run goes on."""
 
 AUTOMATIC = {
     "stem": "auto",
@@ -236,6 +243,7 @@ AUTOMATIC = {
     "std": (),
     "resident": "auto",
     "knn_every": 0,
+    "measure_every": 0,
     "small_size": 0,
 }
 """Settings that are chosen for the user when they have this value."""

@@ -21,6 +21,7 @@ CHANNELS = 3
 SAMPLE = 500  # images that size, mean and deviation are measured on
 LARGE = 128  # side of a view from which methods' defaults are those for photographs
 FRESH = 100  # a queue holds at most this share, one hundredth, of all keys of a run: the encoder moves on
+LOOKS = 100  # at the embeddings, in a run
 MEMORY = 20  # a momentum encoder looks back at most this share, one twentieth, of a run: 1 / (1 - momentum) steps
 
 
@@ -39,7 +40,7 @@ def resolve(
         changes = recipe.difference(old, follow(wanted, old.size, len(source))[0])
         if changes:
             raise UsageError(f"{directory} holds another run ({'; '.join(changes)}): choose another --out")
-        now = {name: getattr(wanted, name) for name in ("data", "out", "device", "workers", "save_every")}
+        now = {name: getattr(wanted, name) for name in recipe.OPERATIONAL}
         return recipe.replace(old, **now), []
     size = wanted.size or natural_size(source, threads)
     wanted, said = follow(wanted, size, len(source))
@@ -56,6 +57,8 @@ def resolve(
         chosen["mean"], chosen["std"] = wanted.mean or mean, wanted.std or std
     if wanted.knn_every == 0:
         chosen["knn_every"] = max(1, wanted.epochs // 20)
+    if wanted.measure_every == 0:
+        chosen["measure_every"] = max(1, steps_of(wanted, len(source)) // LOOKS)
     small = 0
     if wanted.augment.small_crops:
         fitted, _ = backbone.fit(wanted.backbone, wanted.backbone_arguments, wanted.stem, size, 0, wanted.pool)
@@ -72,7 +75,7 @@ def follow(wanted: Recipe, size: int, images: int) -> tuple[Recipe, list[str]]:
     the data, given or not.
     """
     said: list[str] = []
-    steps = wanted.epochs * max(1, images // min(wanted.batch, max(1, images)))
+    steps = steps_of(wanted, images)
 
     def take(values: dict[str, object], reason: str) -> None:
         nonlocal wanted
@@ -97,6 +100,11 @@ def follow(wanted: Recipe, size: int, images: int) -> tuple[Recipe, list[str]]:
         start, end = free["momentum"]
         take({"momentum": (min(start, slowest), end if end == 1 else min(end, slowest))}, f"a run of {steps} steps")
     return wanted, said
+
+
+def steps_of(settings: Recipe, images: int) -> int:
+    """About how many steps the run has; exactly, if all images can be read."""
+    return settings.epochs * max(1, images // min(settings.batch, max(1, images)))
 
 
 def backbone_spec(settings: Recipe) -> BackboneSpec:

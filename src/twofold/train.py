@@ -3,27 +3,26 @@
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
 from torch import Tensor, nn
 
 from twofold import checkpoint, device, dist, rng, toml
-from twofold.augment import views_of
-from twofold.augment.masks import Masking
-from twofold.batch import Batch, Chance
 from twofold.data import open_data
-from twofold.data.loader import Crops, Part, Plan, load_images
-from twofold.errors import Diverged, UsageError
+from twofold.data.loader import Crops, Plan, load_images
+from twofold.diagnosis.live import Watch
+from twofold.errors import Collapsed, Diverged, UsageError
 from twofold.evaluation.online import OnlineKNN
 from twofold.interrupt import Interrupt
 from twofold.log import Bar, Log, Metrics, duration, first_metrics, status
-from twofold.methods.base import Method
-from twofold.nets.vit import patch_size
+from twofold.methods.base import Method, Output
 from twofold.optim import create_optimizer
+from twofold.prepare import Parts, Preparation
 from twofold.recipe import Recipe
 from twofold.resolve import backbone_spec, resolve
 from twofold.run import Run, build_method
@@ -38,6 +37,7 @@ def train(wanted: Recipe, console: Console | None = None) -> Run:
     Raises:
         UsageError: for unusable data or settings, or a run directory that holds another recipe.
         Diverged: when the loss is no longer finite; failure.pt in the run directory holds the step.
+        Collapsed: with ``on_collapse`` "stop", after a checkpoint was written.
         KeyboardInterrupt: on Ctrl-C or SIGTERM, after a checkpoint was written.
     """
     on = device.choose(wanted.device)
@@ -66,12 +66,7 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
         log.say(f"cannot read {name}: {reason}", quiet=True)
 
     images, source = load_images(source, settings.resident == "yes", on, workers, settings.max_bad, bad)
-    share = settings.accumulate * dist.world()
-    batch = min(settings.batch, len(images)) // share * share
-    if settings.batch % share:
-        raise UsageError(f"batch {settings.batch} cannot be cut into {share} equal parts (processes times accumulate)")
-    if batch < 2 * share:
-        raise UsageError(f"{len(images)} images are too few for a batch of {share} parts of at least 2 images")
+    batch = batch_size(settings, len(images))
     plan = Plan(len(images), batch, settings.seed)
     steps = settings.epochs * plan.steps_per_epoch
     warmup = round(min(settings.warmup, settings.epochs / 10) * plan.steps_per_epoch)
@@ -111,83 +106,72 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
     for sentence in said + notes(settings, method, batch, len(images)):
         log.say(sentence)
 
-    # Yardsticks: the loss of a collapsed batch, the kNN score of the untrained backbone.
+    # Yardsticks: the loss of a collapsed batch, the kNN score of the untrained backbone, the doctor's watch.
+    metrics = held.enter_context(Metrics(run.path / "metrics.jsonl", start)) if main else None
     trivial = method.trivial(batch // settings.accumulate)
     knn = OnlineKNN.of(source, spec, on, settings.precision) if main and settings.knn_every > 0 else None
     untrained = first_metrics(run.path / "metrics.jsonl").get("knn_untrained") if start else None
     if knn and start == 0:
         untrained = knn.score(method.backbone)
     score = None
+    watch = Watch(settings, method, steps, plan.steps_per_epoch, run.metrics if start else []) if main else None
 
-    metrics = held.enter_context(Metrics(run.path / "metrics.jsonl", start)) if main else None
     began = last_saved = time.monotonic()
-    parts = images.load(plan, prepare.views, Parts(range(start, steps), batch, settings.accumulate))
+    parts = iter(images.load(plan, prepare.views, Parts(range(start, steps), batch, settings.accumulate)))
     with Bar(log.console, steps, start) as bar:
         for step in range(start, steps):
-            clock, waited = time.monotonic(), 0.0
-            progress = step / steps
+            clock, progress = time.monotonic(), step / steps
             torch.manual_seed(rng.fold(settings.seed, "network", step, dist.rank()))  # dropout, where there is any
             lr = warmup_cosine(settings.lr * batch / 256, step, steps, warmup)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            optimizer.zero_grad()
 
-            terms: dict[str, Tensor] = {}
-            for _ in range(settings.accumulate):
-                asked = time.monotonic()
-                part = next(parts)
-                waited += time.monotonic() - asked
-                seen = prepare(part)
-                with device.autocast(on, settings.precision):
-                    output = method(seen, progress)
-                (torch.stack(list(output.terms.values())).sum() / settings.accumulate).backward()
-                for name, term in output.terms.items():
-                    terms[name] = terms.get(name, 0) + term.detach() / settings.accumulate
-
-            dist.sum_gradients(method.parameters())
-            gradients = [p.grad for p in method.parameters() if p.grad is not None]
-            norm = nn.utils.get_total_norm(gradients)
-            *numbers, size = torch.stack([*terms.values(), norm.to(dtype)]).tolist()
-            values = dict(zip(terms, numbers, strict=True))
-            loss = sum(numbers)
-            if not math.isfinite(loss + size):
+            learned = learn(method, optimizer, parts, prepare, settings, progress)
+            loss = sum(learned.terms.values())
+            if not math.isfinite(loss + learned.gradient_norm):
+                failure = f"the loss is {loss} and the norm of its gradient {learned.gradient_norm} at step {step}"
                 if main:
-                    state = {"step": step, "terms": values, "gradient_norm": size, "index": plan.indices(step)}
-                    checkpoint.save(run.path / "failure.pt", state | {"method": method.state_dict()})
-                    log.say(f"step {step}: loss {loss}, {values}, norm of the gradient {size}", quiet=True)
+                    state = {"step": step, "terms": learned.terms, "gradient_norm": learned.gradient_norm}
+                    state |= {"index": plan.indices(step), "method": method.state_dict()}
+                    checkpoint.save(run.path / "failure.pt", state)
+                    log.say(f"{failure}, {learned.terms}", quiet=True)
                 raise Diverged(
-                    f"the loss is {loss} and the norm of its gradient {size} at step {step}; {run.path}/failure.pt "
-                    "holds its terms, weights and images' numbers; try a lower --lr or --clip 1"
+                    f"{failure}; {run.path}/failure.pt holds its terms, weights and images' numbers; try a lower "
+                    "--lr or --clip 1"
                 )
-            if settings.clip:
-                nn.utils.clip_grads_with_norm_(method.parameters(), settings.clip, norm)
             optimizer.step()
             method.after_step(progress)
 
+            # What there is to say of it.
             done, epoch = step + 1, step // plan.steps_per_epoch
-            stop = dist.any_process(interrupt.asked, on)
-            took = time.monotonic() - clock
-            row = {"step": step, "epoch": epoch, "loss": loss, **values, "lr": lr, "gradient_norm": size}
+            row: dict[str, Any] = {"step": step, "epoch": epoch, "loss": loss, **learned.terms, "lr": lr}
+            row |= {"gradient_norm": learned.gradient_norm}
             if step == 0:
                 row |= {"collapsed": trivial} | ({"knn_untrained": untrained} if knn else {})
-            measures = done == steps or (done % plan.steps_per_epoch == 0 and (epoch + 1) % settings.knn_every == 0)
-            if knn and measures:
+            if knn and (done == steps or (done % plan.steps_per_epoch == 0 and (epoch + 1) % settings.knn_every == 0)):
                 row["knn"] = score = knn.score(method.backbone)
-            speed = {"images_per_second": round(batch / took, 1), "waiting": round(waited / took, 3)}
+            found = watch.look(row, learned.output) if watch else []
+            for finding in found:
+                log.say(finding.sentence)
+            took = time.monotonic() - clock
+            speed = {"images_per_second": round(batch / took, 1), "waiting": round(learned.waited / took, 3)}
             if metrics:
                 metrics.write(row | speed)
             yardsticks = {"collapsed": trivial, "untrained": untrained, "knn": score}
             left = (time.monotonic() - began) / (done - start) * (steps - done)
-            bar.update(done, f"epoch {epoch + 1}/{settings.epochs}", status(loss, values, yardsticks, speed), left)
-            due = (
-                done % settings.save_every == 0 if settings.save_every else time.monotonic() - last_saved > SAVE_SECONDS
-            )
-            if metrics and (due or stop or done == steps):
+            shown = status(loss, learned.terms, yardsticks, speed)
+            bar.update(done, f"epoch {epoch + 1}/{settings.epochs}", shown, left)
+
+            ends = bool(found) and settings.on_collapse == "stop"
+            stop = dist.any_process(interrupt.asked or ends, on)
+            if metrics and (stop or done == steps or due(settings, done, last_saved)):
                 last_saved = time.monotonic()
                 state = {"step": done, "seconds": before + last_saved - began, "data": identity}
                 state |= {"method": method.state_dict(), "optimizer": optimizer.state_dict()}
                 metrics.sync()
                 checkpoint.save(saved, state)
+            if ends:
+                raise Collapsed(f"stopped at step {done} of {steps}: {found[0].name} (twofold diagnose {run.path})")
             if stop and done < steps:
                 log.say(f"stopped at step {done} of {steps}; the same command goes on from there")
                 raise KeyboardInterrupt
@@ -200,64 +184,71 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
     return run
 
 
+class Learned(NamedTuple):
+    """One step's terms and norm of the gradient, its last part's output, the seconds it waited for images."""
+
+    terms: dict[str, float]
+    gradient_norm: float
+    output: Output
+    waited: float
+
+
+def learn(
+    method: Method,
+    optimizer: torch.optim.Optimizer,
+    parts: Iterator[Crops],
+    prepare: Preparation,
+    settings: Recipe,
+    progress: float,
+) -> Learned:
+    """Forward and backward through all parts of a step; the gradient, clipped, is left for the optimizer."""
+    optimizer.zero_grad()
+    terms: dict[str, Tensor] = {}
+    waited = 0.0
+    for _ in range(settings.accumulate):
+        asked = time.monotonic()
+        part = next(parts)
+        waited += time.monotonic() - asked
+        seen = prepare(part)
+        with device.autocast(prepare.on, settings.precision):
+            output = method(seen, progress)
+        (torch.stack(list(output.terms.values())).sum() / settings.accumulate).backward()
+        for name, term in output.terms.items():
+            terms[name] = terms.get(name, 0) + term.detach() / settings.accumulate
+    dist.sum_gradients(method.parameters())
+    norm = nn.utils.get_total_norm([p.grad for p in method.parameters() if p.grad is not None])
+    if settings.clip:
+        nn.utils.clip_grads_with_norm_(method.parameters(), settings.clip, norm)
+    *numbers, size = torch.stack([*terms.values(), norm.to(prepare.dtype)]).tolist()
+    return Learned(dict(zip(terms, numbers, strict=True)), size, output, waited)
+
+
+def batch_size(settings: Recipe, images: int) -> int:
+    """Images in a step: what is asked for or all there are, in equal parts for all processes.
+
+    Raises:
+        UsageError: if it cannot be cut, or the parts would be smaller than two images.
+    """
+    share = settings.accumulate * dist.world()
+    batch = min(settings.batch, images) // share * share
+    if settings.batch % share:
+        raise UsageError(f"batch {settings.batch} cannot be cut into {share} equal parts (processes times accumulate)")
+    if batch < 2 * share:
+        raise UsageError(f"{images} images are too few for a batch of {share} parts of at least 2 images")
+    return batch
+
+
+def due(settings: Recipe, done: int, last: float) -> bool:
+    """Whether a checkpoint is to be written."""
+    if settings.save_every:
+        return done % settings.save_every == 0
+    return time.monotonic() - last > SAVE_SECONDS
+
+
 def default_out(wanted: Recipe) -> str:
     """``runs/DATA-METHOD``."""
     name = Path(wanted.data.split(":")[-1]).name.split(".")[0].split("{")[0].rstrip("-_") or "data"
     return f"runs/{name}-{wanted.method}"
-
-
-class Preparation:
-    """From crops to the batch that a method gets: distorted, normalised, masked."""
-
-    def __init__(self, settings: Recipe, method: Method, batch: int, on: torch.device, dtype: torch.dtype) -> None:
-        """
-        Raises:
-            UsageError: for small or masked views that this method or its backbone cannot take.
-        """
-        if settings.augment.small_crops and not method.MULTI_CROP:
-            raise UsageError(f"{settings.method} has no use for small crops: set --small-crops 0")
-        first, second = settings.augment.mask
-        if max(first, second) > 0 and method.MASK == "refused":
-            raise UsageError(f"{settings.method} has no use for masked views: set --mask 0 0")
-        if second > 0 and method.VIEWS == 1:
-            raise UsageError(f"{settings.method} has one view: set --mask {first:g} 0")
-        patches = (settings.size // patch_size(method.backbone)) ** 2
-        if method.MASK == "needed" and (round(first * patches) == 0 or settings.augment.mask_fill):
-            raise UsageError(f"{settings.method} needs a masked view: set --mask 0.6 0 --mask-fill false")
-        self.views = views_of(settings.augment, settings.size, method.VIEWS)
-        self.masking = Masking.of(settings.augment, method.backbone)
-        self.mean, self.std = (torch.tensor(v, device=on).view(1, -1, 1, 1) for v in (settings.mean, settings.std))
-        self.seed, self.batch, self.share = settings.seed, batch, batch // settings.accumulate
-        self.on, self.dtype, self.layout = on, dtype, device.layout(method, on)
-
-    def __call__(self, part: Crops) -> Batch:
-        place = part.place
-        chance = Chance(self.seed, place.step, self.batch, place.rows, place.rows.start // self.share, self.on)
-        views = []
-        for number, (view, crops, draws) in enumerate(zip(self.views, part.crops, part.draws, strict=True)):
-            normalised = (view.distort(crops, draws) - self.mean) / self.std
-            views.append(self.masking(normalised.to(self.dtype, memory_format=self.layout), number, chance))
-        return Batch(tuple(views), part.index.to(self.on), chance)
-
-
-class Parts(Sequence[Part]):
-    """This process's rows of every part of every step, in the order of computation.
-
-    A part is a slice of the step's batch and every process has a slice of it, so that the rows gathered over the
-    processes are those of the part, in order.
-    """
-
-    def __init__(self, steps: range, batch: int, accumulate: int) -> None:
-        self.steps, self.size, self.accumulate = steps, batch // accumulate, accumulate
-
-    def __len__(self) -> int:
-        return len(self.steps) * self.accumulate
-
-    def __getitem__(self, number: int) -> Part:  # type: ignore[override]
-        place, part = divmod(number, self.accumulate)
-        mine = self.size // dist.world()
-        first = part * self.size + dist.rank() * mine
-        return Part(self.steps[place], slice(first, first + mine))  # IndexError past the end
 
 
 def notes(settings: Recipe, method: Method, batch: int, images: int) -> list[str]:

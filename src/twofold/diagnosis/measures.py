@@ -17,6 +17,7 @@ Spectrum = Float[Tensor, " r"]
 DEAD = 1e-2  # deviation below which a dimension says nothing, as a share of the embeddings' root mean square
 FLOOR = 1e-7  # added to shares before their logarithm (arXiv 2210.02885 eq. 1)
 HEAD = 10  # largest eigenvalues that a power law is not fitted to
+ENERGIES = ("energy", "attraction", "invariance")  # names of terms
 WITHIN = 1e-4  # added to the within-class covariance (arXiv 2312.04000, section 4)
 
 
@@ -55,7 +56,12 @@ def covariance_spectrum(z: Embeddings) -> Spectrum:
 
 def rankme(z: Embeddings) -> float:
     """Effective rank: exp of the entropy of the singular values' shares, 1 to min(N, D) (arXiv 2210.02885 eq. 1)."""
-    singular = _squared_singular_values(z.double()).sqrt()
+    return effective_rank(_squared_singular_values(z.double()))
+
+
+def effective_rank(spectrum: Spectrum) -> float:
+    """exp of the entropy of the eigenvalues' square roots, as shares: `rankme` of what has this covariance."""
+    singular = spectrum.sqrt()
     return _effective(singular / singular.sum().clamp_min(1e-300))
 
 
@@ -118,7 +124,7 @@ def mean_cosine(z: Embeddings) -> float:
     return float((unit.sum(0).square().sum() - n) / (n * (n - 1)))
 
 
-def energy_share(terms: dict[str, float], energies: Sequence[str] = ("energy", "attraction", "invariance")) -> float:
+def energy_share(terms: dict[str, float], energies: Sequence[str] = ENERGIES) -> float:
     """The energy's part of the loss, 0 to 1: |D| / (|D| + |what prevents collapse|); NaN if all are zero."""
     size = sum(abs(value) for value in terms.values())
     return sum(abs(terms.get(name, 0.0)) for name in energies) / size if size else math.nan

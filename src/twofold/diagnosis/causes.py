@@ -1,0 +1,117 @@
+"""Why a finding is likely for a method with its settings, and what to try: the doctor's table."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from twofold.recipe import Recipe, settings_of
+
+Settings = dict[str, Any]
+
+
+class Cause(NamedTuple):
+    """``when`` looks at a run's flat settings; a cause without methods is for all."""
+
+    findings: tuple[str, ...]
+    methods: tuple[str, ...]
+    when: Callable[[Settings], bool]
+    cause: str
+    advice: str
+
+
+COMPLETE, DIMENSIONAL, CLUSTER = "complete collapse", "dimensional collapse", "one cluster takes all"
+STUCK, START, NORMS, MEMORY = (
+    "loss stuck at its trivial value",
+    "no gradient at the start",
+    "exploding norms",
+    "dead memory",
+)
+FLAT = (COMPLETE, STUCK, DIMENSIONAL, MEMORY)
+CONTRASTIVE = ("simclr", "moco", "mocov3", "pirl", "joint")
+EVERY: tuple[str, ...] = ()
+
+
+def always(_: Settings) -> bool:
+    return True
+
+
+def functional(name: str) -> Callable[[Settings], bool]:
+    """Whether `joint` is without a functional, or has it with the weight 0."""
+
+    def missing(s: Settings) -> bool:
+        parts = dict(part.strip().partition(":")[::2] for part in s["functionals"].split(","))
+        return float(parts.get(name, 0) or 1) == 0 if name in parts else True
+
+    return missing
+
+
+# The first that fits is taken: what a setting has switched off comes before what is merely likely.
+CAUSES = [
+    Cause(FLAT, ("simclr", "moco", "mocov3"), lambda s: s["repulsion"] == 0,
+          "the repulsion has the weight 0, so nothing keeps images apart", "--repulsion 1"),
+    Cause((COMPLETE, STUCK, MEMORY), ("vicreg",), lambda s: s["variance"] == 0,
+          "the variance term has the weight 0, so nothing keeps the outputs apart", "--variance 25"),
+    Cause((DIMENSIONAL,), ("vicreg",), lambda s: s["covariance"] == 0,
+          "the covariance term has the weight 0, so dimensions may repeat each other", "--covariance 1"),
+    Cause((DIMENSIONAL,), ("barlow_twins",), lambda s: s["redundancy"] == 0,
+          "the redundancy term has the weight 0, so dimensions may repeat each other", "--redundancy 0.0051"),
+    Cause((*FLAT, CLUSTER), ("swav",), lambda s: s["iterations"] == 0,
+          "codes are not balanced (no Sinkhorn iterations), so one cluster may take all", "--iterations 3"),
+    Cause((*FLAT, CLUSTER), ("swav",), lambda s: s["epsilon"] > 0.2,
+          "codes are nearly flat at this epsilon and tell clusters little", "--epsilon 0.05"),
+    Cause((*FLAT, CLUSTER), ("dino",), lambda s: s["center_momentum"] == 1,
+          "the teacher's output is not centred, so one prototype may take all", "--center-momentum 0.9"),
+    Cause((*FLAT, CLUSTER), ("dino",), lambda s: max(s["teacher_temperature"]) >= s["student_temperature"],
+          "the teacher is no sharper than the student, so both may go flat", "--teacher-temperature 0.04 0.07"),
+    Cause(FLAT, ("byol",), lambda s: not s["predictor"] and s["momentum"][0] == 0,
+          "there is neither a predictor nor a slow target, so both sides can meet in a point",
+          "--predictor 4096 256 --momentum 0.99 1"),
+    Cause(FLAT, ("byol", "simsiam"), lambda s: not s["predictor"],
+          "there is no predictor, without which a stopped gradient prevents nothing", "the default --predictor"),
+    Cause(FLAT, ("byol",), lambda s: s["momentum"][0] == 0,
+          "the target does not move slowly (momentum 0)", "--momentum 0.99 1"),
+    Cause(FLAT, ("simsiam",), lambda s: not s["stop_gradient"],
+          "the gradient is not stopped on the y side", "--stop-gradient true"),
+    Cause(FLAT, ("data2vec", "dino"), lambda s: s["teacher_momentum"][0] == 0,
+          "the teacher does not move slowly (momentum 0)", "the default --teacher-momentum"),
+    Cause(FLAT, ("joint",), lambda s: functional("variance")(s) and functional("repulsion")(s)
+          and functional("redundancy")(s) and s["energy"] != "correlation" and not s["predictor"],
+          "no functional keeps images apart and there is no predictor: these parts have a point as their solution",
+          "--functionals variance:25,covariance:1, or --predictor true --target momentum"),
+    Cause((DIMENSIONAL,), ("joint",), lambda s: functional("covariance")(s) and functional("redundancy")(s),
+          "no functional keeps dimensions from repeating each other", "--functionals variance:25,covariance:1"),
+    Cause((START,), EVERY, always,
+          "the first weights already sit in the trivial solution (constant outputs, or layers at zero)",
+          "another initialisation or --seed; take zero-initialised last layers out of the projector"),
+    Cause((NORMS,), EVERY, always, "the steps are too large", "a third of the --lr, --clip 1, more --warmup"),
+    Cause((MEMORY,), EVERY, always,
+          "the memory is not fed, or is fed embeddings that are all alike",
+          "see that a step takes its keys into the memory; a shorter --queue; a momentum nearer 1"),
+    Cause((CLUSTER,), EVERY, always,
+          "prototypes are not kept in balanced use, or the steps are too large",
+          "a lower --lr, a longer --freeze, fewer --prototypes"),
+    Cause((DIMENSIONAL,), ("byol", "simsiam", "dino", "data2vec"), always,
+          "without functionals only the asymmetry keeps dimensions in use, and large steps undo it",
+          "a lower --lr, more --warmup, a larger --batch"),
+    Cause((DIMENSIONAL,), CONTRASTIVE, always,
+          "distortions stronger than what tells the images apart, or steps that are too large (arXiv 2110.09348)",
+          "milder --crop-scale and jitter, a lower --lr, a wider --projector"),
+    Cause((DIMENSIONAL,), EVERY, always,
+          "too little weight on what decorrelates, or steps that are too large", "a lower --lr, a larger --batch"),
+    Cause((STUCK,), ("jigsaw", "rotation", "denoising", "mae"), always,
+          "the task is not being learned: steps too small, too large, or the task too hard for these images",
+          "another --lr, more --epochs, milder distortions"),
+    Cause((STUCK,), CONTRASTIVE, always,
+          "all embeddings look alike to the loss: steps too large, or too small to have left the start",
+          "a lower --lr with --warmup; if the run has just begun, more --epochs"),
+    Cause((COMPLETE, STUCK), EVERY, always,
+          "what prevents collapse is too weak for these steps", "a lower --lr, more --warmup, --clip 1"),
+]  # fmt: skip
+
+
+def explain(finding: str, recipe: Recipe) -> tuple[str, str]:
+    """The likeliest cause and what to try."""
+    settings = settings_of(recipe)
+    for row in CAUSES:
+        if finding in row.findings and (not row.methods or recipe.method in row.methods) and row.when(settings):
+            return row.cause, row.advice
+    raise AssertionError(f"the table has no row for {finding}")

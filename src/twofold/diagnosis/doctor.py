@@ -1,0 +1,157 @@
+"""The doctor: from the rows of a run to what is wrong with it, since when, why, and what to try.
+
+It tells two collapses apart: complete, the same output whatever comes in (arXiv 2105.04906 section 1), and dimensional,
+different outputs with little information in each (arXiv 2110.09348). Every rule looks at measured steps only and asks
+that a sign lasts, so that what a healthy run passes through is no finding.
+"""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from twofold import methods
+from twofold.diagnosis.causes import explain
+from twofold.recipe import Recipe
+
+LASTING = 3  # measured steps in a row that must show a sign
+SETTLED = 0.1  # share of the run before which only a dead start is looked for
+SAME = 0.995  # mean cosine between different images above which outputs count as the same
+POOR = 0.2  # share of the possible rank under which outputs count as poor, ...
+FALLEN = 0.25  # ... if it is also under this share of the first step's, ...
+LINE = 1.5  # ... or rank under which they count as poor in any case
+NEAR = 0.002  # of the trivial loss, or of the way to it, that counts as at it, ...
+NEAR_GIVEN = 0.01  # ... where the target is given: a loss is noisier there, and passes by only once
+STUCK = 0.25  # share of the run that a loss must have been there
+NO_ENERGY = 0.02  # share of the energy in a collapsed loss of several terms
+ALL = 0.9  # share of a batch in one cluster
+ALIKE = 0.99  # mean cosine between a memory's entries
+BURST = 1e3  # times what it was at first that lengths or gradients may grow
+STILL = 1e-7  # norm of the first gradient, for each unit of loss, that moves nothing
+
+Row = dict[str, Any]
+Sign = Callable[[Row], str]
+"""What a row shows, in words; empty if it does not show it."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong. ``since`` is the first measured step of the stretch that shows it."""
+
+    name: str
+    since: int
+    seen: str
+    cause: str
+    advice: str
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.name} since step {self.since}: {self.seen}. Likely cause: {self.cause}. Try: {self.advice}."
+
+
+def examine(rows: Sequence[Row], settings: Recipe, steps: int) -> list[Finding]:
+    """What is wrong with a run, the most telling first; nothing if it looks healthy.
+
+    Args:
+        rows: the measured rows of metrics.jsonl so far, the first step's among them.
+        settings: the run's recipe.
+        steps: how many the run has.
+    """
+    if not rows:
+        return []
+    first = rows[0]
+    signs: dict[str, Sign] = {
+        "one cluster takes all": one_cluster,
+        "complete collapse": all_the_same,
+        "dimensional collapse": lambda row: few_directions(row, first),
+        "exploding norms": lambda row: exploding(row, first),
+        "dead memory": lambda row: dead_memory(row, rows),
+    }
+    found = {"no gradient at the start": (first["step"], still(first))} if still(first) else {}
+    settled = [row for row in rows if row["step"] >= SETTLED * steps]
+    for name, sign in signs.items():
+        shown = stretch(settled, sign)
+        if len(shown) >= LASTING:
+            found[name] = (shown[0]["step"], sign(shown[-1]))
+    if since := stuck(settled, first, steps, given_target(settings)):
+        found["loss stuck at its trivial value"] = since
+    if "complete collapse" in found:  # the rest of it follows
+        found = {name: it for name, it in found.items() if name not in ("dimensional collapse", "dead memory")}
+    return [Finding(name, since, seen, *explain(name, settings)) for name, (since, seen) in found.items()]
+
+
+def stretch(rows: Sequence[Row], sign: Sign) -> list[Row]:
+    """The rows at the end that all show a sign."""
+    shown: list[Row] = []
+    for row in reversed(rows):
+        if not sign(row):
+            break
+        shown.insert(0, row)
+    return shown
+
+
+def given_target(settings: Recipe) -> bool:
+    """Whether the method has a target that it cannot change."""
+    return methods.spec(settings.method).parts()["family"] in ("pretext", "generative")
+
+
+def still(first: Row) -> str:
+    if first["gradient_norm"] > STILL * max(1.0, abs(first["loss"])):
+        return ""
+    return f"the first gradient has the norm {first['gradient_norm']:.1e} at a loss of {first['loss']:.3g}"
+
+
+def all_the_same(row: Row) -> str:
+    cosine = row["measures"]["cosine"]
+    return f"the mean cosine between different images is {cosine:.4f}" if cosine > SAME else ""
+
+
+def few_directions(row: Row, first: Row) -> str:
+    m = row["measures"]
+    rank, most = m["centred rank"], m["rank limit"]
+    fallen = rank < POOR * most and rank < FALLEN * first["measures"]["centred rank"]
+    if fallen or rank < LINE:
+        return f"embeddings vary in about {rank:.1f} of {most:.0f} possible directions"
+    return ""
+
+
+def one_cluster(row: Row) -> str:
+    share = row["measures"].get("largest cluster", 0.0)
+    return f"{share:.0%} of the batch is nearest the same prototype" if share > ALL else ""
+
+
+def exploding(row: Row, first: Row) -> str:
+    length, before = row["measures"]["length"], first["measures"]["length"]
+    if length > BURST * max(before, 1e-6):
+        return f"embeddings have the mean length {length:.3g}, at first {before:.3g}"
+    norm, before = row["gradient_norm"], first["gradient_norm"]
+    if norm > BURST * max(before, 1e-6):
+        return f"the gradient has the norm {norm:.3g}, at first {before:.3g}"
+    return ""
+
+
+def dead_memory(row: Row, rows: Sequence[Row]) -> str:
+    m = row["measures"]
+    if m.get("memory cosine", 0.0) > ALIKE:
+        return f"the memory's entries are alike, their mean cosine is {m['memory cosine']:.4f}"
+    before = [r for r in rows if r["epoch"] < row["epoch"]]
+    if before and m.get("stand-ins", 0.0) == before[-1]["measures"].get("stand-ins") > 0:
+        return f"{m['stand-ins']:.0%} of the memory's entries are still random, as many as an epoch before"
+    return ""
+
+
+def stuck(rows: Sequence[Row], first: Row, steps: int, given: bool) -> tuple[int, str] | None:
+    """Since when the loss stays where a collapsed batch, or guessing, has it: by its mean over `STUCK` of the run."""
+    trivial = first["collapsed"]
+    scale = max(abs(trivial), abs(first["loss"] - trivial))
+    near = (NEAR_GIVEN if given else NEAR) * scale
+    lately = [row for row in rows if row["step"] > rows[-1]["step"] - STUCK * steps] if rows else []
+    if len(lately) < LASTING or rows[-1]["step"] - rows[0]["step"] < STUCK * steps:
+        return None
+    mean = statistics.fmean(row["loss"] for row in lately)
+    moves = any(row["measures"].get("energy share", 0.0) > NO_ENERGY for row in lately) and trivial != 0
+    if abs(mean - trivial) > near or moves:
+        return None
+    shown = stretch(rows, lambda row: "at it" if abs(row["loss"] - trivial) < 5 * near else "")
+    since = shown[0]["step"] if shown else lately[0]["step"]
+    return since, f"the loss is {mean:.4f} on average, a collapsed batch has {trivial:.4f}"

@@ -1,0 +1,91 @@
+"""While a run goes on: the measures of a step, from what the method has at hand, and the doctor's word on them."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from twofold.diagnosis import measures as m
+from twofold.diagnosis.doctor import Finding, Row, examine
+from twofold.methods.base import Method, Output
+from twofold.nets.heads import Prototypes
+from twofold.nets.memory import Bank, Queue
+from twofold.nets.slow import MomentumEncoder
+from twofold.recipe import Recipe
+
+ROWS = 512  # images that are looked at; the cost grows with their cube
+
+
+@torch.no_grad()
+def measure(method: Method, output: Output, terms: dict[str, float], progress: float, epoch: int) -> dict[str, float]:
+    """What `measures` says of a step's embeddings, and of the target, prototypes and memory where there are any.
+
+    Args:
+        terms: the loss's terms as numbers.
+        progress: share of the run that is done, 0 to 1.
+        epoch: steps in an epoch.
+    """
+    views = [rows.detach()[:ROWS] for rows in output.embeddings[:2]]
+    first, spectrum = views[0], m.covariance_spectrum(views[0])
+    found = {
+        "spread": m.spread(first),
+        "dead": m.dead_dimensions(first),
+        "rank": m.rankme(first),
+        "centred rank": m.effective_rank(spectrum),
+        "rank limit": float(min(first.shape)),
+        "alpha": m.alpha_req(spectrum),
+        "cosine": m.mean_cosine(first),
+        "uniformity": m.uniformity(first),
+        "length": float(first.double().norm(dim=1).mean()),
+    }
+    if len(views) == 2:
+        found["alignment"] = m.alignment(*views)
+    if len(terms) > 1 and terms.keys() & set(m.ENERGIES):
+        found["energy share"] = m.energy_share(terms)
+    for module in method.children():
+        if isinstance(module, MomentumEncoder):
+            found["target distance"] = m.parameter_distance(*module.weights())
+        elif isinstance(module, Prototypes):
+            chosen = module(torch.cat(views)).argmax(1)
+            found["prototype entropy"] = m.prototype_entropy(chosen, len(module.weight))
+            found["largest cluster"] = float(chosen.bincount().max() / len(chosen))
+        elif isinstance(module, Queue | Bank) and len(module.rows):
+            target = next((t for t in method.children() if isinstance(t, MomentumEncoder)), None)
+            horizon = epoch if isinstance(module, Bank) else target.horizon(progress) if target else 0.0
+            found |= memory(module.rows, module.age, horizon)
+    return {name: value for name, value in found.items() if value == value}  # what cannot be told is left out
+
+
+def memory(rows: Tensor, age: Tensor, horizon: float) -> dict[str, float]:
+    """Of a queue or a bank: stale entries, stand-ins that were never replaced, and how alike its entries are."""
+    some = rows[:: max(1, len(rows) // ROWS)][:ROWS]
+    return {
+        "stale negatives": m.stale_share(age, horizon),
+        "stand-ins": float((age < 0).double().mean()),
+        "memory cosine": m.mean_cosine(some) if len(some) > 1 else 0.0,
+    }
+
+
+class Watch:
+    """The doctor beside a run: measures every so many steps, and says what is new."""
+
+    def __init__(self, settings: Recipe, method: Method, steps: int, epoch: int, rows: Sequence[Row]) -> None:
+        """``rows``: those of metrics.jsonl so far, when a run goes on."""
+        self.settings, self.method, self.steps, self.epoch = settings, method, steps, epoch
+        self.rows = [row for row in rows if "measures" in row]
+        self.told = {finding.name for finding in self.findings()}
+
+    def look(self, row: Row, output: Output) -> list[Finding]:
+        """Put ``measures`` into a step's row, if it is its turn; findings that were not there before."""
+        every, done = self.settings.measure_every, row["step"] + 1
+        if every < 0 or (done % every and done not in (1, self.steps)):
+            return []
+        terms = {name: row[name] for name in output.terms}
+        row["measures"] = measure(self.method, output, terms, row["step"] / self.steps, self.epoch)
+        self.rows.append(row)
+        found = [finding for finding in self.findings() if finding.name not in self.told]
+        self.told |= {finding.name for finding in found}
+        return found
+
+    def findings(self) -> list[Finding]:
+        return examine(self.rows, self.settings, self.steps)
