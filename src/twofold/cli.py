@@ -216,6 +216,24 @@ def embed(
     print(f"wrote {out}: {len(embedded.names)} vectors of {embedded.vectors.shape[1]} numbers")
 
 
+def diagnose(
+    run: RunDirectory,
+    data: Positional[Annotated[str, arg(help=f"{DATA_HELP}; else that of the pretraining")]] = "",
+    images: Annotated[int, arg(help="measure on at most so many, always the same")] = 1000,
+    device: Device = "auto",
+) -> None:
+    """Say whether a run has collapsed, how, since when, why, and what to try; measure it without labels."""
+    from twofold import tables
+    from twofold.diagnosis.checkup import diagnose
+
+    if images < 2:
+        raise UsageError(f"images must be at least 2, not {images}")
+    with tables.progress() as tell:
+        result = diagnose(run, data or None, images, device, tell)
+    print(tables.diagnosis(result))
+    print(f"wrote {run / 'diagnosis.json'}")
+
+
 def report(run: RunDirectory) -> None:
     """Write report.html: one page that shows the run, with nothing to load from elsewhere."""
     from twofold.page.report import report
@@ -265,6 +283,7 @@ def show_methods(name: Positional[Annotated[str, arg(help="one method", metavar=
 COMMANDS: dict[str, Callable[..., None]] = {
     "pretrain": pretrain,
     "evaluate": evaluate,
+    "diagnose": diagnose,
     "embed": embed,
     "report": report,
     "export": export,

@@ -38,6 +38,46 @@ def percent(score: dict[str, Any]) -> str:
     return f"{100 * score['accuracy']:.1f} ± {100 * score['spread']:.1f}"
 
 
+MEASURES = {
+    "spread": "distance from the mean, as a share of the length; 0: all the same",
+    "dead": "share of dimensions that hardly vary",
+    "rank": "effective rank (RankMe), of at most the rank limit",
+    "centred rank": "the same without the mean: directions in which images differ",
+    "rank limit": "fewer of images and dimensions",
+    "alpha": "decay of the covariance's eigenvalues (alpha-ReQ); near 1 is best",
+    "lidar": "directions that tell images apart, not views (LiDAR)",
+    "cosine": "mean cosine between different images",
+    "uniformity": "0: all alike, about -4: over the whole sphere",
+    "alignment": "squared distance between two views of an image, at length 1",
+    "length": "mean length",
+}
+"""What `twofold diagnose` measures, in a line each."""
+
+
+def diagnosis(result: dict[str, Any]) -> str:
+    """The doctor's word, then a row a measure, a column a representation."""
+    said = [
+        f"{f['name']} since step {f['since']}\n  seen: {f['seen']}\n  likely cause: {f['cause']}\n  try: {f['advice']}"
+        for f in result["findings"]
+    ]
+    if not said:
+        said = [f"no sign of collapse in {result['steps']} steps"]
+    names = list(result["measures"])
+    if not names:
+        return "\n".join([*said, "there is no checkpoint to measure"])
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for name in names:
+        table.add_column(name, justify="right")
+    table.add_column("", style="dim")
+    for measure, meaning in MEASURES.items():
+        cells = [f"{m[measure]:.3g}" if measure in (m := result["measures"][name]) else "" for name in names]
+        table.add_row(measure, *cells, meaning)
+    data, used, views = result["images"].values()
+    about = f"{used} images of {data}, whole; {views} distorted views of each for lidar and alignment"
+    return "\n".join([*said, render(table), about])
+
+
 def scanned(part: str, result: "Scan") -> str:
     """What a scan found, the unreadable images last."""
     sizes = sorted(result.sizes.items(), key=lambda item: -item[1])

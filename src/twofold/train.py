@@ -147,7 +147,7 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
             row: dict[str, Any] = {"step": step, "epoch": epoch, "loss": loss, **learned.terms, "lr": lr}
             row |= {"gradient_norm": learned.gradient_norm}
             if step == 0:
-                row |= {"collapsed": trivial} | ({"knn_untrained": untrained} if knn else {})
+                row |= {"steps": steps, "collapsed": trivial} | ({"knn_untrained": untrained} if knn else {})
             if knn and (done == steps or (done % plan.steps_per_epoch == 0 and (epoch + 1) % settings.knn_every == 0)):
                 row["knn"] = score = knn.score(method.backbone)
             found = watch.look(row, learned.output) if watch else []

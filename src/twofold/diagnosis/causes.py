@@ -19,6 +19,7 @@ class Cause(NamedTuple):
 
 
 COMPLETE, DIMENSIONAL, CLUSTER = "complete collapse", "dimensional collapse", "one cluster takes all"
+FINITE = "non-finite values"
 STUCK, START, NORMS, MEMORY = (
     "loss stuck at its trivial value",
     "no gradient at the start",
@@ -82,6 +83,9 @@ CAUSES = [
     Cause((START,), EVERY, always,
           "the first weights already sit in the trivial solution (constant outputs, or layers at zero)",
           "another initialisation or --seed; take zero-initialised last layers out of the projector"),
+    Cause((FINITE,), EVERY, always,
+          "the steps are too large, or a value leaves what the precision can hold",
+          "a third of the --lr, --clip 1, more --warmup, --precision fp32"),
     Cause((NORMS,), EVERY, always, "the steps are too large", "a third of the --lr, --clip 1, more --warmup"),
     Cause((MEMORY,), EVERY, always,
           "the memory is not fed, or is fed embeddings that are all alike",

@@ -49,17 +49,16 @@ class Finding:
         return f"{self.name} since step {self.since}: {self.seen}. Likely cause: {self.cause}. Try: {self.advice}."
 
 
-def examine(rows: Sequence[Row], settings: Recipe, steps: int) -> list[Finding]:
+def examine(rows: Sequence[Row], settings: Recipe) -> list[Finding]:
     """What is wrong with a run, the most telling first; nothing if it looks healthy.
 
     Args:
         rows: the measured rows of metrics.jsonl so far, the first step's among them.
         settings: the run's recipe.
-        steps: how many the run has.
     """
     if not rows:
         return []
-    first = rows[0]
+    first, steps = rows[0], rows[0]["steps"]
     signs: dict[str, Sign] = {
         "one cluster takes all": one_cluster,
         "complete collapse": all_the_same,

@@ -88,4 +88,4 @@ class Watch:
         return found
 
     def findings(self) -> list[Finding]:
-        return examine(self.rows, self.settings, self.steps)
+        return examine(self.rows, self.settings)

@@ -1,0 +1,164 @@
+"""`twofold diagnose`: a run's measures on its own images, and the doctor's word on its history."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from twofold import checkpoint, rng
+from twofold import device as devices
+from twofold.augment import views_of
+from twofold.data import open_data
+from twofold.data.loader import crop_one, sample
+from twofold.data.sources import Source, Subset
+from twofold.diagnosis import measures as m
+from twofold.diagnosis.causes import explain
+from twofold.diagnosis.doctor import Finding, examine
+from twofold.evaluation.features import Encoder, extract
+from twofold.evaluation.protocols import Tell
+from twofold.recipe import Recipe
+from twofold.resolve import backbone_spec
+from twofold.run import Run, fresh_backbone
+
+IMAGES = 1000
+VIEWS = 5  # of each image, for LiDAR and the alignment
+BATCH = 100
+
+
+def diagnose(
+    run: str | Path | Run,
+    data: str | Path | None = None,
+    images: int = IMAGES,
+    device: str = "auto",
+    tell: Tell | None = None,
+) -> dict[str, Any]:
+    """Measure a run's features and embeddings without labels, look through its history, and write diagnosis.json.
+
+    The run need not have ended: its last checkpoint is looked at.
+
+    Args:
+        run: the run directory.
+        data: images to measure on; by default those of the pretraining.
+        images: at most so many of them, always the same.
+        device: auto, cpu, cuda or mps.
+        tell: told how far it is.
+
+    Returns:
+        What diagnosis.json holds: ``findings``; ``measures`` of ``untrained`` and pretrained ``features`` and, where
+        the method has a projector, of ``embeddings`` after it; ``spectrum``, the eigenvalues of each one's
+        covariance, largest first, as shares; ``last step``, what was measured there while training.
+
+    Raises:
+        UsageError: if there is no such run, or no checkpoint and no failure in it.
+    """
+    run = Run.open(run)
+    findings = found_in(run)
+    looked: dict[str, dict[str, float]] = {}
+    spectra: dict[str, list[float]] = {}
+    used = 0
+    if (run.path / "checkpoint.pt").exists():
+        source = sample(open_data(data or run.recipe.data).limited(0 if data else run.recipe.limit).train, images)
+        for name, (central, views) in representations(run, source, devices.choose(device), tell).items():
+            used, spectrum = len(central), m.covariance_spectrum(central)
+            looked[name], spectra[name] = measured(central, spectrum, views), spectrum.tolist()
+    rows = run.metrics
+    result = {
+        "findings": [dataclasses.asdict(finding) for finding in findings],
+        "measures": looked,
+        "spectrum": spectra,
+        "last step": next((row["measures"] for row in reversed(rows) if "measures" in row), {}),
+        "images": {"data": str(data or run.recipe.data), "used": used, "views of each": VIEWS},
+        "steps": rows[-1]["step"] + 1 if rows else 0,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {name: version(name) for name in ("twofold", "torch", "timm")},
+    }
+    text = json.dumps(result, indent=1)
+    checkpoint.write_text(run.path / "diagnosis.json", text + "\n")
+    written: dict[str, Any] = json.loads(text)
+    return written
+
+
+def found_in(run: Run) -> list[Finding]:
+    """What the doctor says of a run's history: of its measured steps, and of a loss that is no number."""
+    settings, rows = run.recipe, run.metrics
+    findings = examine([row for row in rows if "measures" in row], settings)
+    failure = run.path / "failure.pt"
+    state = checkpoint.load(failure) if failure.exists() else {"step": -1}
+    if state["step"] >= len(rows):  # not one that a later try got over
+        seen = f"the terms are {state['terms']}, the norm of the gradient is {state['gradient_norm']}"
+        name = "non-finite values"
+        findings.insert(0, Finding(name, state["step"], seen, *explain(name, settings)))
+    return findings
+
+
+def representations(run: Run, source: Source, on: torch.device, tell: Tell | None) -> dict[str, tuple[Tensor, Tensor]]:
+    """name -> what it makes of each image, whole [n, d], and of `VIEWS` distorted views of each [n, VIEWS, d]."""
+    settings, method = run.recipe, run.method()
+    spec = backbone_spec(settings)
+    encoders: dict[str, Callable[[Tensor], Tensor]] = {
+        "untrained": Encoder(fresh_backbone(spec, settings.seed), spec, on),
+        "features": Encoder(method.backbone, spec, on),
+    }
+    whole = extract(source, settings.size, encoders, (lambda n: tell("images", n, len(source))) if tell else None)
+    central = {name: features.values for name, features in whole.items()}
+    parts: dict[str, list[Tensor]] = {name: [] for name in encoders}
+    readable = Subset(source, whole["features"].index)
+    for done, pixels in distorted(readable, settings):
+        for name, encoder in encoders.items():
+            parts[name].append(encoder(pixels.flatten(0, 1)).unflatten(0, (-1, VIEWS)))
+        if tell:
+            tell("distorted views", done, len(readable))
+    views = {name: torch.cat(rows) for name, rows in parts.items()}
+    with torch.inference_mode():
+        method = devices.place(method, on).eval()
+        embedded = method.project(central["features"].to(on))
+        if embedded is not None:
+            central["embeddings"] = embedded.float().cpu()
+            flat = method.project(views["features"].flatten(0, 1).to(on))
+            assert flat is not None
+            views["embeddings"] = flat.float().cpu().unflatten(0, (-1, VIEWS))
+    return {name: (central[name], views[name]) for name in central}
+
+
+def distorted(source: Source, settings: Recipe) -> Iterator[tuple[int, Tensor]]:
+    """`VIEWS` views of each image, a batch at a time: how many are done, and uint8 [n, VIEWS, C, S, S]."""
+    kinds = views_of(settings.augment, settings.size)[:2]
+    for start in range(0, len(source), BATCH):
+        numbers = range(start, min(start + BATCH, len(source)))
+        images = [source.image(number) for number in numbers]
+        sizes = torch.tensor([image.shape[1:] for image in images])
+        rows = []
+        for number in range(VIEWS):
+            view = kinds[number % 2]
+            draws = view.draw(rng.generator(settings.seed, "diagnose", number, start), len(images))
+            crops = [
+                crop_one(image, box, bool(flip), view.size, view.augment.interpolation)
+                for image, box, flip in zip(images, view.boxes(draws, sizes).tolist(), draws.flip, strict=True)
+            ]
+            rows.append((view.distort(torch.stack(crops) / 255, draws) * 255).round().byte())
+        yield numbers[-1] + 1, torch.stack(rows, 1)
+
+
+def measured(central: Tensor, spectrum: Tensor, views: Tensor) -> dict[str, float]:
+    """Every measure of a representation by its name; what cannot be told, of too few images, is left out."""
+    found = {
+        "spread": m.spread(central),
+        "dead": m.dead_dimensions(central),
+        "rank": m.rankme(central),
+        "centred rank": m.effective_rank(spectrum),
+        "rank limit": float(min(central.shape)),
+        "alpha": m.alpha_req(spectrum),
+        "lidar": m.lidar(views) if len(views) > 1 else math.nan,
+        "cosine": m.mean_cosine(central) if len(central) > 1 else math.nan,
+        "uniformity": m.uniformity(central) if len(central) > 1 else math.nan,
+        "alignment": m.alignment(views[:, 0], views[:, 1]),
+        "length": float(central.norm(dim=1).mean()),
+    }
+    return {name: value for name, value in found.items() if math.isfinite(value)}

@@ -1,0 +1,188 @@
+"""Collapses planted in real short runs get the right diagnosis, with their cause; a healthy run gets none."""
+
+import json
+
+import pytest
+import torch
+
+import twofold
+from tests.conftest import tiny
+from twofold import cli, train
+from twofold.diagnosis import live
+from twofold.diagnosis.causes import CAUSES, explain
+from twofold.diagnosis.checkup import found_in
+from twofold.diagnosis.doctor import examine
+from twofold.errors import Collapsed, Diverged
+from twofold.recipe import make
+
+LONGER = dict(limit=512, epochs=20, knn_every=-1, optimizer="adamw", lr=4e-2, projector_norm="none")
+"""160 steps, large enough for a network of this size to run into what its loss permits."""
+
+COMPLETE, DIMENSIONAL, CLUSTER = "complete collapse", "dimensional collapse", "one cluster takes all"
+STUCK = "loss stuck at its trivial value"
+
+PLANTED = {
+    "VICReg without variance": ("vicreg", dict(variance=0.0), {COMPLETE, STUCK}, "variance term"),
+    "VICReg without covariance": ("vicreg", dict(covariance=0.0), {DIMENSIONAL}, "covariance term"),
+    "Barlow Twins without redundancy": (
+        "barlow_twins", dict(redundancy=0.0, projector_norm="batch"), {DIMENSIONAL}, "redundancy term",
+    ),
+    "BYOL without predictor and momentum": (
+        "byol", dict(predictor=(), momentum=(0.0, 0.0)), {COMPLETE, STUCK}, "neither a predictor nor",
+    ),
+    "SimSiam without predictor": ("simsiam", dict(predictor=()), {COMPLETE, STUCK}, "no predictor"),
+    "SimCLR without repulsion": ("simclr", dict(repulsion=0.0), {COMPLETE, STUCK}, "repulsion has the weight 0"),
+    "MoCo without repulsion": ("moco", dict(repulsion=0.0), {COMPLETE, STUCK}, "repulsion has the weight 0"),
+    "SwAV without Sinkhorn": ("swav", dict(iterations=0, queue=0), {CLUSTER}, "not balanced"),
+    "DINO without centring": ("dino", dict(center_momentum=1.0), {CLUSTER}, "not centred"),
+    "joint with an energy alone": (
+        "joint", dict(functionals="", target="shared", predictor=False, memory=0), {COMPLETE, STUCK}, "no functional",
+    ),
+}  # fmt: skip
+
+
+def pretrain(out, method, **settings):
+    return twofold.pretrain(out=out, quiet=True, **tiny(method, **{**LONGER, **settings}))
+
+
+QUICK = ("VICReg without variance", "VICReg without covariance", "BYOL without predictor and momentum",
+         "SwAV without Sinkhorn")  # fmt: skip
+
+
+@pytest.mark.parametrize("planted", [p if p in QUICK else pytest.param(p, marks=pytest.mark.slow) for p in PLANTED])
+def test_a_planted_collapse_gets_its_name_and_cause(planted, tmp_path):
+    method, settings, names, cause = PLANTED[planted]
+    run = pretrain(tmp_path / "run", method, **settings)
+    found = {finding.name: finding for finding in found_in(run)}
+    assert names <= found.keys()
+    assert (COMPLETE in found) + (DIMENSIONAL in found) < 2
+    assert DIMENSIONAL not in found or DIMENSIONAL in names or CLUSTER in names
+    assert all(cause in found[name].cause for name in names)
+    assert all(5 < found[name].since < 155 for name in names)
+    log = (run.path / "log.txt").read_text()
+    assert all(log.count(f"{name} since step") == 1 for name in names)  # while it ran, once
+
+
+def test_a_run_is_ended_when_asked_for(tmp_path, capsys):
+    """Exit code 3, a checkpoint of that step, the reason in one line; without the setting it goes on."""
+    settings = tiny("vicreg", **{**LONGER, "variance": 0.0}, out=str(tmp_path / "run"), on_collapse="stop")
+    words = ["pretrain", settings.pop("data")]
+    arguments = settings.pop("backbone_arguments")
+    settings["projector"] = "32 16"
+    words += [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", *str(value).split())]
+    words += ["--backbone-arguments", *(str(x).replace("(", "[").replace(")", "]").replace("False", "false")
+                                        for pair in arguments.items() for x in pair)]  # fmt: skip
+    with pytest.raises(SystemExit) as end:
+        cli.main(words)
+    assert end.value.code == 3
+    run = twofold.Run(tmp_path / "run")
+    done = torch.load(run.path / "checkpoint.pt", weights_only=True)["step"]
+    assert done == len(run.metrics) < 120
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("twofold: stopped at step")
+    assert COMPLETE in said
+
+
+def test_weights_that_sit_in_the_trivial_solution_are_seen_at_once(tmp_path, monkeypatch):
+    """A projector whose last layer begins at zero: constant embeddings, and no gradient leads away."""
+    build = train.build_method
+
+    def zeroed(*arguments):
+        method = build(*arguments)
+        for parameter in method.projector[-1].parameters():
+            torch.nn.init.zeros_(parameter)
+        return method
+
+    monkeypatch.setattr(train, "build_method", zeroed)
+    run = pretrain(tmp_path / "run", "vicreg", epochs=2)
+    found = found_in(run)[0]
+    assert (found.name, found.since) == ("no gradient at the start", 0)
+    assert "no gradient at the start since step 0" in (run.path / "log.txt").read_text()
+
+
+def test_a_memory_that_is_not_fed_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr("twofold.nets.memory.Queue.take", lambda *_: None)
+    run = pretrain(tmp_path / "run", "moco", lr=1e-3, epochs=5, queue=128)
+    (found,) = found_in(run)
+    assert found.name == "dead memory"
+    assert "100% of the memory's entries are still random" in found.seen
+
+
+def test_steps_far_too_large_are_seen(tmp_path):
+    run = pretrain(tmp_path / "run", "simclr", optimizer="sgd", lr=1e4)
+    found = {finding.name for finding in found_in(run)}
+    assert "exploding norms" in found
+
+
+def test_a_loss_that_is_no_number_is_diagnosed(tmp_path, monkeypatch):
+    with pytest.raises(Diverged):
+        pretrain(tmp_path / "run", "vicreg", optimizer="sgd", lr=1e20)
+    result = twofold.diagnose(tmp_path / "run")
+    assert result["findings"][0]["name"] == "non-finite values"
+    assert result["measures"] == {}  # no checkpoint to measure
+
+
+def test_a_diagnosis_tells_features_from_embeddings(tmp_path):
+    finished = pretrain(tmp_path / "run", "simclr", lr=2e-3, epochs=3)
+    result = twofold.diagnose(finished, images=100)
+    assert result["findings"] == []
+    assert list(result["measures"]) == ["untrained", "features", "embeddings"]
+    assert json.loads((finished.path / "diagnosis.json").read_text()) == result
+    method = finished.method()
+    images = result["images"]
+    assert images["used"] == 100
+    for name, width in (("features", finished.spec.features), ("embeddings", 16)):
+        assert len(result["spectrum"][name]) == min(width, 100)
+        assert sum(result["spectrum"][name]) == pytest.approx(1)
+        assert 1 <= result["measures"][name]["rank"] <= width
+    assert method.projector[-1].out_features == 16
+    assert result == {**twofold.diagnose(finished, images=100), "date": result["date"]}  # always the same images
+
+
+def test_a_run_that_goes_on_is_not_told_twice(tmp_path):
+    """The history is read back: what was found before the stop is old, and measures are those of an unbroken run."""
+    with pytest.raises(Collapsed):
+        pretrain(tmp_path / "run", "vicreg", variance=0.0, on_collapse="stop")
+    run = pretrain(tmp_path / "run", "vicreg", variance=0.0)
+    whole = pretrain(tmp_path / "whole", "vicreg", variance=0.0)
+    assert (run.path / "log.txt").read_text().count(f"{COMPLETE} since step") == 1
+    assert [row.get("measures") for row in run.metrics] == [row.get("measures") for row in whole.metrics]
+
+
+def test_looking_does_not_touch_the_run(tmp_path, monkeypatch):
+    looked = pretrain(tmp_path / "looked", "byol", epochs=2)
+    monkeypatch.setattr(live, "measure", None)  # would fail if it were called
+    blind = pretrain(tmp_path / "blind", "byol", epochs=2, measure_every=-1)
+    assert all("measures" not in row for row in blind.metrics)
+    assert [row["loss"] for row in blind.metrics] == [row["loss"] for row in looked.metrics]
+
+
+def rows_of(**signs):
+    """Sixty measured steps of a healthy run, with some measures replaced."""
+    healthy = {"cosine": 0.3, "centred rank": 10.0, "rank limit": 16.0, "length": 1.0, "spread": 0.8}
+    rows = []
+    for step in range(60):
+        measures = {k: v[step] if isinstance(v, list) else v for k, v in {**healthy, **signs}.items()}
+        rows.append(
+            {"step": step, "epoch": step // 10, "loss": 5 - step / 20, "gradient_norm": 1.0} | {"measures": measures}
+        )
+    rows[0] |= {"steps": 60, "collapsed": 6.0}
+    return rows
+
+
+def test_what_passes_is_no_finding():
+    """At the start, or for a moment."""
+    settings = make("simclr")
+    assert examine(rows_of(), settings) == []
+    assert examine(rows_of(cosine=[0.999] * 5 + [0.3] * 55), settings) == []
+    assert examine(rows_of(cosine=[0.3] * 40 + [0.999] * 2 + [0.3] * 18), settings) == []
+    (found,) = examine(rows_of(cosine=[0.3] * 40 + [0.999] * 20), settings)
+    assert (found.name, found.since) == (COMPLETE, 40)
+
+
+def test_every_finding_has_a_cause_for_every_method():
+    from twofold import methods
+
+    for name in {finding for row in CAUSES for finding in row.findings}:
+        for method in methods.TABLE:
+            assert all(explain(name, make(method)))
