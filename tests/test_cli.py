@@ -90,6 +90,7 @@ def test_the_overview_lists_every_command(capsys):
             "pretrain digits --method rotation --size 32 --backbone test_resnet --small-crops 2",
             "no use for small crops",
         ),
+        ("pretrain digits --writers wandb,tensorbord", "did you mean tensorboard"),
         ("evaluate nowhere", "no run at nowhere"),
         ("embed nowhere digits --out v.parquet", "no run at nowhere"),
         ("report nowhere", "no run at nowhere"),

@@ -39,7 +39,7 @@ def resolve(
         changes = recipe.difference(old, follow(wanted, old.size, len(source))[0])
         if changes:
             raise UsageError(f"{directory} holds another run ({'; '.join(changes)}): choose another --out")
-        now = {name: getattr(wanted, name) for name in ("data", "out", "device", "workers", "save_every")}
+        now = {name: getattr(wanted, name) for name in ("data", "out", "device", "workers", "save_every", "writers")}
         return recipe.replace(old, **now), []
     size = wanted.size or natural_size(source, threads)
     wanted, said = follow(wanted, size, len(source))

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from twofold import checkpoint, device, dist, rng, toml
+from twofold import checkpoint, device, dist, rng, toml, writers
 from twofold.augment import views_of
 from twofold.augment.masks import Masking
 from twofold.batch import Batch, Chance
@@ -20,7 +20,7 @@ from twofold.data.loader import Crops, Part, Plan, load_images
 from twofold.errors import Diverged, UsageError
 from twofold.evaluation.online import OnlineKNN
 from twofold.interrupt import Interrupt
-from twofold.log import Bar, Log, Metrics, duration, first_metrics, status
+from twofold.log import Bar, Log, duration, first_metrics, status
 from twofold.methods.base import Method
 from twofold.nets.vit import patch_size
 from twofold.optim import create_optimizer
@@ -50,6 +50,7 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
     main = dist.rank() == 0  # the process that writes
 
     # What is asked for, and what it means on these data and this machine.
+    writers.check(wanted.writers)
     workers = wanted.workers if wanted.workers >= 0 else min(16, os.cpu_count() or 1)
     source = open_data(wanted.data).limited(wanted.limit).train
     run = Run(wanted.out or default_out(wanted))
@@ -119,7 +120,7 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
         untrained = knn.score(method.backbone)
     score = None
 
-    metrics = held.enter_context(Metrics(run.path / "metrics.jsonl", start)) if main else None
+    metrics = held.enter_context(writers.opened(settings, run.path, start, steps)) if main else None
     began = last_saved = time.monotonic()
     parts = images.load(plan, prepare.views, Parts(range(start, steps), batch, settings.accumulate))
     with Bar(log.console, steps, start) as bar:
