@@ -26,7 +26,7 @@ from twofold.vectors import Record
 PIECE = 8 * BATCH
 """Images in a piece: at most so many are computed again after a kill. Whole batches, so that vectors are the same."""
 
-Held = tuple[int, list[tuple[str, str]]]
+Kept = tuple[int, list[tuple[str, str]]]
 """A piece: how many vectors it has, and what could not be read."""
 
 
@@ -199,7 +199,7 @@ def _stream(
     return Written(target, record["vectors"], spec.features, images, before, unreadable)
 
 
-def _whole(folder: Path, identity: Record) -> dict[Path, Held]:
+def _whole(folder: Path, identity: Record) -> dict[Path, Kept]:
     """The undamaged pieces in a folder.
 
     Raises:
@@ -219,7 +219,7 @@ def _whole(folder: Path, identity: Record) -> dict[Path, Held]:
 
 def _compute(
     encoder: Encoder, spec: BackboneSpec, part: Part, missing: dict[Path, range], identity: Record, tell: Tell
-) -> dict[Path, Held]:
+) -> dict[Path, Kept]:
     """Write a part's missing pieces. They are decoded as one stream, so that no decoder waits between two of them."""
     written = {}
     ranges = chain.from_iterable(batches(numbers) for numbers in missing.values())
