@@ -19,29 +19,10 @@ import torch
 import twofold
 import twofold.api
 from tests.conftest import tiny
+from tests.killing import at_call, in_a_child
 from twofold import checkpoint, log
 
 torch.set_num_threads(1)
-KILLED = -signal.SIGKILL
-
-
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def at_call(owner, name, number, before=None):
-    """Kill this process at the n-th call of a function; ``before`` is done first, in its place."""
-    original, calls = getattr(owner, name), [0]
-
-    def counted(*args, **kwargs):
-        calls[0] += 1
-        if calls[0] == number:
-            if before:
-                before(*args)
-            die()
-        return original(*args, **kwargs)
-
-    setattr(owner, name, counted)
 
 
 def half_a_file(state, file):
@@ -70,12 +51,12 @@ MOMENTS = {
 
 def attempt(out, method, sabotage):
     """Train in a child process; its exit code."""
-    child = os.fork()
-    if child == 0:
+
+    def work():
         sabotage()
         twofold.api.pretrain(out=out, quiet=True, **tiny(method, save_every=3))
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    return in_a_child(work)
 
 
 def attempt_killed_from_outside(out, method, delay):

@@ -90,6 +90,7 @@ def test_the_overview_lists_every_command(capsys):
             "pretrain digits --method rotation --size 32 --backbone test_resnet --small-crops 2",
             "no use for small crops",
         ),
+        ("pretrain digits --writers wandb,tensorbord", "did you mean tensorboard"),
         ("evaluate nowhere", "no run at nowhere"),
         ("embed nowhere digits --out v.parquet", "no run at nowhere"),
         ("report nowhere", "no run at nowhere"),
@@ -139,10 +140,16 @@ def test_from_a_folder_to_a_report(capsys, tmp_path, monkeypatch):
     assert re.search(r"linear +\d+\.\d ± \d+\.\d +\d+\.\d ± \d+\.\d +\d+\.\d ± \d+\.\d", out)
     assert json.loads((run.path / "evaluation.json").read_text())["data"]["train"] == 40
 
-    code, out, _ = twofold(capsys, "embed", run.path, "photos", "--out", "v.npz")
+    code, out, _ = twofold(capsys, "embed", run.path, "photos", "--out", "v.npy")
     assert code == 0
-    assert np.load("v.npz")["vectors"].shape == (48, 96)
-    assert set(np.load("v.npz")["labels"]) == {"cat", "dog"}
+    assert out.splitlines() == [
+        "wrote v.npy: 48 vectors of 96 numbers",
+        "1 images cannot be read and are left out:",
+        "  cat/notes.png: not an image",
+    ]
+    assert np.load("v.npy").shape == (48, 96)
+    code, out, _ = twofold(capsys, "embed", run.path, "photos", "--out", "v.npy")
+    assert (code, out.splitlines()[0]) == (0, "v.npy is already done: 48 vectors of 96 numbers")
 
     code, out, _ = twofold(capsys, "export", run.path, "--out", "weights.safetensors")
     assert code == 0

@@ -1,7 +1,11 @@
-"""Atomic files: what stands at a path is always whole, whatever kills the process."""
+"""Atomic files: what stands at a path is always whole, whatever kills the process; and folders held by one process."""
 
+import fcntl
+import glob
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,6 +33,35 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         os.fsync(directory)  # the rename itself must survive a power cut
     finally:
         os.close(directory)
+
+
+def remove_partial(path: Path) -> None:
+    """Remove what writers of ``path`` that were killed have left beside it."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{PARTIAL}"):
+        leftover.unlink()
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Make a folder, and keep other processes from writing to it for the length of the block.
+
+    Raises:
+        UsageError: if it cannot be made, or another process is at work on it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made a folder: {error.strerror}") from None
+    with open(folder / ".lock", "w") as lock:
+        for _ in range(30):  # what a killed process has left behind may need a moment to end
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.1)
+        else:
+            raise UsageError(f"another process is at work on {folder}")
+        yield
 
 
 def write_text(path: Path, text: str) -> None:

@@ -25,6 +25,7 @@ from twofold import settings as declared
 from twofold.errors import Collapsed, Diverged, UsageError, nearest
 
 DATA_HELP = "folder, tar shards, Parquet, .npz, .npy, digits, torchvision:NAME or hf:owner/name"
+VECTORS_HELP = "vectors.parquet (path, label, vector), or vectors.npy with vectors.index.csv (path, label)"
 Data = Positional[Annotated[str, arg(help=DATA_HELP)]]
 RunDirectory = Positional[Annotated[Path, arg(help="the run directory", metavar="RUN")]]
 Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], arg(help="where to compute")]
@@ -204,16 +205,19 @@ def evaluate(
 def embed(
     run: RunDirectory,
     data: Data,
-    out: Annotated[Path, arg(help="vectors.parquet (path, label, vector) or vectors.npz", metavar="FILE")],
+    out: Annotated[Path, arg(help=VECTORS_HELP, metavar="FILE")],
     device: Device = "auto",
 ) -> None:
-    """Write one vector an image: the pretrained backbone's features."""
+    """Write one vector an image: the pretrained backbone's features.
+
+    Killed at any moment and given again, the command goes on: pieces that are done are in FILE.partial.
+    """
     from twofold import tables
     from twofold.embedding import embed
 
     with tables.progress() as tell:
-        embedded = embed(run, data, out, device, tell)
-    print(f"wrote {out}: {len(embedded.names)} vectors of {embedded.vectors.shape[1]} numbers")
+        written = embed(run, data, out, device, tell)
+    print(tables.written(written))
 
 
 def diagnose(

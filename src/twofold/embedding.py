@@ -1,102 +1,240 @@
-"""`twofold embed`: one vector an image."""
+"""`twofold embed`: one vector an image, in memory or streamed to a file."""
 
+import hashlib
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import overload
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from twofold import checkpoint
+from twofold import __version__, checkpoint, vectors
 from twofold import device as devices
 from twofold.data import open_data
-from twofold.data.sources import Source
+from twofold.data.sources import Source, digest
 from twofold.errors import UsageError
-from twofold.evaluation.features import Encoder, extract
+from twofold.evaluation.features import BATCH, Encoder, batches, cut, fingerprint, read_ahead
 from twofold.evaluation.protocols import Tell
+from twofold.nets.backbone import BackboneSpec
 from twofold.run import Run
+from twofold.vectors import Record
+
+PIECE = 8 * BATCH
+"""Images in a piece: at most so many are computed again after a kill. Whole batches, so that vectors are the same."""
+
+Kept = tuple[int, list[tuple[str, str]]]
+"""A piece: how many vectors it has, and what could not be read."""
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """Vectors [N, D], and for each its image's name and label (None where the data have none)."""
+    """Vectors [N, D], their images' names and labels (None: it has none), and the images left out, with the reason."""
 
     vectors: np.ndarray
     names: list[str]
-    labels: list[str] | None
+    labels: list[str | None]
+    unreadable: list[tuple[str, str]]
+
+    @classmethod
+    def joined(cls, parts: Sequence["Embedded"]) -> "Embedded":
+        return cls(
+            np.concatenate([part.vectors for part in parts]),
+            [name for part in parts for name in part.names],
+            [label for part in parts for label in part.labels],
+            [image for part in parts for image in part.unreadable],
+        )
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a file holds, ``vectors`` of ``features`` numbers. Of all ``images`` earlier calls had done ``before``."""
+
+    path: Path
+    vectors: int
+    features: int
+    images: int
+    before: int
+    unreadable: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The data's train or test part; its name precedes those of its images, and is empty if there is but one part."""
+
+    name: str
+    source: Source
+
+    @property
+    def images(self) -> str:
+        return f"{self.name} images".strip()
+
+    def image(self, number: int) -> str:
+        name = self.source.name(number)
+        return f"{self.name}/{name}" if self.name else name
+
+    def label(self, number: int) -> str | None:
+        label = self.source.label(number)
+        return None if label is None else self.source.classes[label] if self.source.classes else str(label)
+
+    def identity(self) -> list[str]:
+        """What changes with its images, or with their labels."""
+        labels = b"" if self.source.labels is None else np.asarray(self.source.labels, np.int64).tobytes()
+        named = digest([self.source.classes, hashlib.blake2b(labels, digest_size=8).hexdigest()])
+        return [self.name, str(len(self.source)), self.source.fingerprint(), named]
+
+
+@overload
+def embed(
+    run: str | Path | Run, data: str | Path, out: None = None, device: str = "auto", tell: Tell | None = None
+) -> Embedded: ...
+@overload
+def embed(
+    run: str | Path | Run, data: str | Path, out: str | Path, device: str = "auto", tell: Tell | None = None
+) -> Written: ...
 def embed(
     run: str | Path | Run,
     data: str | Path,
     out: str | Path | None = None,
     device: str = "auto",
     tell: Tell | None = None,
-) -> Embedded:
+) -> Embedded | Written:
     """The pretrained backbone's features of every readable image.
+
+    With ``out`` they are streamed: memory does not grow with the number of images, but for the source's own list of
+    them. What is done is kept in ``OUT.partial`` until all is, so a killed call that is given again goes on, to the
+    same file byte for byte. A whole file of the same backbone, data and kind of device is left as it is, any other is
+    replaced at the end.
 
     Args:
         run: the run directory.
         data: images, with or without labels.
-        out: where to write: ``.parquet`` (columns ``path``, ``label``, ``vector``) or ``.npz`` (``vectors``, ``names``,
-            ``labels``).
+        out: where to write: ``NAME.parquet`` (columns ``path``, ``label``, ``vector``), or ``NAME.npy`` (float32
+            [N, D]) with ``NAME.index.csv`` (``path,label``, a row a vector).
         device: auto, cpu, cuda or mps.
         tell: called with what is being done, how much of it is done and how much there is.
 
+    Returns:
+        The vectors; with ``out`` only what was written.
+
     Raises:
-        UsageError: if there is no such run or data, or ``out`` has another ending.
+        UsageError: if there is no such run or data, no image can be read, ``out`` has another ending, or
+            ``OUT.partial`` is of another run or of other data.
     """
     run = Run.open(run)
     target = Path(out) if out else None
-    if target and target.suffix not in (".parquet", ".npz"):
-        raise UsageError(f"{target} must end in .parquet or .npz")
+    if target and target.suffix not in vectors.ENDINGS:
+        raise UsageError(f"{target} must end in {' or '.join(vectors.ENDINGS)}")
     if target and not target.parent.is_dir():
         raise UsageError(f"there is no folder {target.parent}")
+    if target and target.is_dir():
+        raise UsageError(f"{target} is a folder")
     opened = open_data(data)
-    spec = run.spec
-    encoder = Encoder(run.backbone(), spec, devices.choose(device))
-    parts = {"train": opened.train, "test": opened.test} if opened.test else {"": opened.train}
-    found = [_embed_part(encoder, spec.size, part, source, tell) for part, source in parts.items() if source]
-    labels = [label for part in found for label in part.labels or [""] * len(part.names)]
-    result = Embedded(
-        np.concatenate([part.vectors for part in found]),
-        [name for part in found for name in part.names],
-        labels if any(labels) else None,
-    )
-    if target:
-        _write(result, target)
+    parts = [Part("train", opened.train), Part("test", opened.test)] if opened.test else [Part("", opened.train)]
+    backbone, spec, on = run.backbone(), run.spec, devices.choose(device)
+    tell = tell or (lambda *_: None)
+    if target is None:
+        return _collect(Encoder(backbone, spec, on), spec, parts, tell)
+    about = {"twofold": __version__, "backbone": fingerprint(backbone, spec), "device": on.type}
+    identity = {**about, "data": [part.identity() for part in parts]}
+    return _stream(Encoder(backbone, spec, on), spec, parts, target, identity, tell)
+
+
+def encode(encoder: Encoder, spec: BackboneSpec, part: Part, ranges: Iterable[range]) -> Iterator[Embedded]:
+    """The vectors of each range of images."""
+    for images in read_ahead(part.source, spec.size, ranges):
+        crops = [crop for _, crop in images if isinstance(crop, Tensor)]
+        numbers = [number for number, crop in images if isinstance(crop, Tensor)]
+        yield Embedded(
+            encoder(torch.stack(crops)).numpy() if crops else np.empty((0, spec.features), np.float32),
+            [part.image(number) for number in numbers],
+            [part.label(number) for number in numbers],
+            [(part.image(number), reason) for number, reason in images if isinstance(reason, str)],
+        )
+
+
+def _collect(encoder: Encoder, spec: BackboneSpec, parts: list[Part], tell: Tell) -> Embedded:
+    found = []
+    for part in parts:
+        ranges = list(batches(range(len(part.source))))
+        for numbers, embedded in zip(ranges, encode(encoder, spec, part, ranges), strict=True):
+            found.append(embedded)
+            tell(part.images, numbers.stop, len(part.source))
+    result = Embedded.joined(found)
+    if not result.names:
+        raise _nothing(len(result.unreadable))
     return result
 
 
-def _embed_part(encoder: Encoder, size: int, part: str, source: Source, tell: Tell | None) -> Embedded:
-    """One part's vectors; its name precedes those of its images."""
+def _stream(
+    encoder: Encoder, spec: BackboneSpec, parts: list[Part], target: Path, identity: Record, tell: Tell
+) -> Written:
+    folder = target.with_name(target.name + checkpoint.PARTIAL)
+    pieces = {folder / f"{part.name or 'images'}-{numbers.start:09}-{numbers.stop:09}.parquet": (part, numbers)
+              for part in parts for numbers in cut(range(len(part.source)), PIECE)}  # fmt: skip
+    images = sum(len(part.source) for part in parts)
+    with checkpoint.held(folder):
+        whole = _whole(folder, identity)
+        before = sum(len(numbers) for path, (_, numbers) in pieces.items() if path in whole)
+        record = vectors.record_of(target)
+        if record and record.get("of") == identity:
+            before = images
+        else:
+            for part in parts:
+                missing = {path: numbers for path, (of, numbers) in pieces.items() if of is part and path not in whole}
+                whole |= _compute(encoder, spec, part, missing, identity, tell)
+            count = sum(whole[path][0] for path in pieces)
+            unreadable = list(chain.from_iterable(whole[path][1] for path in pieces))
+            if count == 0:
+                shutil.rmtree(folder)
+                raise _nothing(images)
+            record = {"of": identity, "vectors": count, "unreadable": unreadable}
+            checkpoint.remove_partial(target)
+            vectors.assemble(target, list(pieces), count, spec.features, record)
+        shutil.rmtree(folder)
+    unreadable = [(name, reason) for name, reason in record["unreadable"]]
+    return Written(target, record["vectors"], spec.features, images, before, unreadable)
 
-    def say(done: int) -> None:
-        if tell:
-            tell(f"{part} images".strip(), done, len(source))
 
-    features = extract(source, size, {"vectors": encoder}, say)["vectors"]
-    labels = None
-    if source.labels is not None:
-        labels = [source.classes[n] if source.classes else str(n) for n in features.labels.tolist()]
-    names = [f"{part}/{source.name(i)}".lstrip("/") for i in features.index]
-    return Embedded(features.values.numpy(), names, labels)
+def _whole(folder: Path, identity: Record) -> dict[Path, Kept]:
+    """The undamaged pieces in a folder.
+
+    Raises:
+        UsageError: if there are some of something else.
+    """
+    found = {}
+    for path in folder.glob("*.parquet"):
+        if loaded := vectors.load_piece(path):
+            count, record = loaded
+            found[path] = count, record["unreadable"]
+            other = [name for name, value in identity.items() if record["of"].get(name) != value]
+            if other:
+                what = f"{folder} holds what an unfinished command has computed with other {' and '.join(other)}"
+                raise UsageError(f"{what}: remove it, or choose another --out")
+    return found
 
 
-def _write(result: Embedded, path: Path) -> None:
-    if path.suffix == ".npz":
-        arrays = {"vectors": result.vectors, "names": np.array(result.names)}
-        if result.labels is not None:
-            arrays["labels"] = np.array(result.labels)
-        checkpoint.write_atomically(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
-        return
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def _compute(
+    encoder: Encoder, spec: BackboneSpec, part: Part, missing: dict[Path, range], identity: Record, tell: Tell
+) -> dict[Path, Kept]:
+    """Write a part's missing pieces. They are decoded as one stream, so that no decoder waits between two of them."""
+    written = {}
+    ranges = chain.from_iterable(batches(numbers) for numbers in missing.values())
+    encoded = encode(encoder, spec, part, ranges)
+    for path, numbers in missing.items():
+        found = []
+        for batch in batches(numbers):
+            found.append(next(encoded))
+            tell(part.images, batch.stop, len(part.source))
+        piece = Embedded.joined(found)
+        record = {"of": identity, "unreadable": piece.unreadable}
+        vectors.save_piece(path, piece.names, piece.labels, piece.vectors, record)
+        written[path] = len(piece.names), piece.unreadable
+    return written
 
-    values = pa.array(result.vectors.astype(np.float32).ravel())
-    table = pa.table(
-        {
-            "path": result.names,
-            "label": pa.array(result.labels or len(result.names) * [None], pa.string()),
-            "vector": pa.FixedSizeListArray.from_arrays(values, result.vectors.shape[1]),
-        }
-    )
-    checkpoint.write_atomically(path, lambda file: pq.write_table(table, file))
+
+def _nothing(images: int) -> UsageError:
+    return UsageError(f"not one of {images} images can be read; twofold scan says why")

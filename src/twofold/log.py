@@ -35,10 +35,7 @@ class Metrics:
         """Have every line on the disk, before a checkpoint that counts on them."""
         os.fsync(self._file.fileno())
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._file.close()
 
 

@@ -136,6 +136,8 @@ class Recipe:
     """processes that decode large images; -1: one a core, at most 16"""
     save_every: int = operational(0)
     """steps between two checkpoints; 0: every 5 minutes; always one at the end"""
+    writers: str = operational("")
+    """where else metrics go: tensorboard, wandb, both with a comma"""
     augment: Augment = Augment()
     options: Any = None
     given: frozenset[str] = field(default=frozenset(), compare=False, repr=False)

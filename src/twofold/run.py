@@ -1,8 +1,6 @@
 """A run directory: its recipe, its networks, what was measured on it."""
 
-import fcntl
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,23 +101,10 @@ class Run:
         """Make the directory, and keep other processes from writing to it for the length of the block.
 
         Raises:
-            UsageError: if another process is at work on it.
+            UsageError: if it cannot be made, or another process is at work on it.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"{self.path} cannot be made a run directory: {error.strerror}") from None
-        with open(self.path / ".lock", "w") as lock:
-            for _ in range(30):  # what a killed process has left behind may need a moment to end
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    time.sleep(0.1)
-            else:
-                raise UsageError(f"another process is at work on {self.path}")
-            for leftover in self.path.glob(f".checkpoint.pt.*{checkpoint.PARTIAL}"):  # of writers that were killed
-                leftover.unlink()
+        with checkpoint.held(self.path):
+            checkpoint.remove_partial(self.path / "checkpoint.pt")
             yield
 
     def write_backbone(self, backbone: nn.Module, spec: BackboneSpec) -> None:

@@ -15,8 +15,10 @@ from twofold.toml import value_text
 
 if TYPE_CHECKING:
     from twofold.data.scan import Scan
+    from twofold.embedding import Written
     from twofold.methods import Spec
 
+NAMED = 20  # unreadable images that are named one by one
 REPRESENTATIONS = ("raw pixels", "untrained", "pretrained")
 
 
@@ -87,6 +89,22 @@ def scanned(part: str, result: "Scan") -> str:
     if result.classes:
         lines.append("classes: " + ", ".join(f"{name} {count}" for name, count in result.classes.items()))
     return "\n".join(lines + [f"  {name}: {reason}" for name, reason in result.bad])
+
+
+def written(result: "Written") -> str:
+    """What `embed` wrote, or has written before, and the images left out."""
+    said = f"{result.vectors} vectors of {result.features} numbers"
+    if result.before == result.images:
+        lines = [f"{result.path} is already done: {said}"]
+    else:
+        earlier = f" ({result.before} of {result.images} images were done before)" if result.before else ""
+        lines = [f"wrote {result.path}: {said}{earlier}"]
+    if result.unreadable:
+        lines.append(f"{len(result.unreadable)} images cannot be read and are left out:")
+        lines += [f"  {name}: {reason}" for name, reason in result.unreadable[:NAMED]]
+    if len(result.unreadable) > NAMED:
+        lines.append(f"  and {len(result.unreadable) - NAMED} more, which twofold scan names")
+    return "\n".join(lines)
 
 
 COLUMNS = ("family", "views", "topology", "D", "A, B")

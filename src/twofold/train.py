@@ -12,14 +12,14 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from twofold import checkpoint, device, dist, rng, toml
+from twofold import checkpoint, device, dist, rng, toml, writers
 from twofold.data import open_data
 from twofold.data.loader import Crops, Plan, load_images
 from twofold.diagnosis.live import Watch
 from twofold.errors import Collapsed, Diverged, UsageError
 from twofold.evaluation.online import OnlineKNN
 from twofold.interrupt import Interrupt
-from twofold.log import Bar, Log, Metrics, duration, first_metrics, status
+from twofold.log import Bar, Log, duration, first_metrics, status
 from twofold.methods.base import Method, Output
 from twofold.optim import create_optimizer
 from twofold.prepare import Parts, Preparation
@@ -50,6 +50,7 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
     main = dist.rank() == 0  # the process that writes
 
     # What is asked for, and what it means on these data and this machine.
+    writers.check(wanted.writers)
     workers = wanted.workers if wanted.workers >= 0 else min(16, os.cpu_count() or 1)
     source = open_data(wanted.data).limited(wanted.limit).train
     run = Run(wanted.out or default_out(wanted))
@@ -107,7 +108,7 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
         log.say(sentence)
 
     # Yardsticks: the loss of a collapsed batch, the kNN score of the untrained backbone, the doctor's watch.
-    metrics = held.enter_context(Metrics(run.path / "metrics.jsonl", start)) if main else None
+    metrics = held.enter_context(writers.opened(settings, run.path, start, steps)) if main else None
     trivial = method.trivial(batch // settings.accumulate)
     knn = OnlineKNN.of(source, spec, on, settings.precision) if main and settings.knn_every > 0 else None
     untrained = first_metrics(run.path / "metrics.jsonl").get("knn_untrained") if start else None

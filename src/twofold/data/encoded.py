@@ -73,10 +73,15 @@ class Folder(EncodedSource):
         return (self.root / self.paths[index]).read_bytes()
 
     def name(self, index: int) -> str:
-        return os.fsencode(self.paths[index]).decode("utf-8", "replace")  # file names need not be UTF-8
+        return printable(self.paths[index])
 
     def fingerprint(self) -> str:
         return self.digest_of(self.paths, ((self.root / path).stat().st_size for path in self.paths))
+
+
+def printable(name: str) -> str:
+    """A file's name, which need not be UTF-8, as a text that can be printed and written."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def is_image(path: PurePosixPath | Path) -> bool:
@@ -132,7 +137,7 @@ class Tar(EncodedSource):
             return file.read(length)
 
     def name(self, index: int) -> str:
-        return self.members[index][1]
+        return printable(self.members[index][1])
 
     def fingerprint(self) -> str:
         return self.digest_of((name for _, name, _, _ in self.members), (size for *_, size in self.members))

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -47,29 +47,41 @@ def central_crop(image: np.ndarray, size: int) -> Tensor:
     return crop_one(image, ((height - side) // 2, (width - side) // 2, side, side), False, size, "bicubic")
 
 
-def central_crops(source: Source, size: int, start: int = 0) -> Iterator[tuple[list[int], Tensor]]:
-    """The readable images' numbers and central crops, uint8 [n, C, size, size], a batch at a time, in order.
+def read_ahead(source: Source, size: int, ranges: Iterable[range]) -> Iterator[list[tuple[int, Tensor | str]]]:
+    """Each range's images, in order: number and central crop, or number and why it cannot be read.
 
-    Decoding runs in threads, one batch ahead; memory does not grow with the source.
+    Decoding runs in threads, one range ahead; memory does not grow with the number of ranges.
     """
 
-    def read(number: int) -> Tensor | None:
+    def read(number: int) -> Tensor | str:
         try:
             return central_crop(source.image(number), size)
-        except Unreadable:
-            return None
+        except Unreadable as error:
+            return str(error)
 
-    threads = min(16, os.cpu_count() or 1)
-    with ThreadPoolExecutor(threads) as pool:
-        ranges = [range(i, min(i + BATCH, len(source))) for i in range(start, len(source), BATCH)]
-        ahead = [pool.submit(read, number) for number in (ranges[0] if ranges else ())]
-        for position, numbers in enumerate(ranges):
-            current = ahead
-            ahead = [pool.submit(read, n) for n in (ranges[position + 1] if position + 1 < len(ranges) else ())]
-            crops = [(number, future.result()) for number, future in zip(numbers, current, strict=True)]
-            readable = [(number, crop) for number, crop in crops if crop is not None]
-            if readable:
-                yield [number for number, _ in readable], torch.stack([crop for _, crop in readable])
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+        begun = ([(number, pool.submit(read, number)) for number in numbers] for numbers in ranges)
+        ahead = next(begun, None)
+        while ahead is not None:
+            current, ahead = ahead, next(begun, None)
+            yield [(number, future.result()) for number, future in current]
+
+
+def cut(numbers: range, size: int) -> Iterator[range]:
+    """Into ranges of ``size``; the last may be shorter."""
+    return (numbers[i : i + size] for i in range(0, len(numbers), size))
+
+
+def batches(numbers: range) -> Iterator[range]:
+    return cut(numbers, BATCH)
+
+
+def central_crops(source: Source, size: int) -> Iterator[tuple[list[int], Tensor]]:
+    """The readable images' numbers and central crops, uint8 [n, C, size, size], a batch at a time, in order."""
+    for images in read_ahead(source, size, batches(range(len(source)))):
+        readable = [(number, crop) for number, crop in images if isinstance(crop, Tensor)]
+        if readable:
+            yield [number for number, _ in readable], torch.stack([crop for _, crop in readable])
 
 
 class Encoder:

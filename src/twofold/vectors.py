@@ -1,0 +1,96 @@
+"""Vectors on the disk: pieces that outlive a kill, and the file that they become.
+
+A piece is a Parquet file with a record in its metadata, a text of JSON. So is the whole; an ``.npy`` has the names and
+labels in ``.index.csv`` and the record in ``.npy.json`` beside it.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from twofold import checkpoint
+
+ENDINGS = (".parquet", ".npy")
+RECORD = b"twofold"  # the key in Parquet's metadata
+OPTIONS = {"use_dictionary": ["label"], "write_page_checksum": True}
+
+Record = dict[str, Any]
+
+
+def save_piece(path: Path, names: list[str], labels: list[str | None], vectors: np.ndarray, record: Record) -> None:
+    """Write vectors [n, D] with the names and labels of their images; n may be 0."""
+    values = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
+    columns = [pa.array(names, pa.string()), pa.array(labels, pa.string())]
+    columns.append(pa.FixedSizeListArray.from_arrays(values, vectors.shape[1]))
+    table = pa.table(columns, names=["path", "label", "vector"])
+    checkpoint.write_atomically(path, lambda file: _write_parquet(file, table.schema, [table], record))
+
+
+def load_piece(path: Path) -> tuple[int, Record] | None:
+    """How many vectors a piece has, and its record; None if it is damaged (all of it is read, against checksums)."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return len(file.read()), json.loads(file.metadata.metadata[RECORD])
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def assemble(target: Path, pieces: Sequence[Path], rows: int, width: int, record: Record) -> None:
+    """Join pieces, ``rows`` vectors of ``width`` numbers, holding one at a time. The record is written last."""
+    if target.suffix == ".parquet":
+        schema = pq.read_schema(pieces[0])
+        tables = (pq.read_table(piece) for piece in pieces)
+        checkpoint.write_atomically(target, lambda file: _write_parquet(file, schema, tables, record))
+        return
+    beside(target).unlink(missing_ok=True)
+    checkpoint.write_atomically(target.with_suffix(".index.csv"), lambda file: _write_index(file, pieces))
+    checkpoint.write_atomically(target, lambda file: _write_npy(file, pieces, rows, width))
+    checkpoint.write_text(beside(target), json.dumps(record, indent=2) + "\n")
+
+
+def record_of(target: Path) -> Record | None:
+    """What `assemble` recorded with a whole file; None if it is not there, not whole, or not by `assemble`."""
+    try:
+        if target.suffix == ".parquet":
+            record = json.loads(pq.read_metadata(target).metadata[RECORD])
+        else:
+            record = json.loads(beside(target).read_text(encoding="utf-8")) if target.exists() else None
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def beside(target: Path) -> Path:
+    """Where the record of an ``.npy`` is."""
+    return target.with_name(target.name + ".json")
+
+
+def _write_parquet(file: BinaryIO, schema: Any, tables: Sequence[Any] | Iterator[Any], record: Record) -> None:
+    """One row group a table."""
+    with pq.ParquetWriter(file, schema, **OPTIONS) as writer:
+        for table in tables:
+            if len(table):
+                writer.write_table(table)
+        writer.add_key_value_metadata({RECORD: json.dumps(record)})
+
+
+def _write_index(file: BinaryIO, pieces: Sequence[Path]) -> None:
+    """``path,label`` as RFC 4180 has it, every text in quotes; no label is an empty field without quotes."""
+    columns = ["path", "label"]
+    with pyarrow.csv.CSVWriter(file, pa.schema([(name, pa.string()) for name in columns])) as writer:
+        for piece in pieces:
+            writer.write_table(pq.read_table(piece, columns=columns))
+
+
+def _write_npy(file: BinaryIO, pieces: Sequence[Path], rows: int, width: int) -> None:
+    header = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
+    np.lib.format.write_array_header_1_0(file, header)
+    for piece in pieces:
+        for chunk in pq.read_table(piece, columns=["vector"])["vector"].chunks:
+            file.write(chunk.flatten().to_numpy().astype("<f4", copy=False))
