@@ -1,6 +1,7 @@
 """`twofold embed`: one vector an image."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -68,11 +69,7 @@ def embed(
 
 def _embed_part(encoder: Encoder, size: int, part: str, source: Source, tell: Tell | None) -> Embedded:
     """One part's vectors; its name precedes those of its images."""
-
-    def say(done: int) -> None:
-        if tell:
-            tell(f"{part} images".strip(), done, len(source))
-
+    say = partial(tell, f"{part} images".strip()) if tell else None
     features = extract(source, size, {"vectors": encoder}, say)["vectors"]
     labels = None
     if source.labels is not None:
