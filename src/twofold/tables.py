@@ -25,9 +25,9 @@ def evaluation(result: dict[str, Any]) -> str:
     """In percent: a row a measurement, a column a representation; what each spread is over stands below."""
     table = Table(box=SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1))
     table.title = "%; accuracy where the row names nothing else"
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for name in result["representations"]:
-        table.add_column(name, justify="right", overflow="fold")
+        table.add_column(name, justify="right", overflow="fold", min_width=11)
     table.add_column("±", style="dim")
     marks: dict[str, str] = {}
     for row, scores in result["scores"].items():

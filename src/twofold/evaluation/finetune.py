@@ -28,8 +28,10 @@ from twofold.nets.vit import patch_size
 from twofold.recipe import Augment
 from twofold.schedule import warmup_cosine
 
-RATES = (1e-4, 4e-4, 1.6e-3)
-"""of the backbone, tried; the middle one where there are too few labels to choose by"""
+RATES = (1e-4, 4e-4, 1.6e-3, 6.4e-3)
+"""of the backbone, tried"""
+DEFAULT = 4e-4
+"""where there are too few labels to choose by"""
 HEAD = 5.0
 """times the backbone's rate is the head's"""
 LAYER_DECAY = 0.75
@@ -67,7 +69,7 @@ def fine_tune(
     """
     names, y = labels.unique(return_inverse=True)
     parts = hold_out(labels, seed)
-    rate = RATES[len(RATES) // 2]
+    rate = DEFAULT
     if parts:
         fitting, held = (Subset(train, part.tolist()) for part in parts)
         images, scores = _load(fitting, start), []
@@ -87,8 +89,8 @@ def fine_tune(
 def parameter_groups(backbone: nn.Module, head: nn.Module, rate: float, layer_decay: float) -> list[dict[str, object]]:
     """For AdamW, each with its ``peak`` rate; norms, biases and what the backbone exempts have no weight decay.
 
-    Of L blocks the l-th, from 1, has rate * layer_decay^(L + 1 - l), what comes before the first one
-    rate * layer_decay^(L + 1), and the last norm the rate itself.
+    Of a transformer's L blocks the l-th, from 1, has rate * layer_decay^(L - l), what comes before the first one
+    rate * layer_decay^L, and the last norm the rate itself.
     """
     exempt: set[str] = getattr(backbone, "no_weight_decay", set)()
     groups = param_groups_layer_decay(backbone, WEIGHT_DECAY, exempt, layer_decay=layer_decay)

@@ -43,7 +43,8 @@ def fit_probe(features: Tensor, labels: Tensor, strength: float | None = None, s
         strength = DEFAULT
     if parts is not None:
         fitting, held = parts
-        tried = logistic.fit(x[fitting], y[fitting], len(names), 1 / (torch.tensor(STRENGTHS) * len(fitting)))
+        penalties = 1 / (torch.tensor(STRENGTHS) * len(fitting))
+        tried = logistic.fit(x[fitting], y[fitting], len(names), penalties, tolerance=1e-3)
         right = [int((_scores(x[held], weights).argmax(1) == y[held]).sum()) for weights in tried]
         best = right.index(max(right))
         strength, start = STRENGTHS[best], tried[best : best + 1]

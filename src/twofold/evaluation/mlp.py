@@ -16,8 +16,10 @@ from twofold.schedule import warmup_cosine
 
 WIDTH = 256
 """of the hidden layer"""
-RATES = (3e-4, 1e-3, 3e-3)
-"""tried; the middle one where there are too few labels to choose by"""
+RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+"""tried"""
+DEFAULT = 1e-3
+"""where there are too few labels to choose by"""
 EPOCHS = 30
 STEPS = 300
 """at least, where epochs are short"""
@@ -42,7 +44,7 @@ def fit_heads(
     names, y = labels.unique(return_inverse=True)
     x, asked = (features - mean) * scale, (test - mean) * scale
     parts = hold_out(labels, seed)
-    rate = RATES[len(RATES) // 2]
+    rate = DEFAULT
     if parts:
         fitting, held = parts
         told = [partial(say, f"rate {r:g}") if say else None for r in RATES]

@@ -147,15 +147,16 @@ def _grouped(task: Task, groupings: list[tuple[Tensor, Tensor]], size: int) -> I
             again = [torch.randint(len(truth), (len(truth),), generator=generator).numpy() for _ in range(BOOTSTRAPS)]
             spread = statistics.stdev(float(measure(truth[rows], groupings[0][1].numpy()[rows])) for rows in again)
             yield metric, _score(values[0], spread, f"{BOOTSTRAPS} bootstrap samples of the test images", metric)
+    filled = min(len(train.unique()) for train, _ in groupings)
     for shots in clusters.LABELS:
+        if filled * shots > len(task.train.index) / 2:
+            return
         scores, used = [], []
         for draw in range(clusters.DRAWS):
             train, test = groupings[draw % len(groupings)]
             names, count = clusters.named(train, task.train.labels, size, shots, task.seed, draw)
             scores.append(task.right(names[test]))
             used.append(count)
-        if used and max(used) > len(task.train.index) / 2:
-            return
         over = "draws of the labels" + (f", {len(groupings)} starts of k-means" if len(groupings) > 1 else "")
         score = _several(scores, over) | {"labels": round(statistics.fmean(used))}
         yield f"{shots} label{'s' * (shots > 1)} each", score
