@@ -62,7 +62,8 @@ def test_a_run_is_measured_beside_its_yardsticks(finished, quick, monkeypatch):
 
     text = tables.evaluation(result)
     assert max(map(len, text.split("digits:")[0].splitlines())) <= 100
-    assert "10 draws of the labels" in text
+    assert "± b: over 3 seeds of the head\n" in text
+    assert text.count(" a\n") >= 6  # what a spread is over stands in the row, as a letter
     # The features are kept: a second time nothing goes through a network.
     monkeypatch.setattr(feature_module, "extract", None)
     again = twofold.evaluate(finished, protocols=("knn", "fewshot", "mlp"))

@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from tests.conftest import blobs
 from twofold.evaluation import logistic, mlp
+from twofold.evaluation.clusters import kmeans
 from twofold.evaluation.fewshot import draws, few_shot, quotas
 from twofold.evaluation.knn import accuracy, knn_predict
 from twofold.evaluation.linear import STRENGTHS, fit_probe, fit_probes, scale_of
@@ -170,3 +171,21 @@ def test_a_hidden_layer_tells_what_a_line_cannot():
     assert all(accuracy(labels, truth) > 0.93 for labels in predicted)
     assert len({tuple(labels.tolist()) for labels in predicted}) > 1  # three heads, not three times one
     assert accuracy(fit_probe(x, y).predict(test), truth) < 0.65
+
+
+@pytest.mark.parametrize("value", [0.0, 3.7])
+def test_collapsed_features_say_nothing_and_break_nothing(value):
+    x, y = torch.full((80, 5), value), torch.arange(80) % 4
+    assert len(set(fit_probe(x, y).predict(x).tolist())) == 1
+    assert few_shot(x, y, x, y, draws(y, *quotas(y)[0]["2 a class"], seed=0)) == [0.25] * 10
+    assert accuracy(mlp.fit_heads(x, y, x)[0][0], y) == 0.25
+    assert kmeans(x, 4, 0).tolist() == [0] * 80
+
+
+def test_features_that_repeat_themselves():
+    """As pixels of a plain background do: their Gram matrix has eigenvalues that rounding makes negative."""
+    x, y = blobs(400, 6, 4, spread=4.0)
+    wide = torch.cat([x * 100, (x @ torch.randn(6, 200, generator=torch.Generator().manual_seed(0)))], 1)
+    rows, _ = scaled(wide, wide)
+    plain = oracle(rows, y.numpy(), 10.0)
+    assert (fit_probe(wide, y, 10.0).predict(wide).numpy() == plain.predict(rows)).mean() > 0.99

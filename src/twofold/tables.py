@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from twofold.data.scan import Scan
     from twofold.methods import Spec
 
-WIDTH = 100  # of the table of an evaluation, in columns
+WIDTH = 100  # of the table of an evaluation in characters, for up to six representations
 
 
 def evaluation(result: dict[str, Any]) -> str:
     """In percent: a row a measurement, a column a representation; what each spread is over stands below."""
-    table = Table(box=SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1))
+    table = Table(box=SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=0)
     table.title = "%; accuracy where the row names nothing else"
     table.add_column("", no_wrap=True)
     for name in result["representations"]:
-        table.add_column(name, justify="right", overflow="fold", min_width=11)
+        table.add_column(name, justify="right", overflow="fold", min_width=10)
     table.add_column("±", style="dim")
     marks: dict[str, str] = {}
     for row, scores in result["scores"].items():
@@ -40,7 +40,7 @@ def evaluation(result: dict[str, Any]) -> str:
         *result["notes"],
         f"{data['name']}: {data['train']} training and {data['test']} test images, {data['split']}",
     ]
-    return "\n".join([render(table, WIDTH), *lines])
+    return "\n".join([render(table, max(WIDTH, 34 + 11 * len(result["representations"]))), *lines])
 
 
 def percent(score: dict[str, Any] | None) -> str:
@@ -102,8 +102,10 @@ def text(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def render(table: Table, width: int = 120) -> str:
-    console = Console(file=io.StringIO(), width=Console().width if Console().is_terminal else width)
+def render(table: Table, width: int = 0) -> str:
+    """As text, ``width`` characters wide at most; 0: as the terminal, or 120."""
+    width = width or (Console().width if Console().is_terminal else 120)
+    console = Console(file=io.StringIO(), width=width)
     console.print(table)
     output = console.file
     assert isinstance(output, io.StringIO)

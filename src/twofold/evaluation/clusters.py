@@ -1,7 +1,10 @@
 """Clusters without labels: how well they match the classes, and how far a few labels name them."""
 
+import warnings
+
 import torch
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,7 +26,9 @@ def sizes(images: int, classes: int) -> tuple[int, ...]:
 def kmeans(values: Tensor, count: int, seed: int) -> Tensor:
     """Clusters of features [N, D], scaled to length 1, by k-means from one k-means++ start: numbers [N] below count."""
     model = KMeans(count, n_init=1, random_state=rng.fold(seed, "k-means", count) % 2**32)
-    return torch.from_numpy(model.fit_predict(F.normalize(values).numpy())).long()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # features that have collapsed are fewer than the clusters
+        return torch.from_numpy(model.fit_predict(F.normalize(values).numpy())).long()
 
 
 def centres(values: Tensor, clusters: Tensor, count: int) -> Tensor:

@@ -57,7 +57,7 @@ class _Problems:
         # dimensions change it little.
         thinned = self.x[..., :: max(1, x.shape[-2] // (4 * x.shape[-1])), :]
         hessian = thinned.mT @ thinned / (thinned.shape[-2] * classes)
-        self.root = torch.linalg.cholesky(hessian + torch.diag_embed((self.penalty * self.penalised)[..., 0] + 1e-7))
+        self.root = _root(hessian + torch.diag_embed((self.penalty * self.penalised)[..., 0]), 1 / classes)
 
     def keep(self, rows: Tensor) -> None:
         self.penalty, self.root = self.penalty[rows], self.root[rows]
@@ -83,6 +83,19 @@ class _Problems:
             gradient += torch.einsum("nd,bnk->bdk" if shared else "bnd,bnk->bdk", x, error)
         decay = self.penalty * self.penalised * weights
         return total / count + (decay * weights).sum((1, 2)) / 2, gradient / count + decay
+
+
+def _root(matrices: Tensor, size: float) -> Tensor:
+    """Cholesky factors of matrices with eigenvalues up to about ``size``, some perhaps lost in rounding."""
+    identity = torch.eye(matrices.shape[-1]).to(matrices)
+    for share in (1e-6, 1e-5, 1e-4):
+        root, failed = torch.linalg.cholesky_ex(matrices + share * size * identity)
+        if not failed.any():
+            break
+    else:
+        root = torch.linalg.cholesky(matrices + 1e-2 * size * identity)
+    found: Tensor = root
+    return found
 
 
 def _descend(problems: _Problems, start: Tensor | None, tolerance: float) -> Tensor:
