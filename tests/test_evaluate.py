@@ -53,7 +53,7 @@ def test_a_run_is_measured_beside_its_yardsticks(finished, quick, monkeypatch):
     assert [labels[row] for row in few] == [10, 20, 50, 100, 26, 256]
     assert [labels[row] for row in found] == [10, 20, 50, 100]
     assert labels["retrieval, mAP"] is None
-    assert result["notes"] == ["1% of 256 labels are 3, less than one for each of 10 classes: no such row"]
+    assert result["notes"] == ["1 % of 256 labels are 3, less than one for each of 10 classes: no such row"]
     assert result["recipe"]["method"] == "simclr"
     assert result["data"]["test"] == 359
     assert set(result["versions"]) >= {"twofold", "torch", "timm"}
@@ -89,6 +89,11 @@ def test_nothing_is_chosen_by_the_test_labels(finished, quick, monkeypatch):
         chosen[-1].append(scores["linear"]["pretrained"]["value"] > 0.3)
     assert chosen[0][:-1] == chosen[1][:-1]
     assert (chosen[0][-1], chosen[1][-1]) == (True, False)
+
+
+def test_a_baseline_takes_no_columns_name(finished):
+    with pytest.raises(UsageError, match=r"untrained is a column already: name the run directory \./untrained"):
+        twofold.evaluate(finished, baseline="untrained")
 
 
 def test_unknown_protocols_name_the_nearest(finished):

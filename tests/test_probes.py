@@ -149,7 +149,7 @@ def test_what_is_drawn():
         "1 a class": 3, "2 a class": 6, "5 a class": 14, "10 a class": 24, "10 % of labels": 15,
     }  # fmt: skip
     assert len(skipped) == 1
-    assert "1% of 148 labels are 1, less than one for each of 3 classes" in skipped[0]
+    assert "1 % of 148 labels are 1, less than one for each of 3 classes" in skipped[0]
     for name, (quota, total) in rows.items():
         for rows_drawn in draws(y, quota, total, seed=3):
             assert len(set(rows_drawn.tolist())) == total

@@ -31,8 +31,8 @@ def quotas(labels: Tensor) -> tuple[dict[str, tuple[Tensor, int]], list[str]]:
         quota = (counts * share).long().clamp_min(1)
         if total < len(counts):
             skipped.append(
-                f"{share:.0%} of {len(labels)} labels are {total}, less than one for each of {len(counts)} classes: "
-                "no such row"
+                f"{100 * share:g} % of {len(labels)} labels are {total}, less than one for each of "
+                f"{len(counts)} classes: no such row"
             )
         else:
             rows[f"{100 * share:g} % of labels"] = (quota, max(total, int(quota.sum())))

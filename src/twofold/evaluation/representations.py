@@ -9,6 +9,7 @@ from torch import Tensor
 
 from twofold import device as devices
 from twofold.data.sources import Source
+from twofold.errors import UsageError
 from twofold.evaluation.baselines import Backbone, baseline
 from twofold.evaluation.features import Cache, Encoder, Extractor, Features, fingerprint, raw_pixels
 from twofold.evaluation.finetune import Start
@@ -19,6 +20,7 @@ Tell = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
 
 YARDSTICKS = ("raw pixels", "untrained")
+OWN = (*YARDSTICKS, "pretrained", "projector")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ def representations(
     Raises:
         UsageError: if the run has no backbone yet, or a baseline cannot be had.
     """
+    for name in set(baselines) & set(OWN):
+        raise UsageError(f"{name} is a column already: name the run directory ./{name}")
     others = {name: baseline(name) for name in baselines}  # first of all, as it may fail
     spec, recipe = run.spec, run.recipe
     precision = devices.good_precision(on) if recipe.precision == "bf16" else recipe.precision
