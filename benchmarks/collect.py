@@ -15,7 +15,7 @@ from typing import Any
 
 from twofold import methods, recipe
 from twofold.run import Run
-from twofold.tables import COLUMNS, REPRESENTATIONS, percent
+from twofold.tables import COLUMNS, percent
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -32,7 +32,7 @@ def collect(name: str, directory: str) -> None:
     settings = {key: value for key, value in measured["recipe"].items() if key not in (*local, "data")}
     rows = run.metrics
     kept = {
-        "scores": measured["scores"],
+        **{key: measured[key] for key in ("scores", "representations", "notes")},
         "data": {**measured["data"], "name": Path(measured["data"]["name"]).name},
         "recipe": settings,
         "steps": len(rows),
@@ -47,10 +47,11 @@ def collect(name: str, directory: str) -> None:
 def labels_table(names: list[str]) -> str:
     """Accuracy by the number of labels, of one run."""
     (result,) = load(names)
-    lines = ["| labels | " + " | ".join(REPRESENTATIONS) + " |", "|---|" + "---:|" * len(REPRESENTATIONS)]
+    columns = result["representations"]
+    lines = ["| labels | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
     for protocol, scores in result["scores"].items():
         title = "all, kNN" if protocol == "knn" else protocol
-        lines.append(f"| {title} | " + " | ".join(percent(scores[name]) for name in REPRESENTATIONS) + " |")
+        lines.append(f"| {title} | " + " | ".join(percent(scores.get(name)) for name in columns) + " |")
     return "\n".join(lines)
 
 

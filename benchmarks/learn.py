@@ -30,10 +30,10 @@ from twofold.data import open_data
 from twofold.data.sources import Subset, digest
 from twofold.evaluation.features import Encoder, extract, raw_pixels
 from twofold.evaluation.knn import accuracy, knn_predict
-from twofold.evaluation.linear import LinearProbe
-from twofold.tables import REPRESENTATIONS
+from twofold.evaluation.linear import fit_probe
 
 RESULTS = Path(__file__).parent / "results"
+REPRESENTATIONS = ("raw pixels", "untrained", "pretrained")
 IMAGES = 10_000  # of each part; the copy is balanced
 RESNET = dict(
     backbone="resnet18",
@@ -107,10 +107,10 @@ def measure(data: str, size: int, encoder: Callable[[Tensor], Tensor]) -> dict[s
         for part in (opened.train, opened.test)
         if part is not None
     )
-    probe = LinearProbe().fit(train.values, train.labels)
+    probe = fit_probe(train.values, train.labels)
     return {
         "knn": accuracy(knn_predict(train.values, train.labels, test.values), test.labels),
-        "linear": float((probe.predict(test.values) == test.labels.numpy()).mean()),
+        "linear": accuracy(probe.predict(test.values), test.labels),
     }
 
 

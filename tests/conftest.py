@@ -58,6 +58,14 @@ def batch_of(method, settings, views, rows=slice(None)):
     return Batch(tuple(seen), torch.arange(total)[rows], chance)
 
 
+def blobs(n, d=8, classes=4, seed=0, spread=2.0):
+    """Gaussian classes that overlap, and their labels; the centres are the same for every seed."""
+    random = torch.Generator().manual_seed(seed)
+    centres = torch.randn(classes, d, generator=torch.Generator().manual_seed(99)) * 2
+    labels = torch.arange(n) % classes
+    return centres[labels] + spread * torch.randn(n, d, generator=random), labels
+
+
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Smooth colours with some noise, uint8 [H, W, 3]."""
     random = np.random.default_rng(seed)

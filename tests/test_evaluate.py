@@ -1,140 +1,99 @@
-"""Evaluation: neighbours and probes against plain ones; nothing is chosen on the test data."""
+"""`twofold evaluate`: the table as a whole; nothing is chosen by the test labels; other backbones beside."""
 
 import json
-import math
 
-import numpy as np
 import pytest
+import timm
 import torch
-from sklearn.linear_model import LogisticRegression
 
 import twofold
+from tests.conftest import tiny
+from twofold import cli, tables
 from twofold.data import open_data
-from twofold.data.decode import Unreadable
-from twofold.data.sources import Array, Subset
+from twofold.data.sources import Array
 from twofold.errors import UsageError
+from twofold.evaluation import baselines, finetune, mlp, protocols, rows
 from twofold.evaluation import features as feature_module
-from twofold.evaluation.features import central_crop, central_crops, extract, raw_pixels
-from twofold.evaluation.fewshot import few_shot
-from twofold.evaluation.knn import knn_predict, neighbours
-from twofold.evaluation.linear import LinearProbe
-from twofold.evaluation.protocols import parts_for_evaluation
+from twofold.evaluation.features import Extractor
+
+EVERY = tuple(rows.PROTOCOLS)
 
 
-def blobs(n, d=8, classes=4, seed=0, spread=2.0):
-    random = torch.Generator().manual_seed(seed)
-    centres = torch.randn(classes, d, generator=torch.Generator().manual_seed(99)) * 2
-    labels = torch.arange(n) % classes
-    return centres[labels] + spread * torch.randn(n, d, generator=random), labels
+@pytest.fixture
+def quick(monkeypatch):
+    """Heads and fine-tuning for a few steps only."""
+    monkeypatch.setattr(mlp, "STEPS", 20)
+    monkeypatch.setattr(mlp, "EPOCHS", 1)
+    for name, value in {"RATES": (4e-4, 1e-3), "EPOCHS": 1, "STEPS": 2, "SEEDS": 2}.items():
+        monkeypatch.setattr(finetune, name, value)
 
 
-def test_knn_is_a_weighted_vote():
-    bank, labels = blobs(100)
-    queries, _ = blobs(20, seed=1)
-    expected = []
-    for query in queries:
-        cosines = [float(query @ row / query.norm() / row.norm()) for row in bank]
-        nearest = sorted(range(100), key=lambda i: -cosines[i])[:7]
-        votes = [0.0] * 4
-        for i in nearest:
-            votes[int(labels[i])] += math.exp(cosines[i] / 0.1)
-        expected.append(int(np.argmax(votes)))
-    assert knn_predict(bank, labels, queries, k=7).tolist() == expected
-
-
-def test_k_is_capped_for_small_sets():
-    assert neighbours(50000, 10) == 200
-    assert neighbours(1437, 10) == 143
-    assert neighbours(5, 10) == 1
-
-
-def test_the_probe_is_logistic_regression():
-    """For a given strength: scikit-learn's own pipeline, prediction for prediction."""
-    x, y = blobs(300)
-    test, _ = blobs(200, seed=1)
-    mean = x.mean(0)
-    length = sum(float((row - mean) @ (row - mean)) for row in x) ** 0.5 / 300**0.5
-    plain = LogisticRegression(C=10, max_iter=1000, tol=1e-6).fit(((x - mean) / length).numpy(), y.numpy())
-    ours = LinearProbe(10).fit(x, y).predict(test)
-    assert (ours == plain.predict(((test - mean) / length).numpy())).mean() > 0.99
-
-
-def test_the_strength_is_chosen_without_the_test_images():
-    x, y = blobs(400, d=40)
-    noise = torch.randn(400, 200, generator=torch.Generator().manual_seed(3))
-    probe = LinearProbe().fit(torch.cat([x, noise], 1), y)
-    assert probe.strength < 100  # 200 dimensions of noise ask for strong regularisation
-    assert LinearProbe().fit(torch.cat([x, noise], 1), y).strength == probe.strength
-
-
-def test_few_labels_are_the_same_images_for_every_representation():
-    x, y = blobs(200)
-    test, test_labels = blobs(100, seed=1)
-    scores = few_shot(x, y, test, test_labels, shots=2, draws=6)
-    assert len(scores) == 6
-    assert len(set(scores)) > 1  # different draws
-    assert few_shot(x * 3 + 1, y, test * 3 + 1, test_labels, 2, 6) == pytest.approx(scores, abs=0.011)
-    many = few_shot(x, y, test, test_labels, shots=20, draws=6)
-    assert np.mean(many) > np.mean(scores)
-
-
-def test_central_crops_skip_what_cannot_be_read():
-    class Breaking(Subset):
-        def image(self, index):
-            if index == 300:
-                raise Unreadable("broken")
-            return super().image(index)
-
-    images = np.random.default_rng(0).integers(0, 256, (600, 3, 8, 8), np.uint8)
-    source = Breaking(Array(images), range(600))
-    numbers, batches = zip(*central_crops(source, 8), strict=True)
-    assert [n for batch in numbers for n in batch] == [n for n in range(600) if n != 300]
-    assert np.array_equal(torch.cat(batches).numpy(), np.delete(images, 300, 0))
-
-
-def test_photographs_are_cropped_small_images_are_not():
-    photo = np.zeros((3, 80, 160), np.uint8)
-    photo[:, 5:75, 45:115] = 200  # the central 7/8 of the largest square
-    assert (central_crop(photo, 32) == 200).all()
-    small = np.full((3, 30, 40), 9, np.uint8)
-    small[:, :, 5:35] = 50
-    assert (central_crop(small, 30) == 50).all()
-
-
-def test_labels_follow_their_images():
-    data = open_data("digits")
-    found = extract(data.train, 8, {"raw": raw_pixels})["raw"]
-    assert found.labels.tolist() == data.train.labels
-    assert found.values.shape == (1438, 192)
-
-
-def test_a_held_out_part_is_made_where_there_is_none():
-    images = np.zeros((12, 3, 8, 8), np.uint8)
-    from twofold.data import Data
-
-    train, test, _ = parts_for_evaluation(Data(Array(images, [0] * 6 + [1] * 6)), "x")
-    assert test.indices == [4, 10]
-    assert len(train) == 10
-    with pytest.raises(UsageError, match="no labels"):
-        parts_for_evaluation(Data(Array(images)), "x")
-    with pytest.raises(UsageError, match="one class"):
-        parts_for_evaluation(Data(Array(images, [0] * 12)), "x")
-
-
-def test_a_run_is_measured_beside_its_yardsticks(finished, monkeypatch):
-    result = twofold.evaluate(finished, protocols=("knn", "linear", "fewshot"))
+def test_a_run_is_measured_beside_its_yardsticks(finished, quick, monkeypatch):
+    told = []
+    result = twofold.evaluate(finished, protocols=EVERY, tell=lambda *words: told.append(words))
     assert json.loads((finished.path / "evaluation.json").read_text()) == result
-    assert set(result["scores"]) == {"knn", "linear", "1 a class", "5 a class", "10 a class", "all labels"}
-    for scores in result["scores"].values():
-        assert list(scores) == ["raw pixels", "untrained", "pretrained"]
-        assert all(0 < s["accuracy"] <= 1 and s["spread"] > 0 and s["over"] for s in scores.values())
+    every = ["raw pixels", "untrained", "pretrained", "projector"]
+    assert result["representations"] == every
+    few = ["1 a class", "2 a class", "5 a class", "10 a class", "10 % of labels", "all labels"]
+    found = [f"10 clusters, {n} label{'s' * (n > 1)} each" for n in (1, 2, 5, 10)]
+    ranked = ["retrieval, mAP", *(f"retrieval, recall at {k}" for k in (1, 5, 10))]
+    assert list(result["scores"]) == [
+        "knn", "linear", "mlp", "finetune", *few, "10 clusters, NMI", "10 clusters, ARI", *found, *ranked,
+    ]  # fmt: skip
+    for row, scores in result["scores"].items():
+        assert list(scores) == (["untrained", "pretrained"] if row == "finetune" else every)
+        for score in scores.values():
+            assert 0 < score["value"] <= 1
+            assert score["spread"] > 0
+            assert score["over"]
+            named = row.rpartition(", ")[2].replace("mAP", "mean average precision")
+            assert score["metric"] == ("accuracy" if row in [*result["scores"]][:10] + found else named)
+    labels = {row: scores["pretrained"].get("labels") for row, scores in result["scores"].items()}
+    assert labels["linear"] == labels["finetune"] == labels["all labels"] == 256
+    assert [labels[row] for row in few] == [10, 20, 50, 100, 26, 256]
+    assert [labels[row] for row in found] == [10, 20, 50, 100]
+    assert labels["retrieval, mAP"] is None
+    assert result["notes"] == ["1 % of 256 labels are 3, less than one for each of 10 classes: no such row"]
     assert result["recipe"]["method"] == "simclr"
     assert result["data"]["test"] == 359
     assert set(result["versions"]) >= {"twofold", "torch", "timm"}
+    assert set(result["seconds"]) == set(EVERY)
+    assert any(what.startswith("finetune, pretrained: run 2 of 2") for what, _, _ in told)
+
+    text = tables.evaluation(result)
+    assert max(map(len, text.split("digits:")[0].splitlines())) <= 100
+    assert "± b: over 3 seeds of the head\n" in text
+    assert text.count(" a\n") >= 6  # what a spread is over stands in the row, as a letter
     # The features are kept: a second time nothing goes through a network.
     monkeypatch.setattr(feature_module, "extract", None)
-    again = twofold.evaluate(finished, protocols=("knn",))
-    assert again["scores"]["knn"] == result["scores"]["knn"]
+    again = twofold.evaluate(finished, protocols=("knn", "fewshot", "mlp"))
+    for row in again["scores"]:
+        assert again["scores"][row] == result["scores"][row]
+    other = twofold.evaluate(finished, protocols="fewshot", seed=1)
+    assert other["seed"] == 1
+    assert other["scores"]["1 a class"] != result["scores"]["1 a class"]
+
+
+def test_nothing_is_chosen_by_the_test_labels(finished, quick, monkeypatch):
+    """With other test labels every figure may change, no choice does."""
+    chosen = []
+    for shift in (0, 1):
+        data = open_data("digits")
+        other = Array(data.test.images, [(label + shift) % 10 for label in data.test.labels], data.test.classes)
+        changed = type(data)(data.train, other)
+        monkeypatch.setattr(protocols, "open_data", lambda name, changed=changed: changed)
+        scores = twofold.evaluate(finished, protocols=("knn", "linear", "mlp", "finetune"))["scores"]
+        chosen.append(
+            [(row, who, s.get("C"), s.get("rate"), s.get("k")) for row, it in scores.items() for who, s in it.items()]
+        )
+        chosen[-1].append(scores["linear"]["pretrained"]["value"] > 0.3)
+    assert chosen[0][:-1] == chosen[1][:-1]
+    assert (chosen[0][-1], chosen[1][-1]) == (True, False)
+
+
+def test_a_baseline_takes_no_columns_name(finished):
+    with pytest.raises(UsageError, match=r"untrained is a column already: name the run directory \./untrained"):
+        twofold.evaluate(finished, baseline="untrained")
 
 
 def test_unknown_protocols_name_the_nearest(finished):
@@ -142,26 +101,79 @@ def test_unknown_protocols_name_the_nearest(finished):
         twofold.evaluate(finished, protocols=("liner",))
 
 
-def test_parts_with_the_same_names_are_not_mixed_up(tmp_path):
-    """Noise in files of equal names and sizes cannot be told apart; it once could, as its own training part."""
-    from tests.conftest import encoded, tiny
-
-    random = np.random.default_rng(0)
-    for part in ("train", "test"):
-        for kind in ("a", "b"):
-            (tmp_path / "noise" / part / kind).mkdir(parents=True)
-            for number in range(30):
-                file = encoded(random.integers(0, 256, (12, 12, 3), np.uint8), "BMP")
-                (tmp_path / "noise" / part / kind / f"{number}.bmp").write_bytes(file)
-    settings = {**tiny("simclr"), "data": str(tmp_path / "noise"), "epochs": 1, "batch": 30}
-    run = twofold.pretrain(out=tmp_path / "run", quiet=True, **settings)
-    scores = twofold.evaluate(run, protocols="knn,linear")["scores"]
-    assert all(0.2 < s["accuracy"] < 0.8 for protocol in scores.values() for s in protocol.values())
+def test_the_projector_is_the_methods_own(finished):
+    """Its features, kept in a file, are what the method makes of the backbone's."""
+    twofold.evaluate(finished, protocols="knn")
+    method = finished.method()
+    images = torch.from_numpy(open_data("digits").test.images).float() / 255
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (finished.spec.mean, finished.spec.std))
+    with torch.no_grad():
+        expected = method.projector(finished.backbone()((images - mean) / std))
+    kept = [feature_module.np.load(file)["values"] for file in finished.path.glob("features/projector-*.npz")]
+    assert any(torch.allclose(torch.from_numpy(v), expected, atol=1e-4) for v in kept if len(v) == 359)
 
 
-def test_few_and_uneven_labels_are_no_obstacle():
-    x, y = blobs(31, classes=2)
-    y[:] = 0
-    y[-1] = 1000
-    assert set(LinearProbe().fit(x, y).predict(x)) <= {0, 1000}
-    assert set(knn_predict(x, y, x).tolist()) <= {0, 1000}
+def test_a_changed_projector_is_not_taken_from_the_cache(finished, tmp_path):
+    cache = feature_module.Cache(tmp_path / "features", "test", open_data("digits").test)
+    base = cache.extracted({"raw": Extractor("raw", 8, feature_module.raw_pixels)})["raw"]
+    first, second, third = (cache.derived("p", key, base, lambda v, by=by: v * by).values for key, by in
+                            (("a", 1), ("b", 2), ("a", 3)))  # fmt: skip
+    assert torch.equal(second, 2 * first)
+    assert torch.equal(third, first)
+
+
+def test_prototypes_are_clusters_and_another_run_is_a_baseline(finished, tmp_path):
+    run = twofold.pretrain(out=tmp_path / "swav", quiet=True, **tiny("swav", epochs=1, knn_every=-1, prototypes=12))
+    (run.path / "checkpoint.pt").touch()
+    result = twofold.evaluate(run, protocols=("knn", "clusters"), baseline=str(finished.path))
+    assert result["representations"][-1] == str(finished.path)
+    assert list(result["scores"]["prototypes, NMI"]) == ["projector"]
+    assert list(result["scores"]["prototypes, 1 label each"]) == ["projector"]
+    other = twofold.evaluate(finished, protocols="knn")["scores"]["knn"]["pretrained"]
+    assert result["scores"]["knn"][str(finished.path)] == other
+    # By hand: the prototype with the largest cosine, of each test image.
+    method, data = run.method(), open_data("digits").test
+    images = torch.from_numpy(data.images).float() / 255
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (run.spec.mean, run.spec.std))
+    with torch.no_grad():
+        z = method.projector(run.backbone()((images - mean) / std))
+    weights = method.prototypes.weight.detach()
+    cosines = (z / z.norm(dim=1, keepdim=True)) @ (weights / weights.norm(dim=1, keepdim=True)).T
+    expected = rows.normalized_mutual_info_score(data.labels, cosines.argmax(1))
+    assert result["scores"]["prototypes, NMI"]["projector"]["value"] == pytest.approx(expected, abs=0.01)
+    # The backbone is enough, for what needs no more.
+    (run.path / "checkpoint.pt").unlink()
+    assert "projector" not in twofold.evaluate(run, protocols="knn")["representations"]
+
+
+def test_a_timm_model_has_its_own_size_and_normalisation(finished, monkeypatch):
+    """Weights from a stand-in, as there may be no network."""
+    published = timm.create_model("test_vit", num_classes=0)
+    create = timm.create_model
+
+    def stand_in(name, pretrained=False, **arguments):
+        made = create(name, **arguments)
+        if pretrained:
+            made.load_state_dict(published.state_dict())
+        return made
+
+    monkeypatch.setattr(timm, "create_model", stand_in)
+    it = baselines.baseline("test_vit")
+    assert (it.spec.size, it.spec.mean, it.spec.features) == (160, (0.5, 0.5, 0.5), 64)
+    again = it.build().state_dict()
+    assert all(torch.equal(again[key], value) for key, value in published.state_dict().items())
+
+
+def test_a_baseline_that_cannot_be_had_is_one_line(finished, monkeypatch, capsys):
+    def offline(*words, **arguments):
+        raise OSError("no route\nto the hub")
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(UsageError, match="the weights of resnet18 cannot be had: no route to the hub"):
+        baselines.baseline("resnet18")
+    with pytest.raises(SystemExit) as end:
+        cli.main(["evaluate", str(finished.path), "--baseline", "resnet81"])
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert "did you mean resnet" in said
+    assert said.count("\n") == 1

@@ -58,7 +58,7 @@ def test_python(place, monkeypatch, capsys):
             )
             exec(compile(text, "README.md", "exec"), names)
     assert names["vectors"].vectors.shape[0] == 24
-    assert np.isfinite(names["scores"]["scores"]["knn"]["pretrained"]["accuracy"])
+    assert np.isfinite(names["scores"]["scores"]["knn"]["pretrained"]["value"])
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "methods.md"], ids=lambda page: page.name)

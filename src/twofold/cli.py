@@ -189,7 +189,13 @@ def toml_value(text: str) -> Any:
 def evaluate(
     run: RunDirectory,
     data: Positional[Annotated[str, arg(help=f"{DATA_HELP}, with labels; else those of the pretraining")]] = "",
-    protocols: Annotated[str, arg(help="any of knn, linear, fewshot, with commas")] = "knn,linear",
+    protocols: Annotated[
+        str, arg(help="any of knn, linear, mlp, finetune, fewshot, clusters, retrieval, with commas")
+    ] = "knn,linear",
+    baseline: Annotated[
+        str, arg(help="to compare with: timm models, with their published weights, or run directories, with commas")
+    ] = "",
+    seed: Annotated[int, arg(help="decides the draws of labels, what is held out to choose by, first weights")] = 0,
     device: Device = "auto",
 ) -> None:
     """Measure a run's backbone on labelled images, beside the untrained one and raw pixels."""
@@ -197,7 +203,7 @@ def evaluate(
     from twofold.evaluation.protocols import evaluate
 
     with tables.progress() as tell:
-        result = evaluate(run, data or None, protocols, device, tell)
+        result = evaluate(run, data or None, protocols, device, tell, baseline=baseline, seed=seed)
     print(tables.evaluation(result))
     print(f"wrote {run / 'evaluation.json'}")
 

@@ -1,6 +1,7 @@
 """Results as text for a terminal."""
 
 import io
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -19,25 +20,34 @@ if TYPE_CHECKING:
     from twofold.methods import Spec
 
 NAMED = 20  # unreadable images that are named one by one
-REPRESENTATIONS = ("raw pixels", "untrained", "pretrained")
+WIDTH = 100  # of the table of an evaluation in characters, for up to six representations
 
 
 def evaluation(result: dict[str, Any]) -> str:
-    """Accuracy in percent: a row a protocol, a column a representation."""
-    table = Table(box=SIMPLE_HEAD, title_justify="left", title="accuracy, %", pad_edge=False)
-    table.add_column("")
-    for name in REPRESENTATIONS:
-        table.add_column(name, justify="right")
-    table.add_column("± over", style="dim")
-    for protocol, scores in result["scores"].items():
-        cells = [percent(scores[name]) for name in REPRESENTATIONS]
-        table.add_row(protocol, *cells, scores["pretrained"]["over"])
+    """In percent: a row a measurement, a column a representation; what each spread is over stands below."""
+    table = Table(box=SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=0)
+    table.title = "%; accuracy where the row names nothing else"
+    table.add_column("", no_wrap=True)
+    for name in result["representations"]:
+        table.add_column(name, justify="right", overflow="fold", min_width=10)
+    table.add_column("±", style="dim")
+    marks: dict[str, str] = {}
+    for row, scores in result["scores"].items():
+        over = next(iter(scores.values()))["over"]
+        mark = marks.setdefault(over, chr(ord("a") + len(marks)))
+        table.add_row(row, *(percent(scores.get(name)) for name in result["representations"]), mark)
     data = result["data"]
-    return f"{render(table)}\n{data['name']}: {data['train']} training and {data['test']} test images, {data['split']}"
+    lines = [f"± {mark}: over {over}" for over, mark in marks.items()]
+    lines += [
+        *result["notes"],
+        f"{data['name']}: {data['train']} training and {data['test']} test images, {data['split']}",
+    ]
+    return "\n".join([render(table, max(WIDTH, 34 + 11 * len(result["representations"]))), *lines])
 
 
-def percent(score: dict[str, Any]) -> str:
-    return f"{100 * score['accuracy']:.1f} ± {100 * score['spread']:.1f}"
+def percent(score: dict[str, Any] | None) -> str:
+    """Value and spread; nothing where there is no score."""
+    return f"{100 * score['value']:.1f} ± {100 * score['spread']:.1f}" if score else ""
 
 
 MEASURES = {
@@ -150,19 +160,35 @@ def text(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def render(table: Table) -> str:
-    console = Console(file=io.StringIO(), width=Console().width if Console().is_terminal else 120)
+def render(table: Table, width: int = 0) -> str:
+    """As text, ``width`` characters wide at most; 0: as the terminal, or 120."""
+    width = width or (Console().width if Console().is_terminal else 120)
+    console = Console(file=io.StringIO(), width=width)
     console.print(table)
     output = console.file
     assert isinstance(output, io.StringIO)
     return "\n".join(line.rstrip() for line in output.getvalue().strip("\n").splitlines())
 
 
+SILENCE = 10.0  # seconds between two lines of progress where there is no terminal
+
+
 @contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on stderr, if that is a terminal, told by (what, done, of)."""
+    """Progress on stderr, told by (what, done, of): on a terminal a bar, elsewhere a line every ten seconds."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(compact=True))
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    last = time.monotonic()
+
+    def line(what: str, done: int, of: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > SILENCE:
+            last = time.monotonic()
+            console.print(f"{what}: {done} of {of}", highlight=False, markup=False, soft_wrap=True)
+
+    if not console.is_terminal:
+        yield line
+        return
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("")
         yield lambda what, done, of: bar.update(task, description=what, completed=done, total=of)

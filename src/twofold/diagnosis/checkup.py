@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def representations(run: Run, source: Source, on: torch.device, tell: Tell | Non
         "untrained": Encoder(fresh_backbone(spec, settings.seed), spec, on),
         "features": Encoder(method.backbone, spec, on),
     }
-    whole = extract(source, settings.size, encoders, (lambda n: tell("images", n, len(source))) if tell else None)
+    whole = extract(source, settings.size, encoders, partial(tell, "images") if tell else None)
     central = {name: features.values for name, features in whole.items()}
     parts: dict[str, list[Tensor]] = {name: [] for name in encoders}
     readable = Subset(source, whole["features"].index)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from twofold.errors import UsageError
 from twofold.nets.backbone import SMALL, BackboneSpec
 
 BATCH = 256
+UNSAFE = r"[^-\w. ]"  # in a file name
 PHOTO_SHARE = 0.875  # of the shorter side, the usual test crop of photographs; small images are taken whole
 
 
@@ -111,13 +113,13 @@ def extract(
     source: Source,
     size: int,
     encoders: dict[str, Callable[[Tensor], Tensor]],
-    tell: Callable[[int], None] | None = None,
+    tell: Callable[[int, int], None] | None = None,
 ) -> dict[str, Features]:
     """Features of every readable image by several encoders, decoding each image once.
 
     Args:
         encoders: name -> uint8 images [n, C, S, S] to features [n, D].
-        tell: called with the number of images done after each batch.
+        tell: called after each batch with the number of images done, and how many there are.
     """
     kept: list[int] = []
     values: dict[str, list[Tensor]] = {name: [] for name in encoders}
@@ -126,45 +128,72 @@ def extract(
         for name, encoder in encoders.items():
             values[name].append(encoder(images))
         if tell:
-            tell(numbers[-1] + 1)
+            tell(numbers[-1] + 1, len(source))
     if not kept:
         raise UsageError(f"not one of {len(source)} images can be read; twofold scan says why")
     return {name: Features.of(source, kept, torch.cat(v)) for name, v in values.items()}
 
 
-def fingerprint(backbone: nn.Module, spec: BackboneSpec) -> str:
-    """A digest of a backbone's weights and of how its input is prepared."""
-    hasher = hashlib.blake2b(repr(spec).encode(), digest_size=8)
-    for key, value in backbone.state_dict().items():
+def fingerprint(module: nn.Module, about: object) -> str:
+    """A digest of a network's weights and of what else decides what it gives, e.g. how its input is prepared."""
+    hasher = hashlib.blake2b(repr(about).encode(), digest_size=8)
+    for key, value in module.state_dict().items():
         hasher.update(key.encode())
         hasher.update(value.detach().cpu().contiguous().numpy().tobytes())
     return hasher.hexdigest()
 
 
-def cached(
-    directory: Path,
-    part: str,
-    keys: dict[str, str],
-    source: Source,
-    size: int,
-    encoders: dict[str, Callable[[Tensor], Tensor]],
-    tell: Callable[[int], None] | None = None,
-) -> dict[str, Features]:
-    """`extract`, but from files in ``directory`` where they are, and kept there for the next time.
+@dataclass(frozen=True)
+class Extractor:
+    """What makes features: from whole images of ``size`` pixels, uint8 [n, C, size, size], to [n, D].
 
-    Args:
-        part: of the data, as their training and test parts may have the same names.
-        keys: name -> a digest of that encoder.
+    ``key`` is a digest of everything else they depend on: two extractors with one key give the same features.
     """
-    directory.mkdir(exist_ok=True)
-    about = [part, size, source.fingerprint()]
-    paths = {name: directory / f"{name}-{digest([*about, key])}.npz" for name, key in keys.items()}
-    missing = {name: encoders[name] for name, path in paths.items() if not path.exists()}
-    computed = extract(source, size, missing, tell) if missing else {}
-    for name, features in computed.items():
+
+    key: str
+    size: int
+    encode: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Features of one part of the data, in files of ``directory`` that are named by all they depend on.
+
+    ``part``: its name, as training and test parts may hold files of the same names and sizes.
+    """
+
+    directory: Path
+    part: str
+    source: Source
+
+    def extracted(
+        self, extractors: dict[str, Extractor], tell: Callable[[int, int], None] | None = None
+    ) -> dict[str, Features]:
+        """`extract`, but from files where they are, and kept there for the next time."""
+        missing = {name: e for name, e in extractors.items() if not self._path(name, e.key, e.size).exists()}
+        for size in dict.fromkeys(extractor.size for extractor in missing.values()):
+            encoders = {name: e.encode for name, e in missing.items() if e.size == size}
+            for name, features in extract(self.source, size, encoders, tell).items():
+                self._keep(self._path(name, missing[name].key, size), features)
+        return {name: self._read(self._path(name, e.key, e.size)) for name, e in extractors.items()}
+
+    def derived(self, name: str, key: str, base: Features, convert: Callable[[Tensor], Tensor]) -> Features:
+        """Features that are made of others [N, D] in batches; ``key``: a digest of those and of what converts them."""
+        path = self._path(name, key, 0)
+        if not path.exists():
+            values = torch.cat([convert(part) for part in base.values.split(BATCH)])
+            self._keep(path, Features(values, base.index, base.labels))
+        return self._read(path)
+
+    def _path(self, name: str, key: str, size: int) -> Path:
+        about = [self.part, size, self.source.fingerprint(), key]
+        return self.directory / f"{re.sub(UNSAFE, '_', name)}-{digest(about)}.npz"
+
+    def _keep(self, path: Path, features: Features) -> None:
+        self.directory.mkdir(exist_ok=True)
         save = partial(np.savez, values=features.values.numpy(), index=np.array(features.index))
-        checkpoint.write_atomically(paths[name], save)
-    for name in keys.keys() - computed.keys():
-        with np.load(paths[name]) as file:
-            computed[name] = Features.of(source, file["index"].tolist(), torch.from_numpy(file["values"]))
-    return {name: computed[name] for name in keys}
+        checkpoint.write_atomically(path, save)
+
+    def _read(self, path: Path) -> Features:
+        with np.load(path) as file:
+            return Features.of(self.source, file["index"].tolist(), torch.from_numpy(file["values"]))

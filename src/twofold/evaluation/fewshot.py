@@ -1,32 +1,52 @@
-"""Few labels: a probe from k labelled images a class, over several draws of which ones."""
-
-import statistics
+"""Few labels: a probe from some labelled images of every class, over several draws of which ones."""
 
 import torch
 from torch import Tensor
 
 from twofold import rng
-from twofold.evaluation.linear import DEFAULT, LinearProbe, scale_of
+from twofold.evaluation.knn import accuracy
+from twofold.evaluation.linear import fit_probes
+from twofold.evaluation.split import draw
+
+SHOTS = (1, 2, 5, 10)
+SHARES = (0.01, 0.1)
+DRAWS = 10
+ELEMENTS = 1 << 27  # numbers of the drawn features held at once, half a gigabyte
 
 
-def few_shot(
-    train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, shots: int, draws: int = 10, seed: int = 0
-) -> list[float]:
-    """Test accuracy from ``shots`` labelled images of each class, once a draw.
+def quotas(labels: Tensor) -> tuple[dict[str, tuple[Tensor, int]], list[str]]:
+    """What is drawn, by name: images of each class [K], and of all together; and why some shares are not.
 
-    Draw i takes the same images whatever the features, so representations are compared on the same labels.
+    So many of each class, or all of one that has fewer; or a share of all images, every class with the same share of
+    its own as far as that is a whole number, and with one at least.
     """
-    scale = scale_of(train)
-    scores = []
-    for draw in range(draws):
-        generator = rng.generator(seed, "few-shot", shots, draw)
-        order = torch.randperm(len(train), generator=generator)
-        chosen = torch.cat([order[train_labels[order] == c][:shots] for c in train_labels.unique()])
-        probe = LinearProbe(DEFAULT).fit(train[chosen], train_labels[chosen], scale)
-        scores.append(float((probe.predict(test) == test_labels.numpy()).mean()))
-    return scores
+    counts = labels.unique(return_counts=True)[1]
+    rows = {}
+    for shots in SHOTS:
+        quota = counts.clamp_max(shots)
+        rows[f"{shots} a class"] = (quota, int(quota.sum()))
+    skipped = []
+    for share in SHARES:
+        total = round(share * len(labels))
+        quota = (counts * share).long().clamp_min(1)
+        if total < len(counts):
+            skipped.append(
+                f"{100 * share:g} % of {len(labels)} labels are {total}, less than one for each of "
+                f"{len(counts)} classes: no such row"
+            )
+        else:
+            rows[f"{100 * share:g} % of labels"] = (quota, max(total, int(quota.sum())))
+    return rows, skipped
 
 
-def spread(scores: list[float]) -> tuple[float, float]:
-    """Mean and standard deviation."""
-    return statistics.fmean(scores), statistics.stdev(scores)
+def draws(labels: Tensor, quota: Tensor, total: int, seed: int) -> Tensor:
+    """Numbers of labelled images [DRAWS, total]: of labels and seed alone, so the same for every representation."""
+    names = [rng.generator(seed, "few labels", total, number) for number in range(DRAWS)]
+    return torch.stack([draw(labels, quota, total, generator) for generator in names])
+
+
+def few_shot(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, chosen: Tensor) -> list[float]:
+    """Test accuracy of a linear probe from each row of ``chosen`` [B, n], at the strength that needs no choosing."""
+    at_once = max(1, ELEMENTS // (chosen.shape[1] * train.shape[1]))
+    probes = [probe for rows in chosen.split(at_once) for probe in fit_probes(train, train_labels, rows)]
+    return [accuracy(probe.predict(test), test_labels) for probe in probes]

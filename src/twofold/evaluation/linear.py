@@ -1,12 +1,12 @@
 """Linear probes: multinomial logistic regression on frozen features."""
 
-import warnings
+from dataclasses import dataclass
 
-import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import train_test_split
+import torch
 from torch import Tensor
+
+from twofold.evaluation import logistic
+from twofold.evaluation.split import hold_out
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 """Inverse regularisations tried: scikit-learn's C, on features of mean squared norm 1."""
@@ -14,47 +14,67 @@ DEFAULT = 10.0
 """Where there are too few labels to choose by; the same for every representation."""
 
 
-class LinearProbe:
-    """Logistic regression whose regularisation is chosen on a held-out part of its own training set."""
+@dataclass(frozen=True)
+class Probe:
+    """Weights [D, K] and intercepts [K] for features as they are; the labels' values [K]; the strength C it has."""
 
-    def __init__(self, strength: float | None = None, seed: int = 0) -> None:
-        """``strength``: the inverse regularisation C; None: chosen among `STRENGTHS`."""
-        self.strength, self.seed = strength, seed
+    weights: Tensor
+    intercepts: Tensor
+    names: Tensor
+    strength: float
 
-    def fit(self, features: Tensor, labels: Tensor, scale: tuple[Tensor, Tensor] | None = None) -> "LinearProbe":
-        """Fit on features [N, D] and labels [N].
+    def predict(self, features: Tensor) -> Tensor:
+        """Labels [N] of features [N, D]."""
+        return self.names[(features @ self.weights + self.intercepts).argmax(1)]
 
-        ``scale`` is what `scale_of` gives, by default for ``features``. It needs no labels, so with few labels it may
-        come from more images.
-        """
-        self.scale = scale or scale_of(features)
-        x, y = self._scaled(features), labels.numpy()
-        if self.strength is None:
-            self.strength = self._choose(x, y)
-        self.model = _fit(x, y, self.strength)
-        return self
 
-    def predict(self, features: Tensor) -> np.ndarray:
-        """Classes [N]."""
-        return np.asarray(self.model.predict(self._scaled(features)))
+def fit_probe(features: Tensor, labels: Tensor, strength: float | None = None, seed: int = 0) -> Probe:
+    """The probe of features [N, D] with labels [N] of any two values or more.
 
-    def _scaled(self, features: Tensor) -> np.ndarray:
-        mean, length = self.scale
-        return ((features - mean) / length).numpy()
+    ``strength``: the inverse regularisation C; None: that of `STRENGTHS` which does best on a held-out part, all of
+    them trained at once, the strongest regularisation winning a tie.
+    """
+    scale = scale_of(features)
+    x = (features - scale[0]) / scale[1]
+    names, y = labels.unique(return_inverse=True)
+    start = None
+    parts = hold_out(labels, seed) if strength is None else None
+    if strength is None and parts is None:
+        strength = DEFAULT
+    if parts is not None:
+        fitting, held = parts
+        penalties = 1 / (torch.tensor(STRENGTHS) * len(fitting))
+        tried = logistic.fit(x[fitting], y[fitting], len(names), penalties, tolerance=1e-3)
+        right = [int((_scores(x[held], weights).argmax(1) == y[held]).sum()) for weights in tried]
+        best = right.index(max(right))
+        strength, start = STRENGTHS[best], tried[best : best + 1]
+    assert strength is not None
+    weights = logistic.fit(x, y, len(names), torch.tensor([1 / (strength * len(x))]), start)[0]
+    return _probe(weights, names, scale, strength)
 
-    def _choose(self, x: np.ndarray, y: np.ndarray) -> float:
-        """The strength that does best on a tenth of the images (a fifth, if there are under 5,000)."""
-        share = 0.1 if len(y) >= 5000 else 0.2
-        classes, counts = np.unique(y, return_counts=True)
-        if counts.min() < 2 or share * len(y) < len(classes):  # too few to hold some of each class out
-            return DEFAULT
-        x_fit, x_held, y_fit, y_held = train_test_split(x, y, test_size=share, random_state=self.seed, stratify=y)
-        scores = {}
-        model = None
-        for strength in STRENGTHS:  # from strongly regularised to weakly, each starting from the one before
-            model = _fit(x_fit, y_fit, strength, model)
-            scores[strength] = model.score(x_held, y_held)
-        return max(scores, key=lambda s: (scores[s], -s))
+
+def fit_probes(features: Tensor, labels: Tensor, chosen: Tensor, strength: float = DEFAULT) -> list[Probe]:
+    """A probe from each row of ``chosen`` [B, n], numbers of images of which every class has one.
+
+    The features' scale is that of all images: it needs no labels.
+    """
+    mean, length = scale_of(features)
+    names, y = labels.unique(return_inverse=True)
+    count, n = chosen.shape
+    penalty = torch.full((count,), 1 / (strength * n))
+    fitted = logistic.fit((features[chosen] - mean) / length, y[chosen], len(names), penalty)
+    return [_probe(weights, names, (mean, length), strength) for weights in fitted]
+
+
+def _probe(weights: Tensor, names: Tensor, scale: tuple[Tensor, Tensor], strength: float) -> Probe:
+    """From weights for scaled features to weights for features as they are."""
+    mean, length = scale
+    plain = weights[:-1] / length
+    return Probe(plain, weights[-1] - mean @ plain, names, strength)
+
+
+def _scores(x: Tensor, weights: Tensor) -> Tensor:
+    return x @ weights[:-1] + weights[-1]
 
 
 def scale_of(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,12 +85,3 @@ def scale_of(features: Tensor) -> tuple[Tensor, Tensor]:
     """
     mean = features.mean(0)
     return mean, (features - mean).square().sum(1).mean().sqrt().clamp_min(1e-12)
-
-
-def _fit(x: np.ndarray, y: np.ndarray, strength: float, start: LogisticRegression | None = None) -> LogisticRegression:
-    model = LogisticRegression(C=strength, max_iter=1000, warm_start=True)
-    if start is not None:
-        model.coef_, model.intercept_, model.classes_ = start.coef_, start.intercept_, start.classes_
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the weakest strengths need not be the chosen ones
-        return model.fit(x, y)

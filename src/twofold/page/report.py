@@ -14,7 +14,7 @@ from twofold.errors import UsageError
 from twofold.evaluation.features import Encoder
 from twofold.page import pictures
 from twofold.run import Run
-from twofold.tables import REPRESENTATIONS, percent
+from twofold.tables import percent
 from twofold.toml import dumps
 
 PLOT = {"responsive": True, "displayModeBar": False}
@@ -52,7 +52,6 @@ def report(run: str | Path | Run) -> Path:
         script=get_plotlyjs(),
         curves=[plot.to_html(full_html=False, include_plotlyjs=False, config=PLOT) for plot in curves(metrics)],
         evaluation=run.evaluation,
-        representations=REPRESENTATIONS,
         percent=percent,
         views=views,
         neighbours=neighbours,

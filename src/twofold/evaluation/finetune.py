@@ -1,0 +1,154 @@
+"""Fine-tuning: the backbone and a linear head learn from the labels together.
+
+AdamW with a cosine; the backbone's rate is lower than the head's, and in a pretrained vision transformer each layer's
+lower than the next one's (arXiv 2106.08254, appendix A.2). Images are cropped and flipped.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from timm.optim import param_groups_layer_decay  # type: ignore[attr-defined]
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from twofold import device as devices
+from twofold import rng
+from twofold.augment import Distortion
+from twofold.data.loader import Part, Plan, Resident, Streamed, fits_in_memory, load_images
+from twofold.data.sources import Source, Subset
+from twofold.evaluation.baselines import Backbone
+from twofold.evaluation.features import Encoder, central_crops
+from twofold.evaluation.knn import accuracy
+from twofold.evaluation.mlp import Say
+from twofold.evaluation.split import hold_out
+from twofold.nets.vit import patch_size
+from twofold.recipe import Augment
+from twofold.schedule import warmup_cosine
+
+RATES = (1e-4, 4e-4, 1.6e-3, 6.4e-3)
+"""of the backbone, tried"""
+DEFAULT = 4e-4
+"""where there are too few labels to choose by"""
+HEAD = 5.0
+"""times the backbone's rate is the head's"""
+LAYER_DECAY = 0.75
+"""a vision transformer's layer has this share of the next one's rate"""
+EPOCHS = 15
+STEPS = 300
+"""at least, where epochs are short"""
+BATCH = 64
+WEIGHT_DECAY = 0.05
+CROP = (0.5, 1.0)
+"""share of the image's area that a crop covers"""
+SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Start:
+    """What fine-tuning begins with, and what decides its course beside the labels."""
+
+    backbone: Backbone
+    trained: bool
+    """else all layers learn at one rate, as they must from scratch"""
+    flip: float
+    """probability of mirroring: a digit's mirror image is no digit"""
+    precision: str
+    device: torch.device
+
+
+def fine_tune(
+    start: Start, train: Source, labels: Tensor, test: Source, seed: int = 0, say: Say | None = None
+) -> tuple[list[Tensor], float]:
+    """Labels predicted for the test images [M] by `SEEDS` runs, and the rate chosen for them.
+
+    The rate of `RATES` is the one that does best on a held-out part of the training images, all readable, which have
+    ``labels`` [N]; the runs then learn from all. They differ in the head's first weights and in order and crops.
+    """
+    names, y = labels.unique(return_inverse=True)
+    parts = hold_out(labels, seed)
+    rate = DEFAULT
+    if parts:
+        fitting, held = (Subset(train, part.tolist()) for part in parts)
+        images, scores = _load(fitting, start), []
+        for tried in RATES:
+            told = partial(say, f"rate {tried:g}") if say else None
+            network = _train(start, images, y[parts[0]], tried, seed, told)
+            scores.append(accuracy(_predict(start, network, held), y[parts[1]]))
+        rate = RATES[scores.index(max(scores))]
+    images, predicted = _load(train, start), []
+    for number in range(SEEDS):
+        told = partial(say, f"run {number + 1} of {SEEDS}") if say else None
+        network = _train(start, images, y, rate, rng.fold(seed, "run", number), told)
+        predicted.append(names[_predict(start, network, test)])
+    return predicted, rate
+
+
+def parameter_groups(backbone: nn.Module, head: nn.Module, rate: float, layer_decay: float) -> list[dict[str, object]]:
+    """For AdamW, each with its ``peak`` rate; norms, biases and what the backbone exempts have no weight decay.
+
+    Of a transformer's L blocks the l-th, from 1, has rate * layer_decay^(L - l), what comes before the first one
+    rate * layer_decay^L, and the last norm the rate itself.
+    """
+    exempt: set[str] = getattr(backbone, "no_weight_decay", set)()
+    groups = param_groups_layer_decay(backbone, WEIGHT_DECAY, exempt, layer_decay=layer_decay)
+    for group in groups:
+        group["peak"] = rate * group.pop("lr_scale")
+    weight, bias = head.parameters()
+    groups.append({"params": [weight], "weight_decay": WEIGHT_DECAY, "peak": rate * HEAD})
+    groups.append({"params": [bias], "weight_decay": 0.0, "peak": rate * HEAD})
+    return list(groups)
+
+
+def _load(source: Source, start: Start) -> Resident | Streamed:
+    threads = min(16, os.cpu_count() or 1)
+    resident = fits_in_memory(source, BATCH, threads)
+    return load_images(source, resident, start.device, threads, 1.0, lambda *_: None)[0]
+
+
+def _train(
+    start: Start,
+    images: Resident | Streamed,
+    labels: Tensor,
+    rate: float,
+    seed: int,
+    told: Callable[[int, int], None] | None,
+) -> nn.Sequential:
+    """Backbone and head after `EPOCHS` passes, or `STEPS` steps, over images with class numbers [N]."""
+    on, spec = start.device, start.backbone.spec
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(rng.fold(seed, "head"))
+        head = nn.Linear(spec.features, int(labels.max()) + 1)
+    backbone = start.backbone.build()
+    decay = LAYER_DECAY if start.trained and patch_size(backbone) > 1 else 1.0
+    network = devices.place(nn.Sequential(backbone, head), on).train()
+    optimizer = torch.optim.AdamW(parameter_groups(backbone, head, rate, decay))
+    mean, std = (torch.tensor(v, device=on).view(1, -1, 1, 1) for v in (spec.mean, spec.std))
+    layout, y = devices.layout(network, on), labels.to(on)
+    plan = Plan(len(images), min(BATCH, len(images)), seed)
+    steps = max(STEPS, EPOCHS * plan.steps_per_epoch)
+    view = Distortion(spec.size, CROP, 0.0, 0.0, Augment(flip=start.flip))
+    parts = [Part(step, slice(0, plan.batch)) for step in range(steps)]
+    with torch.random.fork_rng(devices=[on] if on.type == "cuda" else []):
+        for step, part in enumerate(images.load(plan, [view], parts)):
+            torch.manual_seed(rng.fold(seed, "network", step))  # dropout, where there is any
+            for group in optimizer.param_groups:
+                group["lr"] = warmup_cosine(group["peak"], step, steps, steps // 10)
+            normalised = ((part.crops[0] - mean) / std).contiguous(memory_format=layout)
+            with devices.autocast(on, start.precision):
+                logits = network(normalised)
+            loss = F.cross_entropy(logits.float(), y[part.index.to(on)])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if told:
+                told(step + 1, steps)
+    return network
+
+
+def _predict(start: Start, network: nn.Module, source: Source) -> Tensor:
+    """Class numbers [M] of the central crops of readable images."""
+    encoder = Encoder(network, start.backbone.spec, start.device)
+    return torch.cat([encoder(images).argmax(1) for _, images in central_crops(source, start.backbone.spec.size)])

@@ -1,0 +1,38 @@
+"""Retrieval: every query ranks a bank of images by the cosine of their features."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+DEPTHS = (1, 5, 10)
+ELEMENTS = 1 << 23  # of a block of the ranking: 32 MiB of cosines
+
+
+def rank(
+    bank: Float[Tensor, "n d"],
+    bank_labels: Int[Tensor, " n"],
+    queries: Float[Tensor, "m d"],
+    labels: Int[Tensor, " m"],
+    told: Callable[[int, int], None] | None = None,
+) -> tuple[Float[Tensor, " m"], Float[Tensor, "m depths"]]:
+    """Each query's average precision over the whole ranking, and whether the first 1, 5, 10 have its class, 0 or 1.
+
+    Average precision: the mean, over the images of the query's class, of the share of that class among all down to
+    this one. 0 where the bank has none.
+    """
+    bank = F.normalize(bank)
+    depth = torch.arange(1, len(bank) + 1, device=bank.device)
+    precisions, found = [], []
+    rows = max(1, ELEMENTS // len(bank))
+    for part, wanted in zip(F.normalize(queries).split(rows), labels.split(rows), strict=True):
+        order = (part @ bank.T).argsort(dim=1, descending=True, stable=True)
+        right = (bank_labels[order] == wanted[:, None]).float()
+        precision = right.cumsum(1) / depth * right
+        precisions.append(precision.sum(1) / right.sum(1).clamp_min(1))
+        found.append(torch.stack([right[:, :k].amax(1) for k in DEPTHS], 1))
+        if told:
+            told(sum(map(len, found)), len(queries))
+    return torch.cat(precisions), torch.cat(found)
