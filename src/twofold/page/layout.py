@@ -7,7 +7,6 @@ landmarks, which then stay where they are; each further image goes where its own
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from torch import Tensor
 from torch.nn import functional as F
@@ -43,16 +42,20 @@ def flat(unit: Float[Tensor, "n d"], landmarks: int = LANDMARKS, seed: int = 0) 
     order = torch.randperm(len(unit), generator=rng.generator(seed, "landmarks"))
     chosen = order[:landmarks].sort().values
     few = len(chosen)
-    if few > 2:
-        components = PCA(min(COMPONENTS, few - 1, unit.shape[1]), svd_solver="full").fit(unit[chosen].double().numpy())
-        points = torch.from_numpy(components.transform(unit.double().numpy())).float()
-    else:
-        points = unit
+    points = principal(unit, chosen)
     placed = _tsne(points[chosen], seed)
     if few < len(unit):
         placed = torch.cat([_place(block, points[chosen], placed) for block in points.split(BLOCK)])
     low, high = placed.amin(0), placed.amax(0)
     return (placed - (low + high) / 2) / ((high - low).max() / 2).clamp_min(1e-12)
+
+
+def principal(unit: Float[Tensor, "n d"], chosen: Int[Tensor, " m"]) -> Float[Tensor, "n k"]:
+    """The first principal components, at most `COMPONENTS`, of the ``chosen`` rows; of all rows."""
+    mean = unit[chosen].double().mean(0)
+    centred = unit[chosen].double() - mean
+    axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -COMPONENTS:].flip(1)
+    return ((unit.double() - mean) @ axes).float()
 
 
 def _tsne(points: Tensor, seed: int) -> Tensor:
@@ -74,7 +77,7 @@ def _place(points: Tensor, landmarks: Tensor, placed: Tensor) -> Tensor:
     1 / (1 + |y_i - y_j|^2) and p_ij from the nearest landmarks alone. The landmarks do not move.
     """
     square, near = torch.cdist(points, landmarks).square().topk(min(3 * PLACING, len(landmarks)), largest=False)
-    p = affinities(square, min(PLACING, square.shape[1] - 1))
+    p = affinities(square, float(min(PLACING, square.shape[1] - 1)))
     weights = 1 / square.clamp_min(1e-9).square()
     places = ((weights / weights.sum(1, keepdim=True))[..., None] * placed[near]).sum(1)
     speed = torch.zeros_like(places)

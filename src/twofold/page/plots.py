@@ -9,6 +9,7 @@ POINTS = 1000  # of a curve; more cannot be told apart on a screen
 NOTHING = 1e-9  # an eigenvalue, as a share of their sum, that rounding alone can give
 FEW_LABELS = re.compile(r"\d+ a class|[\d.]+ % of labels|all labels")
 
+Number = int | float
 Figure = dict[str, Any]
 """``title``, shown above, and plotly's own ``data`` and ``layout``."""
 
@@ -20,13 +21,13 @@ def figure(title: str, lines: Sequence[dict[str, Any]], x: str = "step", **layou
     return {"title": title, "data": list(lines), "layout": {**axes, "showlegend": len(lines) > 1, **layout}}
 
 
-def line(name: str, x: Iterable[float], y: Iterable[float], **more: Any) -> dict[str, Any]:
+def line(name: str, x: Iterable[Number], y: Iterable[Number], **more: Any) -> dict[str, Any]:
     """One curve; what is no number is a gap, as JSON has no word for it."""
     values = [value if math.isfinite(value) else None for value in y]
     return {"type": "scatter", "mode": "lines", "name": name, "x": list(x), "y": values, **more}
 
 
-def yardstick(plot: Figure, value: float | None, name: str) -> Figure:
+def yardstick(plot: Figure, value: Number | None, name: str) -> Figure:
     """The figure with a dotted line at a height to compare with."""
     if value is not None:
         shape = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": value, "y1": value}
@@ -83,7 +84,7 @@ def measures(metrics: list[dict[str, Any]]) -> list[Figure]:
     return found
 
 
-def logarithmic(values: Iterable[float]) -> dict[str, Any]:
+def logarithmic(values: Iterable[Number]) -> dict[str, Any]:
     """An axis with ticks at 1, 2, 5, 10, ...; over more than two decades at the powers of ten alone."""
     positive = [value for value in values if 0 < value < math.inf] or [1.0]
     low, high = math.floor(math.log10(min(positive))), math.ceil(math.log10(max(positive)))
@@ -93,7 +94,7 @@ def logarithmic(values: Iterable[float]) -> dict[str, Any]:
     return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:.12g}" for tick in ticks]}
 
 
-def spectrum(spectra: dict[str, list[float]]) -> Figure:
+def spectrum(spectra: dict[str, list[Number]]) -> Figure:
     """Eigenvalues by their rank, both in logarithms."""
     lines = []
     for name, values in spectra.items():

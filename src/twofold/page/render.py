@@ -48,6 +48,6 @@ def score(value: dict[str, Any]) -> str:
     return f"{scale * value['value']:.{digits}f} ± {scale * value['spread']:.{digits}f}"
 
 
-def short(value: float) -> str:
+def short(value: int | float) -> str:
     """Three digits: 0.012, 3.14, 1230."""
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"

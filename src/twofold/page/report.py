@@ -45,7 +45,7 @@ def report(run: str | Path | Run, points: int = POINTS, device: str = "auto", te
     try:
         source = open_data(settings.data).limited(settings.limit).train
         say("views", 0, 1)
-        views = view_rows(source, settings)
+        views = view_rows(source, settings, steps=2 if settings.augment.small_crops else 3)
         no_views = "" if views else "no image tried can be read"
     except UsageError as error:  # the data have moved
         no_views = no_atlas = str(error)
