@@ -10,7 +10,6 @@ import torch
 from playwright.sync_api import sync_playwright
 
 from tests.test_report import DIAGNOSIS, EVALUATION, elsewhere
-from twofold import recipe
 from twofold.data import open_data
 from twofold.evaluation.features import Encoder, extract
 from twofold.page.report import report
@@ -21,7 +20,8 @@ FLAGS = (
 ).split()
 
 LONELY = """() => {  // the point with most room around it, and where it is on the screen
-  const {x, y} = atlas, room = i => Math.min(...Array.from(x, (_, j) => j === i ? 9 : Math.hypot(x[i] - x[j], y[i] - y[j])));
+  const {x, y} = atlas, far = (i, j) => (i === j ? 9 : Math.hypot(x[i] - x[j], y[i] - y[j]));
+  const room = i => Math.min(...Array.from(x, (_, j) => far(i, j)));
   const rooms = Array.from(x, (_, i) => room(i)), i = rooms.indexOf(Math.max(...rooms));
   const box = document.querySelector(".marks").getBoundingClientRect(), [px, py] = map.plane.at(i);
   return [i, box.left + px / map.plane.ratio, box.top + py / map.plane.ratio];
@@ -60,7 +60,7 @@ def opened(browser, run):
     def open_page(path=run.path, **context):
         contexts.append(browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **context}))
         page = contexts[-1].new_page()
-        page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"file://{path}/report.html")
@@ -117,11 +117,12 @@ def test_click_a_point_and_see_its_neighbours(opened, run):
     assert page.locator("#map .name").text_content() == source.name(third)
     is_right(found_neighbours(page), cosines, third)
 
-    page.wait_for_function(
-        "document.querySelector('.picture canvas').getContext('2d').getImageData(0, 0, 8, 8).data[3]"
-    )
     shown = page.evaluate(
-        "Array.from(document.querySelector('.picture canvas').getContext('2d').getImageData(0, 0, 8, 8).data)"
+        """async () => {  // the picture's pixels, once its sheet is decoded
+          await sheet(0);
+          const pen = document.querySelector(".picture canvas").getContext("2d");
+          return Array.from(pen.getImageData(0, 0, 8, 8).data);
+        }"""
     )
     assert np.array_equal(np.array(shown).reshape(8, 8, 4)[..., :3].transpose(2, 0, 1), source.image(third))
 
@@ -219,6 +220,12 @@ def contrast(one, other):
     return (light + 0.05) / (dark + 0.05)
 
 
+PLANE = """() => {  // the map's background, and how many colours it has
+  const {width, height} = map.plane, pen = document.querySelector("#map .points").getContext("2d");
+  const {data} = pen.getImageData(0, 0, width, height);
+  return [`rgb(${data[0]}, ${data[1]}, ${data[2]})`, new Set(new Uint32Array(data.buffer)).size];
+}"""
+
 READ = """([selector, property]) => {  // a text's colour and the colour it lies on
   const place = document.querySelector(selector), colour = getComputedStyle(place)[property];
   let under = place;
@@ -252,10 +259,7 @@ def test_light_and_dark_are_readable(opened):
         tick = page.evaluate(READ, ["#training .plot svg .xtick text", "fill"])
         assert contrast(*tick) >= 4.5, scheme
         assert contrast(*page.evaluate(READ, ["#training .plot svg .trace path.js-line", "stroke"])) >= 3
-        pages[scheme] = page.evaluate(
-            """() => { const c = document.querySelector(".points"), d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
-            return [`rgb(${d[0]}, ${d[1]}, ${d[2]})`, new Set(new Uint32Array(d.buffer)).size]; }"""
-        )
+        pages[scheme] = page.evaluate(PLANE)
         assert pages[scheme][0] == page.evaluate(READ, ["#images", "color"])[1]  # the map lies on the card's colour
         assert pages[scheme][1] > 20
     assert pages["light"][0] != pages["dark"][0]
@@ -281,7 +285,7 @@ def test_fifty_thousand_points(opened, finished, tmp_path):
     image = int(page.locator("#map").get_attribute("data-selected"))
     assert len(found_neighbours(page)) == 8
     features = extract(
-        open_data(recipe.replace(run.recipe).data).train,
+        open_data(run.recipe.data).train,
         8,
         {"": Encoder(run.backbone(), run.spec, torch.device("cpu"))},
     )

@@ -21,14 +21,15 @@ STEPS = 30
 RATE = 0.005  # of the descent, for each landmark: the gradient falls with their number
 LONGEST = 3.0  # a step, in the map's own unit
 BLOCK = 2048
+WIDE = 512  # rows of cosines with all images at once
 
 
 def nearest(unit: Float[Tensor, "n d"], count: int) -> tuple[Int[Tensor, "n k"], Float[Tensor, "n k"]]:
     """For each row of length 1 the other rows with the largest cosines, largest first, and these; k at most n - 1."""
     k = min(count, len(unit) - 1)
     index, cosine = [], []
-    for start in range(0, len(unit), BLOCK):
-        block = unit[start : start + BLOCK] @ unit.T
+    for start in range(0, len(unit), WIDE):
+        block = unit[start : start + WIDE] @ unit.T
         own = torch.arange(len(block), device=unit.device)
         block[own, own + start] = -2.0
         best = block.topk(k, dim=1)
@@ -54,8 +55,8 @@ def principal(unit: Float[Tensor, "n d"], chosen: Int[Tensor, " m"]) -> Float[Te
     """The first principal components, at most `COMPONENTS`, of the ``chosen`` rows; of all rows."""
     mean = unit[chosen].double().mean(0)
     centred = unit[chosen].double() - mean
-    axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -COMPONENTS:].flip(1)
-    return ((unit.double() - mean) @ axes).float()
+    axes: Tensor = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -COMPONENTS:].flip(1)
+    return torch.cat([((rows.double() - mean) @ axes).float() for rows in unit.split(BLOCK)])
 
 
 def _tsne(points: Tensor, seed: int) -> Tensor:
