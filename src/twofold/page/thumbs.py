@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 LARGEST = 96  # pixels, for up to FEW images
 FEW = 2000
-ACROSS = 32  # pictures in a row of a sheet, and rows
+ACROSS = 16  # pictures in a row of a sheet, and rows: a sheet is decoded as a whole when one is looked at
 PLAIN = 16  # up to this side pictures are kept exactly: compression would smear one into the next
 QUALITY = 75
 

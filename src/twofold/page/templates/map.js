@@ -93,9 +93,10 @@ const map = (() => {
         return button;
       }));
       const [x, y] = plane.at(i);
-      if (x < 0 || y < 0 || x > plane.width || y > plane.height) plane.move(plane.x[i] - plane.middle[0], plane.y[i] - plane.middle[1]);
-    }
-    redraw();
+      const outside = x < 0 || y < 0 || x > plane.width || y > plane.height;
+      if (outside) plane.move(plane.x[i] - plane.middle[0], plane.y[i] - plane.middle[1]);
+      redraw(outside);
+    } else redraw(false);
   }
 
   document.addEventListener("click", event => { // on any picture of an image, wherever it is on the page
