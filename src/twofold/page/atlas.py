@@ -86,7 +86,8 @@ def make_atlas(source: Source, size: int, encoder: Encoder, points: int, tell: T
     groups = [group("clusters", titles, assigned)]
     if labels is not None:
         classes = list(dict.fromkeys(chosen.classes or [])) or sorted(set(labels), key=natural)
-        present = [name for name in classes if name in set(labels)]
+        seen = set(labels)
+        present = [name for name in classes if name in seen]
         position = {name: i for i, name in enumerate(present)}
         groups.insert(0, group("labels", present, torch.tensor([position[name] for name in labels])))
     tell("thumbnails", 0, 1)

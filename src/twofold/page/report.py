@@ -76,7 +76,7 @@ def report(run: str | Path | Run, points: int = POINTS, device: str = "auto", te
         recipe=dumps(settings),
     )
     path = run.path / "report.html"
-    checkpoint.write_text(path, page)
+    checkpoint.write_text(path, page.encode(errors="replace").decode())  # names of files need not be UTF-8
     return path
 
 
