@@ -244,11 +244,18 @@ def diagnose(
     print(f"wrote {run / 'diagnosis.json'}")
 
 
-def report(run: RunDirectory) -> None:
+def report(
+    run: RunDirectory,
+    points: Annotated[int, arg(help="images on the map, at most")] = 50_000,
+    device: Device = "auto",
+) -> None:
     """Write report.html: one page that shows the run, with nothing to load from elsewhere."""
+    from twofold import tables
     from twofold.page.report import report
 
-    print(f"wrote {report(run)}")
+    with tables.progress() as tell:
+        path = report(run, points, device, tell)
+    print(f"wrote {path}")
 
 
 def export(

@@ -1,61 +1,116 @@
-"""The report's pictures, as data URIs: views as the network sees them, and nearest neighbours."""
+"""Views as the network sees them: cropped, distorted, masked or cut into tiles, by the code that trains."""
 
 import base64
 import io
+from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from twofold.augment import draw_step, views_of
-from twofold.data.loader import crop_one, next_readable, sample
-from twofold.data.sources import Source
-from twofold.evaluation.features import Encoder, central_crop, central_crops
-from twofold.recipe import Recipe
+from twofold.augment.masks import hidden
+from twofold.augment.tiles import SIDE, TILES, cut_tiles
+from twofold.batch import Batch
+from twofold.data.loader import Part, Plan, Streamed, sample
+from twofold.data.sources import Source, Subset
+from twofold.evaluation.features import central_crops
+from twofold.methods.base import Method
+from twofold.nets.vit import patch_size
+from twofold.prepare import Preparation
+from twofold.recipe import Recipe, replace
+from twofold.resolve import backbone_spec
+from twofold.run import build_method
 
-SHOWN = 96  # pixels: smaller pictures are enlarged to about this, without smoothing
-SEARCHED = 2000  # images among which neighbours are looked for
+LARGEST = 128  # pixels; larger pictures are shrunk to it
+PLAIN = 32  # up to this side pictures are kept exactly
+GAP = 8  # tiles are this many times as wide as the gap between them
+TRIED = 4  # images for one that is shown: some may be unreadable
 
 
-def png(image: Tensor) -> str:
-    """A data URI of an image, uint8 [3, H, W]."""
-    picture = Image.fromarray(image.permute(1, 2, 0).numpy())
-    factor = max(1, SHOWN // picture.width)
-    picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
-    file = io.BytesIO()
-    picture.save(file, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+@dataclass(frozen=True)
+class Picture:
+    """A data URI, and the picture's side as a share of a full-size view's."""
+
+    uri: str
+    share: float = 1.0
 
 
-def view_rows(source: Source, settings: Recipe, images: int = 6, steps: int = 3) -> list[list[str]]:
-    """For some images: the image itself, then its views in the first few steps, were it in them."""
-    views = views_of(settings.augment, settings.size)
-    chosen = sample(source, images)
-    rows = []
-    for row in range(len(chosen)):
-        found = next_readable(chosen, row, [])
-        if found is None:
-            continue
-        image = found[1]
-        pictures = [png(central_crop(image, settings.size))]
-        for step in range(steps):
-            for view, draws in zip(views, draw_step(views, settings.seed, step, len(chosen)), strict=True):
-                one = draws.rows(row)
-                box = view.boxes(one, torch.tensor([image.shape[1:]]))[0]
-                crop = crop_one(image, box.tolist(), bool(one.flip), view.size, settings.augment.interpolation)
-                distorted = view.distort(crop[None] / 255, one)[0]
-                pictures.append(png((distorted * 255).round().byte()))
-        rows.append(pictures)
+@dataclass(frozen=True)
+class Row:
+    """An image and, for each of some steps, its views in it."""
+
+    image: Picture
+    steps: list[list[Picture]]
+
+
+def view_rows(source: Source, settings: Recipe, images: int = 6, steps: int = 3) -> list[Row]:
+    """Some images and their views in the first steps of a run on these images alone."""
+    tried = sample(source, TRIED * images)
+    found = [(n, crop) for numbers, crops in central_crops(tried, settings.size) for n, crop in zip(numbers, crops)]
+    if not found:
+        return []
+    chosen = Subset(tried, [number for number, _ in found[:images]])
+    rows = [Row(picture(crop, settings.size), []) for _, crop in found[:images]]
+
+    settings = replace(settings, accumulate=1)
+    count, cpu = len(chosen), torch.device("cpu")
+    method = build_method(settings, backbone_spec(settings), count)
+    prepare = Preparation(settings, method, count, cpu, torch.float32)
+    loader = Streamed(chosen, cpu, 0, 1.0, lambda *_: None)
+    parts = [Part(step, slice(0, count)) for step in range(steps)]
+    for crops in loader.load(Plan(count, count, settings.seed), prepare.views, parts):
+        views = [restored(view, settings) for view in seen(prepare(crops), method)]
+        for place, number in enumerate(crops.index.tolist()):
+            rows[number].steps.append([picture(view[place], settings.size) for view in views])
     return rows
 
 
-def neighbour_rows(source: Source, size: int, encoder: Encoder, queries: int = 8, shown: int = 8) -> list[list[str]]:
-    """For some images: the image, then those whose features have the largest cosine with its own."""
-    images = torch.cat([batch for _, batch in central_crops(sample(source, SEARCHED), size)])
-    features = F.normalize(torch.cat([encoder(batch) for batch in images.split(256)]))
-    asking = torch.arange(len(images))[:queries]
-    similarity = features[asking] @ features.T
-    similarity[torch.arange(len(asking)), asking] = 2.0  # the image itself comes first
-    nearest = similarity.topk(min(shown + 1, len(images))).indices
-    return [[png(images[number]) for number in row] for row in nearest.tolist()]
+def seen(batch: Batch, method: Method) -> list[Float[Tensor, "n 4 s s"]]:
+    """A batch's views, normalised, and with them what is visible: 0 where a patch is masked, between tiles."""
+    found = []
+    for view in batch.views:
+        size = view.images.shape[-1]
+        visible = torch.ones(len(view), 1, size, size)
+        if view.keep is not None:
+            side = size // patch_size(method.backbone)
+            visible = F.interpolate((~hidden(view, side * side)).float().view(-1, 1, side, side), (size, size))
+        found.append(torch.cat([view.images, visible], 1))
+    tile = getattr(method, "tile", 0)
+    if tile:
+        last = method.VIEWS - 1  # of the full-size views
+        found[last] = shuffled(batch, last, tile, getattr(method, "orders", None))
+    return found
+
+
+def shuffled(batch: Batch, number: int, tile: int, orders: Tensor | None) -> Float[Tensor, "n 4 s s"]:
+    """A view's nine tiles as jigsaw (one of the known ``orders``) or PIRL (any order) puts them, with gaps."""
+    chance = batch.chance
+    tiles = cut_tiles(batch.views[number].images, tile, chance.uniform("places", 2 * TILES))
+    if orders is None:
+        order = chance.uniform("order", TILES).argsort(1)
+    else:
+        order = orders[(chance.uniform("order") * len(orders)).long().clamp_max(len(orders) - 1)]
+    tiles = tiles[torch.arange(len(tiles))[:, None], order]
+    framed = F.pad(torch.cat([tiles, torch.ones_like(tiles[:, :, :1])], 2), (0, max(1, tile // GAP)) * 2)
+    n, _, c, side, _ = framed.shape
+    return framed.view(n, SIDE, SIDE, c, side, side).permute(0, 3, 1, 4, 2, 5).reshape(n, c, SIDE * side, SIDE * side)
+
+
+def restored(images: Float[Tensor, "n 4 s s"], settings: Recipe) -> UInt8[Tensor, "n 4 s s"]:
+    """Undo the normalisation of the colours; the fourth channel stays."""
+    mean, std = (torch.tensor([*values, fourth]).view(1, -1, 1, 1) for values, fourth in
+                 ((settings.mean, 0.0), (settings.std, 1.0)))  # fmt: skip
+    return ((images * std + mean).clamp(0, 1) * 255).round().byte()
+
+
+def picture(image: UInt8[Tensor, "c s s"], full: int) -> Picture:
+    """An image with 3 channels, or 4 of which the last says what is visible."""
+    share = min(1.0, image.shape[-1] / full)
+    if image.shape[-1] > LARGEST:
+        image = F.interpolate(image[None], (LARGEST, LARGEST), mode="bilinear", antialias=True)[0]
+    file = io.BytesIO()
+    shown = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+    shown.save(file, "WEBP", quality=85, lossless=image.shape[-1] <= PLAIN)
+    return Picture("data:image/webp;base64," + base64.b64encode(file.getvalue()).decode(), share)

@@ -3,106 +3,100 @@
 from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
-import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from plotly.offline import get_plotlyjs
-
 from twofold import checkpoint, methods
+from twofold import device as devices
 from twofold.data import open_data
 from twofold.errors import UsageError
 from twofold.evaluation.features import Encoder
-from twofold.page import pictures
+from twofold.evaluation.protocols import Tell
+from twofold.page import plots
+from twofold.page.atlas import make_atlas
+from twofold.page.pictures import view_rows
+from twofold.page.render import render
 from twofold.run import Run
-from twofold.tables import percent
 from twofold.toml import dumps
 
-PLOT = {"responsive": True, "displayModeBar": False}
-POINTS = 1000  # of a curve; more cannot be told apart on a screen
+POINTS = 50_000
 
 
-def report(run: str | Path | Run) -> Path:
-    """Write report.html into a run directory: curves, scores, views, neighbours, the recipe.
+def report(run: str | Path | Run, points: int = POINTS, device: str = "auto", tell: Tell | None = None) -> Path:
+    """Write report.html into a run directory: the doctor's word, scores, map, clusters, curves, views, the recipe.
+
+    What cannot be shown (the data have moved, pretraining has not ended) is said in its place.
+
+    Args:
+        run: the run directory.
+        points: images on the map, at most.
+        device: auto, cpu, cuda or mps.
+        tell: called with what is being done, how much of it is done and how much there is.
 
     Returns:
         The page's path.
 
     Raises:
-        UsageError: if there is no such run.
+        UsageError: if there is no such run or device, or ``points`` is below 1.
     """
     run = Run.open(run)
-    settings = run.recipe
-    metrics = run.metrics
-    views: list[list[str]] = []
-    neighbours: list[list[str]] = []
-    missing = ""
+    if points < 1:
+        raise UsageError(f"points must be at least 1, not {points}")
+    on, say = devices.choose(device), tell or (lambda *_: None)
+    settings, metrics, evaluation, diagnosis = run.recipe, run.metrics, run.evaluation, run.diagnosis
+    views, atlas, no_views, no_atlas = [], None, "", ""
     try:
         source = open_data(settings.data).limited(settings.limit).train
-        views = pictures.view_rows(source, settings)
-        encoder = Encoder(run.backbone(), run.spec, torch.device("cpu"))
-        neighbours = pictures.neighbour_rows(source, settings.size, encoder)
-    except UsageError as error:  # the data have moved, or pretraining has not ended
-        missing = str(error)
-    environment = Environment(loader=PackageLoader("twofold", "page"), autoescape=True, undefined=StrictUndefined)
-    page = environment.get_template("page.html").render(
+        say("views", 0, 1)
+        views = view_rows(source, settings, steps=2 if settings.augment.small_crops else 3)
+        no_views = "" if views else "no image tried can be read"
+    except UsageError as error:  # the data have moved
+        no_views = no_atlas = str(error)
+    else:
+        try:
+            atlas = make_atlas(source, settings.size, Encoder(run.backbone(), run.spec, on), points, say)
+        except UsageError as error:  # pretraining has not ended
+            no_atlas = str(error)
+    page = render(
+        "run.html",
         name=run.path.name,
         title=methods.spec(settings.method).title,
         settings=settings,
-        last=metrics[-1] if metrics else None,
-        script=get_plotlyjs(),
-        curves=[plot.to_html(full_html=False, include_plotlyjs=False, config=PLOT) for plot in curves(metrics)],
-        evaluation=run.evaluation,
-        percent=percent,
+        facts=facts(metrics),
+        diagnosis=diagnosis,
+        spectrum=plots.spectrum(diagnosis["spectrum"]) if diagnosis and diagnosis.get("spectrum") else None,
+        measure_names=names_in(diagnosis),
+        evaluation=evaluation,
+        few=plots.labels_curves(evaluation) if evaluation else [],
+        curves=plots.curves(metrics),
+        measures=plots.measures(metrics),
+        atlas=atlas,
+        no_atlas=no_atlas,
         views=views,
-        neighbours=neighbours,
-        missing=missing,
+        no_views=no_views,
         recipe=dumps(settings),
     )
     path = run.path / "report.html"
-    checkpoint.write_text(path, page)
+    checkpoint.write_text(path, page.encode(errors="replace").decode())  # names of files need not be UTF-8
     return path
 
 
-def curves(metrics: list[dict[str, Any]]) -> list[go.Figure]:
-    """Loss and its terms over steps with the collapsed loss, and kNN with the untrained backbone's."""
+def names_in(diagnosis: dict[str, Any] | None) -> list[str]:
+    """The measures' names, each once, over all columns."""
+    columns = (diagnosis or {}).get("measures") or {}
+    return list(dict.fromkeys(name for values in columns.values() for name in values))
+
+
+def facts(metrics: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """The run in a few numbers: what, how much, and what to compare it with."""
     if not metrics:
         return []
-    thinned = metrics[:: max(1, len(metrics) // POINTS)]
-    steps = [row["step"] for row in thinned]
-    terms = list(metrics[0])
-    terms = terms[terms.index("loss") : terms.index("lr")]
-    names = ["loss"] if len(terms) == 2 else terms  # a single term is the loss
-    loss = figure("loss", [(name, steps, [row[name] for row in thinned]) for name in names])
-    add_yardstick(loss, metrics[0].get("collapsed"), "collapsed")
-    scored = [(row["step"], 100 * row["knn"]) for row in metrics if "knn" in row]
-    if not scored:
-        return [loss]
-    knn = figure(
-        "kNN accuracy on training images, %", [("kNN", [step for step, _ in scored], [score for _, score in scored])]
-    )
-    untrained = metrics[0].get("knn_untrained")
-    add_yardstick(knn, None if untrained is None else 100 * untrained, "untrained")
-    return [loss, knn]
-
-
-def figure(title: str, lines: list[tuple[str, Any, Any]]) -> go.Figure:
-    plot = go.Figure([go.Scatter(x=x, y=y, name=name, mode="lines") for name, x, y in lines])
-    grid = {"gridcolor": "rgba(128,128,128,.25)", "zeroline": False}
-    plot.update_layout(
-        title={"text": title, "font": {"size": 15}},
-        xaxis={"title": "step", **grid},
-        yaxis=grid,
-        height=320,
-        margin={"l": 50, "r": 15, "t": 45, "b": 45},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": "#888"},  # readable on light and on dark
-        showlegend=len(lines) > 1,
-        legend={"orientation": "h", "y": -0.25},
-    )
-    return plot
-
-
-def add_yardstick(plot: go.Figure, value: float | None, name: str) -> None:
-    if value is not None:
-        plot.add_hline(value, line_dash="dot", line_color="#c33", annotation_text=name, annotation_font_color="#c33")
+    first, last = metrics[0], metrics[-1]
+    found = [("steps", f"{last['step'] + 1:,}", f"{last['epoch'] + 1} epochs")]
+    collapsed = f"collapsed {first['collapsed']:.3g}" if "collapsed" in first else ""
+    found.append(("loss", f"{last['loss']:.3g}", collapsed))
+    scores = [row["knn"] for row in metrics if "knn" in row]
+    if scores:
+        untrained = f"untrained {100 * first['knn_untrained']:.1f} %" if "knn_untrained" in first else ""
+        found.append(("kNN", f"{100 * scores[-1]:.1f} %", untrained))
+    speeds = sorted(row["images_per_second"] for row in metrics if "images_per_second" in row)
+    if speeds:
+        found.append(("images a second", f"{speeds[len(speeds) // 2]:,.0f}", "median"))
+    return found
