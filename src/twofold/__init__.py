@@ -10,11 +10,12 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from twofold import losses
-    from twofold.api import diagnose, embed, evaluate, pretrain, report
+    from twofold.api import compare, diagnose, embed, evaluate, pretrain, report
     from twofold.run import Run, load_backbone
 
 _HOMES = {
     "pretrain": "twofold.api",
+    "compare": "twofold.api",
     "diagnose": "twofold.api",
     "evaluate": "twofold.api",
     "embed": "twofold.api",
@@ -23,7 +24,7 @@ _HOMES = {
     "load_backbone": "twofold.run",
 }
 
-__all__ = ["Run", "diagnose", "embed", "evaluate", "load_backbone", "losses", "pretrain", "report"]
+__all__ = ["Run", "compare", "diagnose", "embed", "evaluate", "load_backbone", "losses", "pretrain", "report"]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from twofold import recipe
+from twofold.comparison import compare
 from twofold.diagnosis.checkup import diagnose
 from twofold.embedding import embed
 from twofold.evaluation.protocols import evaluate
@@ -12,7 +13,7 @@ from twofold.page.report import report
 from twofold.run import Run
 from twofold.train import train
 
-__all__ = ["diagnose", "embed", "evaluate", "pretrain", "report"]
+__all__ = ["compare", "diagnose", "embed", "evaluate", "pretrain", "report"]
 
 
 def pretrain(data: str | Path = "digits", *, method: str = "simclr", quiet: bool = False, **settings: Any) -> Run:

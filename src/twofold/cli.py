@@ -3,28 +3,17 @@
 Nothing here imports torch before a command runs, so that `--help` is there at once.
 """
 
-import argparse
-import contextlib
-import copy
-import dataclasses
-import functools
-import io
-import itertools
-import re
 import sys
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import tyro
 from tyro.conf import Positional, arg
 
-from twofold import __version__, methods, recipe, toml
-from twofold import settings as declared
+from twofold import __version__, methods
 from twofold.errors import Collapsed, Diverged, UsageError, nearest
+from twofold.options import DATA_HELP, PROTOCOLS_HELP, comparison_of, parse, recipe_of
 
-DATA_HELP = "folder, tar shards, Parquet, .npz, .npy, digits, torchvision:NAME or hf:owner/name"
 VECTORS_HELP = "vectors.parquet (path, label, vector), or vectors.npy with vectors.index.csv (path, label)"
 Data = Positional[Annotated[str, arg(help=DATA_HELP)]]
 RunDirectory = Positional[Annotated[Path, arg(help="the run directory", metavar="RUN")]]
@@ -56,6 +45,8 @@ def dispatch(argv: list[str]) -> None:
         raise UsageError(f"there is no command {argv[0]!r}{nearest(argv[0], COMMANDS)} (twofold --help)")
     elif argv[0] == "pretrain":
         pretrain(argv[1:])
+    elif argv[0] == "compare":
+        compare(argv[1:])
     else:
         name = argv[0]
         parse(COMMANDS[name], argv[1:], f"twofold {name}")
@@ -76,74 +67,12 @@ def overview() -> str:
     )
 
 
-def parse(target: Callable[..., Any], argv: Sequence[str], program: str) -> Any:
-    """Fill a function's or a dataclass's parameters from words, and call it.
-
-    Raises:
-        UsageError: in one line, where the parser's own message is a box of several.
-    """
-
-    @functools.wraps(target)
-    def later(*args: Any, **kwargs: Any) -> Callable[[], Any]:
-        return functools.partial(target, *args, **kwargs)
-
-    box = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(box):
-            call = tyro.cli(later, args=argv, prog=program, config=(tyro.conf.OmitArgPrefixes,))
-    except SystemExit as end:
-        if not end.code:
-            raise
-        raise UsageError(f"{one_line(box.getvalue())} ({program} --help)") from None
-    return call()
-
-
-def one_line(box: str) -> str:
-    """What a parser's boxed message says, in one line."""
-    lines = [line.strip(" │\n") for line in box.splitlines() if not line.startswith(("╭", "╰"))]
-    message = " ".join(itertools.takewhile(lambda line: not line.startswith("─"), lines))
-    close = re.search(r"Perhaps you meant:\W*(--[\w-]+)", " ".join(lines))
-    return message.rstrip(".") + (f"; did you mean {close[1]}?" if close else "")
-
-
 # -- commands ---------------------------------------------------------------------------------------------------------
 
 
 def pretrain(argv: Sequence[str]) -> None:
     """Learn a backbone from images without labels; goes on by itself where it was stopped."""
-    # The options are typed after the method and the recipe file that the words name.
-    known, _ = first_look(argv)
-    base = toml.read(Path(known.recipe)) if known.recipe else {}
-    defaults = recipe.make(**{**base, **({"method": known.method} if known.method else {})})
-    spec = methods.spec(defaults.method)
-    run = options_type(recipe.Recipe, defaults, declared.documented(recipe.Recipe), skip=("data", "method"))
-    augment = options_type(recipe.Augment, defaults.augment, declared.documented(recipe.Augment))
-    method = options_type(spec.options, defaults.options, spec.help)
-    data = Annotated[str, arg(help=DATA_HELP, metavar="DATA")]
-    file = Annotated[Path | None, arg(help="start from this recipe, e.g. runs/cats/recipe.toml", metavar="FILE")]
-    name = Annotated[str, arg(help=f"what to learn by: {', '.join(methods.TABLE)}", metavar="NAME")]
-    kinds = {
-        k: v for owner in (recipe.Recipe, recipe.Augment, spec.options) for k, v in declared.types_of(owner).items()
-    }
-    groups = {"run": run, "augmentation": augment, spec.name: method}
-    given = dataclasses.field(**({"default": base["data"]} if "data" in base else {}))
-    command = dataclasses.make_dataclass(
-        "pretrain",
-        [
-            ("data", Positional[data], given),
-            ("method", name, dataclasses.field(default=defaults.method)),
-            ("recipe", file, dataclasses.field(default=None)),
-            *((title, kind, dataclasses.field(default=kind())) for title, kind in groups.items()),
-        ],
-    )
-    command.__doc__ = pretrain.__doc__
-    parsed = parse(command, argv, "twofold pretrain")
-    settings = {key: value for title in groups for key, value in vars(getattr(parsed, title)).items()}
-    settings = {k: v == "true" if kinds[k] is bool else v for k, v in settings.items()}
-    settings["backbone_arguments"] = {k: toml_value(v) for k, v in settings["backbone_arguments"].items()}
-    said = {word.lstrip("-").partition("=")[0].replace("-", "_") for word in argv if word.startswith("--")}
-    given = {name: value for name, value in settings.items() if name in said}  # what was not may follow the data
-    wanted = recipe.make(**{**base, **given, "method": parsed.method, "data": parsed.data})
+    wanted = recipe_of(argv, pretrain.__doc__ or "")
 
     from twofold.log import terminal
     from twofold.train import train
@@ -151,47 +80,10 @@ def pretrain(argv: Sequence[str]) -> None:
     print(train(wanted, terminal()).path)
 
 
-def first_look(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """--method and --recipe among words whose other options are not known yet."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--method", nargs="?")
-    parser.add_argument("--recipe", nargs="?")
-    return parser.parse_known_args(argv)
-
-
-def options_type(owner: type, values: Any, texts: dict[str, str], skip: Sequence[str] = ()) -> type:
-    """A dataclass for the parser: the settings ``owner`` declares, defaults from ``values``, help from ``texts``."""
-    columns: list[Any] = []
-    kind: Any
-    for name, kind in declared.types_of(owner).items():
-        if name in skip:
-            continue
-        value = getattr(values, name)
-        if isinstance(value, dict):
-            kind, value = dict[str, str], {key: toml.value_text(v) for key, v in value.items()}
-        if kind is bool:
-            kind, value = Literal["true", "false"], toml.value_text(value)
-        default = dataclasses.field(default_factory=functools.partial(copy.copy, value))
-        columns.append((name, Annotated[kind, arg(help=texts[name])], default))
-    made = dataclasses.make_dataclass(owner.__name__, columns, frozen=True)
-    made.__doc__ = " "  # else the parser prints the generated signature
-    return made
-
-
-def toml_value(text: str) -> Any:
-    """``0.1``, ``true``, ``[1, 2]`` as in TOML; anything else is a text."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
 def evaluate(
     run: RunDirectory,
     data: Positional[Annotated[str, arg(help=f"{DATA_HELP}, with labels; else those of the pretraining")]] = "",
-    protocols: Annotated[
-        str, arg(help="any of knn, linear, mlp, finetune, fewshot, clusters, retrieval, with commas")
-    ] = "knn,linear",
+    protocols: Annotated[str, arg(help=f"any of {PROTOCOLS_HELP}, with commas")] = "knn,linear",
     baseline: Annotated[
         str, arg(help="to compare with: timm models, with their published weights, or run directories, with commas")
     ] = "",
@@ -242,6 +134,17 @@ def diagnose(
         result = diagnose(run, data or None, images, device, tell)
     print(tables.diagnosis(result))
     print(f"wrote {run / 'diagnosis.json'}")
+
+
+def compare(argv: Sequence[str]) -> None:
+    """Give several methods the same compute, measure them the same way, and show it on one page."""
+    wanted = comparison_of(argv, compare.__doc__ or "")
+
+    from twofold import tables
+    from twofold.comparison import compare as carry_out
+
+    print(tables.comparison(carry_out(**wanted)))
+    print(f"wrote {wanted['out'] / 'compare.json'} and {wanted['out'] / 'compare.html'}")
 
 
 def report(
@@ -301,6 +204,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "pretrain": pretrain,
     "evaluate": evaluate,
     "diagnose": diagnose,
+    "compare": compare,
     "embed": embed,
     "report": report,
     "export": export,

@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from twofold.toml import value_text
 
@@ -88,6 +89,32 @@ def diagnosis(result: dict[str, Any]) -> str:
     data, used, views = result["images"].values()
     about = f"{used} images of {data}, whole; {views} distorted views of each for lidar and alignment"
     return "\n".join([*said, render(table), about])
+
+
+def comparison(result: dict[str, Any]) -> str:
+    """A row a method: its scores over the seeds, its costs, the doctor's word."""
+    methods = result["methods"]
+    rows = list(next(iter(methods.values()))["scores"]["pretrained"])
+    shown = [row for row in rows if row in ("knn", "linear", "mlp", "finetune", "1 a class", "10 a class")]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in ("", "epochs", *shown, "seconds", "images/s", "MB", "findings"):
+        table.add_column(title, justify="left" if title in ("", "findings") else "right")
+    if result["raw pixels"]:
+        table.add_row("raw pixels", "", *(percent(result["raw pixels"].get(row)) for row in shown))
+    for name, own in methods.items():
+        for who, scores in own["scores"].items():
+            cells = [percent(scores.get(row)) for row in shown]
+            if who == "untrained":
+                table.add_row(Text("  untrained", style="dim"), "", *cells)
+                continue
+            costs = [" ".join(map(str, own[key])) for key in ("seconds", "images a second", "peak memory MB")]
+            found = sorted({finding for run in own["findings"] for finding in run})
+            table.add_row(name, str(own["epochs"]), *cells, *costs, ", ".join(found) or "none")
+    lines = []
+    for measure, own in result["ranking"].items():
+        agreed = f"; agreement with the linear probe {own['agreement']} (Kendall's tau)"
+        lines.append(f"by {measure}: {', '.join(own['order'])}{agreed if own['agreement'] is not None else ''}")
+    return "\n".join([render(table), "without labels, best first:", *lines])
 
 
 def scanned(part: str, result: "Scan") -> str:

@@ -17,9 +17,9 @@ from twofold.recipe import Recipe
 LASTING = 3  # measured steps in a row that must show a sign
 SETTLED = 0.1  # share of the run before which only a dead start is looked for
 SAME = 0.995  # mean cosine between different images above which outputs count as the same
-POOR = 0.2  # share of the possible rank under which outputs count as poor, ...
-FALLEN = 0.25  # ... if it is also under this share of the first step's, ...
-LINE = 1.5  # ... or rank under which they count as poor in any case
+FEW = {"pretext": 2.0, "generative": 2.0}  # directions under which outputs count as poor, by the method's family, ...
+FEW_ELSE = 3.0  # ... in the others: healthy runs of BYOL and MoCo on few images were seen with 4 to 6
+DECORRELATED = 0.08  # ... and share of the possible ones, where the loss decorrelates: there, 20 % and more were seen
 NEAR = 0.002  # of the trivial loss, or of the way to it, that counts as at it, ...
 NEAR_GIVEN = 0.01  # ... where the target is given: a loss is noisier there, and passes by only once
 STUCK = 0.25  # share of the run that a loss must have been there
@@ -28,6 +28,8 @@ ALL = 0.9  # share of a batch in one cluster
 ALIKE = 0.99  # mean cosine between a memory's entries
 BURST = 1e3  # times what it was at first that lengths or gradients may grow
 STILL = 1e-7  # norm of the first gradient, for each unit of loss, that moves nothing
+
+GIVEN = ("pretext", "generative")  # families whose target cannot collapse
 
 Row = dict[str, Any]
 Sign = Callable[[Row], str]
@@ -59,10 +61,11 @@ def examine(rows: Sequence[Row], settings: Recipe) -> list[Finding]:
     if not rows:
         return []
     first, steps = rows[0], rows[0]["steps"]
+    family = methods.spec(settings.method).parts()["family"]
     signs: dict[str, Sign] = {
         "one cluster takes all": one_cluster,
         "complete collapse": all_the_same,
-        "dimensional collapse": lambda row: few_directions(row, first),
+        "dimensional collapse": lambda row: few_directions(row, family),
         "exploding norms": lambda row: exploding(row, first),
         "dead memory": lambda row: dead_memory(row, rows),
     }
@@ -72,7 +75,7 @@ def examine(rows: Sequence[Row], settings: Recipe) -> list[Finding]:
         shown = stretch(settled, sign)
         if len(shown) >= LASTING:
             found[name] = (shown[0]["step"], sign(shown[-1]))
-    if since := stuck(settled, first, steps, given_target(settings)):
+    if since := stuck(settled, first, steps, family in GIVEN):
         found["loss stuck at its trivial value"] = since
     if "complete collapse" in found:  # the rest of it follows
         found = {name: it for name, it in found.items() if name not in ("dimensional collapse", "dead memory")}
@@ -89,11 +92,6 @@ def stretch(rows: Sequence[Row], sign: Sign) -> list[Row]:
     return shown
 
 
-def given_target(settings: Recipe) -> bool:
-    """Whether the method has a target that it cannot change."""
-    return methods.spec(settings.method).parts()["family"] in ("pretext", "generative")
-
-
 def still(first: Row) -> str:
     if first["gradient_norm"] > STILL * max(1.0, abs(first["loss"])):
         return ""
@@ -105,13 +103,10 @@ def all_the_same(row: Row) -> str:
     return f"the mean cosine between different images is {cosine:.4f}" if cosine > SAME else ""
 
 
-def few_directions(row: Row, first: Row) -> str:
-    m = row["measures"]
-    rank, most = m["centred rank"], m["rank limit"]
-    fallen = rank < POOR * most and rank < FALLEN * first["measures"]["centred rank"]
-    if fallen or rank < LINE:
-        return f"embeddings vary in about {rank:.1f} of {most:.0f} possible directions"
-    return ""
+def few_directions(row: Row, family: str) -> str:
+    rank, most = row["measures"]["centred rank"], row["measures"]["rank limit"]
+    few = max(FEW.get(family, FEW_ELSE), DECORRELATED * most if family == "non-contrastive" else 0)
+    return f"embeddings vary in about {rank:.1f} of {most:.0f} possible directions" if rank < few else ""
 
 
 def one_cluster(row: Row) -> str:

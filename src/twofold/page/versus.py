@@ -1,0 +1,49 @@
+"""The page of `twofold compare`: the same figures for each method, side by side."""
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+from twofold import checkpoint
+from twofold.page import plots
+from twofold.page.render import render
+
+Row = dict[str, Any]
+
+
+def write_page(folder: Path, result: Row) -> Path:
+    """Write compare.html of what compare.json holds."""
+    methods = result["methods"]
+    rows = list(dict.fromkeys(row for own in methods.values() for row in own["scores"]["pretrained"]))
+    page = render(
+        "compare.html",
+        name=folder.name,
+        result=result,
+        rows=rows,
+        evaluation=as_evaluation(result, rows),
+        few=plots.labels_curves(as_evaluation(result, rows)),
+        mean=mean,
+        free=list(result["ranking"]),
+    )
+    path = folder / "compare.html"
+    checkpoint.write_text(path, page.encode(errors="replace").decode())
+    return path
+
+
+def as_evaluation(result: Row, rows: list[str]) -> Row:
+    """The methods as the columns of one evaluation, beside raw pixels and the untrained backbone of the first."""
+    columns: dict[str, Row] = {}
+    if result["raw pixels"]:
+        columns["raw pixels"] = result["raw pixels"]
+    first = next(iter(result["methods"].values()))
+    if first["scores"]["untrained"]:
+        columns["untrained"] = first["scores"]["untrained"]
+    columns |= {name: own["scores"]["pretrained"] for name, own in result["methods"].items()}
+    scores = {row: {name: own[row] for name, own in columns.items() if row in own} for row in rows}
+    return {"representations": list(columns), "scores": scores}
+
+
+def mean(values: list[float | None]) -> float | None:
+    """Of the runs that have it."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
