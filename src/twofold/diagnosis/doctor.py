@@ -22,7 +22,7 @@ FEW_ELSE = 3.0  # ... in the others: healthy runs of BYOL and MoCo on few images
 DECORRELATED = 0.08  # ... and share of the possible ones, where the loss decorrelates: there, 20 % and more were seen
 NEAR = 0.002  # of the trivial loss, or of the way to it, that counts as at it, ...
 NEAR_GIVEN = 0.01  # ... where the target is given: a loss is noisier there, and passes by only once
-STUCK = 0.25  # share of the run that a loss must have been there
+STUCK = 0.5  # share of the run that a loss must have been there
 NO_ENERGY = 0.02  # share of the energy in a collapsed loss of several terms
 ALL = 0.9  # share of a batch in one cluster
 ALIKE = 0.99  # mean cosine between a memory's entries
@@ -135,17 +135,18 @@ def dead_memory(row: Row, rows: Sequence[Row]) -> str:
 
 
 def stuck(rows: Sequence[Row], first: Row, steps: int, given: bool) -> tuple[int, str] | None:
-    """Since when the loss stays where a collapsed batch, or guessing, has it: by its mean over `STUCK` of the run."""
+    """Since when the loss stays where a collapsed batch, or guessing, has it, if for `STUCK` of the run.
+
+    Its mean must be `NEAR` it, and nine in ten of its values within five times that: a loss may pass by.
+    """
     trivial = first["collapsed"]
-    scale = max(abs(trivial), abs(first["loss"] - trivial))
-    near = (NEAR_GIVEN if given else NEAR) * scale
-    lately = [row for row in rows if row["step"] > rows[-1]["step"] - STUCK * steps] if rows else []
-    if len(lately) < LASTING or rows[-1]["step"] - rows[0]["step"] < STUCK * steps:
+    near = (NEAR_GIVEN if given else NEAR) * max(abs(trivial), abs(first["loss"] - trivial))
+    window = [row for row in rows if row["step"] > rows[-1]["step"] - STUCK * steps] if rows else []
+    if len(window) < LASTING or window[0] is rows[0]:
         return None
-    mean = statistics.fmean(row["loss"] for row in lately)
-    moves = any(row["measures"].get("energy share", 0.0) > NO_ENERGY for row in lately) and trivial != 0
-    if abs(mean - trivial) > near or moves:
+    mean = statistics.fmean(row["loss"] for row in window)
+    stays = sum(abs(row["loss"] - trivial) < 5 * near for row in window) >= 0.9 * len(window)
+    pulls = trivial != 0 and any(row["measures"].get("energy share", 0.0) > NO_ENERGY for row in window)
+    if not stays or pulls or abs(mean - trivial) > near:
         return None
-    shown = stretch(rows, lambda row: "at it" if abs(row["loss"] - trivial) < 5 * near else "")
-    since = shown[0]["step"] if shown else lately[0]["step"]
-    return since, f"the loss is {mean:.4f} on average, a collapsed batch has {trivial:.4f}"
+    return window[0]["step"], f"the loss is {mean:.4f} on average, a collapsed batch has {trivial:.4f}"
