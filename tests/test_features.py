@@ -95,24 +95,3 @@ def test_parts_with_the_same_names_are_not_mixed_up(tmp_path):
     run = twofold.pretrain(out=tmp_path / "run", quiet=True, **settings)
     scores = twofold.evaluate(run, protocols="knn,linear")["scores"]
     assert all(0.2 < s["value"] < 0.8 for protocol in scores.values() for s in protocol.values())
-
-
-def test_embedding(finished, tmp_path):
-    import pyarrow.parquet as pq
-
-    embedded = twofold.embed(finished, "digits", tmp_path / "v.parquet")
-    assert embedded.vectors.shape == (1797, 16)  # both parts
-    assert (embedded.names[0], embedded.names[-1]) == ("train/row 0", "test/row 358")
-    table = pq.read_table(tmp_path / "v.parquet")
-    assert table.column_names == ["path", "label", "vector"]
-    np.testing.assert_array_equal(np.array(table["vector"].to_pylist(), np.float32), embedded.vectors)
-    assert table["label"][0].as_py() == str(open_data("digits").train.labels[0])
-    twofold.embed(finished, "digits", tmp_path / "v.npz")
-    np.testing.assert_array_equal(np.load(tmp_path / "v.npz")["vectors"], embedded.vectors)
-    backbone = twofold.load_backbone(finished)
-    spec = finished.spec
-    images = torch.from_numpy(open_data("digits").train.images[:5]).float() / 255
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (spec.mean, spec.std))
-    torch.testing.assert_close(backbone((images - mean) / std), torch.from_numpy(embedded.vectors[:5]))
-    with pytest.raises(UsageError, match=r"\.parquet or \.npz"):
-        twofold.embed(finished, "digits", tmp_path / "v.csv")

@@ -144,5 +144,5 @@ def test_use_of_prototypes():
 
 def test_stale_entries():
     age = torch.tensor([0, 1, 5, 10, -1])
-    assert measures.stale_share(age, 4) == 0.6
-    assert measures.stale_share(age, 100) == 0.2
+    assert measures.stale_share(age, 4.0) == 0.6
+    assert measures.stale_share(age, 100.0) == 0.2

@@ -184,10 +184,11 @@ def test_pictures_elsewhere_lead_to_the_map(opened):
     assert [i for i, _ in found_neighbours(page)] == near[1:]
 
 
-def test_every_figure_is_drawn(opened):
+def test_every_figure_is_drawn(opened, run):
     page = opened()
     figures = page.locator(".plot")
-    assert figures.count() == 2 + 5 + 1
+    measures = {name for row in run.metrics for name in row.get("measures", {})}
+    assert figures.count() == 2 + 5 + 1 + len(measures)
     for number in range(figures.count()):
         figures.nth(number).scroll_into_view_if_needed()
         figures.nth(number).locator("svg .scatterlayer .trace path").first.wait_for(state="attached")

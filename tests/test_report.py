@@ -311,11 +311,6 @@ def test_a_healthy_run_and_one_nobody_looked_at(finished, tmp_path):
     assert "twofold diagnose" in text_of(elsewhere(finished, tmp_path / "b", "digits"), points=20)
 
 
-def test_scores_of_an_earlier_version_are_not_guessed_at(finished, tmp_path):
-    old = {"scores": {"knn": {"pretrained": {"accuracy": 0.5, "spread": 0.1, "over": "9"}}}}
-    assert "writes it anew" in text_of(elsewhere(finished, tmp_path / "run", "digits", evaluation=old), points=20)
-
-
 def test_without_labels_with_one_class_with_five_images(finished, tmp_path):
     plain = text_of(elsewhere(finished, tmp_path / "a", folder(tmp_path / "plain", [f"{i}.png" for i in range(5)])))
     assert '"title": "labels"' not in plain

@@ -42,7 +42,8 @@ def rows_of(run):
     """metrics.jsonl as {name: {step: value}}."""
     expected = {}
     for row in read_metrics(run / "metrics.jsonl"):
-        for name, value in row.items():
+        measures = {f"measures/{name}": value for name, value in row.pop("measures", {}).items()}
+        for name, value in (row | measures).items():
             if name != "step":
                 expected.setdefault(name, {})[row["step"]] = value
     assert sorted(expected["loss"]) == list(range(12))

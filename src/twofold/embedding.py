@@ -192,7 +192,8 @@ def _stream(
                 shutil.rmtree(folder)
                 raise _nothing(images)
             record = {"of": identity, "vectors": count, "unreadable": unreadable}
-            checkpoint.remove_partial(target)
+            for path in vectors.files(target):
+                checkpoint.remove_partial(path)
             vectors.assemble(target, list(pieces), count, spec.features, record)
         shutil.rmtree(folder)
     unreadable = [(name, reason) for name, reason in record["unreadable"]]

@@ -49,7 +49,7 @@ def assemble(target: Path, pieces: Sequence[Path], rows: int, width: int, record
         checkpoint.write_atomically(target, lambda file: _write_parquet(file, schema, tables, record))
         return
     beside(target).unlink(missing_ok=True)
-    checkpoint.write_atomically(target.with_suffix(".index.csv"), lambda file: _write_index(file, pieces))
+    checkpoint.write_atomically(index(target), lambda file: _write_index(file, pieces))
     checkpoint.write_atomically(target, lambda file: _write_npy(file, pieces, rows, width))
     checkpoint.write_text(beside(target), json.dumps(record, indent=2) + "\n")
 
@@ -64,6 +64,16 @@ def record_of(target: Path) -> Record | None:
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def files(target: Path) -> list[Path]:
+    """All that `assemble` writes."""
+    return [target] if target.suffix == ".parquet" else [index(target), target, beside(target)]
+
+
+def index(target: Path) -> Path:
+    """Where the names and labels of an ``.npy`` are."""
+    return target.with_suffix(".index.csv")
 
 
 def beside(target: Path) -> Path:

@@ -51,7 +51,7 @@ def measure(method: Method, output: Output, terms: dict[str, float], progress: f
             found["largest cluster"] = float(chosen.bincount().max() / len(chosen))
         elif isinstance(module, Queue | Bank) and len(module.rows):
             target = next((t for t in method.children() if isinstance(t, MomentumEncoder)), None)
-            horizon = epoch if isinstance(module, Bank) else target.horizon(progress) if target else 0.0
+            horizon = float(epoch) if isinstance(module, Bank) else target.horizon(progress) if target else 0.0
             found |= memory(module.rows, module.age, horizon)
     return {name: value for name, value in found.items() if value == value}  # what cannot be told is left out
 
