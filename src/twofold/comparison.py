@@ -24,7 +24,8 @@ from twofold.data.loader import Part, Plan, Streamed, sample
 from twofold.data.sources import Source
 from twofold.diagnosis.checkup import diagnose
 from twofold.errors import Collapsed, Diverged, UsageError
-from twofold.evaluation.protocols import evaluate
+from twofold.evaluation.protocols import evaluate, known
+from twofold.interrupt import Interrupt
 from twofold.log import Log, terminal
 from twofold.prepare import Preparation
 from twofold.recipe import Recipe
@@ -81,6 +82,7 @@ def compare(
 
     folder, log = Path(out), Log(None if quiet else terminal())
     names = methods.split(",") if isinstance(methods, str) else list(methods)
+    protocols = ",".join(known(protocols))
     if seeds < 1:
         raise UsageError(f"seeds must be at least 1, not {seeds}")
     wanted = {name: recipe.make(name, **settings, data=str(data)) for name in map(canonical, names)}
@@ -145,13 +147,14 @@ def run_apart(settings: Row, name: str, path: Path, protocols: str, quiet: bool)
     """
     arguments = (settings, name, path, protocols, quiet)
     process = multiprocessing.get_context("spawn").Process(target=run_one, args=arguments)
-    process.start()
-    try:
-        process.join()
-    except KeyboardInterrupt:
-        process.join()  # the signal reached it too: it writes its checkpoint
-        raise
-    if process.exitcode == INTERRUPTED:
+    with Interrupt() as interrupt:
+        process.start()
+        while process.is_alive():
+            process.join(0.2)
+            if interrupt.asked:
+                process.terminate()  # asks it to stop: it writes its checkpoint
+                process.join()
+    if interrupt.asked or process.exitcode == INTERRUPTED:
         raise KeyboardInterrupt
     if process.exitcode:
         raise RuntimeError(f"the run in {path} failed; give the command again to go on")

@@ -57,10 +57,7 @@ def evaluate(
         UsageError: if there is no such run, protocol or baseline, or the images have no labels.
     """
     run = Run.open(run)
-    protocols, baselines = _names(protocols), _names(baseline)
-    unknown = [p for p in protocols if p not in PROTOCOLS]
-    if unknown:
-        raise UsageError(f"there is no protocol {unknown[0]!r}{nearest(unknown[0], PROTOCOLS)}; {', '.join(PROTOCOLS)}")
+    protocols, baselines = known(protocols), _names(baseline)
     settings = run.recipe
     name = str(data or settings.data)
     opened = open_data(name)
@@ -114,6 +111,19 @@ def _names(given: str | Sequence[str]) -> list[str]:
 
 def _say(tell: Tell, before: str, what: str, done: int, of: int) -> None:
     tell(f"{before}: {what}", done, of)
+
+
+def known(protocols: str | Sequence[str]) -> list[str]:
+    """Names of protocols, also from one text with commas.
+
+    Raises:
+        UsageError: if there is none of that name.
+    """
+    names = _names(protocols)
+    for name in names:
+        if name not in PROTOCOLS:
+            raise UsageError(f"there is no protocol {name!r}{nearest(name, PROTOCOLS)}; {', '.join(PROTOCOLS)}")
+    return names
 
 
 def parts_for_evaluation(data: Data, name: str) -> tuple[Source, Source, str]:

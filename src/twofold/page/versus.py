@@ -1,6 +1,7 @@
 """The page of `twofold compare`: the same figures for each method, side by side."""
 
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def as_evaluation(result: Row, rows: list[str]) -> Row:
     return {"representations": list(columns), "scores": scores}
 
 
-def mean(values: list[float | None]) -> float | None:
+def mean(values: Sequence[int | float | None]) -> float | None:
     """Of the runs that have it."""
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known else None

@@ -1,0 +1,153 @@
+"""Comparisons: equal compute, figures taken from the runs themselves, and no run made twice."""
+
+import json
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from scipy.stats import kendalltau
+
+import twofold
+from tests.conftest import TINY, tiny
+from twofold import comparison, recipe
+from twofold.data import open_data
+from twofold.errors import UsageError
+
+ROOT = Path(__file__).parents[1]
+SMALL = {k: v for k, v in TINY.items() if k not in ("data", "epochs")} | dict(optimizer="adamw", lr=2e-3, knn_every=-1)
+SMALL.pop("projector")
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    out = tmp_path_factory.mktemp("compare") / "out"
+    settings = {**SMALL, "limit": 200, "epochs": 4}
+    return out, twofold.compare("digits", "rotation,simclr", out, seeds=2, quiet=True, **settings)
+
+
+def test_operations_are_those_of_a_plain_count(tmp_path):
+    """A linear layer of a projector: N rows, forward and two products backward, of two views; and nothing else grew."""
+    source = open_data("digits").limited(64).train
+    narrow, wide = (
+        comparison.operations(recipe.make(**{**tiny("simclr"), "projector": (width, 16)}), source, tmp_path)
+        for width in (32, 64)
+    )
+    features, more = 16, 32
+    per_view = 2 * more * (features + 16)  # multiplications and additions of one row through both layers
+    assert wide - narrow == 2 * 3 * per_view  # two views; forward, gradient of the input, gradient of the weights
+
+
+def test_every_method_gets_the_same_compute(compared):
+    _, result = compared
+    first, second = result["methods"].values()
+    assert first["epochs"] == 4
+    assert second["epochs"] == max(1, round(4 * first["operations"] / second["operations"]))
+    assert second["operations"] != first["operations"]
+
+
+def test_figures_are_those_of_the_runs(compared):
+    out, result = compared
+    for name, own in result["methods"].items():
+        assert own["runs"] == [f"{name}-0", f"{name}-1"]
+        runs = [twofold.Run(out / run) for run in own["runs"]]
+        assert [run.recipe.seed for run in runs] == [0, 1]
+        assert all(run.recipe.epochs == own["epochs"] for run in runs)
+        values = [run.evaluation["scores"]["linear"]["pretrained"]["value"] for run in runs]
+        score = own["scores"]["pretrained"]["linear"]
+        assert score["values"] == values
+        assert score["value"] == pytest.approx(statistics.fmean(values))
+        assert score["spread"] == pytest.approx(statistics.stdev(values))
+        assert own["measures"] == [run.diagnosis["measures"]["features"] for run in runs]
+        assert all(100 < peak < 10_000 for peak in own["peak memory MB"])
+    assert json.loads((out / "compare.json").read_text()) == result
+    page = (out / "compare.html").read_text()
+    assert "rotation" in page
+    assert "http://" not in page.split("<script>")[0]
+
+
+def test_what_is_done_is_not_done_again(compared):
+    out, result = compared
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/checkpoint.pt")}
+    again = twofold.compare(
+        "digits", "rotation,simclr", out, seeds=2, quiet=True, **{**SMALL, "limit": 200, "epochs": 4}
+    )
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*/checkpoint.pt")} == before
+    assert {**again, "date": ""} == {**result, "date": ""}
+
+
+def test_a_comparison_goes_on_where_it_was_stopped(tmp_path):
+    """Interrupted from outside in its second run: the first is kept as it is, the second resumes."""
+    words = ["--methods", "rotation,simclr", "--epochs", "40", "--limit", "128", "--batch", "32", "--knn-every", "-1",
+             "--optimizer", "adamw", "--protocols", "knn", "--save-every", "1", "--precision", "fp32",
+             "--backbone-arguments", "layers", "[1,1,1,1]", "channels", "[8,8,16,16]"]  # fmt: skip
+    command = [sys.executable, "-m", "twofold", "compare", "digits", *words, "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    second = tmp_path / "out" / "simclr-0" / "checkpoint.pt"
+    until = time.monotonic() + 120
+    while not second.exists():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1, said
+    assert "Traceback" not in said
+    steps = torch.load(second, weights_only=True)["step"]
+    first = (tmp_path / "out" / "rotation-0" / "checkpoint.pt").stat().st_mtime_ns
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "rotation-0" / "checkpoint.pt").stat().st_mtime_ns == first
+    assert f"goes on at step {steps} of" in (tmp_path / "out" / "simclr-0" / "log.txt").read_text()
+
+
+def test_labels_needed():
+    def row(labels, value, over="10 draws of the labels"):
+        return {"pretrained": {"labels": labels, "value": value, "over": over}}
+
+    curve = {"1 a class": row(10, 0.4), "10 a class": row(100, 0.6)}
+    whole = {"all labels": row(1000, 0.9, "359 test images") | {"untrained": {"value": 0.5}}}
+    assert comparison.labels_needed(curve | whole) == pytest.approx(10**1.5, abs=0.1)
+    whole["all labels"]["untrained"]["value"] = 0.3
+    assert comparison.labels_needed(curve | whole) == 10
+    whole["all labels"]["untrained"]["value"] = 0.95
+    assert comparison.labels_needed(curve | whole) is None
+    assert comparison.labels_needed({"knn": row(1000, 0.9, "359 test images")}) is None
+
+
+def test_the_order_without_labels_and_its_agreement():
+    measured = {"a": (5.0, 1.5, 9.0), "b": (7.0, 0.9, 3.0), "c": (6.0, 3.0, 4.0)}
+    accuracy = {"a": 0.5, "b": 0.7, "c": 0.6}
+    found = {
+        name: {
+            "runs": [f"{name}-0"],
+            "measures": [dict(zip(("rank", "alpha", "lidar"), values, strict=True))],
+            "scores": {"pretrained": {"linear": {"values": [accuracy[name]]}}},
+        }
+        for name, values in measured.items()
+    }
+    ranked = comparison.ranking(found)
+    assert ranked["rank"] == {"order": ["b-0", "c-0", "a-0"], "agreement": 1.0, "runs": 3}
+    assert ranked["alpha"]["order"] == ["b-0", "a-0", "c-0"]  # nearest 1 first
+    tau = kendalltau([9, 3, 4], [0.5, 0.7, 0.6]).statistic
+    assert ranked["lidar"] == {"order": ["a-0", "c-0", "b-0"], "agreement": pytest.approx(tau), "runs": 3}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (dict(methods="simclr,vicregg"), "did you mean vicreg"),
+        (dict(methods="simclr", seeds=0), "seeds must be at least 1"),
+        (dict(methods="simclr,mae", backbone="resnet18"), "vision transformer"),
+        (dict(methods="simclr", temperature=-1), "temperature"),
+        (dict(methods="simclr", protocols="lienar"), "did you mean linear"),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_is_computed(settings, words, tmp_path):
+    with pytest.raises(UsageError, match=words):
+        twofold.compare("digits", out=tmp_path / "out", quiet=True, **{"epochs": 1, "limit": 64, **settings})
+    assert not (tmp_path / "out").exists()
