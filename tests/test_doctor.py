@@ -13,6 +13,7 @@ from twofold.diagnosis.causes import CAUSES, explain
 from twofold.diagnosis.checkup import found_in
 from twofold.diagnosis.doctor import examine
 from twofold.errors import Collapsed, Diverged
+from twofold.methods import TABLE
 from twofold.recipe import make
 
 LONGER = dict(limit=512, epochs=20, knn_every=-1, optimizer="adamw", lr=4e-2, projector_norm="none")
@@ -61,6 +62,18 @@ def test_a_planted_collapse_gets_its_name_and_cause(planted, tmp_path):
     assert all(5 < found[name].since < 155 for name in names)
     log = (run.path / "log.txt").read_text()
     assert all(log.count(f"{name} since step") == 1 for name in names)  # while it ran, once
+
+
+@pytest.mark.parametrize("method", ["byol", "swav", *(pytest.param(m, marks=pytest.mark.slow) for m in TABLE)])
+def test_a_healthy_run_gets_no_finding(method, tmp_path):
+    """Of every method, at any of its moments: 96 steps at a rate that suits them."""
+    run = twofold.pretrain(
+        out=tmp_path / "run", quiet=True, **tiny(method, limit=512, epochs=12, knn_every=-1, optimizer="adamw", lr=2e-3)
+    )
+    rows = [row for row in run.metrics if "measures" in row]
+    assert len(rows) > 90
+    assert [examine(rows[:n], run.recipe) for n in range(1, len(rows) + 1)] == [[]] * len(rows)
+    assert "Likely cause" not in (run.path / "log.txt").read_text()
 
 
 def test_a_run_is_ended_when_asked_for(tmp_path, capsys):
