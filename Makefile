@@ -13,6 +13,7 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/twofold pretrain --recipe recipes/digits.toml --out runs/demo
 	$(BIN)/twofold evaluate runs/demo --protocols knn,fewshot
+	$(BIN)/twofold diagnose runs/demo
 	$(BIN)/twofold report runs/demo
 	@echo "runs/demo holds:" && ls runs/demo
 
