@@ -1,6 +1,8 @@
 """What the tests share: a recipe that runs in seconds, and pictures of every kind."""
 
 import io
+import os
+import shutil
 import warnings
 
 import numpy as np
@@ -88,3 +90,25 @@ def finished(tmp_path_factory):
 
     out = tmp_path_factory.mktemp("finished") / "run"
     return twofold.pretrain(out=out, quiet=True, **tiny("simclr", epochs=8))
+
+
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-3d-apis --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium from the distribution."""
+    from playwright.sync_api import sync_playwright
+
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if not found:
+        if os.environ.get("CI") == "true":
+            pytest.fail("there is no chromium: apt-get install chromium")
+        pytest.skip("there is no chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()

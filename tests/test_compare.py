@@ -70,6 +70,27 @@ def test_figures_are_those_of_the_runs(compared):
     assert "http://" not in page.split("<script>")[0]
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_any_screen_and_loads_nothing(compared, browser, width):
+    out, result = compared
+    asked, wrong = [], []
+    context = browser.new_context(viewport={"width": width, "height": 844})
+    page = context.new_page()
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(f"file://{out}/compare.html")
+    page.locator(".plot svg .scatterlayer .trace path").first.wait_for(state="attached")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for name, own in result["methods"].items():
+        score = own["scores"]["pretrained"]["linear"]
+        text = page.locator("#scores tr", has_text="linear").inner_text()
+        assert f"{100 * score['value']:.1f} ± {100 * score['spread']:.1f}" in text
+        assert page.locator("#costs tr", has_text=name).count() == 1
+    context.close()
+    assert wrong == []
+    assert [url for url in asked if not url.startswith(("data:", "file://"))] == []
+
+
 def test_what_is_done_is_not_done_again(compared):
     out, result = compared
     before = {path: path.stat().st_mtime_ns for path in out.glob("*/checkpoint.pt")}

@@ -1,23 +1,15 @@
 """The page in a real browser: what a person clicks, sees and reads. It loads nothing, needs no WebGL."""
 
-import os
 import re
-import shutil
 
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
 
 from tests.test_report import DIAGNOSIS, EVALUATION, elsewhere
 from twofold.data import open_data
 from twofold.evaluation.features import Encoder, extract
 from twofold.page.report import report
-
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-3d-apis --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 
 LONELY = """() => {  // the point with most room around it, and where it is on the screen
   const {x, y} = atlas, far = (i, j) => (i === j ? 9 : Math.hypot(x[i] - x[j], y[i] - y[j]));
@@ -26,20 +18,6 @@ LONELY = """() => {  // the point with most room around it, and where it is on t
   const box = document.querySelector(".marks").getBoundingClientRect(), [px, py] = map.plane.at(i);
   return [i, box.left + px / map.plane.ratio, box.top + py / map.plane.ratio];
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium from the distribution."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if not found:
-        if os.environ.get("CI") == "true":
-            pytest.fail("there is no chromium: apt-get install chromium")
-        pytest.skip("there is no chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -211,9 +211,9 @@ EVALUATION = {
         "all labels": {"raw pixels": score(0.5, labels=1000), "pretrained": score(0.875, labels=1000)},
         "10 % of labels": {"raw pixels": score(0.375, labels=100), "pretrained": score(0.625, labels=100)},
         "finetune, 10 % of labels": {"pretrained": score(0.5, labels=100)},
-        "clusters, 1 label each": {"raw pixels": score(0.1, labels=10), "pretrained": score(0.2, labels=10)},
-        "clusters, 5 labels each": {"raw pixels": score(0.2, labels=50), "pretrained": score(0.4, labels=50)},
-        "clusters": {"pretrained": {"metric": "NMI", "value": 0.5, "spread": 0.1, "over": "5 starts"}},
+        "10 clusters, 1 label each": {"raw pixels": score(0.1, labels=10), "pretrained": score(0.2, labels=10)},
+        "10 clusters, 5 labels each": {"raw pixels": score(0.2, labels=50), "pretrained": score(0.4, labels=50)},
+        "10 clusters, NMI": {"pretrained": {"metric": "NMI", "value": 0.5, "spread": 0.1, "over": "5 starts"}},
     },
     "data": {"name": "digits", "split": "the data's own test part", "train": 1438, "test": 359},
 }

@@ -8,6 +8,7 @@ from typing import Any
 POINTS = 1000  # of a curve; more cannot be told apart on a screen
 NOTHING = 1e-9  # an eigenvalue, as a share of their sum, that rounding alone can give
 FEW_LABELS = re.compile(r"\d+ a class|[\d.]+ % of labels|all labels")
+NAMED = re.compile(r"(\d+ clusters|prototypes), \d+ labels? each").match
 
 Number = int | float
 Figure = dict[str, Any]
@@ -113,9 +114,13 @@ def labels_curves(evaluation: dict[str, Any]) -> list[Figure]:
         if all(score["metric"] == "accuracy" and "labels" in score for score in scores.values())
     }
     probe = {name: scores for name, scores in rows.items() if FEW_LABELS.match(name)}
-    clusters = {name: scores for name, scores in rows.items() if name.startswith("clusters")}
-    drawn = (("Accuracy from few labels, %", probe), ("Accuracy of named clusters, %", clusters))
-    return [_by_labels(title, chosen, evaluation["representations"]) for title, chosen in drawn if len(chosen) > 1]
+    drawn = {"Accuracy from few labels, %": probe}
+    for grouping in dict.fromkeys(found[1] for found in map(NAMED, rows) if found):  # 10 clusters, prototypes
+        named = {name: scores for name, scores in rows.items() if name.startswith(f"{grouping}, ")}
+        drawn[f"Accuracy of named groups, %: {grouping}"] = named
+    return [
+        _by_labels(title, chosen, evaluation["representations"]) for title, chosen in drawn.items() if len(chosen) > 1
+    ]
 
 
 def _by_labels(title: str, rows: dict[str, dict[str, Any]], representations: list[str]) -> Figure:
