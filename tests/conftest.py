@@ -5,6 +5,8 @@ import os
 import shutil
 import warnings
 
+os.environ["OMP_NUM_THREADS"] = "1"  # also in the processes that tests start: two of many threads each crawl
+
 import numpy as np
 import pytest
 import torch

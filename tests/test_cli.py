@@ -187,7 +187,7 @@ def test_every_method_goes_through_every_command(name, capsys, tmp_path):
     assert code == 0, err
     code, out, err = twofold(capsys, "diagnose", run, "--images", "20")
     assert code == 0, err
-    assert "no sign of collapse in 2 steps" in out
+    assert "no sign of collapse in 2 steps, looked at 2 times" in out
     code, out, err = twofold(capsys, "report", run)
     assert code == 0, err
 

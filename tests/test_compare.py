@@ -14,7 +14,7 @@ from scipy.stats import kendalltau
 
 import twofold
 from tests.conftest import TINY, tiny
-from twofold import comparison, recipe
+from twofold import comparison, recipe, standings
 from twofold.data import open_data
 from twofold.errors import UsageError
 
@@ -30,12 +30,11 @@ def compared(tmp_path_factory):
     return out, twofold.compare("digits", "rotation,simclr", out, seeds=2, quiet=True, **settings)
 
 
-def test_operations_are_those_of_a_plain_count(tmp_path):
+def test_operations_are_those_of_a_plain_count():
     """A linear layer of a projector: N rows, forward and two products backward, of two views; and nothing else grew."""
     source = open_data("digits").limited(64).train
     narrow, wide = (
-        comparison.operations(recipe.make(**{**tiny("simclr"), "projector": (width, 16)}), source, tmp_path)
-        for width in (32, 64)
+        comparison.operations(recipe.make(**{**tiny("simclr"), "projector": (width, 16)}), source) for width in (32, 64)
     )
     features, more = 16, 32
     per_view = 2 * more * (features + 16)  # multiplications and additions of one row through both layers
@@ -101,6 +100,30 @@ def test_what_is_done_is_not_done_again(compared):
     assert {**again, "date": ""} == {**result, "date": ""}
 
 
+def test_another_recipe_is_refused_and_other_protocols_are_measured_anew(compared):
+    out, _ = compared
+    settings = {**SMALL, "limit": 200, "epochs": 4}
+    with pytest.raises(UsageError, match=r"made with other settings \(lr: 0.002 -> 3"):
+        twofold.compare("digits", "rotation,simclr", out, quiet=True, **settings | {"lr": 3.0})
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/checkpoint.pt")}
+    result = twofold.compare("digits", "rotation,simclr", out, protocols="retrieval", quiet=True, **settings)
+    assert next(iter(result["methods"]["simclr"]["scores"]["pretrained"])) == "retrieval, mAP"
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*/checkpoint.pt")} == before
+
+
+def test_attention_is_counted(compared):
+    """Two products of n x n x d a head and block forward, twice that backward: the fused kernel counts as well."""
+    source = open_data("digits").limited(32).train
+    counts = [
+        comparison.operations(recipe.make(**tiny("mae", size=16, backbone_arguments={"depth": depth})), source)
+        for depth in (1, 2)
+    ]
+    block, tokens, width = counts[1] - counts[0], 1 + 4, 64  # a quarter of 16 patches is seen
+    linear = 3 * 2 * tokens * width * width * (3 + 1 + 2 * 3)
+    attention = 3 * 2 * 2 * tokens * tokens * width
+    assert block == pytest.approx(linear + attention, rel=0.001)
+
+
 def test_a_comparison_goes_on_where_it_was_stopped(tmp_path):
     """Interrupted from outside in its second run: the first is kept as it is, the second resumes."""
     words = ["--methods", "rotation,simclr", "--epochs", "40", "--limit", "128", "--batch", "32", "--knn-every", "-1",
@@ -132,12 +155,12 @@ def test_labels_needed():
 
     curve = {"1 a class": row(10, 0.4), "10 a class": row(100, 0.6)}
     whole = {"all labels": row(1000, 0.9, "359 test images") | {"untrained": {"value": 0.5}}}
-    assert comparison.labels_needed(curve | whole) == pytest.approx(10**1.5, abs=0.1)
+    assert standings.labels_needed(curve | whole) == pytest.approx(10**1.5, abs=0.1)
     whole["all labels"]["untrained"]["value"] = 0.3
-    assert comparison.labels_needed(curve | whole) == 10
+    assert standings.labels_needed(curve | whole) == 10
     whole["all labels"]["untrained"]["value"] = 0.95
-    assert comparison.labels_needed(curve | whole) is None
-    assert comparison.labels_needed({"knn": row(1000, 0.9, "359 test images")}) is None
+    assert standings.labels_needed(curve | whole) is None
+    assert standings.labels_needed({"knn": row(1000, 0.9, "359 test images")}) is None
 
 
 def test_the_order_without_labels_and_its_agreement():
@@ -147,11 +170,11 @@ def test_the_order_without_labels_and_its_agreement():
         name: {
             "runs": [f"{name}-0"],
             "measures": [dict(zip(("rank", "alpha", "lidar"), values, strict=True))],
-            "scores": {"pretrained": {"linear": {"values": [accuracy[name]]}}},
+            "linear": {f"{name}-0": accuracy[name]},
         }
         for name, values in measured.items()
     }
-    ranked = comparison.ranking(found)
+    ranked = standings.ranking(found)
     assert ranked["rank"] == {"order": ["b-0", "c-0", "a-0"], "agreement": 1.0, "runs": 3}
     assert ranked["alpha"]["order"] == ["b-0", "a-0", "c-0"]  # nearest 1 first
     tau = kendalltau([9, 3, 4], [0.5, 0.7, 0.6]).statistic

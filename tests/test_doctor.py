@@ -1,6 +1,7 @@
 """Collapses planted in real short runs get the right diagnosis, with their cause; a healthy run gets none."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -12,9 +13,9 @@ from twofold.diagnosis import live
 from twofold.diagnosis.causes import CAUSES, explain
 from twofold.diagnosis.checkup import found_in
 from twofold.diagnosis.doctor import examine
-from twofold.errors import Collapsed, Diverged
+from twofold.errors import Collapsed, Diverged, UsageError
 from twofold.methods import TABLE
-from twofold.recipe import make
+from twofold.recipe import make, settings_of
 
 LONGER = dict(limit=512, epochs=20, knn_every=-1, optimizer="adamw", lr=4e-2, projector_norm="none")
 """160 steps, large enough for a network of this size to run into what its loss permits."""
@@ -193,9 +194,56 @@ def test_what_passes_is_no_finding():
     assert (found.name, found.since) == (COMPLETE, 40)
 
 
-def test_every_finding_has_a_cause_for_every_method():
-    from twofold import methods
+def test_few_images_are_no_collapse():
+    """Four images vary in three directions at most."""
+    few = rows_of(**{"centred rank": 2.8, "rank limit": 4.0})
+    assert examine(few, make("simclr")) == []
+    poor = rows_of(**{"centred rank": 2.8, "rank limit": 16.0})
+    assert [finding.name for finding in examine(poor, make("simclr"))] == [DIMENSIONAL]
 
+
+def test_what_an_unreadable_image_leaves_is_no_dead_memory():
+    settings = make("pirl")
+    assert examine(rows_of(**{"stand-ins": 0.02, "memory cosine": 0.5}), settings) == []
+    (found,) = examine(rows_of(**{"stand-ins": 0.6, "memory cosine": 0.5}), settings)
+    assert found.name == "dead memory"
+
+
+def test_a_failure_of_an_earlier_try_accuses_nobody(tmp_path):
+    """It diverged before its first checkpoint; then the same folder is used with a sane rate."""
+    with pytest.raises(Diverged):
+        pretrain(tmp_path / "run", "vicreg", optimizer="sgd", lr=1e20)
+    assert found_in(twofold.Run(tmp_path / "run"))[0].name == "non-finite values"
+    assert found_in(pretrain(tmp_path / "run", "vicreg", lr=2e-3, epochs=2)) == []
+
+
+def test_what_was_not_looked_at_is_not_called_healthy(tmp_path, capsys):
+    run = pretrain(tmp_path / "run", "vicreg", lr=2e-3, epochs=1, measure_every=-1)
+    cli.main(["diagnose", str(run.path), "--images", "20"])
+    assert "no step was looked at" in capsys.readouterr().out
+    (run.path / "checkpoint.pt").unlink()
+    with pytest.raises(UsageError, match="neither a checkpoint nor a failure"):
+        twofold.diagnose(run)
+
+
+def test_a_stop_is_kept_when_the_run_goes_on(tmp_path):
+    for _ in range(2):
+        with pytest.raises(Collapsed):
+            pretrain(tmp_path / "run", "vicreg", variance=0.0, on_collapse="stop")
+    assert len(twofold.Run(tmp_path / "run").metrics) < 120
+
+
+def test_every_finding_has_a_cause_for_every_method():
     for name in {finding for row in CAUSES for finding in row.findings}:
-        for method in methods.TABLE:
+        for method in TABLE:
             assert all(explain(name, make(method)))
+
+
+def test_advice_names_settings_that_there_are():
+    """Every --flag of every row is a setting of each method that the row is for."""
+    every = {name: settings_of(make(name)) for name in TABLE}
+    for row in CAUSES:
+        for method in row.methods or (TABLE if len(row.findings) == 1 and row.when({}) else ()):
+            if row.methods or row.findings[0] not in ("dead memory", "one cluster takes all"):
+                for flag in re.findall(r"--([\w-]+)", row.advice):
+                    assert flag.replace("-", "_") in every[method] or flag == "projector", (row, method)

@@ -83,6 +83,17 @@ def test_rank_and_spectrum_are_the_same_from_either_gram_matrix():
     np.testing.assert_allclose(measures.covariance_spectrum(wide), covariance / covariance.sum(), atol=1e-12)
 
 
+@pytest.mark.parametrize("offset", [0.0, 3.0, 10.0])
+def test_rounding_is_no_direction(offset):
+    """Two directions and a mean far from 0, as networks in bfloat16 give them: two, whatever the rounding adds."""
+    z = torch.randn(512, 2, generator=RANDOM) @ torch.randn(2, 256, generator=RANDOM) + offset
+    low = z.bfloat16()
+    assert measures.effective_rank(measures.covariance_spectrum(low, measures.rounding(low))) < 2.2
+    many = torch.randn(512, 256, generator=RANDOM).bfloat16()
+    exact = measures.effective_rank(measures.covariance_spectrum(many))
+    assert measures.effective_rank(measures.covariance_spectrum(many, measures.rounding(many))) == pytest.approx(exact)
+
+
 def test_dead_dimensions_are_those_that_hardly_vary():
     z = torch.randn(N, D, generator=RANDOM)
     z[:, :4] = 3 + 1e-3 * z[:, :4]

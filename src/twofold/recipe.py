@@ -129,7 +129,7 @@ class Recipe:
     measure_every: int = 0
     """steps between two looks at the embeddings for collapse; 0: about a hundred in a run; -1: never"""
     on_collapse: Literal["warn", "stop"] = operational("warn")
-    """when a look finds the run collapsed: say so once, or end it with a checkpoint and exit code 3"""
+    """when a look finds the run collapsed: say so once, or end it (again if it goes on), exit code 3"""
     device: Literal["auto", "cpu", "cuda", "mps"] = operational("auto")
     """where to compute"""
     workers: int = operational(-1)

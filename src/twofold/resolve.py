@@ -26,16 +26,16 @@ MEMORY = 20  # a momentum encoder looks back at most this share, one twentieth, 
 
 
 def resolve(
-    wanted: Recipe, source: Source, directory: Path, on: torch.device, threads: int
+    wanted: Recipe, source: Source, directory: Path, on: torch.device, threads: int, begun: bool
 ) -> tuple[Recipe, list[str]]:
     """The recipe with nothing left open, and what was chosen, in words.
 
-    If ``directory`` holds a run, its recipe is taken.
+    If the run in ``directory`` has ``begun``, its recipe is taken; without a checkpoint there is nothing to fit.
 
     Raises:
         UsageError: if that run was made by another recipe; the message shows the difference.
     """
-    if (directory / "checkpoint.pt").exists():  # without one, nothing was computed that would have to fit
+    if begun:
         old = recipe.make(**toml.read(directory / "recipe.toml"))
         changes = recipe.difference(old, follow(wanted, old.size, len(source))[0])
         if changes:

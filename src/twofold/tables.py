@@ -74,7 +74,8 @@ def diagnosis(result: dict[str, Any]) -> str:
         for f in result["findings"]
     ]
     if not said:
-        said = [f"no sign of collapse in {result['steps']} steps"]
+        healthy = f"no sign of collapse in {result['steps']} steps, looked at {result['looks']} times"
+        said = [healthy if result["looks"] else "no step was looked at while training (--measure-every)"]
     names = list(result["measures"])
     if not names:
         return "\n".join([*said, "there is no checkpoint to measure"])
@@ -94,7 +95,7 @@ def diagnosis(result: dict[str, Any]) -> str:
 def comparison(result: dict[str, Any]) -> str:
     """A row a method: its scores over the seeds, its costs, the doctor's word."""
     methods = result["methods"]
-    rows = list(next(iter(methods.values()))["scores"]["pretrained"])
+    rows = list(dict.fromkeys(row for own in methods.values() for row in own["scores"]["pretrained"]))
     shown = [row for row in rows if row in ("knn", "linear", "mlp", "finetune", "1 a class", "10 a class")]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title in ("", "epochs", *shown, "seconds", "images/s", "MB", "findings"):

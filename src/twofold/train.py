@@ -56,7 +56,7 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
     run = Run(wanted.out or default_out(wanted))
     saved = run.path / "checkpoint.pt"
     begun = saved.exists()
-    settings, said = resolve(wanted, source, run.path, on, max(1, workers))
+    settings, said = resolve(wanted, source, run.path, on, max(1, workers), begun)
     spec = backbone_spec(settings)
 
     # Images, and which of them form which step.
@@ -96,6 +96,8 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
         optimizer.load_state_dict(state["optimizer"])
         start, before = state["step"], state["seconds"]
     if main:
+        if not begun:  # nothing of a run that diverged before its first checkpoint counts for this one
+            (run.path / "failure.pt").unlink(missing_ok=True)
         held.enter_context(log.to(run.path / "log.txt"))
         checkpoint.write_text(run.path / "recipe.toml", toml.dumps(settings))
     if start:
@@ -163,7 +165,7 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
             shown = status(loss, learned.terms, yardsticks, speed)
             bar.update(done, f"epoch {epoch + 1}/{settings.epochs}", shown, left)
 
-            ends = bool(found) and settings.on_collapse == "stop"
+            ends = bool(found) and settings.on_collapse == "stop" and done < steps
             stop = dist.any_process(interrupt.asked or ends, on)
             if metrics and (stop or done == steps or due(settings, done, last_saved)):
                 last_saved = time.monotonic()

@@ -29,6 +29,7 @@ STUCK, START, NORMS, MEMORY = (
 FLAT = (COMPLETE, STUCK, DIMENSIONAL, MEMORY)
 CONTRASTIVE = ("simclr", "moco", "mocov3", "pirl", "joint")
 EVERY: tuple[str, ...] = ()
+UNFED = "the memory is not fed, or is fed embeddings that are all alike"
 
 
 def always(_: Settings) -> bool:
@@ -87,9 +88,10 @@ CAUSES = [
           "the steps are too large, or a value leaves what the precision can hold",
           "a third of the --lr, --clip 1, more --warmup, --precision fp32"),
     Cause((NORMS,), EVERY, always, "the steps are too large", "a third of the --lr, --clip 1, more --warmup"),
-    Cause((MEMORY,), EVERY, always,
-          "the memory is not fed, or is fed embeddings that are all alike",
-          "see that a step takes its keys into the memory; a shorter --queue; a momentum nearer 1"),
+    Cause((MEMORY,), ("moco",), always, UNFED, "a shorter --queue, a --momentum nearer 1, a lower --lr"),
+    Cause((MEMORY,), ("pirl",), always, UNFED, "a lower --bank-momentum, a lower --lr, more --epochs"),
+    Cause((MEMORY,), ("swav",), always, UNFED, "a shorter --queue or a later --queue-from, a lower --lr"),
+    Cause((MEMORY,), EVERY, always, UNFED, "a shorter --memory, a lower --lr"),
     Cause((CLUSTER,), EVERY, always,
           "prototypes are not kept in balanced use, or the steps are too large",
           "a lower --lr, a longer --freeze, fewer --prototypes"),

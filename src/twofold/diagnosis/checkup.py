@@ -22,6 +22,7 @@ from twofold.data.sources import Source, Subset
 from twofold.diagnosis import measures as m
 from twofold.diagnosis.causes import explain
 from twofold.diagnosis.doctor import Finding, examine
+from twofold.errors import UsageError
 from twofold.evaluation.features import Encoder, extract
 from twofold.evaluation.protocols import Tell
 from twofold.recipe import Recipe
@@ -60,6 +61,8 @@ def diagnose(
         UsageError: if there is no such run, or no checkpoint and no failure in it.
     """
     run = Run.open(run)
+    if not (run.path / "checkpoint.pt").exists() and not (run.path / "failure.pt").exists():
+        raise UsageError(f"{run.path} has neither a checkpoint nor a failure to look at yet")
     findings = found_in(run)
     looked: dict[str, dict[str, float]] = {}
     spectra: dict[str, list[float]] = {}
@@ -77,6 +80,7 @@ def diagnose(
         "last step": next((row["measures"] for row in reversed(rows) if "measures" in row), {}),
         "images": {"data": str(data or run.recipe.data), "used": used, "views of each": VIEWS},
         "steps": rows[-1]["step"] + 1 if rows else 0,
+        "looks": sum("measures" in row for row in rows),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: version(name) for name in ("twofold", "torch", "timm")},
     }

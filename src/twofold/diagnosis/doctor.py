@@ -24,7 +24,9 @@ NEAR = 0.002  # of the trivial loss, or of the way to it, that counts as at it, 
 NEAR_GIVEN = 0.01  # ... where the target is given: a loss is noisier there, and passes by only once
 STUCK = 0.5  # share of the run that a loss must have been there
 NO_ENERGY = 0.02  # share of the energy in a collapsed loss of several terms
+ENOUGH = 4  # times as many directions must have been possible
 ALL = 0.9  # share of a batch in one cluster
+UNFED = 0.1  # share of a memory that was never fed; unreadable images and the tail of an epoch are less
 ALIKE = 0.99  # mean cosine between a memory's entries
 BURST = 1e3  # times what it was at first that lengths or gradients may grow
 STILL = 1e-7  # norm of the first gradient, for each unit of loss, that moves nothing
@@ -58,7 +60,7 @@ def examine(rows: Sequence[Row], settings: Recipe) -> list[Finding]:
         rows: the measured rows of metrics.jsonl so far, the first step's among them.
         settings: the run's recipe.
     """
-    if not rows:
+    if not rows or "steps" not in rows[0]:  # not looked at, or not from the start on
         return []
     first, steps = rows[0], rows[0]["steps"]
     family = methods.spec(settings.method).parts()["family"]
@@ -106,7 +108,8 @@ def all_the_same(row: Row) -> str:
 def few_directions(row: Row, family: str) -> str:
     rank, most = row["measures"]["centred rank"], row["measures"]["rank limit"]
     few = max(FEW.get(family, FEW_ELSE), DECORRELATED * most if family == "non-contrastive" else 0)
-    return f"embeddings vary in about {rank:.1f} of {most:.0f} possible directions" if rank < few else ""
+    told = most >= ENOUGH * few  # of fewer images or dimensions even the best embeddings have no more
+    return f"embeddings vary in about {rank:.1f} of {most:.0f} possible directions" if told and rank < few else ""
 
 
 def one_cluster(row: Row) -> str:
@@ -129,7 +132,7 @@ def dead_memory(row: Row, rows: Sequence[Row]) -> str:
     if m.get("memory cosine", 0.0) > ALIKE:
         return f"the memory's entries are alike, their mean cosine is {m['memory cosine']:.4f}"
     before = [r for r in rows if r["epoch"] < row["epoch"]]
-    if before and m.get("stand-ins", 0.0) == before[-1]["measures"].get("stand-ins") > 0:
+    if before and m.get("stand-ins", 0.0) == before[-1]["measures"].get("stand-ins") > UNFED:
         return f"{m['stand-ins']:.0%} of the memory's entries are still random, as many as an epoch before"
     return ""
 

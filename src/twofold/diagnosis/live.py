@@ -1,5 +1,7 @@
 """While a run goes on: the measures of a step, from what the method has at hand, and the doctor's word on them."""
 
+import copy
+import math
 from collections.abc import Sequence
 
 import torch
@@ -26,7 +28,10 @@ def measure(method: Method, output: Output, terms: dict[str, float], progress: f
         epoch: steps in an epoch.
     """
     views = [rows.detach()[:ROWS] for rows in output.embeddings[:2]]
-    first, spectrum = views[0], m.covariance_spectrum(views[0])
+    if views[0].device.type == "mps":  # it has no float64
+        views, method = [rows.cpu() for rows in views], copy.deepcopy(method).cpu()
+    first = views[0]
+    spectrum = m.covariance_spectrum(first, m.rounding(first))
     found = {
         "spread": m.spread(first),
         "dead": m.dead_dimensions(first),
@@ -46,21 +51,24 @@ def measure(method: Method, output: Output, terms: dict[str, float], progress: f
         if isinstance(module, MomentumEncoder):
             found["target distance"] = m.parameter_distance(*module.weights())
         elif isinstance(module, Prototypes):
-            chosen = module(torch.cat(views)).argmax(1)
+            chosen = module(torch.cat(views).to(module.weight.dtype)).argmax(1)
             found["prototype entropy"] = m.prototype_entropy(chosen, len(module.weight))
             found["largest cluster"] = float(chosen.bincount().max() / len(chosen))
         elif isinstance(module, Queue | Bank) and len(module.rows):
             target = next((t for t in method.children() if isinstance(t, MomentumEncoder)), None)
-            horizon = float(epoch) if isinstance(module, Bank) else target.horizon(progress) if target else 0.0
+            horizon = float(epoch) if isinstance(module, Bank) else target.horizon(progress) if target else math.nan
             found |= memory(module.rows, module.age, horizon)
     return {name: value for name, value in found.items() if value == value}  # what cannot be told is left out
 
 
 def memory(rows: Tensor, age: Tensor, horizon: float) -> dict[str, float]:
-    """Of a queue or a bank: stale entries, stand-ins that were never replaced, and how alike its entries are."""
+    """Of a queue or a bank: stale entries, stand-ins that were never replaced, and how alike its entries are.
+
+    ``horizon``: the age in steps from which an entry is stale; NaN where nothing says, without a momentum encoder.
+    """
     some = rows[:: max(1, len(rows) // ROWS)][:ROWS]
     return {
-        "stale negatives": m.stale_share(age, horizon),
+        "stale negatives": m.stale_share(age, horizon) if horizon == horizon else math.nan,
         "stand-ins": float((age < 0).double().mean()),
         "memory cosine": m.mean_cosine(some) if len(some) > 1 else 0.0,
     }
@@ -73,12 +81,12 @@ class Watch:
         """``rows``: those of metrics.jsonl so far, when a run goes on."""
         self.settings, self.method, self.steps, self.epoch = settings, method, steps, epoch
         self.rows = [row for row in rows if "measures" in row]
-        self.told = {finding.name for finding in self.findings()}
+        self.told = {finding.name for finding in self.findings()} if settings.on_collapse == "warn" else set()
 
     def look(self, row: Row, output: Output) -> list[Finding]:
         """Put ``measures`` into a step's row, if it is its turn; findings that were not there before."""
         every, done = self.settings.measure_every, row["step"] + 1
-        if every < 0 or (done % every and done not in (1, self.steps)):
+        if every <= 0 or (done % every and done not in (1, self.steps)):
             return []
         terms = {name: row[name] for name in output.terms}
         row["measures"] = measure(self.method, output, terms, row["step"] / self.steps, self.epoch)

@@ -42,16 +42,27 @@ def dead_dimensions(z: Embeddings) -> float:
     return float((deviations(z) < DEAD * rms).double().mean())
 
 
-def covariance_spectrum(z: Embeddings) -> Spectrum:
+def covariance_spectrum(z: Embeddings, noise: float = 1e-20) -> Spectrum:
     """Eigenvalues of the covariance matrix, largest first, as shares of their sum: [min(N, D)]; zeros if z is constant.
 
-    From the N x N Gram matrix where that is the smaller one.
+    From the N x N Gram matrix where that is the smaller one. What is below ``noise`` times the squared length of all of
+    z together is rounding (see `rounding`) and counts as 0.
     """
     z = z.double()
     values = _squared_singular_values(z - z.mean(0))
-    noise = 1e-20 * z.square().sum()  # below it is rounding
-    total = values.sum()
-    return values / total if total > noise else torch.zeros_like(values)
+    values = torch.where(values > noise * z.square().sum(), values, 0.0)
+    return values / values.sum().clamp_min(1e-300)
+
+
+def rounding(z: Tensor) -> float:
+    """The largest eigenvalue that rounding to z's precision gives by itself, as a share of z's squared length.
+
+    The entries' errors, eps / sqrt(12) of each at most, are as good as independent: a random matrix of n x d, whose
+    largest squared singular value is (sqrt(n) + sqrt(d))^2 times their variance.
+    """
+    n, d = z.shape
+    eps = torch.finfo(z.dtype).eps
+    return eps**2 / 12 * (math.sqrt(n) + math.sqrt(d)) ** 2 / (n * d)
 
 
 def rankme(z: Embeddings) -> float:
@@ -96,11 +107,10 @@ def lidar(views: Float[Tensor, "n q d"]) -> float:
     means = views.mean(1)
     apart = means - means.mean(0)
     within = (views - means[:, None]).flatten(0, 1)
-    between = apart.T @ apart / (n - 1)
     inner = within.T @ within / (n * (q - 1)) + WITHIN * torch.eye(d, dtype=views.dtype, device=views.device)
-    values, vectors = torch.linalg.eigh(inner)
-    whitened = vectors * values.clamp_min(WITHIN / 2).rsqrt()
-    ratios = torch.linalg.eigvalsh(whitened.T @ between @ whitened).clamp_min(0)
+    # The eigenvalues are the squared singular values of the centred means in the metric of Sw, up to n - 1.
+    whitened = torch.linalg.solve_triangular(torch.linalg.cholesky(inner), apart.T, upper=False)
+    ratios = _squared_singular_values(whitened.T)
     return _effective(ratios / ratios.sum().clamp_min(1e-300))
 
 

@@ -90,7 +90,8 @@ def parameter_groups(backbone: nn.Module, head: nn.Module, rate: float, layer_de
     """For AdamW, each with its ``peak`` rate; norms, biases and what the backbone exempts have no weight decay.
 
     Of a transformer's L blocks the l-th, from 1, has rate * layer_decay^(L - l), what comes before the first one
-    rate * layer_decay^L, and the last norm the rate itself.
+    rate * layer_decay^L, and the last norm the rate itself; a norm after the pooling, as with `--pool average`, counts
+    as one layer more.
     """
     exempt: set[str] = getattr(backbone, "no_weight_decay", set)()
     groups = param_groups_layer_decay(backbone, WEIGHT_DECAY, exempt, layer_decay=layer_decay)

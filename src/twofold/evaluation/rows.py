@@ -166,7 +166,7 @@ def _retrieval(task: Task) -> dict[str, Score]:
     train, test = task.train, task.test
     told = partial(task.tell, "queries") if task.tell else None
     precision, found = retrieval.rank(train.values, train.labels, test.values, test.labels, told)
-    error = float(precision.std()) / math.sqrt(len(precision))
+    error = float(precision.std(correction=0)) / math.sqrt(max(1, len(precision) - 1))
     over = f"{len(precision)} test images"
     scores = {"retrieval, mAP": _score(float(precision.mean()), error, over, "mean average precision")}
     for depth, share in zip(retrieval.DEPTHS, found.mean(0).tolist(), strict=True):

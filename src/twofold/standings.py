@@ -1,0 +1,120 @@
+"""What the runs of a comparison come to: means and spreads, labels needed, and an order without labels."""
+
+import json
+import math
+import re
+import statistics
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import kendalltau
+
+from twofold.data import open_data
+
+SCORE = "linear"
+FEW = re.compile(r"\d+ a class|[\d.]+ % of labels")  # names of rows
+COSTS = ("seconds", "images a second", "peak memory MB")
+
+Row = dict[str, Any]
+
+LABEL_FREE: dict[str, Callable[[float], float]] = {
+    "rank": lambda value: value,
+    "lidar": lambda value: value,
+    "alpha": lambda value: -abs(value - 1),
+}
+"""Measures that rank runs without labels, as what is the more the better: the best alpha is 1."""
+
+
+def collected(folder: Path, budget: dict[str, Row], seeds: int, data: str) -> Row:
+    """Everything that the runs wrote, by method, and how well measures without labels rank them."""
+    found: dict[str, Row] = {}
+    pixels: dict[str, Row] = {}
+    for name, share in budget.items():
+        runs = [f"{name}-{seed}" for seed in range(seeds)]
+        results = [json.loads((folder / run / "result.json").read_text(encoding="utf-8")) for run in runs]
+        evaluations = [result["evaluation"] for result in results if result["evaluation"]]
+        pixels = pixels or over_runs(evaluations[:1], "raw pixels")  # the same for every seed
+        found[name] = {
+            **share,
+            "runs": runs,
+            "scores": {who: over_runs(evaluations, who) for who in ("pretrained", "untrained")},
+            SCORE: {
+                run: result["evaluation"][SCORE]["pretrained"]["value"]
+                for run, result in zip(runs, results, strict=True)
+                if SCORE in result["evaluation"]
+            },
+            "labels needed": [labels_needed(evaluation) for evaluation in evaluations],
+            "measures": [result["diagnosis"]["measures"].get("features", {}) for result in results],
+            "findings": [[finding["name"] for finding in result["diagnosis"]["findings"]] for result in results],
+            **{key: [result[key] for result in results] for key in (*COSTS, "ended")},
+        }
+    return {
+        "data": {"name": data, "fingerprint": open_data(data).train.fingerprint()},
+        "seeds": seeds,
+        "methods": found,
+        "raw pixels": pixels,
+        "ranking": ranking(found),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {name: version(name) for name in ("twofold", "torch", "timm", "scikit-learn")},
+    }
+
+
+def over_runs(evaluations: list[Row], who: str) -> dict[str, Row]:
+    """A representation's rows: the value of each run, their mean, and their deviation (of one run: its own spread)."""
+    rows: dict[str, Row] = {}
+    for name in dict.fromkeys(name for evaluation in evaluations for name in evaluation):
+        scores = [evaluation[name][who] for evaluation in evaluations if who in evaluation.get(name, {})]
+        values = [score["value"] for score in scores]
+        if scores:
+            several = len(values) > 1
+            rows[name] = {
+                "metric": scores[0]["metric"],
+                "value": statistics.fmean(values),
+                "spread": statistics.stdev(values) if several else scores[0]["spread"],
+                "over": f"{len(values)} seeds" if several else scores[0]["over"],
+                "values": values,
+            } | ({"labels": scores[0]["labels"]} if "labels" in scores[0] else {})
+    return rows
+
+
+def labels_needed(evaluation: Row) -> float | None:
+    """With how many labels the pretrained backbone reaches what the untrained one has with all of them.
+
+    Between two measured numbers on a straight line over their logarithm; None if it does not, or if no protocol
+    measured several numbers of labels.
+    """
+    goal = evaluation.get("all labels", {}).get("untrained")
+    drawn = [row["pretrained"] for name, row in evaluation.items() if FEW.fullmatch(name)]
+    curve = sorted((row["labels"], row["value"]) for row in drawn)
+    if goal is None or not curve:
+        return None
+    if curve[0][1] >= goal["value"]:
+        return float(curve[0][0])
+    everything = evaluation["all labels"]["pretrained"]
+    for (few, low), (many, high) in pairwise([*curve, (everything["labels"], everything["value"])]):
+        if low < goal["value"] <= high:
+            share = (goal["value"] - low) / (high - low)
+            return round(math.exp(math.log(few) + share * (math.log(many) - math.log(few))), 1)
+    return None
+
+
+def ranking(found: dict[str, Row]) -> Row:
+    """Runs ordered by each measure without labels, best first; with labels also its agreement with the linear probe.
+
+    Agreement is Kendall's tau: 1 for the same order, 0 for no relation, -1 for the opposite order.
+    """
+    runs = {run: values for own in found.values() for run, values in zip(own["runs"], own["measures"], strict=True)}
+    scores = {run: value for own in found.values() for run, value in own[SCORE].items()}
+    ranked: Row = {}
+    for name, goodness in LABEL_FREE.items():
+        good = {run: goodness(values[name]) for run, values in runs.items() if name in values}
+        order = sorted(good, key=lambda run: -good[run])
+        both = [run for run in order if run in scores]
+        pairs = [good[run] for run in both], [scores[run] for run in both]
+        tau = float(kendalltau(*pairs).statistic) if len(both) > 1 else math.nan
+        ranked[name] = {"order": order, "agreement": None if math.isnan(tau) else round(tau, 3), "runs": len(both)}
+    return ranked
