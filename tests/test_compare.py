@@ -125,7 +125,7 @@ def test_attention_is_counted():
 
 def test_a_comparison_goes_on_where_it_was_stopped(tmp_path):
     """Interrupted from outside in its second run: the first is kept as it is, the second resumes."""
-    words = ["--methods", "rotation,simclr", "--epochs", "40", "--limit", "128", "--batch", "32", "--knn-every", "-1",
+    words = ["--methods", "rotation,simclr", "--epochs", "10", "--limit", "128", "--batch", "32", "--knn-every", "-1",
              "--optimizer", "adamw", "--protocols", "knn", "--save-every", "1", "--precision", "fp32",
              "--backbone-arguments", "layers", "[1,1,1,1]", "channels", "[8,8,16,16]"]  # fmt: skip
     command = [sys.executable, "-m", "twofold", "compare", "digits", *words, "--out", str(tmp_path / "out")]

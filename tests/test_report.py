@@ -222,6 +222,7 @@ DIAGNOSIS = {
     "findings": [
         {"name": "<b>collapse</b>", "since": 3, "seen": "rank 1.2 of 32", "cause": "no repulsion", "advice": "--lr 0.1"}
     ],
+    "looks": 40,
     "measures": {"features": {"rank": 5.5, "std": 0.01}, "embeddings": {"rank": 1.2}, "untrained": {"rank": 7.0}},
     "spectrum": {"features": [0.7, 0.2, 0.1], "embeddings": [1.0, 0.0], "untrained": [0.5, 0.3, 0.2]},
 }
