@@ -49,7 +49,7 @@ def tile_for(backbone: nn.Module, size: int) -> int:
 def cut_tiles(
     images: Float[Tensor, "n c s s"], size: int, places: Float[Tensor, "n 18"]
 ) -> Float[Tensor, "n 9 c {size} {size}"]:
-    """Nine tiles, row by row, each at its own place (two numbers, 0 to 1) within its cell, standardised alone.
+    """Nine tiles, row by row, each at its own place (two numbers, 0 to 1) within its cell.
 
     Every tile of an image gets that image's mean colour and contrast instead of its own: neither tells tiles apart,
     and what the backbone sees keeps the range that whole images have, in training and later.

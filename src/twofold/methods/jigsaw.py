@@ -1,7 +1,7 @@
 """Jigsaw, arXiv 1603.09246.
 
 family    pretext
-views     one, cut into 3 x 3 tiles with gaps, each standardised, in one of some known orders
+views     one, cut into 3 x 3 tiles with gaps, of one mean colour and contrast, in one of some known orders
 topology  every tile through the same backbone; a classifier of all nine
 D         cross-entropy against the order's number
 A, B      none: the target is given

@@ -1,7 +1,7 @@
 """PIRL, arXiv 1912.01991.
 
 family    contrastive
-views     the image, and nine shuffled tiles of it, standardised each
+views     the image, and nine shuffled tiles of it, of one mean colour and contrast
 topology  shared weights; a head for the image, one for the tiles; a memory bank with one entry an image
 D         cosine distance to the image's own entry over the temperature
 A, B      repulsion: log of the summed similarity to entries of other images
