@@ -40,11 +40,13 @@ def test_commands(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     for line in lines:
         words = shlex.split(line.partition("#")[0])[1:]
-        if words[0] == "pretrain":
-            words = [w for w in words if w not in ("--epochs", "100", "--backbone", "resnet18")] + SMALL
+        if words[0] in ("pretrain", "compare"):
+            large = ("--epochs", "100", "50", "--seeds", "3", "--backbone", "resnet18")
+            words = [word for word in words if word not in large] + SMALL
         cli.main(words)
     assert (place / "runs" / "mine" / "report.html").exists()
     assert (place / "backbone.safetensors").exists()
+    assert (place / "runs" / "compare" / "compare.html").exists()
 
 
 def test_python(place, monkeypatch, capsys):
