@@ -27,7 +27,7 @@ PLANTED = {
     "VICReg without variance": ("vicreg", dict(variance=0.0), {COMPLETE, STUCK}, "variance term"),
     "VICReg without covariance": ("vicreg", dict(covariance=0.0), {DIMENSIONAL}, "covariance term"),
     "Barlow Twins without redundancy": (
-        "barlow_twins", dict(redundancy=0.0, projector_norm="batch"), {DIMENSIONAL}, "redundancy term",
+        "barlow_twins", dict(redundancy=0.0, projector_norm="batch", epochs=30), {DIMENSIONAL}, "redundancy term",
     ),
     "BYOL without predictor and momentum": (
         "byol", dict(predictor=(), momentum=(0.0, 0.0)), {COMPLETE, STUCK}, "neither a predictor nor",
@@ -60,7 +60,7 @@ def test_a_planted_collapse_gets_its_name_and_cause(planted, tmp_path):
     assert (COMPLETE in found) + (DIMENSIONAL in found) < 2
     assert DIMENSIONAL not in found or DIMENSIONAL in names or CLUSTER in names
     assert all(cause in found[name].cause for name in names)
-    assert all(5 < found[name].since < 155 for name in names)
+    assert all(5 < found[name].since < len(run.metrics) - 3 for name in names)
     log = (run.path / "log.txt").read_text()
     assert all(log.count(f"{name} since step") == 1 for name in names)  # while it ran, once
 
