@@ -153,17 +153,7 @@ def distorted(source: Source, settings: Recipe) -> Iterator[tuple[int, Tensor]]:
 
 def measured(central: Tensor, spectrum: Tensor, views: Tensor) -> dict[str, float]:
     """Every measure of a representation by its name; what cannot be told, of too few images, is left out."""
-    found = {
-        "spread": m.spread(central),
-        "dead": m.dead_dimensions(central),
-        "rank": m.rankme(central),
-        "centred rank": m.effective_rank(spectrum),
-        "rank limit": float(min(central.shape)),
-        "alpha": m.alpha_req(spectrum),
-        "lidar": m.lidar(views) if len(views) > 1 else math.nan,
-        "cosine": m.mean_cosine(central) if len(central) > 1 else math.nan,
-        "uniformity": m.uniformity(central) if len(central) > 1 else math.nan,
-        "alignment": m.alignment(views[:, 0], views[:, 1]),
-        "length": float(central.norm(dim=1).mean()),
-    }
+    found = m.of_embeddings(central, spectrum)
+    found["lidar"] = m.lidar(views) if len(views) > 1 else math.nan
+    found["alignment"] = m.alignment(views[:, 0], views[:, 1])
     return {name: value for name, value in found.items() if math.isfinite(value)}

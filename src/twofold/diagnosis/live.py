@@ -30,19 +30,8 @@ def measure(method: Method, output: Output, terms: dict[str, float], progress: f
     views = [rows.detach()[:ROWS] for rows in output.embeddings[:2]]
     if views[0].device.type == "mps":  # it has no float64
         views, method = [rows.cpu() for rows in views], copy.deepcopy(method).cpu()
-    first = views[0]
-    spectrum = m.covariance_spectrum(first, m.rounding(first))
-    found = {
-        "spread": m.spread(first),
-        "dead": m.dead_dimensions(first),
-        "rank": m.rankme(first),
-        "centred rank": m.effective_rank(spectrum),
-        "rank limit": float(min(first.shape)),
-        "alpha": m.alpha_req(spectrum),
-        "cosine": m.mean_cosine(first),
-        "uniformity": m.uniformity(first),
-        "length": float(first.double().norm(dim=1).mean()),
-    }
+    spectrum = m.covariance_spectrum(views[0], m.rounding(views[0]))
+    found = m.of_embeddings(views[0], spectrum)
     if len(views) == 2:
         found["alignment"] = m.alignment(*views)
     if len(terms) > 1 and terms.keys() & set(m.ENERGIES):

@@ -21,6 +21,21 @@ ENERGIES = ("energy", "attraction", "invariance")  # names of terms
 WITHIN = 1e-4  # added to the within-class covariance (arXiv 2312.04000, section 4)
 
 
+def of_embeddings(z: Embeddings, spectrum: Spectrum) -> dict[str, float]:
+    """What one set of embeddings shows, by name; ``spectrum`` is its `covariance_spectrum`. NaN: cannot be told."""
+    return {
+        "spread": spread(z),
+        "dead": dead_dimensions(z),
+        "rank": rankme(z),
+        "centred rank": effective_rank(spectrum),
+        "rank limit": float(min(z.shape)),
+        "alpha": alpha_req(spectrum),
+        "cosine": mean_cosine(z),
+        "uniformity": uniformity(z),
+        "length": float(z.double().norm(dim=1).mean()),
+    }
+
+
 def deviations(z: Embeddings) -> Float[Tensor, " d"]:
     """Each dimension's standard deviation over the images."""
     return z.double().std(0, correction=0)
@@ -131,7 +146,7 @@ def uniformity(z: Embeddings) -> float:
 def mean_cosine(z: Embeddings) -> float:
     """Mean cosine between different images, -1 to 1: (|sum of unit vectors|^2 - N) / (N (N - 1))."""
     unit, n = F.normalize(z.double()), len(z)
-    return float((unit.sum(0).square().sum() - n) / (n * (n - 1)))
+    return float((unit.sum(0).square().sum() - n) / (n * (n - 1))) if n > 1 else math.nan
 
 
 def energy_share(terms: dict[str, float], energies: Sequence[str] = ENERGIES) -> float:
