@@ -19,10 +19,11 @@ import torchvision
 from torchvision.transforms import InterpolationMode, v2
 
 import twofold
-from twofold import methods, recipe
+from twofold import methods
 from twofold.augment import views_of
 from twofold.data.loader import Part, Plan, Resident
 from twofold.device import reuse_memory
+from twofold.recipe import recipe
 
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
 

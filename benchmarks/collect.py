@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from twofold import methods, recipe
+from twofold import methods
+from twofold.cli.tables import COLUMNS, percent
+from twofold.recipe import recipe
 from twofold.run import Run
-from twofold.tables import COLUMNS, percent
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

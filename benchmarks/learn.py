@@ -25,12 +25,12 @@ import torch
 from torch import Tensor
 
 import twofold
-from twofold import recipe
-from twofold.data import open_data
+from twofold.data.opening import open_data
 from twofold.data.sources import Subset, digest
-from twofold.evaluation.features import Encoder, extract, raw_pixels
+from twofold.encoding.features import Encoder, extract, raw_pixels
 from twofold.evaluation.knn import accuracy, knn_predict
 from twofold.evaluation.linear import fit_probe
+from twofold.recipe import recipe
 
 RESULTS = Path(__file__).parent / "results"
 REPRESENTATIONS = ("raw pixels", "untrained", "pretrained")

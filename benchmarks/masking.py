@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 
-from twofold import device, recipe
+from twofold import device
 from twofold.augment.masks import Masking
 from twofold.batch import Batch, Chance
-from twofold.optim import create_optimizer
-from twofold.resolve import backbone_spec
+from twofold.recipe import recipe
 from twofold.run import build_method
+from twofold.training.optimizer import create_optimizer
+from twofold.training.resolve import backbone_spec
 
 SHARES = (0.0, 0.5, 0.75)
 TURNS = 3

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import torch
 
-import twofold.api
+import twofold.training.pretrain
 from tests.conftest import OWN, batch_of
-from twofold import dist, methods, recipe
-from twofold.log import read_metrics
+from twofold import dist, methods
+from twofold.metrics import read_metrics
 from twofold.nets.backbone import fit
+from twofold.recipe import recipe
 from twofold.run import build_method
 
 # Nothing with batch norm, whose statistics are each process's own.

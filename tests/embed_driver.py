@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 import torch
 
 from tests.killing import at_call, in_a_child
-from twofold import embedding, vectors
-from twofold.evaluation import features
+from twofold.encoding import features
+from twofold.outputs import embed as embedding
+from twofold.outputs import vectors
 
 torch.set_num_threads(1)
 features.BATCH, embedding.PIECE = 16, 32  # four pieces: 70 training images, and 20 for testing

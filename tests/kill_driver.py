@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 
 import twofold
-import twofold.api
+import twofold.training.pretrain
 from tests.conftest import tiny
 from tests.killing import at_call, in_a_child
-from twofold import checkpoint, log
+from twofold import files, metrics
 
 torch.set_num_threads(1)
 
@@ -30,21 +30,21 @@ def half_a_file(state, file):
     import io
 
     whole = io.BytesIO()
-    checkpoint.torch.serialization.save(state, whole)
+    files.torch.serialization.save(state, whole)
     file.write(whole.getvalue()[: whole.tell() // 2])
     file.flush()
 
 
 # Checkpoints are saved every 3 steps of 12; a save is a write, an fsync, a rename, an fsync of the folder.
 MOMENTS = {
-    "in the first step": lambda: at_call(log.Metrics, "write", 1),
-    "between two saves": lambda: at_call(log.Metrics, "write", 5),
+    "in the first step": lambda: at_call(metrics.Metrics, "write", 1),
+    "between two saves": lambda: at_call(metrics.Metrics, "write", 5),
     "in the middle of writing a checkpoint": lambda: at_call(torch, "save", 2, half_a_file),
     "before the flush to disk": lambda: at_call(os, "fsync", 8),
     "before the rename": lambda: at_call(Path, "replace", 3),
     "after the rename": lambda: at_call(os, "fsync", 10),
     "in the middle of a line of metrics": lambda: at_call(
-        log.Metrics, "write", 8, lambda self, row: (self._file.write('{"step": 7, "lo'), self._file.flush())
+        metrics.Metrics, "write", 8, lambda self, row: (self._file.write('{"step": 7, "lo'), self._file.flush())
     ),
 }
 
@@ -90,7 +90,7 @@ def kill_and_resume(root, method, moments):
             attempt_killed_from_outside(root / "again-and-again", method, dice.uniform(0.2, 0.9) * lasts)
         codes["again and again, resumed"] = attempt(root / "again-and-again", method, nothing)
     step = dice.randint(2, 12)
-    codes["at a random step"] = attempt(root / "random-step", method, lambda: at_call(log.Metrics, "write", step))
+    codes["at a random step"] = attempt(root / "random-step", method, lambda: at_call(metrics.Metrics, "write", step))
     codes["random-step, resumed"] = attempt(root / "random-step", method, nothing)
     return codes
 

@@ -9,7 +9,7 @@ from tests.conftest import picture
 from twofold import rng
 from twofold.augment import color, draw_step, views_of
 from twofold.augment.resample import gaussian_blur, resized_crop
-from twofold.recipe import Augment
+from twofold.recipe.recipe import Augment
 
 N = 8
 IMAGES = torch.stack([torch.from_numpy(picture(40, 48, seed)).permute(2, 0, 1) for seed in range(N)])

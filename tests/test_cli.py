@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import encoded, picture, tiny
-from twofold import cli, methods, recipe, toml
+from twofold import methods
+from twofold.cli import commands as cli
+from twofold.recipe import recipe, toml
 from twofold.run import Run
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +44,9 @@ def test_help_needs_no_torch():
     lines = "\n".join(
         f"try: main({command.split()!r})\nexcept SystemExit as end: assert not end.code" for command in COMMANDS
     )
-    script = f"import sys\nfrom twofold.cli import main\n{lines}\nassert 'torch' not in sys.modules\nprint('light')"
+    script = (
+        f"import sys\nfrom twofold.cli.commands import main\n{lines}\nassert 'torch' not in sys.modules\nprint('light')"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.endswith("light\n"), done.stderr
 

@@ -15,9 +15,11 @@ from scipy.stats import kendalltau
 
 import twofold
 from tests.conftest import TINY, tiny
-from twofold import comparison, recipe, standings
-from twofold.data import open_data
+from twofold.comparison import compare as comparison
+from twofold.comparison import standings
+from twofold.data.opening import open_data
 from twofold.errors import UsageError
+from twofold.recipe import recipe
 
 ROOT = Path(__file__).parents[1]
 SMALL = {k: v for k, v in TINY.items() if k not in ("data", "epochs")} | dict(optimizer="adamw", lr=2e-3, knn_every=-1)

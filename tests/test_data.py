@@ -14,14 +14,14 @@ from PIL import Image
 from tests.conftest import encoded, picture
 from twofold.augment import views_of
 from twofold.data import loader as loading
-from twofold.data import open_data
 from twofold.data.decode import Unreadable, decode, size_of
 from twofold.data.loader import Part, Plan, Resident, Streamed, decode_all
+from twofold.data.opening import open_data
 from twofold.data.scan import scan
 from twofold.data.sources import Array, Subset
 from twofold.errors import UsageError
-from twofold.evaluation.protocols import parts_for_evaluation
-from twofold.recipe import Augment
+from twofold.evaluation.evaluate import parts_for_evaluation
+from twofold.recipe.recipe import Augment
 
 CPU = torch.device("cpu")
 

@@ -8,14 +8,15 @@ import torch
 
 import twofold
 from tests.conftest import tiny
-from twofold import cli, train
+from twofold.cli import commands as cli
 from twofold.diagnosis import live
 from twofold.diagnosis.causes import CAUSES, explain
-from twofold.diagnosis.checkup import found_in
+from twofold.diagnosis.diagnose import found_in
 from twofold.diagnosis.doctor import examine
 from twofold.errors import Collapsed, Diverged, UsageError
 from twofold.methods import TABLE
-from twofold.recipe import make, settings_of
+from twofold.recipe.recipe import make, settings_of
+from twofold.training import loop as train
 
 LONGER = dict(limit=512, epochs=20, knn_every=-1, optimizer="adamw", lr=4e-2, projector_norm="none")
 """160 steps, large enough for a network of this size to run into what its loss permits."""

@@ -17,12 +17,14 @@ import torch
 
 import twofold
 from tests.conftest import encoded, picture
-from twofold import checkpoint, embedding, vectors
-from twofold.data import open_data
+from twofold import files
+from twofold.data.opening import open_data
 from twofold.data.sources import Array
+from twofold.encoding import features
+from twofold.encoding.features import Encoder, central_crop
 from twofold.errors import UsageError
-from twofold.evaluation import features
-from twofold.evaluation.features import Encoder, central_crop
+from twofold.outputs import embed as embedding
+from twofold.outputs import vectors
 from twofold.run import Run
 
 ROOT = Path(__file__).parents[1]
@@ -225,7 +227,7 @@ def test_what_another_command_left_unfinished_is_refused(finished, photos, small
     other.write_backbone(finished.untrained(), finished.spec)
     with pytest.raises(UsageError, match="other backbone"):
         twofold.embed(other, photos, target)
-    with checkpoint.held(folder), pytest.raises(UsageError, match="another process"):
+    with files.held(folder), pytest.raises(UsageError, match="another process"):
         twofold.embed(finished, photos, target)
     assert twofold.embed(finished, photos, target).before == 32
 
@@ -262,7 +264,8 @@ PEAK = """
 import resource, sys
 import numpy as np, torch
 import twofold
-from twofold import recipe, toml
+from twofold.recipe import recipe
+from twofold.recipe import toml
 from twofold.nets import backbone
 from twofold.nets.backbone import BackboneSpec
 from twofold.run import Run

@@ -8,13 +8,16 @@ import torch
 
 import twofold
 from tests.conftest import tiny
-from twofold import cli, tables
-from twofold.data import open_data
+from twofold.cli import commands as cli
+from twofold.cli import tables
+from twofold.data.opening import open_data
 from twofold.data.sources import Array
+from twofold.encoding import features as feature_module
+from twofold.encoding.features import Extractor
 from twofold.errors import UsageError
-from twofold.evaluation import baselines, finetune, mlp, protocols, rows
-from twofold.evaluation import features as feature_module
-from twofold.evaluation.features import Extractor
+from twofold.evaluation import baselines, finetune, mlp
+from twofold.evaluation import evaluate as protocols
+from twofold.evaluation import protocols as rows
 
 EVERY = tuple(rows.PROTOCOLS)
 

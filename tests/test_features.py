@@ -8,13 +8,13 @@ import torch
 
 import twofold
 from tests.conftest import blobs
-from twofold.data import open_data
 from twofold.data.decode import Unreadable
+from twofold.data.opening import open_data
 from twofold.data.sources import Array, Subset
+from twofold.encoding.features import central_crop, central_crops, extract, raw_pixels
 from twofold.errors import UsageError
-from twofold.evaluation.features import central_crop, central_crops, extract, raw_pixels
+from twofold.evaluation.evaluate import parts_for_evaluation
 from twofold.evaluation.knn import knn_predict, neighbours
-from twofold.evaluation.protocols import parts_for_evaluation
 
 
 def test_knn_is_a_weighted_vote():
@@ -69,7 +69,7 @@ def test_labels_follow_their_images():
 
 def test_a_held_out_part_is_made_where_there_is_none():
     images = np.zeros((12, 3, 8, 8), np.uint8)
-    from twofold.data import Data
+    from twofold.data.opening import Data
 
     train, test, _ = parts_for_evaluation(Data(Array(images, [0] * 6 + [1] * 6)), "x")
     assert test.indices == [4, 10]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from twofold.data import open_data
+from twofold.data.opening import open_data
 from twofold.data.sources import Subset
 from twofold.evaluation import finetune
 from twofold.evaluation.baselines import Backbone

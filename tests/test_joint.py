@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from tests.conftest import batch_of
-from twofold import recipe
 from twofold.errors import UsageError
 from twofold.nets.backbone import fit
+from twofold.recipe import recipe
 from twofold.run import build_method
 
 NARROW = {"layers": (1, 1, 1, 1), "channels": (4, 4, 8, 8), "zero_init_last": False}

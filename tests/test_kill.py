@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from tests.conftest import encoded, picture
-from twofold import checkpoint, methods
-from twofold.log import read_metrics
+from twofold import files, methods
+from twofold.metrics import read_metrics
 
 ROOT = Path(__file__).parents[1]
 CLOCKS = ("images_per_second", "waiting")
@@ -41,13 +41,13 @@ def test_killed_and_resumed_is_bit_identical(method, killed):
     for name, code in codes.items():
         survived = name == "straight" or name.endswith("resumed")
         assert code == (0 if survived else -signal.SIGKILL), name
-    expected = checkpoint.load(root / "straight" / "checkpoint.pt")
+    expected = files.load(root / "straight" / "checkpoint.pt")
     rows = metrics(root / "straight")
     assert [row["step"] for row in rows] == list(range(12))
     runs = [path for path in root.iterdir() if path.name != "straight"]
     assert len(runs) == (9 if method == "moco" else 1)
     for run in runs:
-        state = checkpoint.load(run / "checkpoint.pt")
+        state = files.load(run / "checkpoint.pt")
         assert state["step"] == 12
         for part in ("method", "optimizer"):
             assert_identical(state[part], expected[part], run.name)
@@ -127,7 +127,7 @@ def test_an_interrupt_ends_a_run_after_a_checkpoint(number, photos, tmp_path):
     assert "Traceback" not in said
     assert "goes on from there" in said
     rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
-    assert checkpoint.load(tmp_path / "run" / "checkpoint.pt")["step"] == len(rows)
+    assert files.load(tmp_path / "run" / "checkpoint.pt")["step"] == len(rows)
 
 
 def test_a_streamed_run_resumes_to_the_bit(photos, tmp_path):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from twofold import __version__, methods, recipe
+from twofold import __version__, methods
+from twofold.recipe import recipe
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))

@@ -12,7 +12,7 @@ from twofold.batch import Chance, View
 from twofold.errors import UsageError
 from twofold.nets.backbone import BackboneSpec
 from twofold.nets.vit import encode, patchify, tokens
-from twofold.recipe import Augment
+from twofold.recipe.recipe import Augment
 
 N = 64
 CHANCE = Chance(0, 3, N, slice(None))

@@ -8,7 +8,7 @@ import scipy.linalg
 import torch
 from scipy.spatial.distance import pdist
 
-from twofold.diagnosis import measures
+from twofold import measures
 
 N, D = 200, 16
 RANDOM = torch.Generator().manual_seed(0)

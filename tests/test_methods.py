@@ -9,15 +9,16 @@ import pytest
 import torch
 
 from tests.conftest import OWN, TINY, batch_of, tiny
-from twofold import methods, recipe, settings, toml
+from twofold import methods
 from twofold.batch import Batch, View
 from twofold.errors import UsageError
 from twofold.nets.backbone import fit
 from twofold.nets.heads import Prototypes
 from twofold.nets.memory import Bank, Queue
-from twofold.prepare import Preparation
-from twofold.resolve import follow
+from twofold.recipe import recipe, settings, toml
 from twofold.run import build_method
+from twofold.training.prepare import Preparation
+from twofold.training.resolve import follow
 
 every_method = pytest.mark.parametrize("name", methods.TABLE)
 SOURCE = Path(methods.__file__).parent

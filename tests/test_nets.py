@@ -13,11 +13,11 @@ import twofold
 from tests.conftest import tiny
 from twofold.batch import Chance, View
 from twofold.errors import UsageError
-from twofold.export import export
 from twofold.nets.backbone import fit
 from twofold.nets.heads import Prototypes, mlp
 from twofold.nets.memory import Bank, Queue
-from twofold.nets.slow import MomentumEncoder, shuffled
+from twofold.nets.momentum import MomentumEncoder, shuffled
+from twofold.outputs.export import export
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.test_report import DIAGNOSIS, EVALUATION, elsewhere
-from twofold.data import open_data
-from twofold.evaluation.features import Encoder, extract
+from twofold.data.opening import open_data
+from twofold.encoding.features import Encoder, extract
 from twofold.page.report import report
 
 LONELY = """() => {  // the point with most room around it, and where it is on the screen

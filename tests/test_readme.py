@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import encoded, picture
-from twofold import cli
+from twofold.cli import commands as cli
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

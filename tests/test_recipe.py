@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twofold import recipe, toml
 from twofold.errors import UsageError
+from twofold.recipe import recipe, toml
 
 values = st.recursive(
     st.booleans()

@@ -14,8 +14,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from tests.conftest import encoded, picture, tiny
-from twofold import recipe, toml
-from twofold.data import open_data
+from twofold.data.opening import open_data
 from twofold.errors import UsageError
 from twofold.page import plots
 from twofold.page.atlas import assign, colours, describe, gallery
@@ -24,6 +23,7 @@ from twofold.page.pictures import restored, seen, view_rows
 from twofold.page.render import packed
 from twofold.page.report import report
 from twofold.page.thumbs import ACROSS, sheets, shrink, side_for
+from twofold.recipe import recipe, toml
 from twofold.run import Run, build_method
 
 
@@ -176,7 +176,7 @@ def test_tiles_are_those_the_method_sees(monkeypatch):
     """What jigsaw's backbone is given is what the page shows."""
     from tests.conftest import batch_of
     from twofold.methods import jigsaw
-    from twofold.resolve import backbone_spec
+    from twofold.training.resolve import backbone_spec
 
     settings = resolved("jigsaw")
     method = build_method(settings, backbone_spec(settings), 4).eval()

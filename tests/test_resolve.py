@@ -4,8 +4,9 @@ import pytest
 
 import twofold
 from tests.conftest import tiny
-from twofold import methods, recipe
-from twofold.resolve import follow
+from twofold import methods
+from twofold.recipe import recipe
+from twofold.training.resolve import follow
 
 
 @pytest.mark.parametrize("name", methods.TABLE)

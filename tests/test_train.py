@@ -9,10 +9,11 @@ import torch
 
 import twofold
 from tests.conftest import VIT, encoded, picture, tiny
-from twofold import checkpoint, recipe
+from twofold import files
 from twofold.errors import Diverged, UsageError
-from twofold.optim import create_optimizer
+from twofold.recipe import recipe
 from twofold.schedule import warmup_cosine
+from twofold.training.optimizer import create_optimizer
 
 
 def pretrain(out, method="simclr", **settings):
@@ -20,7 +21,7 @@ def pretrain(out, method="simclr", **settings):
 
 
 def weights(run):
-    return checkpoint.load(run.path / "checkpoint.pt")["method"]
+    return files.load(run.path / "checkpoint.pt")["method"]
 
 
 @pytest.mark.parametrize("method", ["simclr", "vicreg", "byol"])
@@ -137,7 +138,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
     """A learning rate beyond reason: the run ends by itself and leaves what is needed to look into it."""
     with pytest.raises(Diverged, match="step"):
         pretrain(tmp_path / "run", method="vicreg", optimizer="sgd", lr=1e30, epochs=8)
-    failure = checkpoint.load(tmp_path / "run" / "failure.pt")
+    failure = files.load(tmp_path / "run" / "failure.pt")
     rows = twofold.Run.open(tmp_path / "run").metrics
     assert failure["step"] == rows[-1]["step"] + 1
     assert len(failure["index"]) == 64
@@ -161,7 +162,7 @@ def test_weights_that_are_no_numbers_are_never_saved(tmp_path, monkeypatch):
     monkeypatch.setattr(SimCLR, "forward", poisoned)
     with pytest.raises(Diverged, match="step 11"):
         pretrain(tmp_path / "run", save_every=1)
-    state = checkpoint.load(tmp_path / "run" / "checkpoint.pt")
+    state = files.load(tmp_path / "run" / "checkpoint.pt")
     assert state["step"] == 11
     assert all(torch.isfinite(value).all() for value in state["method"].values())
     assert not (tmp_path / "run" / "backbone.safetensors").exists()

@@ -16,9 +16,10 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 import twofold
 from tests.conftest import tiny
-from twofold import recipe, writers
 from twofold.errors import UsageError
-from twofold.log import read_metrics
+from twofold.metrics import read_metrics
+from twofold.recipe import recipe
+from twofold.training import writers
 
 ROOT = Path(__file__).parents[1]
 RUNS = ("resumed", "later", "anew")

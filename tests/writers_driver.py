@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-import twofold.api
+import twofold.training.pretrain
 from tests.conftest import tiny
 from tests.killing import at_call, in_a_child
-from twofold import log
+from twofold import metrics
 
 torch.set_num_threads(1)
 BOTH = "tensorboard,wandb"
@@ -25,7 +25,7 @@ def pretrain(out, writers, **settings):
 
 
 def killed(out, writers, **settings):
-    at_call(log.Metrics, "write", 8)
+    at_call(metrics.Metrics, "write", 8)
     pretrain(out, writers, **settings)
 
 

@@ -10,16 +10,16 @@ __version__ = "0.3.0"
 
 if TYPE_CHECKING:
     from twofold import losses
-    from twofold.api import compare, diagnose, embed, evaluate, pretrain, report
     from twofold.run import Run, load_backbone
+    from twofold.training.pretrain import compare, diagnose, embed, evaluate, pretrain, report
 
 _HOMES = {
-    "pretrain": "twofold.api",
-    "compare": "twofold.api",
-    "diagnose": "twofold.api",
-    "evaluate": "twofold.api",
-    "embed": "twofold.api",
-    "report": "twofold.api",
+    "pretrain": "twofold.training.pretrain",
+    "compare": "twofold.training.pretrain",
+    "diagnose": "twofold.training.pretrain",
+    "evaluate": "twofold.training.pretrain",
+    "embed": "twofold.training.pretrain",
+    "report": "twofold.training.pretrain",
     "Run": "twofold.run",
     "load_backbone": "twofold.run",
 }

@@ -10,13 +10,14 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
-from twofold import checkpoint, methods, recipe, rng, toml
+from twofold import files, methods, rng
 from twofold.errors import UsageError
-from twofold.log import read_metrics
 from twofold.methods.base import Method, Setup
+from twofold.metrics import read_metrics
 from twofold.nets.backbone import BackboneSpec
-from twofold.recipe import Recipe
-from twofold.resolve import backbone_spec
+from twofold.recipe import recipe, toml
+from twofold.recipe.recipe import Recipe
+from twofold.training.resolve import backbone_spec
 
 
 class Run:
@@ -87,7 +88,7 @@ class Run:
         path = self.path / "checkpoint.pt"
         if not path.exists():
             raise UsageError(f"{self.path} has no checkpoint yet")
-        state, settings = checkpoint.load(path), self.recipe
+        state, settings = files.load(path), self.recipe
         method = build_method(settings, backbone_spec(settings), state["data"]["images"])
         method.load_state_dict(state["method"])
         return method.float().eval()
@@ -103,16 +104,16 @@ class Run:
         Raises:
             UsageError: if it cannot be made, or another process is at work on it.
         """
-        with checkpoint.held(self.path):
-            checkpoint.remove_partial(self.path / "checkpoint.pt")
+        with files.held(self.path):
+            files.remove_partial(self.path / "checkpoint.pt")
             yield
 
     def write_backbone(self, backbone: nn.Module, spec: BackboneSpec) -> None:
         """backbone.safetensors and backbone.json, which plain timm loads."""
         weights = {key: value.detach().cpu().float().contiguous() if value.is_floating_point() else value.cpu()
                    for key, value in backbone.state_dict().items()}  # fmt: skip
-        checkpoint.write_atomically(self.path / "backbone.safetensors", lambda file: file.write(save(weights)))
-        checkpoint.write_text(self.path / "backbone.json", json.dumps(spec.json(), indent=2) + "\n")
+        files.write_atomically(self.path / "backbone.safetensors", lambda file: file.write(save(weights)))
+        files.write_text(self.path / "backbone.json", json.dumps(spec.json(), indent=2) + "\n")
 
 
 def load_backbone(run: "str | Path | Run") -> nn.Module:

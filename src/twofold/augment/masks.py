@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from twofold.batch import Chance, View
 from twofold.errors import UsageError
 from twofold.nets.vit import patch_size
-from twofold.recipe import Augment
+from twofold.recipe.recipe import Augment
 
 BLOCKS = 32  # drawn for each image; they cover any share, as later ones fill what is left
 BLOCK_AREA = (0.05, 0.3)  # of the image

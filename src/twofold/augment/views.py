@@ -15,7 +15,7 @@ from torch import Tensor
 from twofold import rng
 from twofold.augment.color import color_jitter, solarize, to_grayscale
 from twofold.augment.resample import gaussian_blur
-from twofold.recipe import Augment
+from twofold.recipe.recipe import Augment
 
 TRIES = 10  # boxes tried until one fits into the image, as torchvision does
 

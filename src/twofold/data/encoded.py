@@ -12,11 +12,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from twofold import checkpoint
 from twofold.data.cache import cache
 from twofold.data.decode import Unreadable, decode, size_of
 from twofold.data.sources import Source, digest, number
 from twofold.errors import UsageError
+from twofold.files import write_atomically
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".jp2", ".avif", ".tga"}
@@ -210,7 +210,7 @@ def _table(files: Sequence[Path], columns: list[str]):  # type: ignore[no-untype
                     for batch in pq.ParquetFile(part).iter_batches(256, columns=columns):
                         writer.write_batch(batch.select(schema.names).cast(schema))
 
-        checkpoint.write_atomically(copied, write)
+        write_atomically(copied, write)
     return pa.ipc.open_file(pa.memory_map(str(copied))).read_all()
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from twofold.recipe import Recipe, settings_of
+from twofold.recipe.recipe import Recipe, settings_of
 
 Settings = dict[str, Any]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from twofold import methods
 from twofold.diagnosis.causes import explain
-from twofold.recipe import Recipe
+from twofold.recipe.recipe import Recipe
 
 LASTING = 3  # measured steps in a row that must show a sign
 SETTLED = 0.1  # share of the run before which only a dead start is looked for

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from twofold.diagnosis import measures as m
+from twofold import measures as m
 from twofold.diagnosis.doctor import Finding, Row, examine
 from twofold.methods.base import Method, Output
 from twofold.nets.heads import Prototypes
 from twofold.nets.memory import Bank, Queue
-from twofold.nets.slow import MomentumEncoder
-from twofold.recipe import Recipe
+from twofold.nets.momentum import MomentumEncoder
+from twofold.recipe.recipe import Recipe
 
 ROWS = 512  # images that are looked at; the cost grows with their cube
 

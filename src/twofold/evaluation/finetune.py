@@ -19,13 +19,13 @@ from twofold import rng
 from twofold.augment import Distortion
 from twofold.data.loader import Part, Plan, Resident, Streamed, fits_in_memory, load_images
 from twofold.data.sources import Source, Subset
+from twofold.encoding.features import Encoder, central_crops
 from twofold.evaluation.baselines import Backbone
-from twofold.evaluation.features import Encoder, central_crops
 from twofold.evaluation.knn import accuracy
 from twofold.evaluation.mlp import Say
 from twofold.evaluation.split import hold_out
 from twofold.nets.vit import patch_size
-from twofold.recipe import Augment
+from twofold.recipe.recipe import Augment
 from twofold.schedule import warmup_cosine
 
 RATES = (1e-4, 4e-4, 1.6e-3, 6.4e-3)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from twofold import device as devices
 from twofold.data.loader import sample
 from twofold.data.sources import Source
-from twofold.evaluation.features import central_crops
+from twofold.encoding.features import central_crops
 from twofold.evaluation.knn import accuracy, knn_predict
 from twofold.nets.backbone import BackboneSpec
 

@@ -1,155 +1,186 @@
-"""`twofold evaluate`: every protocol for the pretrained backbone, beside the untrained one and raw pixels."""
+"""What each protocol measures of one representation: rows of figures, and what their spread is over."""
 
-import json
-import platform
-import time
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from functools import partial
-from importlib.metadata import version
-from pathlib import Path
+import math
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
-from twofold import checkpoint
-from twofold import device as devices
-from twofold.data import Data, open_data
+import torch
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from torch import Tensor
+
+from twofold import rng
 from twofold.data.sources import Source, Subset
-from twofold.errors import UsageError, nearest
-from twofold.evaluation.fewshot import quotas
-from twofold.evaluation.representations import Tell, representations
-from twofold.evaluation.rows import PROTOCOLS, Score, Task
-from twofold.recipe import settings_of
-from twofold.run import Run
+from twofold.encoding.features import Features
+from twofold.evaluation import clusters, fewshot, finetune, mlp, retrieval
+from twofold.evaluation.knn import accuracy, knn_predict, neighbours
+from twofold.evaluation.linear import fit_probe
+from twofold.evaluation.representations import Representation, Tell
 
-__all__ = ["Score", "Tell", "evaluate", "parts_for_evaluation"]
+BOOTSTRAPS = 20
 
-HELD_OUT = "every fifth image of each class held out for testing; if pretraining saw them, then without labels"
-
-
-def evaluate(
-    run: str | Path | Run,
-    data: str | Path | None = None,
-    protocols: str | Sequence[str] = ("knn", "linear"),
-    device: str = "auto",
-    tell: Tell | None = None,
-    *,
-    baseline: str | Sequence[str] = (),
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Measure a run's backbone on labelled images, and write evaluation.json.
-
-    Args:
-        run: the run directory.
-        data: images with labels, with or without a test part; by default those of the pretraining.
-        protocols: any of ``knn``, ``linear``, ``mlp``, ``finetune``, ``fewshot``, ``clusters``, ``retrieval``;
-            several also as one text with commas.
-        device: auto, cpu, cuda or mps, for the networks.
-        tell: told how far it is.
-        baseline: other backbones to measure, timm's names (with their published weights) or run directories; several
-            also as one text with commas.
-        seed: decides which images are held out to choose by, the draws of labels, the heads' first weights.
-
-    Returns:
-        What evaluation.json holds: ``scores[row][representation]`` is a `Score`, beside ``representations`` in their
-        order, ``notes``, ``seconds`` by protocol, recipe, data, seed, versions.
-
-    Raises:
-        UsageError: if there is no such run, protocol or baseline, or the images have no labels.
-    """
-    run = Run.open(run)
-    protocols, baselines = known(protocols), _names(baseline)
-    settings = run.recipe
-    name = str(data or settings.data)
-    opened = open_data(name)
-    train, test, split = parts_for_evaluation(opened.limited(settings.limit) if data is None else opened, name)
-    parts = {"train": train, "test": test}
-    found = representations(run, parts, baselines, devices.choose(device), tell)
-
-    scores: dict[str, dict[str, Score]] = {}
-    seconds = dict.fromkeys(protocols, 0.0)
-    tasks = {who: Task(it, parts, seed, None) for who, it in found.items()}
-    for protocol in protocols:
-        for position, (who, task) in enumerate(tasks.items()):
-            if tell:
-                tell(f"{protocol}, {who}", position, len(tasks))
-                task.tell = partial(_say, tell, f"{protocol}, {who}")
-            began = time.monotonic()
-            for row, score in PROTOCOLS[protocol](task).items():
-                scores.setdefault(row, {})[who] = score
-            seconds[protocol] += time.monotonic() - began
-    seen = found["pretrained"]
-    result = {
-        "scores": scores,
-        "representations": list(found),
-        "notes": quotas(seen.train.labels)[1] if "fewshot" in protocols else [],
-        "seconds": {protocol: round(value, 1) for protocol, value in seconds.items()},
-        "data": {
-            "name": name,
-            "split": split,
-            "train": len(seen.train.index),
-            "test": len(seen.test.index),
-            "classes": train.classes or sorted({str(label) for label in train.labels or []}),
-            "fingerprint": [train.fingerprint(), test.fingerprint()],
-        },
-        "recipe": settings_of(settings),
-        "seed": seed,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {name: version(name) for name in ("twofold", "torch", "timm", "scikit-learn")}
-        | {"python": platform.python_version()},
-    }
-    text = json.dumps(result, indent=2)
-    checkpoint.write_text(run.path / "evaluation.json", text + "\n")
-    written: dict[str, Any] = json.loads(text)
-    return written
+Score = dict[str, Any]
+"""``metric``, ``value`` (0 to 1), ``spread``, what the spread is ``over``, how many ``labels`` were used, where their
+number is part of the question, and what was chosen on the way."""
 
 
-def _names(given: str | Sequence[str]) -> list[str]:
-    """Names, once each, also of one text with commas."""
-    parts = given.split(",") if isinstance(given, str) else given
-    return list(dict.fromkeys(filter(None, (part.strip() for part in parts))))
+@dataclass
+class Task:
+    """One representation, measured on the labelled parts it was computed of."""
+
+    it: Representation
+    parts: dict[str, Source]
+    seed: int
+    tell: Tell | None
+
+    @property
+    def train(self) -> Features:
+        return self.it.train
+
+    @property
+    def test(self) -> Features:
+        return self.it.test
+
+    def readable(self, part: str) -> Source:
+        """The images of a part that have features."""
+        source, index = self.parts[part], getattr(self, part).index
+        return source if len(index) == len(source) else Subset(source, index)
+
+    def right(self, predicted: Tensor) -> float:
+        return accuracy(predicted, self.test.labels)
+
+    @cached_property
+    def linear(self) -> Score:
+        probe = fit_probe(self.train.values, self.train.labels, seed=self.seed)
+        score = self.single(self.right(probe.predict(self.test.values)))
+        return score | {"labels": len(self.train.index), "C": probe.strength}
+
+    def single(self, share: float, metric: str = "accuracy") -> Score:
+        """A share of the test images and its standard error: what another test set of this size could change."""
+        images = len(self.test.index)
+        return _score(share, math.sqrt(share * (1 - share) / images), f"{images} test images", metric)
 
 
-def _say(tell: Tell, before: str, what: str, done: int, of: int) -> None:
-    tell(f"{before}: {what}", done, of)
+def _score(value: float, spread: float, over: str, metric: str = "accuracy") -> Score:
+    return {"metric": metric, "value": value, "spread": spread, "over": over}
 
 
-def known(protocols: str | Sequence[str]) -> list[str]:
-    """Names of protocols, also from one text with commas.
-
-    Raises:
-        UsageError: if there is none of that name.
-    """
-    names = _names(protocols)
-    for name in names:
-        if name not in PROTOCOLS:
-            raise UsageError(f"there is no protocol {name!r}{nearest(name, PROTOCOLS)}; {', '.join(PROTOCOLS)}")
-    return names
+def _several(values: list[float], over: str, metric: str = "accuracy") -> Score:
+    """Mean and standard deviation."""
+    return _score(statistics.fmean(values), statistics.stdev(values), f"{len(values)} {over}", metric)
 
 
-def parts_for_evaluation(data: Data, name: str) -> tuple[Source, Source, str]:
-    """Labelled training and test images, and in words how they were told apart.
+def _knn(task: Task) -> dict[str, Score]:
+    train = task.train
+    predicted = knn_predict(train.values, train.labels, task.test.values)
+    k = neighbours(len(train.values), len(train.labels.unique()))
+    return {"knn": task.single(task.right(predicted)) | {"labels": len(train.index), "k": k}}
 
-    Raises:
-        UsageError: if there are no labels, or fewer than two classes.
-    """
-    if data.train.labels is None:
-        raise UsageError(f"the images in {name} have no labels: evaluation needs class folders or a column of labels")
-    if len(set(data.train.labels)) < 2:
-        raise UsageError(f"the images in {name} are all of one class: there is nothing to tell apart")
-    if data.mismatch:
-        raise UsageError(f"{name}: {data.mismatch}")
-    if data.test is not None and data.test.labels is not None:
-        return data.train, data.test, "the data's own test part"
-    seen: dict[int, int] = {}
-    train: list[int] = []
-    test: list[int] = []
-    for number, label in enumerate(data.train.labels):
-        seen[label] = seen.get(label, 0) + 1
-        (test if seen[label] % 5 == 0 else train).append(number)
-    if not test:
-        raise UsageError(f"no class in {name} has five images or more: too few to hold some out for testing")
-    return (
-        Subset(data.train, train),
-        Subset(data.train, test),
-        HELD_OUT,
-    )
+
+def _linear(task: Task) -> dict[str, Score]:
+    return {"linear": task.linear}
+
+
+def _mlp(task: Task) -> dict[str, Score]:
+    train = task.train
+    predicted, rate = mlp.fit_heads(train.values, train.labels, task.test.values, task.seed, task.tell)
+    scores = [task.right(labels) for labels in predicted]
+    return {"mlp": _several(scores, "seeds of the head") | {"labels": len(train.index), "rate": rate}}
+
+
+def _finetune(task: Task) -> dict[str, Score]:
+    if task.it.start is None:
+        return {}
+    train, test, labels = task.readable("train"), task.readable("test"), task.train.labels
+    predicted, rate = finetune.fine_tune(task.it.start, train, labels, test, task.seed, task.tell)
+    scores = [task.right(found) for found in predicted]
+    return {"finetune": _several(scores, "seeds of the head, order and crops") | {"labels": len(train), "rate": rate}}
+
+
+def _few_shot(task: Task) -> dict[str, Score]:
+    train, test, scores = task.train, task.test, {}
+    rows, _ = fewshot.quotas(train.labels)
+    for done, (name, (quota, total)) in enumerate(rows.items()):
+        if task.tell:
+            task.tell(name, done, len(rows) + 1)
+        chosen = fewshot.draws(train.labels, quota, total, task.seed)
+        drawn = fewshot.few_shot(train.values, train.labels, test.values, test.labels, chosen)
+        scores[name] = _several(drawn, "draws of the labels") | {"labels": total}
+    return scores | {"all labels": task.linear}
+
+
+def _clusters(task: Task) -> dict[str, Score]:
+    train, test = task.train, task.test
+    scores: dict[str, Score] = {}
+    for size in clusters.sizes(len(train.index), len(train.labels.unique())):
+        groupings = []
+        for start in range(clusters.STARTS):
+            if task.tell:
+                task.tell(f"{size} clusters", start, clusters.STARTS)
+            found = clusters.kmeans(train.values, size, rng.fold(task.seed, "start", start))
+            middle = clusters.centres(train.values, found, size)
+            groupings.append((found, clusters.nearest(test.values, middle)))
+        scores |= {f"{size} clusters, {name}": score for name, score in _grouped(task, groupings, size)}
+    if task.it.prototypes is not None:
+        own = _assigned(task.it.prototypes, train.values), _assigned(task.it.prototypes, test.values)
+        size = len(task.it.prototypes.weight)
+        scores |= {f"prototypes, {name}": score for name, score in _grouped(task, [own], size)}
+    return scores
+
+
+def _assigned(prototypes: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return torch.cat([prototypes(part).argmax(1) for part in values.split(4096)])
+
+
+def _grouped(task: Task, groupings: list[tuple[Tensor, Tensor]], size: int) -> Iterator[tuple[str, Score]]:
+    """The rows of one or several groupings of training and test images into ``size`` clusters."""
+    truth = task.test.labels.numpy()
+    for metric, measure in (("NMI", normalized_mutual_info_score), ("ARI", adjusted_rand_score)):
+        values = [float(measure(truth, test.numpy())) for _, test in groupings]
+        if len(groupings) > 1:
+            yield metric, _several(values, "starts of k-means", metric)
+        else:
+            generator = rng.generator(task.seed, "bootstrap")
+            again = [torch.randint(len(truth), (len(truth),), generator=generator).numpy() for _ in range(BOOTSTRAPS)]
+            spread = statistics.stdev(float(measure(truth[rows], groupings[0][1].numpy()[rows])) for rows in again)
+            yield metric, _score(values[0], spread, f"{BOOTSTRAPS} bootstrap samples of the test images", metric)
+    filled = min(len(train.unique()) for train, _ in groupings)
+    for shots in clusters.LABELS:
+        if filled * shots > len(task.train.index) / 2:
+            return
+        scores, used = [], []
+        for draw in range(clusters.DRAWS):
+            train, test = groupings[draw % len(groupings)]
+            names, count = clusters.named(train, task.train.labels, size, shots, task.seed, draw)
+            scores.append(task.right(names[test]))
+            used.append(count)
+        over = "draws of the labels" + (f", {len(groupings)} starts of k-means" if len(groupings) > 1 else "")
+        score = _several(scores, over) | {"labels": round(statistics.fmean(used))}
+        yield f"{shots} label{'s' * (shots > 1)} each", score
+
+
+def _retrieval(task: Task) -> dict[str, Score]:
+    train, test = task.train, task.test
+    told = partial(task.tell, "queries") if task.tell else None
+    precision, found = retrieval.rank(train.values, train.labels, test.values, test.labels, told)
+    error = float(precision.std(correction=0)) / math.sqrt(max(1, len(precision) - 1))
+    over = f"{len(precision)} test images"
+    scores = {"retrieval, mAP": _score(float(precision.mean()), error, over, "mean average precision")}
+    for depth, share in zip(retrieval.DEPTHS, found.mean(0).tolist(), strict=True):
+        scores[f"retrieval, recall at {depth}"] = task.single(share, f"recall at {depth}")
+    return scores
+
+
+PROTOCOLS: dict[str, Callable[[Task], dict[str, Score]]] = {
+    "knn": _knn,
+    "linear": _linear,
+    "mlp": _mlp,
+    "finetune": _finetune,
+    "fewshot": _few_shot,
+    "clusters": _clusters,
+    "retrieval": _retrieval,
+}
+"""Each gives rows by their titles; none where the representation is not made for it."""

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from twofold import device as devices
 from twofold.data.sources import Source
+from twofold.encoding.features import Cache, Encoder, Extractor, Features, fingerprint, raw_pixels
 from twofold.errors import UsageError
 from twofold.evaluation.baselines import Backbone, baseline
-from twofold.evaluation.features import Cache, Encoder, Extractor, Features, fingerprint, raw_pixels
 from twofold.evaluation.finetune import Start
 from twofold.nets.heads import Prototypes
 from twofold.run import Run

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twofold.errors import UsageError, nearest
-from twofold.settings import field_help
+from twofold.recipe.settings import field_help
 
 if TYPE_CHECKING:
     from twofold.methods.base import Method

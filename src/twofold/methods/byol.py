@@ -18,7 +18,7 @@ from twofold.batch import Batch
 from twofold.losses import cosine, squared
 from twofold.methods.base import Method, Output, Setup, directions, mean
 from twofold.nets.heads import mlp, predictor
-from twofold.nets.slow import MomentumEncoder
+from twofold.nets.momentum import MomentumEncoder
 
 RECIPE = dict(
     optimizer="lars",

@@ -19,7 +19,7 @@ from twofold.augment.masks import hidden
 from twofold.batch import Batch, View
 from twofold.losses import smooth_l1
 from twofold.methods.base import Method, Output, Setup
-from twofold.nets.slow import MomentumEncoder
+from twofold.nets.momentum import MomentumEncoder
 from twofold.nets.vit import block_outputs, patch_size, tokens, transformer
 
 RECIPE = dict(

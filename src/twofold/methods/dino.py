@@ -19,7 +19,7 @@ from twofold import dist, losses
 from twofold.batch import Batch
 from twofold.methods.base import Method, Output, Setup, directions, mean, together
 from twofold.nets.heads import Prototypes, mlp
-from twofold.nets.slow import MomentumEncoder
+from twofold.nets.momentum import MomentumEncoder
 
 RECIPE = dict(optimizer="lars", lr=0.3, weight_decay=1e-6, crop_scale=(0.08, 1.0), saturation=0.2, solarize=(0.0, 0.2))
 LARGE = dict(

@@ -16,11 +16,11 @@ from torch import nn
 
 from twofold import dist
 from twofold.batch import Batch
-from twofold.methods import parts
+from twofold.methods import joint_parts as parts
 from twofold.methods.base import Method, Output, Setup, directions, mean, pairs, unit
 from twofold.nets.heads import mlp
 from twofold.nets.memory import Queue
-from twofold.nets.slow import MomentumEncoder
+from twofold.nets.momentum import MomentumEncoder
 
 RECIPE = dict(optimizer="lars", lr=0.3, weight_decay=1e-4, crop_scale=(0.2, 1.0), saturation=0.2, hue=0.1)
 LARGE = dict(blur=(0.5, 0.5))

@@ -22,7 +22,7 @@ from twofold.losses.contrastive import Same
 from twofold.methods.base import Method, Output, Setup, mean
 from twofold.nets.heads import mlp
 from twofold.nets.memory import Queue
-from twofold.nets.slow import MomentumEncoder, shuffled
+from twofold.nets.momentum import MomentumEncoder, shuffled
 
 RECIPE = dict(optimizer="sgd", lr=0.3, weight_decay=1e-4, crop_scale=(0.2, 1.0))
 LARGE = dict(lr=0.03, queue=65536, momentum=(0.999, 0.999), symmetric=False, blur=(0.5, 0.5))

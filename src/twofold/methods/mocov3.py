@@ -20,7 +20,7 @@ from twofold.dist import gather
 from twofold.losses import attraction, repulsion_from
 from twofold.methods.base import Method, Output, Setup, directions, mean
 from twofold.nets.heads import mlp, predictor
-from twofold.nets.slow import MomentumEncoder
+from twofold.nets.momentum import MomentumEncoder
 
 RECIPE = dict(optimizer="lars", lr=0.3, weight_decay=1e-6, crop_scale=(0.2, 1.0), blur=(1.0, 0.1), solarize=(0.0, 0.2))
 LARGE = dict(temperature=1.0, saturation=0.2)

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from twofold import rng
 from twofold.data.loader import sample
 from twofold.data.sources import Source
+from twofold.encoding.features import Encoder, Features, extract
 from twofold.evaluation.clusters import kmeans
-from twofold.evaluation.features import Encoder, Features, extract
-from twofold.evaluation.protocols import Tell
+from twofold.evaluation.evaluate import Tell
 from twofold.page import layout
 from twofold.page.render import packed
 from twofold.page.thumbs import ACROSS, sheets, shrink, side_for

@@ -15,13 +15,13 @@ from twofold.augment.tiles import SIDE, TILES, cut_tiles
 from twofold.batch import Batch
 from twofold.data.loader import Part, Plan, Streamed, sample
 from twofold.data.sources import Source, Subset
-from twofold.evaluation.features import central_crops
+from twofold.encoding.features import central_crops
 from twofold.methods.base import Method
 from twofold.nets.vit import patch_size
-from twofold.prepare import Preparation
-from twofold.recipe import Recipe, replace
-from twofold.resolve import backbone_spec
+from twofold.recipe.recipe import Recipe, replace
 from twofold.run import build_method
+from twofold.training.prepare import Preparation
+from twofold.training.resolve import backbone_spec
 
 LARGEST = 128  # pixels; larger pictures are shrunk to it
 PLAIN = 32  # up to this side pictures are kept exactly

@@ -3,18 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from twofold import checkpoint, methods
 from twofold import device as devices
-from twofold.data import open_data
+from twofold import files, methods
+from twofold.data.opening import open_data
+from twofold.encoding.features import Encoder
 from twofold.errors import UsageError
-from twofold.evaluation.features import Encoder
-from twofold.evaluation.protocols import Tell
+from twofold.evaluation.evaluate import Tell
 from twofold.page import plots
 from twofold.page.atlas import make_atlas
 from twofold.page.pictures import view_rows
 from twofold.page.render import render
+from twofold.recipe.toml import dumps
 from twofold.run import Run
-from twofold.toml import dumps
 
 POINTS = 50_000
 
@@ -74,7 +74,7 @@ def report(run: str | Path | Run, points: int = POINTS, device: str = "auto", te
         recipe=dumps(settings),
     )
     path = run.path / "report.html"
-    checkpoint.write_text(path, page.encode(errors="replace").decode())  # names of files need not be UTF-8
+    files.write_text(path, page.encode(errors="replace").decode())  # names of files need not be UTF-8
     return path
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from twofold import checkpoint
+from twofold import files
 from twofold.page import plots
 from twofold.page.render import render
 
@@ -27,7 +27,7 @@ def write_page(folder: Path, result: Row) -> Path:
         free=list(result["ranking"]),
     )
     path = folder / "compare.html"
-    checkpoint.write_text(path, page.encode(errors="replace").decode())
+    files.write_text(path, page.encode(errors="replace").decode())
     return path
 
 

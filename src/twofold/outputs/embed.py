@@ -12,16 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twofold import __version__, checkpoint, vectors
+from twofold import __version__, files
 from twofold import device as devices
-from twofold.data import open_data
+from twofold.data.opening import open_data
 from twofold.data.sources import Source, digest
+from twofold.encoding.features import BATCH, Encoder, batches, cut, fingerprint, read_ahead
 from twofold.errors import UsageError
-from twofold.evaluation.features import BATCH, Encoder, batches, cut, fingerprint, read_ahead
-from twofold.evaluation.protocols import Tell
+from twofold.evaluation.evaluate import Tell
 from twofold.nets.backbone import BackboneSpec
+from twofold.outputs import vectors
+from twofold.outputs.vectors import Record
 from twofold.run import Run
-from twofold.vectors import Record
 
 PIECE = 8 * BATCH
 """Images in a piece: at most so many are computed again after a kill. Whole batches, so that vectors are the same."""
@@ -172,11 +173,11 @@ def _collect(encoder: Encoder, spec: BackboneSpec, parts: list[Part], tell: Tell
 def _stream(
     encoder: Encoder, spec: BackboneSpec, parts: list[Part], target: Path, identity: Record, tell: Tell
 ) -> Written:
-    folder = target.with_name(target.name + checkpoint.PARTIAL)
+    folder = target.with_name(target.name + files.PARTIAL)
     pieces = {folder / f"{part.name or 'images'}-{numbers.start:09}-{numbers.stop:09}.parquet": (part, numbers)
               for part in parts for numbers in cut(range(len(part.source)), PIECE)}  # fmt: skip
     images = sum(len(part.source) for part in parts)
-    with checkpoint.held(folder):
+    with files.held(folder):
         whole = _whole(folder, identity)
         before = sum(len(numbers) for path, (_, numbers) in pieces.items() if path in whole)
         record = vectors.record_of(target)
@@ -193,7 +194,7 @@ def _stream(
                 raise _nothing(images)
             record = {"of": identity, "vectors": count, "unreadable": unreadable}
             for path in vectors.files(target):
-                checkpoint.remove_partial(path)
+                files.remove_partial(path)
             vectors.assemble(target, list(pieces), count, spec.features, record)
         shutil.rmtree(folder)
     unreadable = [(name, reason) for name, reason in record["unreadable"]]

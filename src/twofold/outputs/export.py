@@ -9,7 +9,7 @@ from safetensors.torch import save
 from timm.models.resnet import ResNet
 from torch import nn
 
-from twofold import checkpoint
+from twofold import files
 from twofold.errors import UsageError
 from twofold.nets.backbone import BackboneSpec
 from twofold.run import Run
@@ -41,7 +41,7 @@ def export(run: str | Path | Run, out: str | Path, format: Literal["timm", "torc
     else:
         arguments = "".join(f", {key}={value!r}" for key, value in spec.arguments.items())
         start = f"import timm, torch\nmodel = timm.create_model({spec.name!r}, num_classes=0{arguments})"
-    checkpoint.write_atomically(out, lambda file: file.write(save(weights, metadata={"format": "pt"})))
+    files.write_atomically(out, lambda file: file.write(save(weights, metadata={"format": "pt"})))
     return "\n".join([f"wrote {out}; load it with", *indented(start + stem_lines(backbone, spec) + load_line(out))])
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from twofold import device, methods, recipe, toml
+from twofold import device, methods
 from twofold.data.decode import Unreadable
 from twofold.data.loader import fits_in_memory, sample, sizes_of
 from twofold.data.sources import Source
@@ -14,8 +14,9 @@ from twofold.errors import UsageError
 from twofold.nets import backbone
 from twofold.nets.backbone import SMALL, BackboneSpec
 from twofold.nets.vit import patch_size
-from twofold.recipe import Recipe
-from twofold.settings import show as text
+from twofold.recipe import recipe, toml
+from twofold.recipe.recipe import Recipe
+from twofold.recipe.settings import show as text
 
 CHANNELS = 3
 SAMPLE = 500  # images that size, mean and deviation are measured on

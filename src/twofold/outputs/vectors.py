@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from twofold import checkpoint
+from twofold.files import write_atomically, write_text
 
 ENDINGS = (".parquet", ".npy")
 RECORD = b"twofold"  # the key in Parquet's metadata
@@ -29,7 +29,7 @@ def save_piece(path: Path, names: list[str], labels: list[str | None], vectors: 
     columns = [pa.array(names, pa.string()), pa.array(labels, pa.string())]
     columns.append(pa.FixedSizeListArray.from_arrays(values, vectors.shape[1]))
     table = pa.table(columns, names=["path", "label", "vector"])
-    checkpoint.write_atomically(path, lambda file: _write_parquet(file, table.schema, [table], record))
+    write_atomically(path, lambda file: _write_parquet(file, table.schema, [table], record))
 
 
 def load_piece(path: Path) -> tuple[int, Record] | None:
@@ -46,12 +46,12 @@ def assemble(target: Path, pieces: Sequence[Path], rows: int, width: int, record
     if target.suffix == ".parquet":
         schema = pq.read_schema(pieces[0])
         tables = (pq.read_table(piece) for piece in pieces)
-        checkpoint.write_atomically(target, lambda file: _write_parquet(file, schema, tables, record))
+        write_atomically(target, lambda file: _write_parquet(file, schema, tables, record))
         return
     beside(target).unlink(missing_ok=True)
-    checkpoint.write_atomically(index(target), lambda file: _write_index(file, pieces))
-    checkpoint.write_atomically(target, lambda file: _write_npy(file, pieces, rows, width))
-    checkpoint.write_text(beside(target), json.dumps(record, indent=2) + "\n")
+    write_atomically(index(target), lambda file: _write_index(file, pieces))
+    write_atomically(target, lambda file: _write_npy(file, pieces, rows, width))
+    write_text(beside(target), json.dumps(record, indent=2) + "\n")
 
 
 def record_of(target: Path) -> Record | None:

@@ -1,64 +1,16 @@
-"""What a run says: metrics.jsonl (one line a step), log.txt (sentences), and the progress bar."""
+"""What a run says: sentences on the terminal and in log.txt, and the progress bar."""
 
-import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Self, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
-
-from twofold import checkpoint
-
-
-class Metrics:
-    """metrics.jsonl: exactly one line for every step, also over resumes."""
-
-    def __init__(self, path: Path, resume_at: int) -> None:
-        """Open for appending; lines of step ``resume_at`` and later, and a line cut short by a kill, are dropped."""
-        if path.exists():
-            kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step(line) < resume_at]
-            checkpoint.write_text(path, "".join(line + "\n" for line in kept))
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed on exit
-
-    def write(self, row: dict[str, Any]) -> None:
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
-
-    def sync(self) -> None:
-        """Have every line on the disk, before a checkpoint that counts on them."""
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _step(line: str) -> float:
-    try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return float("inf")
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl, without one that is still being written."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines if _step(line) < float("inf")]
-
-
-def first_metrics(path: Path) -> dict[str, Any]:
-    """The first line of a metrics.jsonl, which has the run's yardsticks; nothing if there is none."""
-    with open(path, encoding="utf-8") as file:
-        line = file.readline()
-    return json.loads(line) if _step(line) == 0 else {}
 
 
 class Log:

@@ -12,7 +12,7 @@ from twofold.data.loader import Crops, Part
 from twofold.errors import UsageError
 from twofold.methods.base import Method
 from twofold.nets.vit import patch_size
-from twofold.recipe import Recipe
+from twofold.recipe.recipe import Recipe
 
 
 class Preparation:

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from twofold import __version__, methods
+from twofold.cli.words import DATA_HELP, PROTOCOLS_HELP, comparison_of, parse, recipe_of
 from twofold.errors import Collapsed, Diverged, UsageError, nearest
-from twofold.options import DATA_HELP, PROTOCOLS_HELP, comparison_of, parse, recipe_of
 
 VECTORS_HELP = "vectors.parquet (path, label, vector), or vectors.npy with vectors.index.csv (path, label)"
 Data = Positional[Annotated[str, arg(help=DATA_HELP)]]
@@ -74,8 +74,8 @@ def pretrain(argv: Sequence[str]) -> None:
     """Learn a backbone from images without labels; goes on by itself where it was stopped."""
     wanted = recipe_of(argv, pretrain.__doc__ or "")
 
-    from twofold.log import terminal
-    from twofold.train import train
+    from twofold.training.log import terminal
+    from twofold.training.loop import train
 
     print(train(wanted, terminal()).path)
 
@@ -91,8 +91,8 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Measure a run's backbone on labelled images, beside the untrained one and raw pixels."""
-    from twofold import tables
-    from twofold.evaluation.protocols import evaluate
+    from twofold.cli import tables
+    from twofold.evaluation.evaluate import evaluate
 
     with tables.progress() as tell:
         result = evaluate(run, data or None, protocols, device, tell, baseline=baseline, seed=seed)
@@ -110,8 +110,8 @@ def embed(
 
     Killed at any moment and given again, the command goes on: pieces that are done are in FILE.partial.
     """
-    from twofold import tables
-    from twofold.embedding import embed
+    from twofold.cli import tables
+    from twofold.outputs.embed import embed
 
     with tables.progress() as tell:
         written = embed(run, data, out, device, tell)
@@ -125,8 +125,8 @@ def diagnose(
     device: Device = "auto",
 ) -> None:
     """Say whether a run has collapsed, how, since when, why, and what to try; measure it without labels."""
-    from twofold import tables
-    from twofold.diagnosis.checkup import diagnose
+    from twofold.cli import tables
+    from twofold.diagnosis.diagnose import diagnose
 
     if images < 2:
         raise UsageError(f"images must be at least 2, not {images}")
@@ -140,8 +140,8 @@ def compare(argv: Sequence[str]) -> None:
     """Give several methods the same compute, measure them the same way, and show it on one page."""
     wanted = comparison_of(argv, compare.__doc__ or "")
 
-    from twofold import tables
-    from twofold.comparison import compare as carry_out
+    from twofold.cli import tables
+    from twofold.comparison.compare import compare as carry_out
 
     print(tables.comparison(carry_out(**wanted)))
     print(f"wrote {wanted['out'] / 'compare.json'} and {wanted['out'] / 'compare.html'}")
@@ -153,7 +153,7 @@ def report(
     device: Device = "auto",
 ) -> None:
     """Write report.html: one page that shows the run, with nothing to load from elsewhere."""
-    from twofold import tables
+    from twofold.cli import tables
     from twofold.page.report import report
 
     with tables.progress() as tell:
@@ -167,7 +167,7 @@ def export(
     format: Annotated[Literal["timm", "torchvision", "onnx"], arg(help="whose names the weights have")] = "timm",
 ) -> None:
     """Write the backbone for other programs: timm, torchvision or ONNX."""
-    from twofold.export import export
+    from twofold.outputs.export import export
 
     print(export(run, out, format))
 
@@ -177,7 +177,7 @@ def scan(
     threads: Annotated[int, arg(help="images decoded at once")] = 4,
 ) -> None:
     """Decode every image once and list those that cannot be read. Exit code 1 if there are any."""
-    from twofold.data import open_data
+    from twofold.data.opening import open_data
     from twofold.data.scan import scan
 
     if threads < 1:
@@ -185,7 +185,7 @@ def scan(
     found = {"train": scan(open_data(data).train, threads)}
     if (test := open_data(data).test) is not None:
         found["test"] = scan(test, threads)
-    from twofold import tables
+    from twofold.cli import tables
 
     for part, result in found.items():
         print(tables.scanned(part if len(found) > 1 else "", result))
@@ -195,7 +195,7 @@ def scan(
 
 def show_methods(name: Positional[Annotated[str, arg(help="one method", metavar="NAME")]] = "") -> None:
     """What methods there are; with a name that one's parts, options and paper."""
-    from twofold import tables
+    from twofold.cli import tables
 
     print(tables.method(methods.spec(name)) if name else tables.overview([methods.spec(n) for n in methods.TABLE]))
 

@@ -12,21 +12,24 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from twofold import checkpoint, device, dist, rng, toml, writers
-from twofold.data import open_data
+from twofold import device, dist, files, rng
 from twofold.data.loader import Crops, Plan, load_images
+from twofold.data.opening import open_data
 from twofold.diagnosis.live import Watch
 from twofold.errors import Collapsed, Diverged, UsageError
 from twofold.evaluation.online import OnlineKNN
-from twofold.interrupt import Interrupt
-from twofold.log import Bar, Log, duration, first_metrics, status
 from twofold.methods.base import Method, Output
-from twofold.optim import create_optimizer
-from twofold.prepare import Parts, Preparation
-from twofold.recipe import Recipe
-from twofold.resolve import backbone_spec, resolve
+from twofold.metrics import first_metrics
+from twofold.recipe import toml
+from twofold.recipe.recipe import Recipe
 from twofold.run import Run, build_method
 from twofold.schedule import warmup_cosine
+from twofold.training import writers
+from twofold.training.interrupt import Interrupt
+from twofold.training.log import Bar, Log, duration, status
+from twofold.training.optimizer import create_optimizer
+from twofold.training.prepare import Parts, Preparation
+from twofold.training.resolve import backbone_spec, resolve
 
 SAVE_SECONDS = 300.0
 
@@ -87,7 +90,7 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
     identity = {"images": len(images), "fingerprint": source.fingerprint()}
     start, before = 0, 0.0
     if begun:
-        state = checkpoint.load(saved)
+        state = files.load(saved)
         if state["data"] != identity:
             was, now = state["data"]["images"], len(images)
             change = f"{was} images, not {now}" if was != now else f"{was} other images"
@@ -99,7 +102,7 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
         if not begun:  # nothing of a run that diverged before its first checkpoint counts for this one
             (run.path / "failure.pt").unlink(missing_ok=True)
         held.enter_context(log.to(run.path / "log.txt"))
-        checkpoint.write_text(run.path / "recipe.toml", toml.dumps(settings))
+        files.write_text(run.path / "recipe.toml", toml.dumps(settings))
     if start:
         said = [f"{run.path} goes on at step {start} of {steps}" if start < steps else f"{run.path} is already done"]
     elif unreadable:
@@ -136,7 +139,7 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
                 if main:
                     state = {"step": step, "terms": learned.terms, "gradient_norm": learned.gradient_norm}
                     state |= {"index": plan.indices(step), "method": method.state_dict()}
-                    checkpoint.save(run.path / "failure.pt", state)
+                    files.save(run.path / "failure.pt", state)
                     log.say(f"{failure}, {learned.terms}", quiet=True)
                 raise Diverged(
                     f"{failure}; {run.path}/failure.pt holds its terms, weights and images' numbers; try a lower "
@@ -172,7 +175,7 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
                 state = {"step": done, "seconds": before + last_saved - began, "data": identity}
                 state |= {"method": method.state_dict(), "optimizer": optimizer.state_dict()}
                 metrics.sync()
-                checkpoint.save(saved, state)
+                files.save(saved, state)
             if ends:
                 raise Collapsed(f"stopped at step {done} of {steps}: {found[0].name} (twofold diagnose {run.path})")
             if stop and done < steps:

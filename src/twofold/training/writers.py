@@ -13,10 +13,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from twofold import checkpoint
+from twofold import files
 from twofold.errors import UsageError, nearest
-from twofold.log import Metrics, read_metrics
-from twofold.recipe import Recipe, settings_of
+from twofold.metrics import Metrics, read_metrics
+from twofold.recipe.recipe import Recipe, settings_of
 
 Row = dict[str, Any]
 
@@ -70,7 +70,7 @@ class WeightsAndBiases:
         name = folder / "wandb" / "id"
         name.parent.mkdir(exist_ok=True)
         if start == 0 or not name.exists():
-            checkpoint.write_text(name, secrets.token_hex(5))
+            files.write_text(name, secrets.token_hex(5))
         try:
             self._run = wandb.init(
                 project=os.environ.get("WANDB_PROJECT", "twofold"),

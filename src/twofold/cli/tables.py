@@ -13,12 +13,12 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from twofold.toml import value_text
+from twofold.recipe.toml import value_text
 
 if TYPE_CHECKING:
     from twofold.data.scan import Scan
-    from twofold.embedding import Written
     from twofold.methods import Spec
+    from twofold.outputs.embed import Written
 
 NAMED = 20  # unreadable images that are named one by one
 WIDTH = 100  # of the table of an evaluation in characters, for up to six representations

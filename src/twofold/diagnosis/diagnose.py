@@ -13,21 +13,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from twofold import checkpoint, rng
 from twofold import device as devices
+from twofold import files, rng
+from twofold import measures as m
 from twofold.augment import views_of
-from twofold.data import open_data
 from twofold.data.loader import crop_one, sample
+from twofold.data.opening import open_data
 from twofold.data.sources import Source, Subset
-from twofold.diagnosis import measures as m
 from twofold.diagnosis.causes import explain
 from twofold.diagnosis.doctor import Finding, examine
+from twofold.encoding.features import Encoder, extract
 from twofold.errors import UsageError
-from twofold.evaluation.features import Encoder, extract
-from twofold.evaluation.protocols import Tell
-from twofold.recipe import Recipe
-from twofold.resolve import backbone_spec
+from twofold.evaluation.evaluate import Tell
+from twofold.recipe.recipe import Recipe
 from twofold.run import Run, fresh_backbone
+from twofold.training.resolve import backbone_spec
 
 IMAGES = 1000
 VIEWS = 5  # of each image, for LiDAR and the alignment
@@ -85,7 +85,7 @@ def diagnose(
         "versions": {name: version(name) for name in ("twofold", "torch", "timm")},
     }
     text = json.dumps(result, indent=1)
-    checkpoint.write_text(run.path / "diagnosis.json", text + "\n")
+    files.write_text(run.path / "diagnosis.json", text + "\n")
     written: dict[str, Any] = json.loads(text)
     return written
 
@@ -95,7 +95,7 @@ def found_in(run: Run) -> list[Finding]:
     settings, rows = run.recipe, run.metrics
     findings = examine([row for row in rows if "measures" in row], settings)
     failure = run.path / "failure.pt"
-    state = checkpoint.load(failure) if failure.exists() else {"step": -1}
+    state = files.load(failure) if failure.exists() else {"step": -1}
     if state["step"] >= len(rows):  # not one that a later try got over
         seen = f"the terms are {state['terms']}, the norm of the gradient is {state['gradient_norm']}"
         name = "non-finite values"

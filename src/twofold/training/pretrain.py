@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from twofold import recipe
-from twofold.comparison import compare
-from twofold.diagnosis.checkup import diagnose
-from twofold.embedding import embed
-from twofold.evaluation.protocols import evaluate
-from twofold.log import terminal
+from twofold.comparison.compare import compare
+from twofold.diagnosis.diagnose import diagnose
+from twofold.evaluation.evaluate import evaluate
+from twofold.outputs.embed import embed
 from twofold.page.report import report
+from twofold.recipe import recipe
 from twofold.run import Run
-from twofold.train import train
+from twofold.training.log import terminal
+from twofold.training.loop import train
 
 __all__ = ["compare", "diagnose", "embed", "evaluate", "pretrain", "report"]
 

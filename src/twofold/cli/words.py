@@ -19,10 +19,11 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import Positional, arg
 
-from twofold import methods, recipe, toml
-from twofold import settings as declared
+from twofold import methods
 from twofold.errors import UsageError
-from twofold.recipe import Recipe
+from twofold.recipe import recipe, toml
+from twofold.recipe import settings as declared
+from twofold.recipe.recipe import Recipe
 
 DATA_HELP = "folder, tar shards, Parquet, .npz, .npy, digits, torchvision:NAME or hf:owner/name"
 PROTOCOLS_HELP = "knn, linear, mlp, finetune, fewshot, clusters, retrieval"

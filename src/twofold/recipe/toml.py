@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from twofold.errors import UsageError
-from twofold.recipe import Recipe
-from twofold.settings import types_of
+from twofold.recipe.recipe import Recipe
+from twofold.recipe.settings import types_of
 
 
 def dumps(recipe: Recipe) -> str:

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from twofold import checkpoint
 from twofold import device as devices
+from twofold import files
 from twofold.data.decode import Unreadable
 from twofold.data.loader import crop_one
 from twofold.data.sources import Source, digest
@@ -192,7 +192,7 @@ class Cache:
     def _keep(self, path: Path, features: Features) -> None:
         self.directory.mkdir(exist_ok=True)
         save = partial(np.savez, values=features.values.numpy(), index=np.array(features.index))
-        checkpoint.write_atomically(path, save)
+        files.write_atomically(path, save)
 
     def _read(self, path: Path) -> Features:
         with np.load(path) as file:

@@ -13,7 +13,7 @@ from typing import Any
 
 from scipy.stats import kendalltau
 
-from twofold.data import open_data
+from twofold.data.opening import open_data
 
 SCORE = "linear"
 FEW = re.compile(r"\d+ a class|[\d.]+ % of labels")  # names of rows

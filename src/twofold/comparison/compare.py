@@ -13,22 +13,24 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from twofold import checkpoint, methods, recipe, writers
 from twofold import device as devices
-from twofold.data import open_data
+from twofold import files, methods
+from twofold.comparison.standings import Row, collected
 from twofold.data.loader import Part, Plan, Streamed, sample
+from twofold.data.opening import open_data
 from twofold.data.sources import Source
-from twofold.diagnosis.checkup import diagnose
+from twofold.diagnosis.diagnose import diagnose
 from twofold.errors import Collapsed, Diverged, UsageError
-from twofold.evaluation.protocols import evaluate, known, parts_for_evaluation
-from twofold.interrupt import Interrupt
-from twofold.log import Log, terminal
-from twofold.prepare import Preparation
-from twofold.recipe import Recipe
-from twofold.resolve import backbone_spec, resolve
+from twofold.evaluation.evaluate import evaluate, known, parts_for_evaluation
+from twofold.recipe import recipe
+from twofold.recipe.recipe import Recipe
 from twofold.run import Run, build_method
-from twofold.standings import Row, collected
-from twofold.train import batch_size, train
+from twofold.training import writers
+from twofold.training.interrupt import Interrupt
+from twofold.training.log import Log, terminal
+from twofold.training.loop import batch_size, train
+from twofold.training.prepare import Preparation
+from twofold.training.resolve import backbone_spec, resolve
 
 COUNTED = 16  # images whose forward and backward pass is counted
 INTERRUPTED = 130
@@ -87,7 +89,7 @@ def compare(
             own = {**settings, "data": str(data), "seed": seed, "epochs": share["epochs"]}
             one_run(own, name, folder / f"{name}-{seed}", protocols, quiet, log)
     result = collected(folder, budget, seeds, str(data))
-    checkpoint.write_text(folder / "compare.json", json.dumps(result, indent=1) + "\n")
+    files.write_text(folder / "compare.json", json.dumps(result, indent=1) + "\n")
     write_page(folder, result)
     return result
 
@@ -187,7 +189,7 @@ def run_one(settings: Row, name: str, path: Path, protocols: str, quiet: bool) -
             result["ended"] = str(error)
         result["peak memory MB"] = peak_memory(devices.choose(wanted.device))
         run, saved = Run(path), path / "checkpoint.pt"
-        result["seconds"] = round(checkpoint.load(saved)["seconds"]) if saved.exists() else None
+        result["seconds"] = round(files.load(saved)["seconds"]) if saved.exists() else None
         result["images a second"] = round(statistics.median([row["images_per_second"] for row in run.metrics] or [0]))
         if protocols and (path / "backbone.json").exists():
             result["evaluation"] = evaluate(run, protocols=protocols, device=wanted.device)["scores"]
@@ -197,7 +199,7 @@ def run_one(settings: Row, name: str, path: Path, protocols: str, quiet: bool) -
     except UsageError as error:
         path.mkdir(parents=True, exist_ok=True)
         result["unusable"] = str(error)
-    checkpoint.write_text(path / "result.json", json.dumps(result) + "\n")
+    files.write_text(path / "result.json", json.dumps(result) + "\n")
 
 
 def peak_memory(on: torch.device) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from twofold.errors import UsageError, nearest
-from twofold.settings import NESTED, check, convert, show, types_of
+from twofold.recipe.settings import NESTED, check, convert, show, types_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,5 @@
+"""The command line: words to calls, and tables for the terminal."""
+
+from twofold.cli.commands import main
+
+__all__ = ["main"]

@@ -1,0 +1,179 @@
+"""From what the user names to sources of images, split into train and test where the data say so."""
+
+import re
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from twofold.data.cache import cache
+from twofold.data.encoded import Folder, Parquet, Tar, files_under, is_image
+from twofold.data.sources import Array, Items, Source, Subset, load_array
+from twofold.errors import UsageError, nearest
+
+
+@dataclass(frozen=True)
+class Data:
+    """What DATA holds. ``test`` is None where the data name no test part."""
+
+    train: Source
+    test: Source | None = None
+    mismatch: str = ""
+    """why the two parts' classes do not fit together, if they do not: no matter unless labels are asked for"""
+
+    def limited(self, limit: int) -> "Data":
+        """Only the first ``limit`` training images; 0: all."""
+        if not 0 < limit < len(self.train):
+            return self
+        return replace(self, train=Subset(self.train, range(limit)))
+
+
+def open_data(name: str | Path) -> Data:
+    """Open DATA: a folder, tar shards, Parquet, .npz, .npy, ``digits``, ``torchvision:NAME`` or ``hf:owner/name``.
+
+    Raises:
+        UsageError: if it is not there, holds no images, or cannot be had without a network.
+    """
+    text = str(name)
+    data = _open(text)
+    if len(data.train) == 0:
+        raise UsageError(f"there are no images in {text}")
+    if data.test is None or len(data.test) == 0:
+        return Data(data.train)
+    return replace(data, mismatch=_number_alike(data.train, data.test))
+
+
+def _number_alike(train: Source, test: Source) -> str:
+    """Give the test part's classes the numbers they have in the training part, of which it may lack some.
+
+    Returns what prevents that, if anything does.
+    """
+    if not (train.classes and test.classes and test.labels is not None) or train.classes == test.classes:
+        return ""
+    unknown = [name for name in test.classes if name not in train.classes]
+    if unknown:
+        return f"the test part has a class that the training part lacks: {unknown[0]}"
+    numbers = [train.classes.index(name) for name in test.classes]
+    test.labels, test.classes = [numbers[label] for label in test.labels], train.classes
+    return ""
+
+
+def _open(text: str) -> Data:
+    if text == "digits":
+        return _digits()
+    if text.startswith("torchvision:"):
+        return _torchvision(text.removeprefix("torchvision:"))
+    if text.startswith("hf:"):
+        return _hugging_face(text.removeprefix("hf:"))
+    paths = [Path(name) for name in _braces(text)]
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        hint = nearest(text, ["digits"]) if "/" not in text else ""
+        raise UsageError(f"there is no {missing[0]}{hint}")
+    if all(path.is_file() and path.suffix == ".tar" for path in paths):
+        return Data(Tar(paths))
+    path = paths[0]
+    if len(paths) > 1 and path.suffix != ".parquet":
+        raise UsageError(f"{text} names {len(paths)} places; only .tar and .parquet files can be several")
+    if path.is_dir():
+        return _folder(path)
+    if path.suffix == ".parquet":
+        return Data(Parquet(paths))
+    if path.suffix in (".npy", ".npz"):
+        splits = load_array(path)
+        return Data(splits["train"], splits.get("test"))
+    raise UsageError(f"{path} is no folder, .tar, .parquet, .npz or .npy")
+
+
+def _folder(root: Path) -> Data:
+    files = list(files_under(root))
+    if any(is_image(path) for path in files):
+        return _image_folder(root)
+    for suffix, kind in ((".parquet", Parquet), (".tar", Tar)):
+        parts: dict[str, list[Path]] = {}
+        for path in sorted(path for path in files if path.suffix == suffix):
+            parts.setdefault(_part(path.relative_to(root)), []).append(path)
+        if parts:
+            test = parts.get("test") or parts.get("val")
+            train = parts.get("train") or parts.get("") or test
+            assert train
+            return Data(kind(train), kind(test) if test and test is not train else None)
+    return Data(Folder(root))  # empty, which the caller says
+
+
+def _part(path: Path) -> str:
+    """ "train", "test", "val" or "", from a folder's or the file's own name: ``test/0.parquet``, ``test-0.parquet``."""
+    for name in path.parts:
+        found = re.match(r"(train|test|val)(?:id(?:ation)?)?(?:[-_.\d]|$)", name)
+        if found:
+            return found[1]
+    return ""
+
+
+def _image_folder(root: Path) -> Data:
+    held = next((root / n for n in ("test", "val", "valid", "validation") if (root / n).is_dir()), None)
+    if held and (root / "train").is_dir():  # without a test part, "train" may well be a class
+        return Data(Folder(root / "train"), Folder(held))
+    return Data(Folder(root))
+
+
+def _digits() -> Data:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    grey = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
+    images = np.repeat(grey[:, None], 3, axis=1)
+    names = [str(name) for name in bunch.target_names]
+    held = np.arange(len(images)) % 5 == 4  # every fifth image is for testing
+    train, test = (Array(images[part], bunch.target[part].tolist(), names) for part in (~held, held))
+    return Data(train, test)
+
+
+def _torchvision(name: str) -> Data:
+    import torchvision.datasets
+
+    if not hasattr(torchvision.datasets, name):
+        raise UsageError(f"torchvision has no data set {name!r}{nearest(name, torchvision.datasets.__all__)}")
+    kind = getattr(torchvision.datasets, name)
+    splits: dict[str, Source] = {}
+    for split in ("train", "test"):
+        for arguments in ({"train": split == "train"}, {"split": split}):
+            try:
+                items = kind(str(cache() / "torchvision"), download=True, **arguments)
+            except (TypeError, ValueError):
+                continue  # this data set names its parts another way, or has no such part
+            except (OSError, RuntimeError) as error:
+                raise UsageError(f"torchvision:{name} cannot be downloaded: {' '.join(str(error).split())}") from None
+            splits[split] = Items(items, name, list(map(str, getattr(items, "classes", []))) or None)
+            break
+    if "train" not in splits:
+        raise UsageError(f"torchvision:{name} has no part named train")
+    return Data(splits["train"], splits.get("test"))
+
+
+def _hugging_face(name: str) -> Data:
+    from huggingface_hub import snapshot_download
+
+    reasons = []
+    for revision in (None, "refs/convert/parquet"):  # the hub converts most image data sets there
+        try:
+            root = snapshot_download(
+                name, repo_type="dataset", revision=revision, allow_patterns="*.parquet", cache_dir=cache() / "hf"
+            )
+        except Exception as error:  # the client raises its transport's own kinds
+            reasons.append(" ".join(str(error).split())[:200])
+            continue
+        if any(Path(root).rglob("*.parquet")):
+            return _folder(Path(root))
+        reasons.append("it has no Parquet files")
+    raise UsageError(f"hf:{name} cannot be had: {reasons[-1]}")
+
+
+def _braces(text: str) -> list[str]:
+    """``shard-{000..127}.tar`` -> its 128 names."""
+    parts = re.split(r"\{(\d+)\.\.(\d+)\}", text)
+    choices: list[list[str]] = [[parts[0]]]
+    for low, high, literal in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
+        choices += [[f"{i:0{len(low)}d}" for i in range(int(low), int(high) + 1)], [literal]]
+    return ["".join(choice) for choice in product(*choices)]

@@ -1,0 +1,1 @@
+"""Frozen features: the one road from an image to a vector."""

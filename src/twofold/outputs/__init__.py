@@ -1,0 +1,1 @@
+"""What leaves twofold: vectors on disk, backbones for other programs."""

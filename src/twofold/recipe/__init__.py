@@ -1,0 +1,1 @@
+"""What decides a run: settings that declare themselves, recipes, TOML. Free of torch."""

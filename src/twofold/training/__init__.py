@@ -1,0 +1,1 @@
+"""Pretraining: opening a run, the loop, the optimizer, what a run says."""
