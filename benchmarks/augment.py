@@ -21,7 +21,7 @@ from torchvision.transforms import InterpolationMode, v2
 import twofold
 from twofold import methods
 from twofold.augment import views_of
-from twofold.data.loader import Part, Plan, Resident
+from twofold.data.loader import MicroBatch, Plan, Resident
 from twofold.device import reuse_memory
 from twofold.recipe import recipe
 
@@ -34,7 +34,7 @@ def ours(images: torch.Tensor, augment: recipe.Augment, size: int):
     views = views_of(augment, size)
     resident = Resident(images, torch.tensor([images.shape[2:]]).expand(n, 2), torch.device("cpu"))
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
-    loader = resident.load(Plan(n, n, 0), views, [Part(step, slice(0, n)) for step in range(10_000)])
+    loader = resident.load(Plan(n, n, 0), views, [MicroBatch(step, slice(0, n)) for step in range(10_000)])
 
     def both():
         part = next(loader)

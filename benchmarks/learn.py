@@ -42,17 +42,17 @@ RESNET = dict(
 VIT = dict(
     backbone="vit_tiny_patch16_224",
     backbone_arguments={"embed_dim": 96, "depth": 3, "num_heads": 3, "patch_size": 4},
-    size=24,
+    image_size=24,
     precision="fp32",
 )
-SAME = dict(size=16, batch=128, optimizer="adamw", lr=3e-3, weight_decay=1e-2, knn_every=-1, clip=3.0)
+SAME = dict(image_size=16, batch_size=128, optimizer="adamw", lr=3e-3, weight_decay=1e-2, knn_every=-1, grad_clip=3.0)
 """For every method: what a short run on a small network needs, whatever the published recipe says."""
 
 OWN: dict[str, dict[str, Any]] = {
     "simclr": RESNET | dict(epochs=5, projector=[256, 128]),
     "moco": RESNET | dict(epochs=4, projector=[256, 128]),
     "mocov3": RESNET | dict(epochs=4, projector=[256, 128], predictor=[256, 128]),
-    "pirl": RESNET | dict(epochs=3, size=24, temperature=0.2, lr=1e-3, negatives=1024),
+    "pirl": RESNET | dict(epochs=3, image_size=24, temperature=0.2, lr=1e-3, negatives=1024),
     "barlow_twins": RESNET | dict(epochs=5, projector=[512, 512]),
     "vicreg": RESNET | dict(epochs=5, projector=[512, 512]),
     "swav": RESNET | dict(epochs=5, projector=[256, 128], prototypes=300, epsilon=0.03, lr=6e-3),
@@ -61,7 +61,8 @@ OWN: dict[str, dict[str, Any]] = {
     "dino": RESNET | dict(epochs=4, projector=[256, 128], prototypes=512, teacher_momentum=[0.99, 1.0],
                           teacher_temperature=[0.04, 0.04], freeze=0.1),
     "data2vec": VIT | dict(epochs=5, lr=1e-3, teacher_momentum=[0.99, 1.0]),
-    "jigsaw": RESNET | dict(epochs=4, size=96, stem="default", batch=64, permutations=24, grayscale=0.0, lr=0.01),
+    "jigsaw": RESNET | dict(epochs=4, image_size=96, stem="default", batch_size=64, permutations=24, grayscale=0.0,
+                            lr=0.01),
     "rotation": RESNET | dict(epochs=3),
     "denoising": RESNET | dict(epochs=7),
     "mae": VIT | dict(epochs=3, lr=2e-3),

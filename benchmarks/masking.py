@@ -29,7 +29,7 @@ BATCH = 8
 def prepared(share: float, on: torch.device, precision: str) -> Any:
     """A function that does one step: views, masks, forward, backward, update."""
     settings = recipe.make(
-        "simclr", backbone="vit_tiny_patch16_224", size=224, mask=(share, share), mean=(0.5,) * 3, std=(0.25,) * 3
+        "simclr", backbone="vit_tiny_patch16_224", image_size=224, mask=(share, share), mean=(0.5,) * 3, std=(0.25,) * 3
     )
     settings = recipe.replace(settings, stem="default")
     method = device.place(build_method(settings, backbone_spec(settings), 1000), on).train()

@@ -20,7 +20,7 @@ TINY = dict(
     backbone="resnet18",
     backbone_arguments={"layers": (1, 1, 1, 1), "channels": (8, 8, 16, 16), "zero_init_last": False},
     limit=256,
-    batch=64,
+    batch_size=64,
     epochs=3,
     precision="fp32",
     flip=0.0,
@@ -29,15 +29,15 @@ TINY = dict(
 )
 """12 steps on 256 digits of 8 x 8 pixels."""
 
-VIT = dict(backbone="test_vit", backbone_arguments={}, size=16)
+VIT = dict(backbone="test_vit", backbone_arguments={}, image_size=16)
 OWN = {
     "mocov3": dict(predictor=(32, 16)),
-    "pirl": dict(size=24),
+    "pirl": dict(image_size=24),
     "swav": dict(queue=64, queue_from=0.5),
     "byol": dict(predictor=(32, 16)),
     "simsiam": dict(predictor=(32, 16)),
     "data2vec": dict(**VIT, projector=None),
-    "jigsaw": dict(size=24, permutations=8, classifier=(32,)),
+    "jigsaw": dict(image_size=24, permutations=8, classifier=(32,)),
     "denoising": dict(projector=None),
     "mae": dict(**VIT, projector=None, decoder_width=32, decoder_depth=1),
     "joint": dict(target="momentum", predictor=True, predictor_hidden=32, memory=32),

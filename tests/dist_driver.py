@@ -20,7 +20,7 @@ from twofold.recipe import recipe
 from twofold.run import build_method
 
 # Nothing with batch norm, whose statistics are each process's own.
-PLAIN = dict(backbone="test_vit", precision="fp64", projector=(32, 16), projector_norm="layer", size=16)
+PLAIN = dict(backbone="test_vit", precision="fp64", projector=(32, 16), projector_norm="layer", image_size=16)
 SIZE = {"pirl": 24, "jigsaw": 24}
 HEADLESS = ("projector", "projector_norm")
 NONE = {"pirl": ("projector_norm",), "data2vec": HEADLESS, "mae": HEADLESS, "denoising": HEADLESS}
@@ -30,17 +30,19 @@ def settings_of(name):
     """Small, in float64, without batch norm; masked where the backbone and the method can take it."""
     share = (0.5, 0.0) if name == "rotation" else (0.5, 0.25)  # rotation has one view
     masked = {} if name in ("pirl", "jigsaw", "denoising", "mae", "data2vec") else {"mask": share}
-    wanted = {**OWN.get(name, {}), **PLAIN, **masked, "size": SIZE.get(name, 16)}
+    wanted = {**OWN.get(name, {}), **PLAIN, **masked, "image_size": SIZE.get(name, 16)}
     wanted.pop("backbone_arguments", None)
     return {key: value for key, value in wanted.items() if key not in NONE.get(name, ()) and value is not None}
 
 
 def first_step(name):
     wanted = recipe.make(name, **settings_of(name))
-    spec, _ = fit(wanted.backbone, wanted.backbone_arguments, "auto", wanted.size, pool=wanted.pool)
+    spec, _ = fit(wanted.backbone, wanted.backbone_arguments, "auto", wanted.image_size, pool=wanted.pool)
     method = build_method(wanted, spec, 48).double().train()
     random = torch.Generator().manual_seed(0)
-    views = [torch.randn(12, 3, wanted.size, wanted.size, generator=random, dtype=torch.float64) for _ in "xy"]
+    views = [
+        torch.randn(12, 3, wanted.image_size, wanted.image_size, generator=random, dtype=torch.float64) for _ in "xy"
+    ]
     mine = 12 // dist.world()
     rows = slice(dist.rank() * mine, (dist.rank() + 1) * mine)
     method(batch_of(method, wanted, views, rows), 0.5)  # what is remembered of one batch serves the next
@@ -58,7 +60,7 @@ def main(root):
         for name in methods.TABLE:
             found[name] = first_step(name)
             out = root / f"{name}-{dist.world()}"
-            settings = dict(limit=48, batch=24, epochs=3, accumulate=2, knn_every=-1, device="cpu", clip=1.0)
+            settings = dict(limit=48, batch_size=24, epochs=3, accumulate=2, knn_every=-1, device="cpu", grad_clip=1.0)
             twofold.api.pretrain("digits", method=name, out=out, quiet=True, **settings, **settings_of(name))
             found[name]["run"] = [row["loss"] for row in read_metrics(out / "metrics.jsonl")]
         if dist.rank() == 0:

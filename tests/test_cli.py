@@ -86,12 +86,12 @@ def test_the_overview_lists_every_command(capsys):
         ("pretrain digits --recipe nowhere.toml", "nowhere.toml"),
         ("pretrain digits --method joint --functionals varience:1 --projector 8", "did you mean variance"),
         ("pretrain digits --method joint --predictor maybe", "--predictor"),
-        ("pretrain digits --mask 0.5 0 --size 32 --backbone test_resnet", "artificial edges"),
-        ("pretrain digits --method mae --size 32 --backbone test_resnet", "vision transformer"),
-        ("pretrain digits --method mae --size 16 --backbone test_vit --mask 0 0", "needs a masked view"),
-        ("pretrain digits --method jigsaw --backbone test_resnet --size 8", "larger --size"),
+        ("pretrain digits --mask 0.5 0 --image-size 32 --backbone test_resnet", "artificial edges"),
+        ("pretrain digits --method mae --image-size 32 --backbone test_resnet", "vision transformer"),
+        ("pretrain digits --method mae --image-size 16 --backbone test_vit --mask 0 0", "needs a masked view"),
+        ("pretrain digits --method jigsaw --backbone test_resnet --image-size 8", "larger --image-size"),
         (
-            "pretrain digits --method rotation --size 32 --backbone test_resnet --small-crops 2",
+            "pretrain digits --method rotation --image-size 32 --backbone test_resnet --small-crops 2",
             "no use for small crops",
         ),
         ("pretrain digits --writers wandb,tensorbord", "did you mean tensorboard"),
@@ -115,7 +115,9 @@ def test_wrong_usage_is_one_line_and_writes_nothing(words, said, capsys, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-SMALL = "--backbone test_resnet --projector 16 --batch 16 --size 32 --workers 1 --device cpu --knn-every 1".split()
+SMALL = (
+    "--backbone test_resnet --projector 16 --batch-size 16 --image-size 32 --workers 1 --device cpu --knn-every 1"
+).split()
 
 
 def test_from_a_folder_to_a_report(capsys, tmp_path, monkeypatch):
@@ -173,7 +175,7 @@ def test_from_a_folder_to_a_report(capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", methods.TABLE)
 def test_every_method_goes_through_every_command(name, capsys, tmp_path):
     words = []
-    for key, value in tiny(name, epochs=1, limit=64, batch=32, knn_every=-1).items():
+    for key, value in tiny(name, epochs=1, limit=64, batch_size=32, knn_every=-1).items():
         if key in ("data", "method", "backbone_arguments"):
             continue
         values = value if isinstance(value, tuple) else (value,)
@@ -214,9 +216,8 @@ def test_a_default_that_is_given_is_given(capsys, tmp_path):
     folder.mkdir()
     for number in range(8):
         (folder / f"{number}.png").write_bytes(encoded(picture(128, 128, number)))
-    words = (
-        "--backbone test_resnet --projector 16 --batch 8 --epochs 1 --size 128 --device cpu --precision fp32".split()
-    )
+    words = "--backbone test_resnet --projector 16 --batch-size 8 --epochs 1 --image-size 128".split()
+    words += "--device cpu --precision fp32".split()
     for more, temperature in (((), 0.1), (("--temperature", "0.2"), 0.2)):
         out = tmp_path / f"run{temperature}"
         code, _, err = twofold(capsys, "pretrain", folder, *words, *more, "--out", out)
@@ -247,7 +248,7 @@ def test_backbone_arguments_are_toml_values(capsys, tmp_path):
         "8",
         "--limit",
         "32",
-        "--batch",
+        "--batch-size",
         "32",
         "--epochs",
         "1",

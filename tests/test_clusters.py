@@ -8,7 +8,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from tests.conftest import blobs
 from twofold.evaluation import retrieval
-from twofold.evaluation.clusters import centres, kmeans, named, nearest, sizes
+from twofold.evaluation.clusters import centres, kmeans, named, nearest_centre, sizes
 
 
 def test_k_means_finds_directions():
@@ -25,7 +25,7 @@ def test_k_means_finds_directions():
         torch.testing.assert_close(middle[cluster], plain)
     test, _ = blobs(100, 8, 4, seed=1, spread=0.3)
     plain = [min(range(4), key=lambda c: float((row / row.norm() - middle[c]).norm())) for row in test]
-    assert nearest(test, middle).tolist() == plain
+    assert nearest_centre(test, middle).tolist() == plain
 
 
 def test_how_many_clusters():

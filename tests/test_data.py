@@ -15,7 +15,7 @@ from tests.conftest import encoded, picture
 from twofold.augment import views_of
 from twofold.data import loader as loading
 from twofold.data.decode import Unreadable, decode, size_of
-from twofold.data.loader import Part, Plan, Resident, Streamed, decode_all
+from twofold.data.loader import MicroBatch, Plan, Resident, Streamed, decode_all
 from twofold.data.opening import open_data
 from twofold.data.scan import scan
 from twofold.data.sources import Array, Subset
@@ -380,7 +380,7 @@ VIEWS = views_of(Augment(small_crops=1, small_size=16), 32)
 
 
 def parts(steps, rows):
-    return [Part(step, rows) for step in steps]
+    return [MicroBatch(step, rows) for step in steps]
 
 
 def test_every_epoch_has_every_image_once():

@@ -34,7 +34,8 @@ def test_swav_balances_with_its_queue_only_from_when_it_is_full():
     losses = {}
     for queue, since in ((0, 0.5), (64, 0.5), (64, 0.9)):
         method, batch = made("swav", queue=queue, queue_from=since)
-        losses[queue, since] = [loss_of(method, batch, 0.6).item() for _ in range(3)]
+        other = Batch(batch.views[::-1], batch.index, batch.chance)
+        losses[queue, since] = [loss_of(method, b, 0.6).item() for b in (batch, batch, other)]
     assert losses[64, 0.9] == losses[0, 0.5]
     assert losses[64, 0.5][:2] == losses[0, 0.5][:2]
     assert losses[64, 0.5][2] != losses[0, 0.5][2]
@@ -75,7 +76,7 @@ def test_moco_takes_keys_after_the_loss():
     torch.testing.assert_close(method.queue.rows, torch.cat(keys), rtol=1e-4, atol=1e-5)
     again, _ = made("moco", queue=64, key_groups=1)
     assert torch.equal(again.queue.rows, before)
-    again.queue.take(torch.cat(keys))
+    again.queue.enqueue(torch.cat(keys))
     assert loss_of(again, batch).item() != loss_of(made("moco", queue=64, key_groups=1)[0], batch).item()
 
 
@@ -106,14 +107,14 @@ def test_a_masked_autoencoder_is_judged_by_the_masked_patches_alone():
     """Against plain loops over what its decoder gives."""
     method, batch = made("mae")
     given = []
-    hook = method.leave.register_forward_hook(lambda *args: given.append(args[-1]))
+    hook = method.decoder_pred.register_forward_hook(lambda *args: given.append(args[-1]))
     loss = loss_of(method, batch)
     hook.remove()
     view, total, count = batch.views[0], 0.0, 0
     pixels = patchify(view.images, method.side)
     for image in range(len(view)):
         for patch in range(method.patches):
-            if patch not in view.keep[image].tolist():
+            if patch not in view.ids_keep[image].tolist():
                 wanted = pixels[image, patch]
                 wanted = (wanted - wanted.mean()) / (wanted.var(correction=0) + 1e-6).sqrt()
                 total += (given[0][image, patch] - wanted).square().sum().item()

@@ -116,7 +116,7 @@ def test_weights_that_sit_in_the_trivial_solution_are_seen_at_once(tmp_path, mon
 
 
 def test_a_memory_that_is_not_fed_is_seen(tmp_path, monkeypatch):
-    monkeypatch.setattr("twofold.nets.memory.Queue.take", lambda *_: None)
+    monkeypatch.setattr("twofold.nets.memory.Queue.enqueue", lambda *_: None)
     run = pretrain(tmp_path / "run", "moco", lr=1e-3, epochs=5, queue=128)
     (found,) = found_in(run)
     assert found.name == "dead memory"

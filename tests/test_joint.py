@@ -10,14 +10,14 @@ from twofold.recipe import recipe
 from twofold.run import build_method
 
 NARROW = {"layers": (1, 1, 1, 1), "channels": (4, 4, 8, 8), "zero_init_last": False}
-SMALL = dict(backbone="resnet18", backbone_arguments=NARROW, size=8, projector=(24, 12))
+SMALL = dict(backbone="resnet18", backbone_arguments=NARROW, image_size=8, projector=(24, 12))
 VICREG = dict(energy="squared", energy_weight=25.0, functionals="variance:25,covariance:1")
 
 
 def step(name, steps=1, **settings):
     """Loss of the last step, and its gradients, by parameter."""
     wanted = recipe.make(name, **{**SMALL, **settings})
-    spec, _ = fit(wanted.backbone, wanted.backbone_arguments, "auto", wanted.size, pool=wanted.pool)
+    spec, _ = fit(wanted.backbone, wanted.backbone_arguments, "auto", wanted.image_size, pool=wanted.pool)
     method = build_method(wanted, spec, 64).double().train()
     random = torch.Generator().manual_seed(1)
     views = [torch.randn(10, 3, 8, 8, generator=random, dtype=torch.float64) for _ in "xy"]

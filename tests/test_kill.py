@@ -76,8 +76,31 @@ def assert_identical(a, b, where):
 
 
 def start(folder, out, *words):
-    command = [sys.executable, "-m", "twofold", "pretrain", folder, "--out", out, "--resident", "no", "--batch", "8"]
-    small = ["--backbone", "test_resnet", "--projector", "16", "--size", "32", "--workers", "2", "--device", "cpu"]
+    command = [
+        sys.executable,
+        "-m",
+        "twofold",
+        "pretrain",
+        folder,
+        "--out",
+        out,
+        "--resident",
+        "no",
+        "--batch-size",
+        "8",
+    ]
+    small = [
+        "--backbone",
+        "test_resnet",
+        "--projector",
+        "16",
+        "--image-size",
+        "32",
+        "--workers",
+        "2",
+        "--device",
+        "cpu",
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     options = dict(cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
     return subprocess.Popen([*command, *small, *words], **options)

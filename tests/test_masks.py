@@ -35,9 +35,9 @@ def resnet():
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.75, 0.99])
 def test_the_share_is_exact_and_every_patch_has_its_turn(shape, share, vit):
     view = Masking.of(Augment(mask=(share, 0.0), mask_shape=shape), vit)(IMAGES, 0, CHANCE)
-    assert view.keep.shape == (N, 64 - round(64 * share))
-    assert all(len(set(row)) == len(row) for row in view.keep.tolist())
-    assert (view.keep.diff() > 0).all()  # in reading order
+    assert view.ids_keep.shape == (N, 64 - round(64 * share))
+    assert all(len(set(row)) == len(row) for row in view.ids_keep.tolist())
+    assert (view.ids_keep.diff() > 0).all()  # in reading order
     many = Chance(0, 3, 2000, slice(None))
     order = (block_order if shape == "block" else random_order)(many, "mask", 8)
     masked = torch.zeros(2000, 64).scatter(1, order[:, : round(64 * share)], 1.0)
@@ -56,13 +56,13 @@ def test_blocks_hang_together():
 
 def test_masks_are_a_function_of_seed_step_and_view_not_of_processes(vit):
     masking = Masking.of(Augment(mask=(0.75, 0.75)), vit)
-    whole = masking(IMAGES, 0, CHANCE).keep
+    whole = masking(IMAGES, 0, CHANCE).ids_keep
     rows = slice(16, 32)
-    part = masking(IMAGES[rows], 0, Chance(0, 3, N, rows)).keep
+    part = masking(IMAGES[rows], 0, Chance(0, 3, N, rows)).ids_keep
     assert torch.equal(part, whole[rows])
-    assert not torch.equal(masking(IMAGES, 1, CHANCE).keep, whole)
-    assert not torch.equal(masking(IMAGES, 0, Chance(0, 4, N, slice(None))).keep, whole)
-    assert not torch.equal(masking(IMAGES, 0, Chance(1, 3, N, slice(None))).keep, whole)
+    assert not torch.equal(masking(IMAGES, 1, CHANCE).ids_keep, whole)
+    assert not torch.equal(masking(IMAGES, 0, Chance(0, 4, N, slice(None))).ids_keep, whole)
+    assert not torch.equal(masking(IMAGES, 0, Chance(1, 3, N, slice(None))).ids_keep, whole)
 
 
 def test_masked_patches_are_dropped_not_seen(vit):
@@ -72,7 +72,7 @@ def test_masked_patches_are_dropped_not_seen(vit):
     other = torch.where(fill(torch.ones_like(IMAGES), (~hidden(view, 64)).nonzero()[:, 1].view(N, -1), 8) > 0,
                         IMAGES + 100, IMAGES)  # fmt: skip
     assert not torch.equal(other, IMAGES)
-    torch.testing.assert_close(encode(vit, View(other, view.keep)), encode(vit, view))
+    torch.testing.assert_close(encode(vit, View(other, view.ids_keep)), encode(vit, view))
 
 
 def test_all_patches_kept_is_the_backbone_itself(vit):
@@ -93,7 +93,7 @@ def test_a_convolution_refuses_masks_and_says_why(resnet):
     with pytest.raises(UsageError, match="artificial edges"):
         Masking.of(Augment(mask=(0.0, 0.5)), resnet)
     view = Masking.of(Augment(mask=(0.5, 0.0), mask_fill=True), resnet)(IMAGES, 0, CHANCE)
-    assert view.keep is None
+    assert view.ids_keep is None
     painted = patchify(view.images, 4).eq(0).all(2)
     assert (painted.sum(1) == 32).all()
     untouched = patchify(IMAGES, 4)[~painted]
@@ -101,7 +101,9 @@ def test_a_convolution_refuses_masks_and_says_why(resnet):
 
 
 def test_masking_runs_with_a_joint_embedding_method(tmp_path):
-    settings = tiny("vicreg", backbone="test_vit", backbone_arguments={}, size=16, mask=(0.75, 0.0), mask_shape="block")
+    settings = tiny(
+        "vicreg", backbone="test_vit", backbone_arguments={}, image_size=16, mask=(0.75, 0.0), mask_shape="block"
+    )
     run = twofold.pretrain(out=tmp_path / "run", quiet=True, **settings)
     assert run.metrics[-1]["loss"] < run.metrics[0]["loss"]
     with pytest.raises(UsageError, match="mask"):
@@ -113,7 +115,7 @@ def test_masking_runs_with_a_joint_embedding_method(tmp_path):
 
 @pytest.mark.parametrize(("method", "words"), [("mae", "vision transformer"), ("data2vec", "vision transformer")])
 def test_transformer_methods_say_what_they_need(method, words, tmp_path):
-    settings = tiny(method, backbone="test_resnet", backbone_arguments={}, size=32)
+    settings = tiny(method, backbone="test_resnet", backbone_arguments={}, image_size=32)
     with pytest.raises(UsageError, match=words):
         twofold.pretrain(out=tmp_path / "run", quiet=True, **settings)
     assert not (tmp_path / "run").exists()
@@ -151,7 +153,7 @@ def test_tiles_come_from_their_own_cells():
 
 
 def test_a_view_too_small_for_tiles_is_said():
-    with pytest.raises(UsageError, match="larger --size"):
+    with pytest.raises(UsageError, match="larger --image-size"):
         tile_size(8)
     assert tile_size(224, 16) == 48
 

@@ -90,7 +90,7 @@ def test_the_backbone_loads_in_plain_timm(backbone, finished, tmp_path):
     """In a process that does not import twofold; the same features."""
     run = finished
     if backbone != "resnet18":
-        settings = {**tiny("simclr"), "backbone": backbone, "backbone_arguments": {}, "size": 16, "epochs": 1}
+        settings = {**tiny("simclr"), "backbone": backbone, "backbone_arguments": {}, "image_size": 16, "epochs": 1}
         run = twofold.pretrain(out=tmp_path / "run", quiet=True, **settings)
     size = run.spec.size
     images = np.random.default_rng(0).integers(0, 256, (4, 3, size, size), np.uint8)
@@ -122,7 +122,7 @@ def run_lines(text):
 @pytest.fixture(scope="module")
 def full_width(tmp_path_factory):
     out = tmp_path_factory.mktemp("full") / "run"
-    settings = {**tiny("simclr"), "backbone_arguments": {}, "limit": 32, "batch": 32, "epochs": 1, "knn_every": -1}
+    settings = {**tiny("simclr"), "backbone_arguments": {}, "limit": 32, "batch_size": 32, "epochs": 1, "knn_every": -1}
     return twofold.pretrain(out=out, quiet=True, **settings)
 
 
@@ -155,18 +155,18 @@ def test_onnx(finished, tmp_path):
 
 def test_a_queue_keeps_the_newest():
     queue = Queue(5, 2)
-    queue.take(torch.tensor([[1.0, 1], [2, 2], [3, 3]]))
+    queue.enqueue(torch.tensor([[1.0, 1], [2, 2], [3, 3]]))
     before = queue.rows
     assert queue.age.tolist() == [0, 0, 0, -1, -1]
     assert torch.equal(queue.filled, before[:3])
-    queue.take(torch.tensor([[4.0, 4], [5, 5], [6, 6]]))
+    queue.enqueue(torch.tensor([[4.0, 4], [5, 5], [6, 6]]))
     assert queue.rows[:, 0].tolist() == [4, 5, 6, 1, 2]
     assert queue.age.tolist() == [0, 0, 0, 1, 1]
     assert before[:3, 0].tolist() == [1, 2, 3]  # what a loss was computed of has not changed
-    queue.take(torch.arange(7.0)[:, None].expand(7, 2))
+    queue.enqueue(torch.arange(7.0)[:, None].expand(7, 2))
     assert queue.rows[:, 0].tolist() == [0, 1, 2, 3, 4]
     none = Queue(0, 2)
-    none.take(torch.ones(3, 2))
+    none.enqueue(torch.ones(3, 2))
     assert len(none.rows) == 0
 
 
@@ -176,12 +176,12 @@ def test_a_bank_averages_each_image_alone():
     strangers = bank.rows[[0, 3]].clone()
     index, first, second = torch.tensor([2, 1]), torch.tensor([[3.0, 0], [0, 2]]), torch.tensor([[0.0, 5], [0, 1]])
     assert torch.equal(bank.read(index, first), torch.tensor([[1.0, 0], [0, 1]]))
-    bank.follow(index, first, 0.5)
+    bank.update(index, first, 0.5)
     assert torch.equal(bank.rows[index], torch.tensor([[1.0, 0], [0, 1]]))
-    bank.follow(index, second, 0.5)
+    bank.update(index, second, 0.5)
     torch.testing.assert_close(bank.rows[index], torch.tensor([[0.5**0.5, 0.5**0.5], [0, 1]]))
     assert torch.equal(bank.rows[[0, 3]], strangers)
-    bank.follow(torch.tensor([3]), torch.tensor([[1.0, 1]]), 0.5)
+    bank.update(torch.tensor([3]), torch.tensor([[1.0, 1]]), 0.5)
     assert bank.age.tolist() == [-1, 1, 1, 0]
     numbers, rows = bank.draw(torch.tensor([0.0, 0.3, 0.99, 1.0]))
     assert numbers.tolist() == [0, 1, 3, 3]

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.M | re.S)
 
-SMALL = ["--backbone", "test_resnet", "--epochs", "1", "--size", "32", "--batch", "16"]
+SMALL = ["--backbone", "test_resnet", "--epochs", "1", "--image-size", "32", "--batch-size", "16"]
 """What stands in for the README's own sizes, which take minutes or hours."""
 
 
@@ -56,7 +56,7 @@ def test_python(place, monkeypatch, capsys):
     for kind, text in BLOCKS:
         if kind == "python":
             text = text.replace(
-                'backbone="resnet18", epochs=100', 'backbone="test_resnet", epochs=1, size=32, batch=16'
+                'backbone="resnet18", epochs=100', 'backbone="test_resnet", epochs=1, image_size=32, batch_size=16'
             )
             exec(compile(text, "README.md", "exec"), names)
     assert names["vectors"].vectors.shape[0] == 24

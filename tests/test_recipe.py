@@ -56,9 +56,12 @@ def test_what_does_not_fit_is_said(settings, words):
 
 
 def test_difference_ignores_how_a_run_is_carried_out_and_what_is_automatic():
-    old = recipe.make("vicreg", size=64, precision="bf16", epochs=5)
+    old = recipe.make("vicreg", image_size=64, precision="bf16", epochs=5)
     assert recipe.difference(old, recipe.make("vicreg", epochs=5, workers=3, out="x", device="cpu")) == []
-    assert recipe.difference(old, recipe.make("vicreg", epochs=6, size=32)) == ["epochs: 5 -> 6", "size: 64 -> 32"]
+    assert recipe.difference(old, recipe.make("vicreg", epochs=6, image_size=32)) == [
+        "epochs: 5 -> 6",
+        "image_size: 64 -> 32",
+    ]
     assert recipe.difference(old, recipe.make("vicreg", epochs=5, variance=1)) == ["variance: 25.0 -> 1.0"]
     assert "method: vicreg -> simclr" in recipe.difference(old, recipe.make("simclr", epochs=5))
 

@@ -18,7 +18,7 @@ from twofold.data.opening import open_data
 from twofold.errors import UsageError
 from twofold.page import plots
 from twofold.page.atlas import assign, colours, describe, gallery
-from twofold.page.layout import affinities, flat, nearest
+from twofold.page.layout import affinities, flat, nearest_neighbours
 from twofold.page.pictures import restored, seen, view_rows
 from twofold.page.render import packed
 from twofold.page.report import report
@@ -40,13 +40,13 @@ def blobs(n, groups=3, d=32, seed=0):
 
 def test_nearest_are_the_largest_cosines():
     unit, _ = blobs(60)
-    index, cosine = nearest(unit, 8)
+    index, cosine = nearest_neighbours(unit, 8)
     rows = unit.double().numpy()
     for i, row in enumerate(rows):
         expected = sorted((float(row @ other), j) for j, other in enumerate(rows) if j != i)[::-1][:8]
         assert index[i].tolist() == [j for _, j in expected]
         np.testing.assert_allclose(cosine[i], [c for c, _ in expected], atol=1e-6)
-    assert nearest(unit[:1], 8)[0].shape == (1, 0)
+    assert nearest_neighbours(unit[:1], 8)[0].shape == (1, 0)
 
 
 @pytest.mark.parametrize("landmarks", [300, 90])

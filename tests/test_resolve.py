@@ -42,7 +42,7 @@ def test_a_queue_is_never_longer_than_the_data():
 
 
 def test_a_short_run_gets_a_short_memory():
-    got, said = follow(recipe.make("byol", epochs=4, batch=100), 32, 1000)
+    got, said = follow(recipe.make("byol", epochs=4, batch_size=100), 32, 1000)
     assert got.options.momentum == (0.5, 1.0)  # 40 steps: a look back over two
     assert said == ["a run of 40 steps: momentum 0.5 1.0, not 0.99 1.0"]
     few, _ = follow(recipe.make("swav"), 32, 1000)

@@ -34,7 +34,7 @@ def test_it_learns(method, tmp_path):
         backbone_arguments=wider,
         limit=0,
         epochs=10,
-        batch=128,
+        batch_size=128,
         optimizer="adamw",
         lr=4e-3,
         projector=(128, 128),
@@ -58,7 +58,7 @@ def test_a_run_directory_tells_the_whole_story(finished):
         "log.txt",
     } <= names
     settings = finished.recipe
-    assert settings.size == 8  # what was left open is chosen and recorded
+    assert settings.image_size == 8  # what was left open is chosen and recorded
     assert settings.stem == "small"
     assert len(settings.mean) == len(settings.std) == 3
     rows = finished.metrics
@@ -101,7 +101,7 @@ def test_a_finished_run_is_not_run_again(finished):
 
 def test_what_was_chosen_is_no_change(tmp_path):
     """A vision transformer gets its patch and image size from the data: the same command still goes on."""
-    settings = dict(backbone="test_vit", backbone_arguments={}, size=16, epochs=1, knn_every=-1)
+    settings = dict(backbone="test_vit", backbone_arguments={}, image_size=16, epochs=1, knn_every=-1)
     first = pretrain(tmp_path / "run", **settings)
     again = pretrain(tmp_path / "run", **settings)
     assert again.metrics == first.metrics
@@ -175,7 +175,7 @@ def test_a_run_without_a_checkpoint_holds_nothing_to_protect(tmp_path):
     images = np.stack([picture(12, 12, i) for i in range(70)])
     np.save(tmp_path / "images.npy", images)
     run = pretrain(out, data=tmp_path / "images.npy", epochs=2, knn_every=-1)
-    assert run.recipe.size == 12
+    assert run.recipe.image_size == 12
     assert len(run.metrics) == 2
 
 
@@ -189,7 +189,7 @@ def test_accumulated_gradients_are_those_of_the_whole(tmp_path):
     """For a loss that is a mean over samples, without batch norm, parts add up to the whole batch."""
     plain = dict(backbone="test_vit", backbone_arguments={}, stem="auto", projector_norm="layer", precision="fp64")
     runs = [
-        pretrain(tmp_path / str(parts), "byol", accumulate=parts, epochs=1, size=16, knn_every=-1, **plain)
+        pretrain(tmp_path / str(parts), "byol", accumulate=parts, epochs=1, image_size=16, knn_every=-1, **plain)
         for parts in (1, 4)
     ]
     for one, other in zip(*(run.metrics for run in runs), strict=True):
@@ -200,13 +200,22 @@ def test_accumulated_gradients_are_those_of_the_whole(tmp_path):
     ("settings", "words"),
     [
         (
-            dict(method="mae", backbone="test_vit", backbone_arguments={}, size=16, mask=(0.001, 0.0)),
+            dict(method="mae", backbone="test_vit", backbone_arguments={}, image_size=16, mask=(0.001, 0.0)),
             "needs a masked view",
         ),
-        (dict(method="mae", backbone="test_vit", backbone_arguments={}, size=16, decoder_width=100), "multiple of 32"),
-        (dict(method="mae", backbone="test_vit", backbone_arguments={"patch_size": 1}, size=8), "one pixel"),
-        (dict(method="rotation", backbone="test_vit", backbone_arguments={}, size=16, mask=(0.0, 0.5)), "has one view"),
-        (dict(method="jigsaw", backbone="test_convnext", backbone_arguments={}, size=32), "does not take images of 8"),
+        (
+            dict(method="mae", backbone="test_vit", backbone_arguments={}, image_size=16, decoder_width=100),
+            "multiple of 32",
+        ),
+        (dict(method="mae", backbone="test_vit", backbone_arguments={"patch_size": 1}, image_size=8), "one pixel"),
+        (
+            dict(method="rotation", backbone="test_vit", backbone_arguments={}, image_size=16, mask=(0.0, 0.5)),
+            "has one view",
+        ),
+        (
+            dict(method="jigsaw", backbone="test_convnext", backbone_arguments={}, image_size=32),
+            "does not take images of 8",
+        ),
         (dict(method="vicreg", invariance=math.nan), "invariance must be a number"),
         (dict(method="joint", functionals="variance:1,variance:2"), "named twice"),
         (dict(mean=(0.5, 0.5), std=(0.5, 0.5)), "3 values"),
@@ -221,14 +230,14 @@ def test_what_cannot_work_is_said_before_anything_is_written(settings, words, tm
 
 def test_small_crops_are_whole_patches(tmp_path):
     run = pretrain(
-        tmp_path / "run", "dino", small_crops=1, epochs=1, limit=64, **{**VIT, "size": 48, "backbone": "test_vit"}
+        tmp_path / "run", "dino", small_crops=1, epochs=1, limit=64, **{**VIT, "image_size": 48, "backbone": "test_vit"}
     )
     assert run.recipe.augment.small_size == 18  # patches of 6
     assert math.isfinite(run.metrics[-1]["loss"])
 
 
 def test_a_batch_that_leaves_a_group_of_one_runs(tmp_path):
-    assert math.isfinite(pretrain(tmp_path / "run", "moco", batch=25, limit=50, epochs=1).metrics[-1]["loss"])
+    assert math.isfinite(pretrain(tmp_path / "run", "moco", batch_size=25, limit=50, epochs=1).metrics[-1]["loss"])
 
 
 def test_a_batch_that_cannot_be_cut_is_refused(tmp_path):
@@ -253,19 +262,19 @@ def test_unreadable_images_never_stop_a_run(tmp_path):
         file = encoded(picture(64, 60 + number % 5, number), "JPEG", quality=95)
         (folder / f"{number:02}.jpg").write_bytes(file[: len(file) // 2] if number in (3, 17) else file)
     for resident in ("yes", "no"):
-        run = pretrain(tmp_path / resident, data=folder, batch=16, epochs=2, resident=resident, workers=2)
+        run = pretrain(tmp_path / resident, data=folder, batch_size=16, epochs=2, resident=resident, workers=2)
         log = (run.path / "log.txt").read_text()
         assert "cannot read 03.jpg: " in log
         assert "truncated" in log.lower()
         assert "cannot read 17.jpg" in log
     with pytest.raises(UsageError, match=r"03\.jpg"):
-        pretrain(tmp_path / "strict", data=folder, batch=16, max_bad=0.04)
+        pretrain(tmp_path / "strict", data=folder, batch_size=16, max_unreadable=0.04)
     assert not (tmp_path / "strict").exists()
 
 
 @pytest.mark.parametrize("backbone", ["test_resnet", "test_vit"])
 def test_multi_crop_runs(backbone, tmp_path):
-    settings = dict(backbone=backbone, backbone_arguments={}, size=32, limit=64, knn_every=-1)
+    settings = dict(backbone=backbone, backbone_arguments={}, image_size=32, limit=64, knn_every=-1)
     run = pretrain(tmp_path / "run", epochs=1, small_crops=2, **settings)
     assert run.recipe.augment.small_size == 12
     assert math.isfinite(run.metrics[-1]["loss"])
@@ -288,7 +297,7 @@ def test_two_processes_do_not_write_to_one_run(tmp_path):
 def test_a_known_memory_corruption_is_avoided(tmp_path):
     """Eight channels at 64 pixels crashed in oneDNN with channels innermost (see `twofold.device.layout`)."""
     np.save(tmp_path / "images.npy", np.stack([picture(64, 64, i) for i in range(32)]))
-    run = pretrain(tmp_path / "run", data=tmp_path / "images.npy", batch=16, epochs=2)
+    run = pretrain(tmp_path / "run", data=tmp_path / "images.npy", batch_size=16, epochs=2)
     assert math.isfinite(run.metrics[-1]["loss"])
 
 

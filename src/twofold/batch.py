@@ -13,12 +13,12 @@ from twofold import rng
 class View:
     """One distorted view of each of n images.
 
-    ``images``: float [n, C, S, S], normalised. ``keep``: int64 [n, k], the numbers of the patches that a vision
+    ``images``: float [n, C, S, S], normalised. ``ids_keep``: int64 [n, k], the numbers of the patches that a vision
     transformer sees, in row-major order; None: all.
     """
 
     images: Tensor
-    keep: Tensor | None = None
+    ids_keep: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -26,14 +26,14 @@ class View:
     @property
     def kind(self) -> tuple[int, int]:
         """Views of one kind can go through a network together."""
-        return self.images.shape[-1], -1 if self.keep is None else self.keep.shape[1]
+        return self.images.shape[-1], -1 if self.ids_keep is None else self.ids_keep.shape[1]
 
 
 def cat(views: Sequence[View]) -> View:
     """Views of one kind, one after the other."""
     if len(views) == 1:
         return views[0]
-    kept = [v.keep for v in views if v.keep is not None]
+    kept = [v.ids_keep for v in views if v.ids_keep is not None]
     return View(torch.cat([v.images for v in views]), torch.cat(kept) if kept else None)
 
 

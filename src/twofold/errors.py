@@ -16,7 +16,7 @@ class Collapsed(Exception):
     """The run was stopped, as asked for, because its embeddings collapsed: exit code 3."""
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
+def did_you_mean(name: str, names: Iterable[str]) -> str:
     """``; did you mean NAME?`` or nothing."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""

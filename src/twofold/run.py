@@ -136,7 +136,7 @@ def fresh_backbone(spec: BackboneSpec, seed: int) -> nn.Module:
 
 def build_method(settings: Recipe, spec: BackboneSpec, images: int) -> Method:
     """The method of a recipe for so many images, with its first weights, a function of the seed."""
-    setup = Setup(features=spec.features, images=images, size=settings.size, seed=settings.seed)
+    setup = Setup(features=spec.features, images=images, size=settings.image_size, seed=settings.seed)
     backbone = fresh_backbone(spec, settings.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.fold(settings.seed, "heads"))

@@ -95,7 +95,7 @@ def fill(images: Float[Tensor, "n c h w"], masked: Int[Tensor, "n k"], side: int
 
 def hidden(view: View, patches: int) -> Tensor:
     """The patches that a masked view does not show, as a mask: bool [n, patches]."""
-    if view.keep is None:
+    if view.ids_keep is None:
         return torch.zeros(len(view), patches, dtype=torch.bool, device=view.images.device)
     all_hidden = torch.ones(len(view), patches, dtype=torch.bool, device=view.images.device)
-    return all_hidden.scatter(1, view.keep, False)
+    return all_hidden.scatter(1, view.ids_keep, False)

@@ -31,7 +31,7 @@ def tile_size(size: int, unit: int = 1) -> int:
     """
     side = int(size // SIDE * TILE_SHARE) // unit * unit
     if side < SMALLEST:
-        raise UsageError(f"a view of {size} pixels is too small to be cut into {TILES} tiles: set a larger --size")
+        raise UsageError(f"a view of {size} pixels is too small for {TILES} tiles: set a larger --image-size")
     return side
 
 

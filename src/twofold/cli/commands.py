@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 
 from twofold import __version__, methods
 from twofold.cli.words import DATA_HELP, PROTOCOLS_HELP, comparison_of, parse, recipe_of
-from twofold.errors import Collapsed, Diverged, UsageError, nearest
+from twofold.errors import Collapsed, Diverged, UsageError, did_you_mean
 
 VECTORS_HELP = "vectors.parquet (path, label, vector), or vectors.npy with vectors.index.csv (path, label)"
 Data = Positional[Annotated[str, arg(help=DATA_HELP)]]
@@ -42,7 +42,7 @@ def dispatch(argv: list[str]) -> None:
     elif argv[0] == "--version":
         print(__version__)
     elif argv[0] not in COMMANDS:
-        raise UsageError(f"there is no command {argv[0]!r}{nearest(argv[0], COMMANDS)} (twofold --help)")
+        raise UsageError(f"there is no command {argv[0]!r}{did_you_mean(argv[0], COMMANDS)} (twofold --help)")
     elif argv[0] == "pretrain":
         pretrain(argv[1:])
     elif argv[0] == "compare":

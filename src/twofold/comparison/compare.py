@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from twofold import device as devices
 from twofold import files, methods
 from twofold.comparison.standings import Row, collected
-from twofold.data.loader import Part, Plan, Streamed, sample
+from twofold.data.loader import MicroBatch, Plan, Streamed, sample
 from twofold.data.opening import open_data
 from twofold.data.sources import Source
 from twofold.diagnosis.diagnose import diagnose
@@ -122,7 +122,7 @@ def operations(wanted: Recipe, source: Source) -> int:
     method = build_method(settings, backbone_spec(settings), count).train()
     prepare = Preparation(settings, method, count, cpu, torch.float32)
     loader = Streamed(few, cpu, 0, 1.0, lambda *_: None)
-    crops = next(iter(loader.load(Plan(count, count, 0), prepare.views, [Part(0, slice(0, count))])))
+    crops = next(iter(loader.load(Plan(count, count, 0), prepare.views, [MicroBatch(0, slice(0, count))])))
     plain = sdpa_kernel(SDPBackend.MATH)  # fused attention is not counted on the CPU
     with plain, FlopCounterMode(display=False) as counter:
         torch.stack(list(method(prepare(crops), 0.0).terms.values())).sum().backward()

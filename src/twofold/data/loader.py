@@ -58,7 +58,7 @@ def _permutation(images: int, seed: int, epoch: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Part:
+class MicroBatch:
     """The rows of a step's batch that one process computes at once."""
 
     step: int
@@ -69,7 +69,7 @@ class Part:
 class Crops:
     """One part of a step: images' numbers, and for each view crops on the device (float, 0 to 1) and draws."""
 
-    place: Part
+    place: MicroBatch
     index: Tensor
     crops: list[Tensor]
     draws: list[Draws]
@@ -84,7 +84,7 @@ class Resident:
     def __len__(self) -> int:
         return len(self.images)
 
-    def load(self, plan: Plan, views: list[Distortion], parts: Sequence[Part]) -> Iterator[Crops]:
+    def load(self, plan: Plan, views: list[Distortion], parts: Sequence[MicroBatch]) -> Iterator[Crops]:
         for part in parts:
             index = plan.indices(part.step)[part.rows]
             draws = [d.rows(part.rows) for d in draw_step(views, plan.seed, part.step, plan.batch)]
@@ -111,7 +111,7 @@ class Streamed:
     def __len__(self) -> int:
         return len(self.source)
 
-    def load(self, plan: Plan, views: list[Distortion], parts: Sequence[Part]) -> Iterator[Crops]:
+    def load(self, plan: Plan, views: list[Distortion], parts: Sequence[MicroBatch]) -> Iterator[Crops]:
         loader = DataLoader(
             _CroppedSteps(self.source, plan, views),
             sampler=parts,
@@ -151,7 +151,7 @@ class _CroppedSteps(Dataset[tuple[Tensor, list[Tensor], list[tuple[int, str]]]])
     def __init__(self, source: Source, plan: Plan, views: list[Distortion]) -> None:
         self.source, self.plan, self.views = source, plan, views
 
-    def __getitem__(self, part: Part) -> tuple[Tensor, list[Tensor], list[tuple[int, str]]]:
+    def __getitem__(self, part: MicroBatch) -> tuple[Tensor, list[Tensor], list[tuple[int, str]]]:
         index = self.plan.indices(part.step)[part.rows].clone()
         draws = [d.rows(part.rows) for d in draw_step(self.views, self.plan.seed, part.step, self.plan.batch)]
         crops: list[list[Tensor]] = [[] for _ in self.views]
@@ -198,7 +198,7 @@ def check_share(bad: int, of: int, most: float, example: str) -> None:
     """Raises `UsageError` when more than the permitted share cannot be read."""
     if bad > most * of:
         raise UsageError(
-            f"{bad} of {of} images cannot be read, more than the permitted share of {most:g} (--max-bad): "
+            f"{bad} of {of} images cannot be read, more than the permitted share of {most:g} (--max-unreadable): "
             f"{example}; twofold scan lists them all"
         )
 

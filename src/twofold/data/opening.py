@@ -10,7 +10,7 @@ import numpy as np
 from twofold.data.cache import cache
 from twofold.data.encoded import Folder, Parquet, Tar, files_under, is_image
 from twofold.data.sources import Array, Items, Source, Subset, load_array
-from twofold.errors import UsageError, nearest
+from twofold.errors import UsageError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _open(text: str) -> Data:
     paths = [Path(name) for name in _braces(text)]
     missing = [path for path in paths if not path.exists()]
     if missing:
-        hint = nearest(text, ["digits"]) if "/" not in text else ""
+        hint = did_you_mean(text, ["digits"]) if "/" not in text else ""
         raise UsageError(f"there is no {missing[0]}{hint}")
     if all(path.is_file() and path.suffix == ".tar" for path in paths):
         return Data(Tar(paths))
@@ -134,7 +134,7 @@ def _torchvision(name: str) -> Data:
     import torchvision.datasets
 
     if not hasattr(torchvision.datasets, name):
-        raise UsageError(f"torchvision has no data set {name!r}{nearest(name, torchvision.datasets.__all__)}")
+        raise UsageError(f"torchvision has no data set {name!r}{did_you_mean(name, torchvision.datasets.__all__)}")
     kind = getattr(torchvision.datasets, name)
     splits: dict[str, Source] = {}
     for split in ("train", "test"):

@@ -111,7 +111,7 @@ def representations(run: Run, source: Source, on: torch.device, tell: Tell | Non
         "untrained": Encoder(fresh_backbone(spec, settings.seed), spec, on),
         "features": Encoder(method.backbone, spec, on),
     }
-    whole = extract(source, settings.size, encoders, partial(tell, "images") if tell else None)
+    whole = extract(source, settings.image_size, encoders, partial(tell, "images") if tell else None)
     central = {name: features.values for name, features in whole.items()}
     parts: dict[str, list[Tensor]] = {name: [] for name in encoders}
     readable = Subset(source, whole["features"].index)
@@ -134,7 +134,7 @@ def representations(run: Run, source: Source, on: torch.device, tell: Tell | Non
 
 def distorted(source: Source, settings: Recipe) -> Iterator[tuple[int, Tensor]]:
     """`VIEWS` views of each image, a batch at a time: how many are done, and uint8 [n, VIEWS, C, S, S]."""
-    kinds = views_of(settings.augment, settings.size)[:2]
+    kinds = views_of(settings.augment, settings.image_size)[:2]
     for start in range(0, len(source), BATCH):
         numbers = range(start, min(start + BATCH, len(source)))
         images = [source.image(number) for number in numbers]

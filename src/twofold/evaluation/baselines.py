@@ -9,7 +9,7 @@ import timm
 from timm.data.config import resolve_model_data_config
 from torch import nn
 
-from twofold.errors import UsageError, nearest
+from twofold.errors import UsageError, did_you_mean
 from twofold.nets.backbone import BackboneSpec, features_of
 from twofold.run import Run
 
@@ -34,7 +34,7 @@ def baseline(name: str) -> Backbone:
         run = Run.open(name)
         return Backbone(run.spec, run.backbone)
     if not timm.is_model(name.split(".")[0]):
-        hint = nearest(name, timm.list_models())
+        hint = did_you_mean(name, timm.list_models())
         raise UsageError(f"there is no run directory and no timm model {name!r} to compare with{hint}")
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every attempt
     try:

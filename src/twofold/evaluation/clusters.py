@@ -37,7 +37,7 @@ def centres(values: Tensor, clusters: Tensor, count: int) -> Tensor:
     return sums / clusters.bincount(minlength=count).clamp_min(1)[:, None]
 
 
-def nearest(values: Tensor, middle: Tensor) -> Tensor:
+def nearest_centre(values: Tensor, middle: Tensor) -> Tensor:
     """The number [N] of the nearest centre for features [N, D], scaled to length 1."""
     return torch.cat([torch.cdist(part, middle).argmin(1) for part in F.normalize(values).split(4096)])
 

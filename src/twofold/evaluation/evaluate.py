@@ -14,7 +14,7 @@ from twofold import device as devices
 from twofold import files
 from twofold.data.opening import Data, open_data
 from twofold.data.sources import Source, Subset
-from twofold.errors import UsageError, nearest
+from twofold.errors import UsageError, did_you_mean
 from twofold.evaluation.fewshot import quotas
 from twofold.evaluation.protocols import PROTOCOLS, Score, Task
 from twofold.evaluation.representations import Tell, representations
@@ -122,7 +122,7 @@ def known(protocols: str | Sequence[str]) -> list[str]:
     names = _names(protocols)
     for name in names:
         if name not in PROTOCOLS:
-            raise UsageError(f"there is no protocol {name!r}{nearest(name, PROTOCOLS)}; {', '.join(PROTOCOLS)}")
+            raise UsageError(f"there is no protocol {name!r}{did_you_mean(name, PROTOCOLS)}; {', '.join(PROTOCOLS)}")
     return names
 
 

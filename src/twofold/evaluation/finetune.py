@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from twofold import device as devices
 from twofold import rng
 from twofold.augment import Distortion
-from twofold.data.loader import Part, Plan, Resident, Streamed, fits_in_memory, load_images
+from twofold.data.loader import MicroBatch, Plan, Resident, Streamed, fits_in_memory, load_images
 from twofold.data.sources import Source, Subset
 from twofold.encoding.features import Encoder, central_crops
 from twofold.evaluation.baselines import Backbone
@@ -131,7 +131,7 @@ def _train(
     plan = Plan(len(images), min(BATCH, len(images)), seed)
     steps = max(STEPS, EPOCHS * plan.steps_per_epoch)
     view = Distortion(spec.size, CROP, 0.0, 0.0, Augment(flip=start.flip))
-    parts = [Part(step, slice(0, plan.batch)) for step in range(steps)]
+    parts = [MicroBatch(step, slice(0, plan.batch)) for step in range(steps)]
     with torch.random.fork_rng(devices=[on] if on.type == "cuda" else []):
         for step, part in enumerate(images.load(plan, [view], parts)):
             torch.manual_seed(rng.fold(seed, "network", step))  # dropout, where there is any

@@ -121,7 +121,7 @@ def _clusters(task: Task) -> dict[str, Score]:
                 task.tell(f"{size} clusters", start, clusters.STARTS)
             found = clusters.kmeans(train.values, size, rng.fold(task.seed, "start", start))
             middle = clusters.centres(train.values, found, size)
-            groupings.append((found, clusters.nearest(test.values, middle)))
+            groupings.append((found, clusters.nearest_centre(test.values, middle)))
         scores |= {f"{size} clusters, {name}": score for name, score in _grouped(task, groupings, size)}
     if task.it.prototypes is not None:
         own = _assigned(task.it.prototypes, train.values), _assigned(task.it.prototypes, test.values)

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twofold.errors import UsageError, nearest
+from twofold.errors import UsageError, did_you_mean
 from twofold.recipe.settings import field_help
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def spec(name: str) -> Spec:
     """
     key = name.replace("-", "_").lower()
     if key not in TABLE:
-        raise UsageError(f"there is no method {name!r}{nearest(key, TABLE)} (twofold methods lists them)")
+        raise UsageError(f"there is no method {name!r}{did_you_mean(key, TABLE)} (twofold methods lists them)")
     path = Path(__file__).with_name(f"{key}.py")
     module = ast.parse(path.read_text(encoding="utf-8"))
     classes = {node.name: node for node in module.body if isinstance(node, ast.ClassDef)}

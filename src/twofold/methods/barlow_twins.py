@@ -61,5 +61,5 @@ class BarlowTwins(Method):
         weighed = {name: weight * mean([t[name] for t in terms]) for name, weight in self.weights.items()}
         return Output(weighed, tuple(views))
 
-    def trivial(self, batch: int) -> float:
+    def collapsed_loss(self, batch: int) -> float:
         return self.weights["invariance"] * self.width

@@ -62,7 +62,7 @@ class Method(nn.Module, ABC):
         """Called after the optimizer has moved the weights: a momentum encoder follows here."""
 
     @abstractmethod
-    def trivial(self, batch: int) -> float:
+    def collapsed_loss(self, batch: int) -> float:
         """The loss of a collapsed batch, all embeddings alike, or of guessing: the yardstick beside the loss."""
 
     def encode(self, view: View) -> Tensor:

@@ -62,7 +62,7 @@ class BYOL(Method):
         return Output({"energy": dist.mean(loss)}, tuple(dist.gather(p) for p in predicted))
 
     def after_step(self, progress: float) -> None:
-        self.target.follow(progress)
+        self.target.update(progress)
 
-    def trivial(self, batch: int) -> float:
+    def collapsed_loss(self, batch: int) -> float:
         return 0.0

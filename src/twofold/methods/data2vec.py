@@ -24,7 +24,7 @@ from twofold.nets.vit import block_outputs, patch_size, tokens, transformer
 
 RECIPE = dict(
     backbone="vit_tiny_patch16_224", pool="average",
-    optimizer="adamw", lr=5e-4, weight_decay=0.05, clip=3.0,
+    optimizer="adamw", lr=5e-4, weight_decay=0.05, grad_clip=3.0,
     mask=(0.6, 0.0), mask_shape="block", grayscale=0.0,
 )  # fmt: skip
 LARGE = dict(lr=2.5e-4, teacher_momentum=(0.9998, 0.9999))
@@ -72,7 +72,7 @@ class Data2Vec(Method):
         return F.layer_norm(average, average.shape[-1:]) if self.o.normalize else average
 
     def after_step(self, progress: float) -> None:
-        self.target.follow(progress)
+        self.target.update(progress)
 
-    def trivial(self, batch: int) -> float:
+    def collapsed_loss(self, batch: int) -> float:
         return 0.0

@@ -74,7 +74,7 @@ class DINO(Method):
         return Output({"energy": dist.mean(loss)}, tuple(dist.gather(z) for z in embedded))
 
     def after_step(self, progress: float) -> None:
-        self.target.follow(progress)
+        self.target.update(progress)
 
-    def trivial(self, batch: int) -> float:
+    def collapsed_loss(self, batch: int) -> float:
         return math.log(self.o.prototypes)

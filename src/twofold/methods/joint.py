@@ -77,14 +77,14 @@ class Joint(Method):
         terms = {"energy": o.energy_weight * mean([self.energy(p, y) for p, y in directions(ps, ys)])}
         for name, (weight, functional) in self.functionals.items():
             terms[name] = weight * mean([functional(x, y, past) for x, y in pairs(xs)])
-        self.memory.take(torch.cat(ys))  # after the loss
+        self.memory.enqueue(torch.cat(ys))  # after the loss
         return Output(terms, tuple(xs))
 
     def after_step(self, progress: float) -> None:
         if self.target:
-            self.target.follow(progress)
+            self.target.update(progress)
 
-    def trivial(self, batch: int) -> float:
+    def collapsed_loss(self, batch: int) -> float:
         views = 2 * batch + len(self.memory.rows)
-        functionals = sum(w * parts.trivial(name, views, self.width) for name, (w, _) in self.functionals.items())
-        return functionals + self.o.energy_weight * parts.trivial(self.o.energy, views, self.width)
+        functionals = sum(w * parts.collapsed(name, views, self.width) for name, (w, _) in self.functionals.items())
+        return functionals + self.o.energy_weight * parts.collapsed(self.o.energy, views, self.width)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from twofold import losses
-from twofold.errors import UsageError, nearest
+from twofold.errors import UsageError, did_you_mean
 from twofold.losses.decorrelation import barlow_twins_terms
 from twofold.losses.precision import exact
 
@@ -51,7 +51,7 @@ def functionals(text: str, temperature: float) -> dict[str, tuple[float, Functio
         if name in weighed:
             raise UsageError(f"the functional {name} is named twice")
         if name not in named:
-            raise UsageError(f"there is no functional {name!r}{nearest(name, named)}; {', '.join(named)}")
+            raise UsageError(f"there is no functional {name!r}{did_you_mean(name, named)}; {', '.join(named)}")
         try:
             weight = float(number or 1)
         except ValueError:
@@ -72,7 +72,7 @@ def cross_entropy(x: Tensor, y: Tensor, temperature: float) -> Tensor:
     return F.cross_entropy(x / temperature, (y / temperature).softmax(1))
 
 
-def trivial(name: str, views: int, width: int) -> float:
+def collapsed(name: str, views: int, width: int) -> float:
     """What a part costs when all embeddings are alike (and flat, for the cross-entropy)."""
     return {
         "negative_cosine": -1.0,

@@ -52,26 +52,26 @@ class MAE(Method):
         if width % HEAD:
             raise UsageError(f"decoder_width must be a multiple of {HEAD}, not {width}")
         if patch_size(backbone) == 1:
-            raise UsageError("patches of one pixel leave nothing to predict from them: set a larger --size")
+            raise UsageError("patches of one pixel leave nothing to predict from them: set a larger --image-size")
         self.side, self.prefix = patch_size(backbone), vit.num_prefix_tokens
         self.patches = (setup.size // self.side) ** 2
-        self.enter = nn.Linear(vit.embed_dim, width)
+        self.decoder_embed = nn.Linear(vit.embed_dim, width)
         self.mask_token = nn.Parameter(0.02 * torch.randn(width))
-        self.place = nn.Parameter(0.02 * torch.randn(1, self.patches, width))
-        self.decoder = nn.Sequential(
+        self.decoder_pos_embed = nn.Parameter(0.02 * torch.randn(1, self.patches, width))
+        self.decoder_blocks = nn.Sequential(
             *(Block(width, width // HEAD, qkv_bias=True) for _ in range(options.decoder_depth))
         )
-        self.leave = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, setup.channels * self.side**2))
+        self.decoder_pred = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, setup.channels * self.side**2))
         self.normalize = options.normalize
 
     def forward(self, batch: Batch, progress: float) -> Output:
         view = batch.views[0]
-        assert view.keep is not None
+        assert view.ids_keep is not None
         seen = tokens(self.backbone, view)[:, self.prefix :]
-        entered = self.enter(seen)
-        rows = view.keep[:, :, None].expand(-1, -1, entered.shape[-1])
-        laid = self.mask_token.to(entered.dtype).expand(len(view), self.patches, -1).scatter(1, rows, entered)
-        decoded = self.leave(self.decoder(laid + self.place))
+        embedded = self.decoder_embed(seen)
+        rows = view.ids_keep[:, :, None].expand(-1, -1, embedded.shape[-1])
+        laid = self.mask_token.to(embedded.dtype).expand(len(view), self.patches, -1).scatter(1, rows, embedded)
+        decoded = self.decoder_pred(self.decoder_blocks(laid + self.decoder_pos_embed))
         wanted = patchify(view.images, self.side)
         if self.normalize:
             wanted = F.layer_norm(wanted, wanted.shape[-1:], eps=1e-6)
@@ -79,5 +79,5 @@ class MAE(Method):
         loss = dist.mean(squared(decoded[masked], wanted[masked]))
         return Output({"energy": loss}, (dist.gather(seen.mean(1)),))
 
-    def trivial(self, batch: int) -> float:
+    def collapsed_loss(self, batch: int) -> float:
         return 1.0

@@ -68,7 +68,7 @@ class MoCo(Method):
         both = [(q, k) for i, q in queries.items() for j, k in keys.items() if i != j]
         attracted = [attraction(q, k, o.temperature, o.normalize) for q, k in both]
         repelled = [repulsion_from(q, k, *self.negatives(k), o.temperature, o.normalize) for q, k in both]
-        self.queue.take(torch.cat(list(keys.values())))  # after the loss
+        self.queue.enqueue(torch.cat(list(keys.values())))  # after the loss
         terms = {"attraction": o.attraction * mean(attracted), "repulsion": o.repulsion * mean(repelled)}
         return Output(terms, tuple(queries.values()))
 
@@ -78,7 +78,7 @@ class MoCo(Method):
         return (self.queue.rows, None) if len(self.queue.rows) else (key, (own, own))
 
     def after_step(self, progress: float) -> None:
-        self.target.follow(progress)
+        self.target.update(progress)
 
-    def trivial(self, batch: int) -> float:
+    def collapsed_loss(self, batch: int) -> float:
         return self.o.repulsion * math.log((len(self.queue.rows) or batch - 1) + 1)

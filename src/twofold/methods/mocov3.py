@@ -70,7 +70,7 @@ class MoCoV3(Method):
         return Output(terms, tuple(queries))
 
     def after_step(self, progress: float) -> None:
-        self.target.follow(progress)
+        self.target.update(progress)
 
-    def trivial(self, batch: int) -> float:
+    def collapsed_loss(self, batch: int) -> float:
         return self.o.repulsion * 4 * self.o.temperature * math.log(batch)

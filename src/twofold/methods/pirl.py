@@ -66,7 +66,7 @@ class PIRL(Method):
             numbers, negatives = self.bank.draw(chance.shared("negatives", o.negatives))
             entry = self.bank.read(index, image)
             losses = [self.info_nce(rows, entry, negatives, (index, numbers)) for rows in (shuffled, image)]
-            self.bank.follow(index, image, o.bank_momentum)  # after the loss
+            self.bank.update(index, image, o.bank_momentum)  # after the loss
         else:
             losses = [self.info_nce(x, y, y, (index, index)) for x, y in ((shuffled, image), (image, shuffled))]
         terms = {"tiles": o.tiles * losses[0], "image": (1 - o.tiles) * losses[1]}
@@ -76,5 +76,5 @@ class PIRL(Method):
         t, normalize = self.o.temperature, self.o.normalize
         return attraction(query, key, t, normalize) + repulsion_from(query, key, negatives, same, t, normalize)
 
-    def trivial(self, batch: int) -> float:
+    def collapsed_loss(self, batch: int) -> float:
         return math.log(self.o.negatives + 1 if self.o.negatives else batch)

@@ -45,11 +45,11 @@ class Rotation(Method):
     def forward(self, batch: Batch, progress: float) -> Output:
         view = batch.views[0]
         turned = torch.cat([torch.rot90(view.images, k, (2, 3)) for k in range(TURNS)])
-        keep = None if view.keep is None else view.keep.repeat(TURNS, 1)
+        keep = None if view.ids_keep is None else view.ids_keep.repeat(TURNS, 1)
         features = self.encode(View(turned, keep))
         turn = torch.arange(TURNS, device=features.device).repeat_interleave(len(view))
         loss = exact(F.cross_entropy)(self.classifier(features), turn)
         return Output({"energy": dist.mean(loss)}, (dist.gather(features[: len(view)]),))
 
-    def trivial(self, batch: int) -> float:
+    def collapsed_loss(self, batch: int) -> float:
         return math.log(TURNS)

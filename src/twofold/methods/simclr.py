@@ -62,5 +62,5 @@ class SimCLR(Method):
         terms = {"attraction": o.attraction * mean(attracted), "repulsion": o.repulsion * mean(repelled)}
         return Output(terms, tuple(views))
 
-    def trivial(self, batch: int) -> float:
+    def collapsed_loss(self, batch: int) -> float:
         return self.o.repulsion * math.log(2 * batch - 1)

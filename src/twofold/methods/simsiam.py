@@ -52,5 +52,5 @@ class SimSiam(Method):
         loss = mean([self.energy(p, t) for p, t in directions(predicted, targets)])
         return Output({"energy": dist.mean(loss)}, tuple(dist.gather(z) for z in embedded))
 
-    def trivial(self, batch: int) -> float:
+    def collapsed_loss(self, batch: int) -> float:
         return -1.0 if self.energy is negative_cosine else 0.0

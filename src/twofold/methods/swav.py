@@ -75,8 +75,8 @@ class SwAV(Method):
         use = progress >= self.o.queue_from and len(queue.filled) == len(queue.rows) > 0
         past = self.prototypes(queue.rows) if use else scores[:0]
         balanced = sinkhorn(torch.cat([every, past]), self.o.epsilon, self.o.iterations)
-        queue.take(dist.gather(embedded))
+        queue.enqueue(dist.gather(embedded))
         return balanced[: len(every)].chunk(dist.world())[dist.rank()]
 
-    def trivial(self, batch: int) -> float:
+    def collapsed_loss(self, batch: int) -> float:
         return math.log(self.o.prototypes)

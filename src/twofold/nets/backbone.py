@@ -9,7 +9,7 @@ import torch
 from timm.models.resnet import ResNet
 from torch import nn
 
-from twofold.errors import UsageError, nearest
+from twofold.errors import UsageError, did_you_mean
 
 SMALL = 64
 """Largest image side, in pixels, that gets the small stem."""
@@ -32,7 +32,7 @@ class BackboneSpec:
         try:
             backbone = timm.create_model(self.name, num_classes=0, **self.arguments)
         except Exception as error:  # timm checks names and arguments in many places, each with its own kind
-            hint = "" if timm.is_model(self.name.split(".")[0]) else nearest(self.name, timm.list_models())
+            hint = "" if timm.is_model(self.name.split(".")[0]) else did_you_mean(self.name, timm.list_models())
             raise UsageError(f"timm cannot make {self.name!r}: {' '.join(str(error).split())}{hint}") from None
         if self.stem == "small":
             give_small_stem(backbone)

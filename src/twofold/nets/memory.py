@@ -25,7 +25,7 @@ class Queue(nn.Module):
         return self.rows[self.age >= 0]
 
     @torch.no_grad()
-    def take(self, embeddings: Tensor) -> None:
+    def enqueue(self, embeddings: Tensor) -> None:
         """Let new embeddings [n, width] in, and as many of the oldest out.
 
         The rows become another tensor: a loss that was computed of the old ones can still be differentiated.
@@ -58,7 +58,7 @@ class Bank(nn.Module):
         return torch.where((self.age[index] >= 0)[:, None], self.rows[index], new)
 
     @torch.no_grad()
-    def follow(self, index: Tensor, embeddings: Tensor, momentum: float) -> None:
+    def update(self, index: Tensor, embeddings: Tensor, momentum: float) -> None:
         """entry <- momentum * entry + (1 - momentum) * embedding, scaled to length 1 before and after."""
         new = F.normalize(embeddings.detach().to(self.rows.dtype))
         self.rows[index] = F.normalize(momentum * self.read(index, new) + (1 - momentum) * new)

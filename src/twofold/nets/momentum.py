@@ -12,7 +12,7 @@ from twofold.nets.vit import encode
 
 
 class MomentumEncoder(nn.Module):
-    """A moving average of a backbone and what comes after it: a copy of them that only `follow` changes.
+    """A moving average of a backbone and what comes after it: a copy of them that only `update` changes.
 
     Norm statistics are its own, from the batches that pass through it, as in the published codes.
     """
@@ -40,7 +40,7 @@ class MomentumEncoder(nn.Module):
         return rows
 
     @torch.no_grad()
-    def follow(self, progress: float) -> None:
+    def update(self, progress: float) -> None:
         """weights <- m * weights + (1 - m) * online weights, m the momentum at this share of the run."""
         mine, theirs = self.weights()
         torch._foreach_lerp_(mine, theirs, 1 - schedule.cosine(*self.momentum, progress))
@@ -62,7 +62,7 @@ def shuffled(network: nn.Module, view: View, chance: Chance, name: str, groups: 
     statistics of its own. A query and its key then share no statistics that would tell them from the rest
     (arXiv 1911.05722 section 3.3).
     """
-    images, keep = dist.gather(view.images), None if view.keep is None else dist.gather(view.keep)
+    images, keep = dist.gather(view.images), None if view.ids_keep is None else dist.gather(view.ids_keep)
     order = chance.shared(name, len(images)).argsort()
     mine = order.chunk(dist.world())[dist.rank()]
     parts = mine.tensor_split(max(1, min(groups // dist.world(), len(mine) // 2)))

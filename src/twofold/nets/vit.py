@@ -30,17 +30,17 @@ def patch_size(backbone: nn.Module) -> int:
 def tokens(backbone: nn.Module, view: View, hidden: Tensor | None = None, instead: Tensor | None = None) -> Tensor:
     """The transformer's output tokens, prefix tokens first: [n, prefix + patches, width].
 
-    Only the patches of ``view.keep`` go in (arXiv 2111.06377 section 3), and the work shrinks with them. Patches that
-    are ``hidden`` (bool [n, patches]) are replaced by the embedding ``instead`` [width] and stay.
+    Only the patches of ``view.ids_keep`` go in (arXiv 2111.06377 section 3), and the work shrinks with them. Patches
+    that are ``hidden`` (bool [n, patches]) are replaced by the embedding ``instead`` [width] and stay.
     """
     vit = transformer(backbone, "dropping patches")
     x = vit.patch_embed(view.images)
     if hidden is not None and instead is not None:
         x = torch.where(hidden.view(*x.shape[:-1], 1), instead.to(x.dtype), x)
     x = vit._pos_embed(x)
-    if view.keep is not None:
+    if view.ids_keep is not None:
         prefix = vit.num_prefix_tokens
-        rows = view.keep[:, :, None].expand(-1, -1, x.shape[-1])
+        rows = view.ids_keep[:, :, None].expand(-1, -1, x.shape[-1])
         x = torch.cat([x[:, :prefix], x[:, prefix:].gather(1, rows)], 1)
     out: Tensor = vit.norm(vit.blocks(vit.norm_pre(x)))
     return out
@@ -48,7 +48,7 @@ def tokens(backbone: nn.Module, view: View, hidden: Tensor | None = None, instea
 
 def encode(backbone: nn.Module, view: View) -> Tensor:
     """A view's features: [n, features]."""
-    if view.keep is None:
+    if view.ids_keep is None:
         return backbone(view.images)  # type: ignore[no-any-return]
     return transformer(backbone, "dropping patches").forward_head(tokens(backbone, view))
 

@@ -74,7 +74,7 @@ def make_atlas(source: Source, size: int, encoder: Encoder, points: int, tell: T
     features = found["features"]
     unit = F.normalize(features.values)
     tell("nearest neighbours", 0, 1)
-    near, cosine = layout.nearest(unit.to(encoder.device), NEAREST)
+    near, cosine = layout.nearest_neighbours(unit.to(encoder.device), NEAREST)
     tell("map", 0, 1)
     places = layout.flat(unit)
     tell("clusters", 0, 1)

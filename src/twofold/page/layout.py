@@ -24,7 +24,7 @@ BLOCK = 2048
 WIDE = 512  # rows of cosines with all images at once
 
 
-def nearest(unit: Float[Tensor, "n d"], count: int) -> tuple[Int[Tensor, "n k"], Float[Tensor, "n k"]]:
+def nearest_neighbours(unit: Float[Tensor, "n d"], count: int) -> tuple[Int[Tensor, "n k"], Float[Tensor, "n k"]]:
     """For each row of length 1 the other rows with the largest cosines, largest first, and these; k at most n - 1."""
     k = min(count, len(unit) - 1)
     index, cosine = [], []

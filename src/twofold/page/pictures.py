@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from twofold.augment.masks import hidden
 from twofold.augment.tiles import SIDE, TILES, cut_tiles
 from twofold.batch import Batch
-from twofold.data.loader import Part, Plan, Streamed, sample
+from twofold.data.loader import MicroBatch, Plan, Streamed, sample
 from twofold.data.sources import Source, Subset
 from twofold.encoding.features import central_crops
 from twofold.methods.base import Method
@@ -48,22 +48,24 @@ class Row:
 def view_rows(source: Source, settings: Recipe, images: int = 6, steps: int = 3) -> list[Row]:
     """Some images and their views in the first steps of a run on these images alone."""
     tried = sample(source, TRIED * images)
-    found = [(n, crop) for numbers, crops in central_crops(tried, settings.size) for n, crop in zip(numbers, crops)]
+    found = [
+        (n, crop) for numbers, crops in central_crops(tried, settings.image_size) for n, crop in zip(numbers, crops)
+    ]
     if not found:
         return []
     chosen = Subset(tried, [number for number, _ in found[:images]])
-    rows = [Row(picture(crop, settings.size), []) for _, crop in found[:images]]
+    rows = [Row(picture(crop, settings.image_size), []) for _, crop in found[:images]]
 
     settings = replace(settings, accumulate=1)
     count, cpu = len(chosen), torch.device("cpu")
     method = build_method(settings, backbone_spec(settings), count)
     prepare = Preparation(settings, method, count, cpu, torch.float32)
     loader = Streamed(chosen, cpu, 0, 1.0, lambda *_: None)
-    parts = [Part(step, slice(0, count)) for step in range(steps)]
+    parts = [MicroBatch(step, slice(0, count)) for step in range(steps)]
     for crops in loader.load(Plan(count, count, settings.seed), prepare.views, parts):
         views = [restored(view, settings) for view in seen(prepare(crops), method)]
         for place, number in enumerate(crops.index.tolist()):
-            rows[number].steps.append([picture(view[place], settings.size) for view in views])
+            rows[number].steps.append([picture(view[place], settings.image_size) for view in views])
     return rows
 
 
@@ -73,7 +75,7 @@ def seen(batch: Batch, method: Method) -> list[Float[Tensor, "n 4 s s"]]:
     for view in batch.views:
         size = view.images.shape[-1]
         visible = torch.ones(len(view), 1, size, size)
-        if view.keep is not None:
+        if view.ids_keep is not None:
             side = size // patch_size(method.backbone)
             visible = F.interpolate((~hidden(view, side * side)).float().view(-1, 1, side, side), (size, size))
         found.append(torch.cat([view.images, visible], 1))

@@ -51,7 +51,7 @@ def report(run: str | Path | Run, points: int = POINTS, device: str = "auto", te
         no_views = no_atlas = str(error)
     else:
         try:
-            atlas = make_atlas(source, settings.size, Encoder(run.backbone(), run.spec, on), points, say)
+            atlas = make_atlas(source, settings.image_size, Encoder(run.backbone(), run.spec, on), points, say)
         except UsageError as error:  # pretraining has not ended
             no_atlas = str(error)
     page = render(

@@ -7,7 +7,7 @@ import dataclasses
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from twofold.errors import UsageError, nearest
+from twofold.errors import UsageError, did_you_mean
 from twofold.recipe.settings import NESTED, check, convert, show, types_of
 
 
@@ -92,13 +92,13 @@ class Recipe:
     """the run directory; empty: runs/DATA-METHOD"""
     epochs: int = 100
     """passes over the data"""
-    batch: int = 256
+    batch_size: int = 256
     """images in a step, over all processes; never more than there are"""
     accumulate: int = 1
     """parts that a step's batch is computed in, to save memory; every loss sees one part"""
     seed: int = 0
     """decides the first weights, the order, the distortions"""
-    size: int = 0
+    image_size: int = 0
     """side of a view in pixels; 0: the images' own up to 64, else 224"""
     limit: int = 0
     """use the first so many images only; 0: all"""
@@ -110,9 +110,9 @@ class Recipe:
     """on weights; biases and norms are exempt"""
     optimizer_momentum: float = 0.9
     """momentum of LARS and SGD, first beta of AdamW"""
-    warmup: float = 10
+    warmup_epochs: float = 10
     """epochs of linear warm-up before the cosine, at most a tenth of the run"""
-    clip: float = 0.0
+    grad_clip: float = 0.0
     """largest norm of the gradient; 0: no clipping"""
     precision: Literal["auto", "bf16", "fp32", "fp64"] = "auto"
     """of the networks; auto: bf16 where the device is good at it; losses stay in fp32 or better"""
@@ -122,7 +122,7 @@ class Recipe:
     """standard deviation of each channel; empty: measured on the data"""
     resident: Literal["auto", "yes", "no"] = "auto"
     """decode all images once and keep them in memory; auto: if that takes 4 GiB or less"""
-    max_bad: float = 0.1
+    max_unreadable: float = 0.1
     """share of unreadable images above which a run stops"""
     knn_every: int = 0
     """epochs between two kNN scores, if there are labels; 0: about twenty in a run; -1: never"""
@@ -146,15 +146,15 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, low, high in (
             ("epochs", 1, 1e9),
-            ("batch", 2, 1e9),
+            ("batch_size", 2, 1e9),
             ("accumulate", 1, 1e6),
-            ("size", 0, 4096),
+            ("image_size", 0, 4096),
             ("limit", 0, 1e12),
             ("weight_decay", 0, 1e3),
             ("optimizer_momentum", 0, 0.99999),
-            ("warmup", 0, 1e9),
-            ("clip", 0, 1e12),
-            ("max_bad", 0, 1),
+            ("warmup_epochs", 0, 1e9),
+            ("grad_clip", 0, 1e12),
+            ("max_unreadable", 0, 1),
             ("knn_every", -1, 1e9),
             ("measure_every", -1, 1e9),
             ("workers", -1, 1024),
@@ -201,7 +201,7 @@ def make(method: str = "simclr", **settings: Any) -> Recipe:
     for name, value in settings.items():
         key = name.replace("-", "_")
         if key not in kinds:
-            raise UsageError(f"{declared.name} has no setting {name!r}{nearest(key, kinds)}")
+            raise UsageError(f"{declared.name} has no setting {name!r}{did_you_mean(key, kinds)}")
         owner, kind = kinds[key]
         groups[owner][key] = convert(value, kind, key)
     options = declared.options(**groups[declared.options])
@@ -239,7 +239,7 @@ OPERATIONAL = {f.name for f in fields(Recipe) if f.metadata.get("operational")} 
 
 AUTOMATIC = {
     "stem": "auto",
-    "size": 0,
+    "image_size": 0,
     "precision": "auto",
     "mean": (),
     "std": (),

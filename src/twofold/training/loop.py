@@ -28,7 +28,7 @@ from twofold.training import writers
 from twofold.training.interrupt import Interrupt
 from twofold.training.log import Bar, Log, duration, status
 from twofold.training.optimizer import create_optimizer
-from twofold.training.prepare import Parts, Preparation
+from twofold.training.prepare import MicroBatches, Preparation
 from twofold.training.resolve import backbone_spec, resolve
 
 SAVE_SECONDS = 300.0
@@ -69,11 +69,11 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
         unreadable.append(name)
         log.say(f"cannot read {name}: {reason}", quiet=True)
 
-    images, source = load_images(source, settings.resident == "yes", on, workers, settings.max_bad, bad)
+    images, source = load_images(source, settings.resident == "yes", on, workers, settings.max_unreadable, bad)
     batch = batch_size(settings, len(images))
     plan = Plan(len(images), batch, settings.seed)
     steps = settings.epochs * plan.steps_per_epoch
-    warmup = round(min(settings.warmup, settings.epochs / 10) * plan.steps_per_epoch)
+    warmup = round(min(settings.warmup_epochs, settings.epochs / 10) * plan.steps_per_epoch)
 
     # Networks.
     dtype = torch.float64 if settings.precision == "fp64" else torch.float32
@@ -107,14 +107,14 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
         said = [f"{run.path} goes on at step {start} of {steps}" if start < steps else f"{run.path} is already done"]
     elif unreadable:
         said.append(f"{len(unreadable)} images cannot be read and are left out ({run.path}/log.txt names them)")
-    if batch < settings.batch:
-        said.append(f"batch {batch} instead of {settings.batch}: there are {len(images)} images")
+    if batch < settings.batch_size:
+        said.append(f"batch {batch} instead of {settings.batch_size}: there are {len(images)} images")
     for sentence in said + notes(settings, method, batch, len(images)):
         log.say(sentence)
 
     # Yardsticks: the loss of a collapsed batch, the kNN score of the untrained backbone, the doctor's watch.
     metrics = held.enter_context(writers.opened(settings, run.path, start, steps)) if main else None
-    trivial = method.trivial(batch // settings.accumulate)
+    trivial = method.collapsed_loss(batch // settings.accumulate)
     knn = OnlineKNN.of(source, spec, on, settings.precision) if main and settings.knn_every > 0 else None
     untrained = first_metrics(run.path / "metrics.jsonl").get("knn_untrained") if start else None
     if knn and start == 0:
@@ -123,7 +123,7 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
     watch = Watch(settings, method, steps, plan.steps_per_epoch, run.metrics if start else []) if main else None
 
     began = last_saved = time.monotonic()
-    parts = iter(images.load(plan, prepare.views, Parts(range(start, steps), batch, settings.accumulate)))
+    parts = iter(images.load(plan, prepare.views, MicroBatches(range(start, steps), batch, settings.accumulate)))
     with Bar(log.console, steps, start) as bar:
         for step in range(start, steps):
             clock, progress = time.monotonic(), step / steps
@@ -143,7 +143,7 @@ def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, hel
                     log.say(f"{failure}, {learned.terms}", quiet=True)
                 raise Diverged(
                     f"{failure}; {run.path}/failure.pt holds its terms, weights and images' numbers; try a lower "
-                    "--lr or --clip 1"
+                    "--lr or --grad-clip 1"
                 )
             optimizer.step()
             method.after_step(progress)
@@ -223,8 +223,8 @@ def learn(
             terms[name] = terms.get(name, 0) + term.detach() / settings.accumulate
     dist.sum_gradients(method.parameters())
     norm = nn.utils.get_total_norm([p.grad for p in method.parameters() if p.grad is not None])
-    if settings.clip:
-        nn.utils.clip_grads_with_norm_(method.parameters(), settings.clip, norm)
+    if settings.grad_clip:
+        nn.utils.clip_grads_with_norm_(method.parameters(), settings.grad_clip, norm)
     *numbers, size = torch.stack([*terms.values(), norm.to(prepare.dtype)]).tolist()
     return Learned(dict(zip(terms, numbers, strict=True)), size, output, waited)
 
@@ -236,9 +236,11 @@ def batch_size(settings: Recipe, images: int) -> int:
         UsageError: if it cannot be cut, or the parts would be smaller than two images.
     """
     share = settings.accumulate * dist.world()
-    batch = min(settings.batch, images) // share * share
-    if settings.batch % share:
-        raise UsageError(f"batch {settings.batch} cannot be cut into {share} equal parts (processes times accumulate)")
+    batch = min(settings.batch_size, images) // share * share
+    if settings.batch_size % share:
+        raise UsageError(
+            f"batch {settings.batch_size} cannot be cut into {share} equal parts (processes times accumulate)"
+        )
     if batch < 2 * share:
         raise UsageError(f"{images} images are too few for a batch of {share} parts of at least 2 images")
     return batch
@@ -262,7 +264,7 @@ def notes(settings: Recipe, method: Method, batch: int, images: int) -> list[str
     weights = sum(p.numel() for p in method.backbone.parameters())
     said = [
         f"{settings.method}, {settings.backbone} ({weights / 1e6:.1f} million weights), {images} images at "
-        f"{settings.size} px, batch {batch}, learning rate {settings.lr * batch / 256:g}, {settings.precision}, "
+        f"{settings.image_size} px, batch {batch}, learning rate {settings.lr * batch / 256:g}, {settings.precision}, "
         f"images {'in memory' if settings.resident == 'yes' else 'decoded as needed'}"
     ]
     if settings.accumulate > 1:

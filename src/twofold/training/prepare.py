@@ -8,7 +8,7 @@ from twofold import device, dist
 from twofold.augment import views_of
 from twofold.augment.masks import Masking
 from twofold.batch import Batch, Chance
-from twofold.data.loader import Crops, Part
+from twofold.data.loader import Crops, MicroBatch
 from twofold.errors import UsageError
 from twofold.methods.base import Method
 from twofold.nets.vit import patch_size
@@ -30,10 +30,10 @@ class Preparation:
             raise UsageError(f"{settings.method} has no use for masked views: set --mask 0 0")
         if second > 0 and method.VIEWS == 1:
             raise UsageError(f"{settings.method} has one view: set --mask {first:g} 0")
-        patches = (settings.size // patch_size(method.backbone)) ** 2
+        patches = (settings.image_size // patch_size(method.backbone)) ** 2
         if method.MASK == "needed" and (round(first * patches) == 0 or settings.augment.mask_fill):
             raise UsageError(f"{settings.method} needs a masked view: set --mask 0.6 0 --mask-fill false")
-        self.views = views_of(settings.augment, settings.size, method.VIEWS)
+        self.views = views_of(settings.augment, settings.image_size, method.VIEWS)
         self.masking = Masking.of(settings.augment, method.backbone)
         self.mean, self.std = (torch.tensor(v, device=on).view(1, -1, 1, 1) for v in (settings.mean, settings.std))
         self.seed, self.batch, self.share = settings.seed, batch, batch // settings.accumulate
@@ -49,7 +49,7 @@ class Preparation:
         return Batch(tuple(views), part.index.to(self.on), chance)
 
 
-class Parts(Sequence[Part]):
+class MicroBatches(Sequence[MicroBatch]):
     """This process's rows of every part of every step, in the order of computation.
 
     A part is a slice of the step's batch and every process has a slice of it, so that the rows gathered over the
@@ -62,8 +62,8 @@ class Parts(Sequence[Part]):
     def __len__(self) -> int:
         return len(self.steps) * self.accumulate
 
-    def __getitem__(self, number: int) -> Part:  # type: ignore[override]
+    def __getitem__(self, number: int) -> MicroBatch:  # type: ignore[override]
         place, part = divmod(number, self.accumulate)
         mine = self.size // dist.world()
         first = part * self.size + dist.rank() * mine
-        return Part(self.steps[place], slice(first, first + mine))  # IndexError past the end
+        return MicroBatch(self.steps[place], slice(first, first + mine))  # IndexError past the end

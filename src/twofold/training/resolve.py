@@ -38,18 +38,18 @@ def resolve(
     """
     if begun:
         old = recipe.make(**toml.read(directory / "recipe.toml"))
-        changes = recipe.difference(old, follow(wanted, old.size, len(source))[0])
+        changes = recipe.difference(old, follow(wanted, old.image_size, len(source))[0])
         if changes:
             raise UsageError(f"{directory} holds another run ({'; '.join(changes)}): choose another --out")
         now = {name: getattr(wanted, name) for name in recipe.OPERATIONAL}
         return recipe.replace(old, **now), []
-    size = wanted.size or natural_size(source, threads)
+    size = wanted.image_size or natural_size(source, threads)
     wanted, said = follow(wanted, size, len(source))
-    chosen: dict[str, object] = {"size": size}
+    chosen: dict[str, object] = {"image_size": size}
     if wanted.precision == "auto":
         chosen["precision"] = device.good_precision(on)
     if wanted.resident == "auto":
-        chosen["resident"] = "yes" if fits_in_memory(source, wanted.batch, threads) else "no"
+        chosen["resident"] = "yes" if fits_in_memory(source, wanted.batch_size, threads) else "no"
     for name, value in (("mean", wanted.mean), ("std", wanted.std)):
         if value and len(value) != CHANNELS:
             raise UsageError(f"{name} must be {CHANNELS} values, one a channel, not {len(value)}")
@@ -91,7 +91,7 @@ def follow(wanted: Recipe, size: int, images: int) -> tuple[Recipe, list[str]]:
         take({n: v for n, v in large.items() if n not in wanted.given}, f"views of {size} pixels")
     options = dataclasses.asdict(wanted.options)
     free = {name: options[name] for name in recipe.FOLLOWING if name in options and name not in wanted.given}
-    recent = max(wanted.batch, 2 * wanted.epochs * images // FRESH)
+    recent = max(wanted.batch_size, 2 * wanted.epochs * images // FRESH)
     most = {"queue": min(images * 2 // 3, recent), "negatives": images, "prototypes": max(2, images // 10)}
     take({n: min(v, most[n]) for n, v in free.items() if n in most}, f"{images} images")
     held = {n: options[n] for n in ("queue", "memory") if n in options}
@@ -105,14 +105,14 @@ def follow(wanted: Recipe, size: int, images: int) -> tuple[Recipe, list[str]]:
 
 def steps_of(settings: Recipe, images: int) -> int:
     """About how many steps the run has; exactly, if all images can be read."""
-    return settings.epochs * max(1, images // min(settings.batch, max(1, images)))
+    return settings.epochs * max(1, images // min(settings.batch_size, max(1, images)))
 
 
 def backbone_spec(settings: Recipe) -> BackboneSpec:
     """The backbone's description of a resolved recipe."""
     small = settings.augment.small_size if settings.augment.small_crops else 0
     s = settings
-    spec, _ = backbone.fit(s.backbone, s.backbone_arguments, s.stem, s.size, small, s.pool)
+    spec, _ = backbone.fit(s.backbone, s.backbone_arguments, s.stem, s.image_size, small, s.pool)
     return BackboneSpec(**{**spec.json(), "mean": settings.mean, "std": settings.std})
 
 

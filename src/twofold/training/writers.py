@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from twofold import files
-from twofold.errors import UsageError, nearest
+from twofold.errors import UsageError, did_you_mean
 from twofold.metrics import Metrics, read_metrics
 from twofold.recipe.recipe import Recipe, settings_of
 
@@ -123,7 +123,7 @@ def check(wanted: str) -> list[str]:
     names = list(dict.fromkeys(name.strip() for name in wanted.split(",") if name.strip()))
     for name in names:
         if name not in TABLE:
-            raise UsageError(f"there is no writer {name!r}{nearest(name, TABLE)} (tensorboard, wandb)")
+            raise UsageError(f"there is no writer {name!r}{did_you_mean(name, TABLE)} (tensorboard, wandb)")
         try:
             importlib.import_module(TABLE[name].PACKAGE)
         except ImportError as error:
