@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 
-import twofold.training.pretrain
 from tests.conftest import OWN, batch_of
 from twofold import dist, methods
 from twofold.metrics import read_metrics
@@ -60,7 +59,7 @@ def main(root):
         for name in methods.TABLE:
             found[name] = first_step(name)
             out = root / f"{name}-{dist.world()}"
-            settings = dict(limit=48, batch_size=24, epochs=3, accumulate=2, knn_every=-1, device="cpu", grad_clip=1.0)
+            settings = dict(limit=48, batch_size=24, epochs=3, accumulate=2, knn_every=0, device="cpu", grad_clip=1.0)
             twofold.api.pretrain("digits", method=name, out=out, quiet=True, **settings, **settings_of(name))
             found[name]["run"] = [row["loss"] for row in read_metrics(out / "metrics.jsonl")]
         if dist.rank() == 0:

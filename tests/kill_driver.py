@@ -17,7 +17,6 @@ from pathlib import Path
 import torch
 
 import twofold
-import twofold.training.pretrain
 from tests.conftest import tiny
 from tests.killing import at_call, in_a_child
 from twofold import files, metrics

@@ -175,7 +175,7 @@ def test_from_a_folder_to_a_report(capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", methods.TABLE)
 def test_every_method_goes_through_every_command(name, capsys, tmp_path):
     words = []
-    for key, value in tiny(name, epochs=1, limit=64, batch_size=32, knn_every=-1).items():
+    for key, value in tiny(name, epochs=1, limit=64, batch_size=32, knn_every=0).items():
         if key in ("data", "method", "backbone_arguments"):
             continue
         values = value if isinstance(value, tuple) else (value,)

@@ -22,7 +22,7 @@ from twofold.errors import UsageError
 from twofold.recipe import recipe
 
 ROOT = Path(__file__).parents[1]
-SMALL = {k: v for k, v in TINY.items() if k not in ("data", "epochs")} | dict(optimizer="adamw", lr=2e-3, knn_every=-1)
+SMALL = {k: v for k, v in TINY.items() if k not in ("data", "epochs")} | dict(optimizer="adamw", lr=2e-3, knn_every=0)
 SMALL.pop("projector")
 
 
@@ -128,7 +128,7 @@ def test_attention_is_counted():
 def test_a_comparison_goes_on_where_it_was_stopped(tmp_path):
     """Interrupted from outside in its second run: the first is kept as it is, the second resumes."""
     words = ["--methods", "rotation,simclr", "--epochs", "10", "--limit", "128", "--batch-size", "32",
-             "--knn-every", "-1", "--optimizer", "adamw", "--protocols", "knn", "--save-every", "1",
+             "--knn-every", "0", "--optimizer", "adamw", "--protocols", "knn", "--save-every", "1",
              "--precision", "fp32", "--backbone-arguments", "layers", "[1,1,1,1]", "channels", "[8,8,16,16]"]  # fmt: skip
     command = [sys.executable, "-m", "twofold", "compare", "digits", *words, "--out", str(tmp_path / "out")]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -18,7 +18,7 @@ from twofold.methods import TABLE
 from twofold.recipe.recipe import make, settings_of
 from twofold.training import loop as train
 
-LONGER = dict(limit=512, epochs=20, knn_every=-1, optimizer="adamw", lr=4e-2, projector_norm="none")
+LONGER = dict(limit=512, epochs=20, knn_every=0, optimizer="adamw", lr=4e-2, projector_norm="none")
 """160 steps, large enough for a network of this size to run into what its loss permits."""
 
 COMPLETE, DIMENSIONAL, CLUSTER = "complete collapse", "dimensional collapse", "one cluster takes all"
@@ -70,7 +70,7 @@ def test_a_planted_collapse_gets_its_name_and_cause(planted, tmp_path):
 def test_a_healthy_run_gets_no_finding(method, tmp_path):
     """Of every method, at any of its moments: 96 steps at a rate that suits them."""
     run = twofold.pretrain(
-        out=tmp_path / "run", quiet=True, **tiny(method, limit=512, epochs=12, knn_every=-1, optimizer="adamw", lr=2e-3)
+        out=tmp_path / "run", quiet=True, **tiny(method, limit=512, epochs=12, knn_every=0, optimizer="adamw", lr=2e-3)
     )
     rows = [row for row in run.metrics if "measures" in row]
     assert len(rows) > 90
@@ -167,7 +167,7 @@ def test_a_run_that_goes_on_is_not_told_twice(tmp_path):
 def test_looking_does_not_touch_the_run(tmp_path, monkeypatch):
     looked = pretrain(tmp_path / "looked", "byol", epochs=2)
     monkeypatch.setattr(live, "measure", None)  # would fail if it were called
-    blind = pretrain(tmp_path / "blind", "byol", epochs=2, measure_every=-1)
+    blind = pretrain(tmp_path / "blind", "byol", epochs=2, measure_every=0)
     assert all("measures" not in row for row in blind.metrics)
     assert [row["loss"] for row in blind.metrics] == [row["loss"] for row in looked.metrics]
 
@@ -219,7 +219,7 @@ def test_a_failure_of_an_earlier_try_accuses_nobody(tmp_path):
 
 
 def test_what_was_not_looked_at_is_not_called_healthy(tmp_path, capsys):
-    run = pretrain(tmp_path / "run", "vicreg", lr=2e-3, epochs=1, measure_every=-1)
+    run = pretrain(tmp_path / "run", "vicreg", lr=2e-3, epochs=1, measure_every=0)
     cli.main(["diagnose", str(run.path), "--images", "20"])
     assert "no step was looked at" in capsys.readouterr().out
     (run.path / "checkpoint.pt").unlink()

@@ -126,7 +126,7 @@ def test_a_changed_projector_is_not_taken_from_the_cache(finished, tmp_path):
 
 
 def test_prototypes_are_clusters_and_another_run_is_a_baseline(finished, tmp_path):
-    run = twofold.pretrain(out=tmp_path / "swav", quiet=True, **tiny("swav", epochs=1, knn_every=-1, prototypes=12))
+    run = twofold.pretrain(out=tmp_path / "swav", quiet=True, **tiny("swav", epochs=1, knn_every=0, prototypes=12))
     (run.path / "checkpoint.pt").touch()
     result = twofold.evaluate(run, protocols=("knn", "clusters"), baseline=str(finished.path))
     assert result["representations"][-1] == str(finished.path)

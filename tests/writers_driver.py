@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 
-import twofold.training.pretrain
 from tests.conftest import tiny
 from tests.killing import at_call, in_a_child
 from twofold import metrics

@@ -76,3 +76,8 @@ class Batch:
     views: tuple[View, ...]
     index: Tensor
     chance: Chance
+
+    @classmethod
+    def of(cls, views: "Batch | Sequence[Tensor]") -> "Batch":
+        assert isinstance(views, Batch)
+        return views

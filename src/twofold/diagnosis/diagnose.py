@@ -26,8 +26,7 @@ from twofold.encoding.features import Encoder, extract
 from twofold.errors import UsageError
 from twofold.evaluation.evaluate import Tell
 from twofold.recipe.recipe import Recipe
-from twofold.run import Run, fresh_backbone
-from twofold.training.resolve import backbone_spec
+from twofold.run import Run, backbone_spec, fresh_backbone
 
 IMAGES = 1000
 VIEWS = 5  # of each image, for LiDAR and the alignment
@@ -38,7 +37,7 @@ def diagnose(
     run: str | Path | Run,
     data: str | Path | None = None,
     images: int = IMAGES,
-    device: str = "auto",
+    device: str | None = None,
     tell: Tell | None = None,
 ) -> dict[str, Any]:
     """Measure a run's features and embeddings without labels, look through its history, and write diagnosis.json.
@@ -49,7 +48,7 @@ def diagnose(
         run: the run directory.
         data: images to measure on; by default those of the pretraining.
         images: at most so many of them, always the same.
-        device: auto, cpu, cuda or mps.
+        device: cpu, cuda or mps; None: a GPU if there is one.
         tell: told how far it is.
 
     Returns:

@@ -21,6 +21,7 @@ from twofold.losses import smooth_l1
 from twofold.methods.base import Method, Output, Setup
 from twofold.nets.momentum import MomentumEncoder
 from twofold.nets.vit import block_outputs, patch_size, tokens, transformer
+from twofold.recipe.settings import setting
 
 RECIPE = dict(
     backbone="vit_tiny_patch16_224", pool="average",
@@ -32,14 +33,17 @@ LARGE = dict(lr=2.5e-4, teacher_momentum=(0.9998, 0.9999))
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    blocks: int = 6
-    """how many of the teacher's last blocks are averaged, at most all"""
-    beta: float = 2.0
-    """difference at which the energy turns from squared to linear"""
-    teacher_momentum: tuple[float, float] = (0.998, 1.0)
-    """of the teacher, from the first step to the last by a cosine; 0 0: none, the weights themselves"""
-    normalize: bool = True
-    """standardise each block's output over the patches, and the mean of them over its dimensions"""
+    blocks: int = setting(6, "how many of the teacher's last blocks are averaged, at most all", low=1)
+    beta: float = setting(2.0, "difference at which the energy turns from squared to linear", low=1e-4)
+    teacher_momentum: tuple[float, float] = setting(
+        (0.998, 1.0),
+        "of the teacher, first and last, on a cosine; 0 0: the weights themselves",
+        low=0,
+        high=1,
+    )
+    normalize: bool = setting(
+        True, "standardise each block's output over the patches, and the mean of them over its dimensions"
+    )
 
 
 class Data2Vec(Method):
@@ -74,5 +78,5 @@ class Data2Vec(Method):
     def after_step(self, progress: float) -> None:
         self.target.update(progress)
 
-    def collapsed_loss(self, batch: int) -> float:
+    def collapsed_loss(self, batch_size: int) -> float:
         return 0.0

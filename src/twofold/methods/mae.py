@@ -22,6 +22,7 @@ from twofold.errors import UsageError
 from twofold.losses import squared
 from twofold.methods.base import Method, Output, Setup
 from twofold.nets.vit import patch_size, patchify, tokens, transformer
+from twofold.recipe.settings import setting
 
 RECIPE = dict(
     backbone="vit_tiny_patch16_224", pool="average",
@@ -35,12 +36,9 @@ HEAD = 32  # width of an attention head of the decoder
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    decoder_width: int = 128
-    """of the decoder's tokens, a multiple of 32"""
-    decoder_depth: int = 2
-    """blocks of the decoder"""
-    normalize: bool = True
-    """predict pixels standardised over their patch, not pixels as they are"""
+    decoder_width: int = setting(128, "of the decoder's tokens, a multiple of 32", low=32)
+    decoder_depth: int = setting(2, "blocks of the decoder", low=1)
+    normalize: bool = setting(True, "predict pixels standardised over their patch, not pixels as they are")
 
 
 class MAE(Method):
@@ -79,5 +77,5 @@ class MAE(Method):
         loss = dist.mean(squared(decoded[masked], wanted[masked]))
         return Output({"energy": loss}, (dist.gather(seen.mean(1)),))
 
-    def collapsed_loss(self, batch: int) -> float:
+    def collapsed_loss(self, batch_size: int) -> float:
         return 1.0

@@ -21,6 +21,7 @@ from twofold.batch import Batch, View
 from twofold.losses.precision import exact
 from twofold.methods.base import Method, Output, Setup
 from twofold.nets.heads import mlp
+from twofold.recipe.settings import setting
 
 RECIPE = dict(optimizer="sgd", lr=0.2, weight_decay=5e-4, crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.0)
 LARGE = dict(lr=0.1, weight_decay=1e-4)
@@ -29,10 +30,8 @@ TURNS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    projector: tuple[int, ...] = ()
-    """widths of layers between the backbone and the classifier"""
-    projector_norm: Literal["batch", "layer", "none"] = "batch"
-    """after each of them"""
+    projector: tuple[int, ...] = setting((), "widths of layers between the backbone and the classifier", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting("batch", "after each of them")
 
 
 class Rotation(Method):
@@ -51,5 +50,5 @@ class Rotation(Method):
         loss = exact(F.cross_entropy)(self.classifier(features), turn)
         return Output({"energy": dist.mean(loss)}, (dist.gather(features[: len(view)]),))
 
-    def collapsed_loss(self, batch: int) -> float:
+    def collapsed_loss(self, batch_size: int) -> float:
         return math.log(TURNS)

@@ -19,9 +19,8 @@ from twofold.encoding.features import central_crops
 from twofold.methods.base import Method
 from twofold.nets.vit import patch_size
 from twofold.recipe.recipe import Recipe, replace
-from twofold.run import build_method
+from twofold.run import backbone_spec, build_method
 from twofold.training.prepare import Preparation
-from twofold.training.resolve import backbone_spec
 
 LARGEST = 128  # pixels; larger pictures are shrunk to it
 PLAIN = 32  # up to this side pictures are kept exactly

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from twofold import device as devices
-from twofold import files, methods
+from twofold import files
 from twofold.data.opening import open_data
 from twofold.encoding.features import Encoder
 from twofold.errors import UsageError
@@ -13,13 +13,14 @@ from twofold.page import plots
 from twofold.page.atlas import make_atlas
 from twofold.page.pictures import view_rows
 from twofold.page.render import render
+from twofold.recipe.declared import spec
 from twofold.recipe.toml import dumps
 from twofold.run import Run
 
 POINTS = 50_000
 
 
-def report(run: str | Path | Run, points: int = POINTS, device: str = "auto", tell: Tell | None = None) -> Path:
+def report(run: str | Path | Run, points: int = POINTS, device: str | None = None, tell: Tell | None = None) -> Path:
     """Write report.html into a run directory: the doctor's word, scores, map, clusters, curves, views, the recipe.
 
     What cannot be shown (the data have moved, pretraining has not ended) is said in its place.
@@ -27,7 +28,7 @@ def report(run: str | Path | Run, points: int = POINTS, device: str = "auto", te
     Args:
         run: the run directory.
         points: images on the map, at most.
-        device: auto, cpu, cuda or mps.
+        device: cpu, cuda or mps; None: a GPU if there is one.
         tell: called with what is being done, how much of it is done and how much there is.
 
     Returns:
@@ -57,7 +58,7 @@ def report(run: str | Path | Run, points: int = POINTS, device: str = "auto", te
     page = render(
         "run.html",
         name=run.path.name,
-        title=methods.spec(settings.method).title,
+        title=spec(settings.method).title,
         settings=settings,
         facts=facts(metrics),
         diagnosis=diagnosis,
