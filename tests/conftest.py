@@ -50,6 +50,32 @@ def tiny(method: str, **settings):
     return {name: value for name, value in wanted.items() if value is not None}
 
 
+class Unmeasured:
+    """What rules ask of the images, where tests have none."""
+
+    natural_size = 8
+    statistics = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    precision = "fp32"
+
+    def fits_in_memory(self, batch_size):
+        return True
+
+    def stem(self, settings):
+        from twofold.nets.backbone import stem_for
+
+        return stem_for(settings["backbone"], settings["image_size"])
+
+    def patch_size(self, settings):
+        return 1
+
+
+def resolved(method, images=256, **settings):
+    """The recipe of a run on so many images, nothing left open."""
+    from twofold.recipe import recipe
+
+    return recipe.resolve(recipe.wanted(method, **settings), images, Unmeasured())[0]
+
+
 def batch_of(method, settings, views, rows=slice(None)):
     """What the loop would give a method, of given images: float [n, 3, S, S] a view."""
     from twofold.augment.masks import Masking

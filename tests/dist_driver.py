@@ -11,12 +11,11 @@ from pathlib import Path
 
 import torch
 
-from tests.conftest import OWN, batch_of
-from twofold import dist, methods
+from tests.conftest import OWN, batch_of, resolved
+from twofold import dist
 from twofold.metrics import read_metrics
-from twofold.nets.backbone import fit
-from twofold.recipe import recipe
-from twofold.run import build_method
+from twofold.recipe.declared import methods
+from twofold.run import backbone_spec, build_method
 
 # Nothing with batch norm, whose statistics are each process's own.
 PLAIN = dict(backbone="test_vit", precision="fp64", projector=(32, 16), projector_norm="layer", image_size=16)
@@ -35,9 +34,8 @@ def settings_of(name):
 
 
 def first_step(name):
-    wanted = recipe.make(name, **settings_of(name))
-    spec, _ = fit(wanted.backbone, wanted.backbone_arguments, "auto", wanted.image_size, pool=wanted.pool)
-    method = build_method(wanted, spec, 48).double().train()
+    wanted = resolved(name, images=48, **settings_of(name))
+    method = build_method(wanted, backbone_spec(wanted), 48).double().train()
     random = torch.Generator().manual_seed(0)
     views = [
         torch.randn(12, 3, wanted.image_size, wanted.image_size, generator=random, dtype=torch.float64) for _ in "xy"
@@ -47,7 +45,7 @@ def first_step(name):
     method(batch_of(method, wanted, views, rows), 0.5)  # what is remembered of one batch serves the next
     loss = sum(method(batch_of(method, wanted, views[::-1], rows), 0.5).terms.values())
     loss.backward()
-    dist.sum_gradients(method.parameters())
+    dist.average_gradients(method.parameters())
     found = {"loss": loss.item(), "gradients": {k: p.grad for k, p in method.named_parameters() if p.grad is not None}}
     return found | {"buffers": dict(method.named_buffers())}
 
@@ -56,7 +54,7 @@ def main(root):
     torch.set_num_threads(1)
     found = {}
     with dist.processes(torch.device("cpu")):
-        for name in methods.TABLE:
+        for name in methods():
             found[name] = first_step(name)
             out = root / f"{name}-{dist.world()}"
             settings = dict(limit=48, batch_size=24, epochs=3, accumulate=2, knn_every=0, device="cpu", grad_clip=1.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from twofold import methods
+from twofold.recipe.declared import methods
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,7 +27,7 @@ def found(tmp_path_factory):
     return [torch.load(root / f"{world}.pt") for world in (1, 2)]
 
 
-@pytest.mark.parametrize("method", methods.TABLE)
+@pytest.mark.parametrize("method", methods())
 def test_loss_and_gradient_of_a_step(method, found):
     one, two = (f[method] for f in found)
     assert two["loss"] == pytest.approx(one["loss"], rel=1e-6)
@@ -39,7 +39,7 @@ def test_loss_and_gradient_of_a_step(method, found):
     assert any(gradient.abs().max() > 1e-4 for gradient in one["gradients"].values())
 
 
-@pytest.mark.parametrize("method", methods.TABLE)
+@pytest.mark.parametrize("method", methods())
 def test_a_whole_run(method, found):
     one, two = (f[method]["run"] for f in found)
     assert len(one) == 6

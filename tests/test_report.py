@@ -174,9 +174,10 @@ def test_masked_patches_and_gaps_are_blank_and_small_crops_small():
 
 def test_tiles_are_those_the_method_sees(monkeypatch):
     """What jigsaw's backbone is given is what the page shows."""
+    from twofold.training.resolve import backbone_spec
+
     from tests.conftest import batch_of
     from twofold.methods import jigsaw
-    from twofold.training.resolve import backbone_spec
 
     settings = resolved("jigsaw")
     method = build_method(settings, backbone_spec(settings), 4).eval()

@@ -58,7 +58,7 @@ def recipe_of(words: Sequence[str], about: str) -> Wanted:
     if "method" in named:
         base = recipe.wanted(**{**base.given, "method": named.method})
 
-    parser = Parser("twofold pretrain", about, parents=[first])
+    parser = Parser("twofold pretrain", about, parents=[first], usage="twofold pretrain DATA [options]")
     known = base.given.get("data")
     parser.add_argument(
         "data", metavar="DATA", help=DATA_HELP, **({} if known is None else {"nargs": "?", "default": known})
@@ -71,7 +71,7 @@ def recipe_of(words: Sequence[str], about: str) -> Wanted:
 
 def comparison_of(words: Sequence[str], about: str) -> dict[str, Any]:
     """What the words after `twofold compare` stand for: arguments of `comparison.compare`."""
-    parser = Parser("twofold compare", about)
+    parser = Parser("twofold compare", about, usage="twofold compare DATA --methods NAMES --out FOLDER [options]")
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
     parser.add_argument("--methods", required=True, metavar="NAMES", default=argparse.SUPPRESS,
                         help="names with commas; the first one's epochs set the compute that all get")  # fmt: skip
@@ -91,17 +91,19 @@ def add_settings(group: Any, owner: type, base: Wanted, skip: Iterable[str] = ()
     for name, declaration in declarations(owner).items():
         if name not in skip:
             default = base.given.get(name, base.spec.recipe.get(name, defaults[name]))
+            photographs = None if name in base.given else base.spec.large.get(name)
             group.add_argument(
                 "--" + name.replace("_", "-"), default=argparse.SUPPRESS, metavar=metavar_of(kinds[name]),
-                help=help_of(declaration, default), **reading(kinds[name]),
+                help=help_of(declaration, default, photographs), **reading(kinds[name]),
             )  # fmt: skip
 
 
-def help_of(declaration: Declaration, default: Any) -> str:
-    """A setting's words, and its default or the rule by which it is chosen."""
+def help_of(declaration: Declaration, default: Any, photographs: Any = None) -> str:
+    """A setting's words, and its default, also that for photographs, or the rule by which it is chosen."""
     rule = inspect.getdoc(declaration.auto) if declaration.auto else None
     chosen = f"chosen: {rule}" if default is None and rule else f"default: {shown(default)}"
-    return f"{declaration.help} ({chosen})".replace("%", "%%")
+    large = "" if photographs is None else f"; from 128 pixels on {shown(photographs)}"
+    return f"{declaration.help} ({chosen}{large})".replace("%", "%%")
 
 
 def shown(value: Any) -> str:

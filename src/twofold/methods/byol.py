@@ -43,7 +43,7 @@ def published_momentum(facts: Facts) -> tuple[float, float]:
 class Options:
     momentum: tuple[float, float] = setting(
         None,
-        "of the momentum encoder, first and last, on a cosine; 0 0: the weights themselves",
+        "of the momentum encoder, first and last; 0 0: none, the weights themselves",
         auto=published_momentum,
         low=0,
         high=1,

@@ -36,10 +36,7 @@ class Options:
     blocks: int = setting(6, "how many of the teacher's last blocks are averaged, at most all", low=1)
     beta: float = setting(2.0, "difference at which the energy turns from squared to linear", low=1e-4)
     teacher_momentum: tuple[float, float] = setting(
-        (0.998, 1.0),
-        "of the teacher, first and last, on a cosine; 0 0: the weights themselves",
-        low=0,
-        high=1,
+        (0.998, 1.0), "of the teacher, first and last; 0 0: none, the weights themselves", low=0, high=1
     )
     normalize: bool = setting(
         True, "standardise each block's output over the patches, and the mean of them over its dimensions"

@@ -46,10 +46,7 @@ class Options:
     center_momentum: float = setting(0.9, "of the running mean of the teacher's outputs; 1: no centring", low=0, high=1)
     freeze: float = setting(0.01, "share of the run at its start in which the student's prototypes stay", low=0, high=1)
     teacher_momentum: tuple[float, float] = setting(
-        (0.9995, 1.0),
-        "of the teacher, first and last, on a cosine; 0 0: the weights themselves",
-        low=0,
-        high=1,
+        (0.9995, 1.0), "of the teacher, first and last; 0 0: none, the weights themselves", low=0, high=1
     )
     projector: tuple[int, ...] = setting((2048, 2048, 256), "widths of the projector; none: no projector", low=1)
     projector_norm: Literal["batch", "layer", "none"] = setting("none", "after all layers but the last")

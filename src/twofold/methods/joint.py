@@ -40,8 +40,7 @@ class Options:
     )
     energy_weight: float = setting(25.0, "weight of the energy")
     functionals: str = setting(
-        "variance:25,covariance:1",
-        "A and B with their weights: variance, covariance, redundancy, repulsion; empty: none",
+        "variance:25,covariance:1", "A and B with their weights: variance, covariance, redundancy, repulsion"
     )
     target: Literal["shared", "stop_gradient", "momentum"] = setting("shared", "the y side")
     momentum: tuple[float, float] = setting(
@@ -50,10 +49,7 @@ class Options:
     predictor: bool = setting(False, "a predictor on the x side, as wide as the projector's end")
     predictor_hidden: int = setting(4096, "width of the predictor's hidden layer", low=1)
     memory: int = setting(
-        0,
-        "past embeddings of the y side that functionals count as part of the batch, never more than images",
-        low=0,
-        high="images",
+        0, "past embeddings of the y side that count as part of the batch for functionals", low=0, high="images"
     )
     temperature: float = setting(0.2, "divides the similarities of the repulsion and of the cross-entropy", low=1e-4)
     normalize: bool = setting(False, "scale embeddings to length 1 first")

@@ -38,11 +38,7 @@ def published_momentum(facts: Facts) -> tuple[float, float]:
 def queue_length(facts: Facts) -> int:
     """32768, for photographs 65536; at most two thirds of the images, and a hundredth of the run's keys"""
     length = 65536 if facts.photographs else 32768
-    if facts.images is None:
-        return length
-    batch, epochs = int(facts.settings["batch_size"]), int(facts.settings["epochs"])
-    recent = max(batch, 2 * epochs * facts.images // 100)  # the encoder that made a key moves on
-    return min(length, facts.images * 2 // 3, recent)
+    return length if facts.images is None else min(length, facts.images * 2 // 3, facts.recent_images)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,24 +46,16 @@ class Options:
     temperature: float = setting(0.2, "divides the similarities", low=1e-4)
     momentum: tuple[float, float] = setting(
         None,
-        "of the momentum encoder, first and last, on a cosine; 0 0: the weights themselves",
+        "of the momentum encoder, first and last; 0 0: none, the weights themselves",
         auto=published_momentum,
         low=0,
         high=1,
     )
     queue: int = setting(
-        None,
-        "past keys that are negatives, never more than images; 0: the batch's other keys are",
-        auto=queue_length,
-        low=0,
-        high="images",
+        None, "past keys that are negatives; 0: the batch's other keys", auto=queue_length, low=0, high="images"
     )
     symmetric: bool = setting(True, "both views are queries, as in later recipes; else the first only, as in the paper")
-    key_groups: int = setting(
-        8,
-        "shuffled groups in which keys pass, so that no batch norm gives query and key away; 1: none",
-        low=1,
-    )
+    key_groups: int = setting(8, "shuffled groups of keys, so that no batch norm tells key from query; 1: none", low=1)
     attraction: float = setting(1.0, "weight of the energy")
     repulsion: float = setting(1.0, "weight of the repulsion")
     normalize: bool = setting(True, "compare unit vectors, not embeddings as they are")

@@ -38,7 +38,7 @@ class Options:
     temperature: float = setting(0.2, "divides the similarities", low=1e-4)
     momentum: tuple[float, float] = setting(
         None,
-        "of the momentum encoder, first and last, on a cosine; 0 0: the weights themselves",
+        "of the momentum encoder, first and last; 0 0: none, the weights themselves",
         auto=published_momentum,
         low=0,
         high=1,

@@ -41,10 +41,7 @@ class Options:
     temperature: float = setting(0.07, "divides the similarities", low=1e-4)
     tiles: float = setting(0.5, "weight of the tiles' loss; the image's has the rest", low=0, high=1)
     negatives: int = setting(
-        None,
-        "entries of other images drawn in each step; 0: the batch's other images instead of a memory",
-        auto=negative_count,
-        low=0,
+        None, "entries of other images drawn in each step; 0: the batch's others, no memory", auto=negative_count, low=0
     )
     bank_momentum: float = setting(0.5, "how much of its entry an image keeps when it is seen again", low=0, high=1)
     normalize: bool = setting(True, "compare unit vectors, not embeddings as they are")

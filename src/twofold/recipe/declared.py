@@ -12,6 +12,7 @@ named by its file in `twofold.methods`, by an entry point of the group ``twofold
 
 import ast
 import importlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, make_dataclass
 from functools import cache
@@ -93,14 +94,22 @@ def spec(name: str) -> Spec:
 
 @cache
 def methods() -> dict[str, str]:
-    """Every method with a name of its own, as ``module:Class``: twofold's by family, then those of other packages."""
+    """Every method with a name of its own, as ``module:Class``.
+
+    twofold's come first, by family and then by the date of their paper, then those of other packages.
+    """
     found = {}
     for path in sorted(HOME.glob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and [ast.unparse(base) for base in node.bases] == ["Method"]:
                 found[path.stem] = f"{GROUP}.{path.stem}:{node.name}"
-    order = {name: FAMILIES.index(_read(name, *place.split(":")).parts()["family"]) for name, place in found.items()}
-    ours = {name: found[name] for name in sorted(found, key=lambda name: order[name])}
+
+    def place_of(name: str) -> tuple[int, str]:
+        card = _read(name, *found[name].split(":"))
+        paper = re.search(r"arXiv ([\d.]+)", card.title)
+        return FAMILIES.index(card.parts()["family"]), paper[1] if paper else ""
+
+    ours = {name: found[name] for name in sorted(found, key=place_of)}
     return ours | {point.name: point.value for point in entry_points(group=GROUP) if point.name not in ours}
 
 

@@ -58,6 +58,14 @@ class Facts:
         epochs: int = self.settings["epochs"]
         return epochs * max(1, self.images // batch)
 
+    @property
+    def recent_images(self) -> int:
+        """A hundredth of the views of a run, at least a batch: as many as an encoder sees before it has moved on."""
+        assert self.images is not None
+        batch: int = self.settings["batch_size"]
+        epochs: int = self.settings["epochs"]
+        return max(batch, 2 * epochs * self.images // 100)
+
 
 def natural_size(facts: Facts) -> int:
     """the images' own longest side up to 64, else 224"""

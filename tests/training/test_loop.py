@@ -187,7 +187,7 @@ def test_accumulation_says_what_it_does_to_the_loss(tmp_path):
 
 def test_accumulated_gradients_are_those_of_the_whole(tmp_path):
     """For a loss that is a mean over samples, without batch norm, parts add up to the whole batch."""
-    plain = dict(backbone="test_vit", backbone_arguments={}, stem="auto", projector_norm="layer", precision="fp64")
+    plain = dict(backbone="test_vit", backbone_arguments={}, stem=None, projector_norm="layer", precision="fp64")
     runs = [
         pretrain(tmp_path / str(parts), "byol", accumulate=parts, epochs=1, image_size=16, knn_every=0, **plain)
         for parts in (1, 4)
@@ -261,8 +261,8 @@ def test_unreadable_images_never_stop_a_run(tmp_path):
     for number in range(40):
         file = encoded(picture(64, 60 + number % 5, number), "JPEG", quality=95)
         (folder / f"{number:02}.jpg").write_bytes(file[: len(file) // 2] if number in (3, 17) else file)
-    for resident in ("yes", "no"):
-        run = pretrain(tmp_path / resident, data=folder, batch_size=16, epochs=2, resident=resident, workers=2)
+    for resident in (True, False):
+        run = pretrain(tmp_path / str(resident), data=folder, batch_size=16, epochs=2, resident=resident, workers=2)
         log = (run.path / "log.txt").read_text()
         assert "cannot read 03.jpg: " in log
         assert "truncated" in log.lower()

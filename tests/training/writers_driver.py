@@ -1,6 +1,6 @@
 """Run by test_writers.py: runs with writers, killed at their eighth step and resumed.
 
-    python -m tests.writers_driver DIRECTORY
+    python -m tests.training.writers_driver DIRECTORY
 
 Each attempt is a fork of this process; prints the exit codes as JSON.
 """

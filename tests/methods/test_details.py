@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tests.test_methods import loss_of, made
+from tests.methods.test_battery import loss_of, made
 from twofold.augment.tiles import TILES, cut_tiles
 from twofold.batch import Batch, Chance, View, cat
 from twofold.nets.vit import patchify
