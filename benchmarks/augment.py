@@ -19,11 +19,12 @@ import torchvision
 from torchvision.transforms import InterpolationMode, v2
 
 import twofold
-from twofold import methods
 from twofold.augment import views_of
 from twofold.data.loader import MicroBatch, Plan, Resident
 from twofold.device import reuse_memory
 from twofold.recipe import recipe
+from twofold.recipe.declared import spec
+from twofold.recipe.settings import declarations
 
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
 
@@ -77,7 +78,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     reuse_memory()
-    augment = recipe.make("simclr", blur=(options.blur, options.blur)).augment
+    augment = recipe.Augment(**{**{k: v for k, v in spec("simclr").recipe.items() if k in declarations(recipe.Augment)}, "blur": (options.blur,) * 2})
     generator = torch.Generator().manual_seed(0)
     shape = (options.batch, 3, options.size, options.size)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
@@ -95,7 +96,7 @@ def main() -> None:
         "milliseconds": {name: round(1000 * value, 1) for name, value in medians.items()},
         "times_as_fast": round(ratio, 1),
         "augmentation": vars(augment),
-        "recipe_of": methods.spec("simclr").title,
+        "recipe_of": spec("simclr").title,
         "versions": {m.__name__: m.__version__ for m in (twofold, torch, torchvision)}
         | {"python": platform.python_version()},
         "machine": platform.machine(),
