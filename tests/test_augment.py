@@ -75,7 +75,7 @@ def test_color_jitter_in_every_order():
     operations = [tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation, tv.adjust_hue]
     for seed in range(6):
         draws = views_of(Augment(jitter=1.0, brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2), 32)[0].draw(
-            rng.generator(seed), N
+            rng.Streams(seed), N
         )
         expected = []
         for row, image in enumerate(FLOAT):
@@ -136,7 +136,7 @@ def test_crops_are_drawn_as_torchvision_draws_them():
     n = 4000
     view = views_of(Augment(crop_scale=(0.08, 1.0)), 32)[0]
     sizes = torch.tensor([[120, 90]]).expand(n, 2)
-    ours = view.boxes(view.draw(rng.generator(3), n), sizes).double()
+    ours = view.boxes(view.draw(rng.Streams(3), n), sizes).double()
     torch.manual_seed(0)
     crop = v2.RandomResizedCrop(32, (0.08, 1.0))
     image = torch.zeros(3, 120, 90, dtype=torch.uint8)
@@ -157,7 +157,7 @@ def test_crops_are_drawn_as_torchvision_draws_them():
 
 def test_a_box_that_cannot_fit_is_the_largest_central_one():
     view = views_of(Augment(crop_scale=(1.0, 1.0)), 32)[0]
-    boxes = view.boxes(view.draw(rng.generator(0), 4), torch.tensor([[10, 100], [100, 10], [1, 1], [30, 30]]))
+    boxes = view.boxes(view.draw(rng.Streams(0), 4), torch.tensor([[10, 100], [100, 10], [1, 1], [30, 30]]))
     assert boxes[0].tolist() == [0, 43, 10, 13]  # width at most 4/3 of the height
     assert boxes[1].tolist() == [43, 0, 13, 10]
     assert boxes[2].tolist() == [0, 0, 1, 1]
@@ -197,6 +197,38 @@ def test_views_are_a_function_of_seed_and_step():
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     for other in (draw_step(views, 8, 5, 16), draw_step(views, 7, 6, 16), again[::-1]):
         assert not torch.equal(other[0].area, again[0].area)
+
+
+NAMED = {
+    "area": dict(crop_scale=(0.5, 1.0)),
+    "ratio": dict(crop_ratio=(1.0, 2.0)),
+    "flip": dict(flip=0.9),
+    "factors": dict(jitter=0.1, brightness=0.1, contrast=0.2, saturation=0.9, hue=0.5),
+    "grayscale": dict(grayscale=0.7),
+    "sigma": dict(blur=(0.5, 0.5), blur_sigma=(1.0, 3.0)),
+    "solarize": dict(solarize=(0.5, 0.5)),
+}
+
+
+@pytest.mark.parametrize("changed", NAMED)
+def test_a_setting_changes_no_other_draw(changed):
+    """Every drawn quantity is its own stream: what one distortion draws, or whether there is one, is no other's."""
+    before = draw_step(views_of(Augment(), 32), 0, 0, 64)
+    after = draw_step(views_of(Augment(**NAMED[changed]), 32), 0, 0, 64)
+    for one, other in zip(before, after, strict=True):
+        differing = {name for name in one._fields if not torch.equal(getattr(one, name), getattr(other, name))}
+        assert differing == {changed}
+
+
+def test_no_two_quantities_share_a_stream():
+    """Underlying numbers from 0 to 1: none of the uniform ones of either view is another's."""
+    even = dict(crop_scale=(1e-9, 1.0), brightness=1.0, contrast=1.0, saturation=1.0, hue=0.5, jitter=1.0)
+    columns = []
+    for draws in draw_step(views_of(Augment(**even, blur=(1.0, 1.0), blur_sigma=(1e-9, 1.0)), 32), 0, 0, 64):
+        factors = (draws.factors + torch.tensor([0.0, 0.0, 0.0, 1.0])) / 2
+        columns += [*draws.area.unbind(1), *draws.place.unbind(1), *factors.unbind(1), draws.sigma]
+    apart = torch.stack(columns).corrcoef().abs() - torch.eye(len(columns))
+    assert apart.max() < 0.6  # of 64 rows; the same stream would give 1
 
 
 def test_samples_do_not_influence_each_other():

@@ -49,32 +49,32 @@ class Distortion:
     solarize: float
     augment: Augment
 
-    def draw(self, generator: torch.Generator, n: int) -> Draws:
-        """Draw the parameters of ``n`` samples."""
+    def draw(self, random: rng.Streams, n: int) -> Draws:
+        """Draw the parameters of ``n`` samples, each quantity from its own stream: a change of one changes no other."""
         a = self.augment
-
-        def uniform(low: float, high: float, *shape: int) -> Tensor:
-            return torch.rand(n, *shape, generator=generator) * (high - low) + low
-
-        def chance(probability: float) -> Tensor:
-            return torch.rand(n, generator=generator) < probability
-
         log_low, log_high = torch.tensor(a.crop_ratio).log().tolist()
-        above = torch.tensor([a.brightness, a.contrast, a.saturation, a.hue])
-        below = above.clamp_max(1.0)  # no factor is negative
-        neutral = torch.tensor([1.0, 1.0, 1.0, 0.0])
-        drawn = neutral - below + torch.rand(n, 4, generator=generator) * (below + above)
+        jittered = random.chance("jitter", n, a.jitter)
+        factors = [
+            random.uniform(name, n, neutral - min(reach, 1.0), neutral + reach)  # no factor is negative
+            for name, neutral, reach in (
+                ("brightness", 1.0, a.brightness),
+                ("contrast", 1.0, a.contrast),
+                ("saturation", 1.0, a.saturation),
+                ("hue", 0.0, a.hue),
+            )
+        ]
+        blurred = random.chance("blur", n, self.blur)
         return Draws(
-            area=uniform(*self.scale, TRIES),
-            ratio=uniform(log_low, log_high, TRIES).exp(),
-            place=uniform(0.0, 1.0, 2),
-            flip=chance(a.flip),
-            factors=torch.where(chance(a.jitter)[:, None], drawn, neutral),
-            blends=torch.rand(n, 3, generator=generator).argsort(1),
-            hue_place=torch.randint(4, (n,), generator=generator),
-            grayscale=chance(a.grayscale),
-            sigma=torch.where(chance(self.blur), uniform(*a.blur_sigma), 0.0),
-            solarize=chance(self.solarize),
+            area=random.uniform("area", (n, TRIES), *self.scale),
+            ratio=random.uniform("ratio", (n, TRIES), log_low, log_high).exp(),
+            place=random.uniform("place", (n, 2)),
+            flip=random.chance("flip", n, a.flip),
+            factors=torch.where(jittered[:, None], torch.stack(factors, 1), torch.tensor([1.0, 1.0, 1.0, 0.0])),
+            blends=random.uniform("blends", (n, 3)).argsort(1),
+            hue_place=random.integers("hue_place", n, 4),
+            grayscale=random.chance("grayscale", n, a.grayscale),
+            sigma=torch.where(blurred, random.uniform("sigma", n, *a.blur_sigma), 0.0),
+            solarize=random.chance("solarize", n, self.solarize),
         )
 
     def boxes(self, draws: Draws, sizes: Int[Tensor, "n 2"]) -> Int[Tensor, "n 4"]:
@@ -131,4 +131,4 @@ def views_of(augment: Augment, size: int, full_size: int = 2) -> list[Distortion
 
 def draw_step(views: list[Distortion], seed: int, step: int, n: int) -> list[Draws]:
     """Everything random about the views of one step, for its whole batch of ``n`` images."""
-    return [view.draw(rng.generator(seed, "view", step, i), n) for i, view in enumerate(views)]
+    return [view.draw(rng.Streams(seed, ("view", step, i)), n) for i, view in enumerate(views)]

@@ -142,7 +142,7 @@ def distorted(source: Source, settings: Recipe) -> Iterator[tuple[int, Tensor]]:
         rows = []
         for number in range(VIEWS):
             view = kinds[number % 2]
-            draws = view.draw(rng.generator(settings.seed, "diagnose", number, start), len(images))
+            draws = view.draw(rng.Streams(settings.seed, ("diagnose", number, start)), len(images))
             crops = [
                 crop_one(image, box, bool(flip), view.size, view.augment.interpolation)
                 for image, box, flip in zip(images, view.boxes(draws, sizes).tolist(), draws.flip, strict=True)
