@@ -20,8 +20,7 @@ from torchvision.transforms import InterpolationMode, v2
 
 import twofold
 from twofold import methods
-from twofold.augment import views_of
-from twofold.data.loader import MicroBatch, Plan, Resident
+from twofold.augment import Views
 from twofold.device import reuse_memory
 from twofold.recipe import recipe
 
@@ -30,17 +29,8 @@ MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
 
 def ours(images: torch.Tensor, augment: recipe.Augment, size: int):
     """One call: both views of the next step."""
-    n = len(images)
-    views = views_of(augment, size)
-    resident = Resident(images, torch.tensor([images.shape[2:]]).expand(n, 2), torch.device("cpu"))
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
-    loader = resident.load(Plan(n, n, 0), views, [MicroBatch(step, slice(0, n)) for step in range(10_000)])
-
-    def both():
-        part = next(loader)
-        return [(v.distort(c, d) - mean) / std for v, c, d in zip(views, part.crops, part.draws, strict=True)]
-
-    return both
+    views = Views(size, mean=MEAN, std=STD, **vars(augment))
+    return lambda: views(images)
 
 
 def theirs(images: torch.Tensor, augment: recipe.Augment, size: int):

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from twofold import device
-from twofold.augment.masks import Masking
+from twofold.augment import Views
 from twofold.batch import Batch, Chance
 from twofold.recipe import recipe
 from twofold.run import build_method
@@ -34,15 +34,15 @@ def prepared(share: float, on: torch.device, precision: str) -> Any:
     settings = recipe.replace(settings, stem="default")
     method = device.place(build_method(settings, backbone_spec(settings), 1000), on).train()
     optimizer = create_optimizer(method, "adamw", 0.05, 0.9)
-    masking = Masking.of(settings.augment, method.backbone)
+    views = Views(224, patch_size=16, mask=(share, share))
     images = [torch.randn(BATCH, 3, 224, 224, device=on) for _ in "xy"]
 
     def step(number: int) -> None:
-        chance = Chance(0, number, BATCH, slice(None), device=on)
-        views = tuple(masking(image, i, chance) for i, image in enumerate(images))
+        chance = Chance(0, number, BATCH, slice(None), 0, images[0][:0])
+        seen = tuple(views.masked(image, i, chance) for i, image in enumerate(images))
         optimizer.zero_grad()
         with device.autocast(on, precision):
-            output = method(Batch(views, torch.arange(BATCH, device=on), chance), 0.5)
+            output = method(Batch(seen, torch.arange(BATCH, device=on), chance), 0.5)
         sum(output.terms.values()).backward()
         optimizer.step()
         if on.type == "cuda":

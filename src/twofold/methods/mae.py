@@ -70,7 +70,7 @@ class MAE(Method):
         seen = tokens(self.backbone, view)[:, self.prefix :]
         embedded = self.decoder_embed(seen)
         rows = view.ids_keep[:, :, None].expand(-1, -1, embedded.shape[-1])
-        laid = self.mask_token.to(embedded.dtype).expand(len(view), self.patches, -1).scatter(1, rows, embedded)
+        laid = self.mask_token.to(embedded.dtype).expand(len(view.images), self.patches, -1).scatter(1, rows, embedded)
         decoded = self.decoder_pred(self.decoder_blocks(laid + self.decoder_pos_embed))
         wanted = patchify(view.images, self.side)
         if self.normalize:

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from twofold.augment.tiles import TILES, cut_tiles, tile_for
+from twofold.augment.tiles import TILES, cut_tiles
 from twofold.batch import Batch, View
 from twofold.dist import gather
+from twofold.errors import UsageError
 from twofold.losses import attraction, repulsion_from
 from twofold.losses.contrastive import Same
 from twofold.methods.base import Method, Output, Setup
+from twofold.methods.tile_side import tile_side
 from twofold.nets.heads import mlp
 from twofold.nets.memory import Bank
 
@@ -53,10 +55,12 @@ class PIRL(Method):
         self.tile_projector = mlp(setup.features, options.projector, "none")
         self.join = nn.Linear(TILES * width, width)
         self.bank = Bank(setup.images if options.negatives else 0, width)
-        self.tile, self.o = tile_for(backbone, setup.size), options
+        self.tile, self.o = tile_side(backbone, setup.size), options
 
     def forward(self, batch: Batch, progress: float) -> Output:
         o, chance = self.o, batch.chance
+        if batch.index is None:
+            raise UsageError("PIRL remembers each image by its number in the data: views(images, index=numbers)")
         tiles = cut_tiles(batch.views[1].images, self.tile, chance.uniform("places", 2 * TILES))
         order = chance.uniform("order", TILES).argsort(1)
         tiles = tiles[torch.arange(len(order), device=order.device)[:, None], order].flatten(0, 1)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from twofold import device, methods
+from twofold.augment.views import small_view
 from twofold.data.decode import Unreadable
 from twofold.data.loader import fits_in_memory, sample, sizes_of
 from twofold.data.sources import Source
@@ -114,12 +115,6 @@ def backbone_spec(settings: Recipe) -> BackboneSpec:
     s = settings
     spec, _ = backbone.fit(s.backbone, s.backbone_arguments, s.stem, s.image_size, small, s.pool)
     return BackboneSpec(**{**spec.json(), "mean": settings.mean, "std": settings.std})
-
-
-def small_view(size: int, patch: int) -> int:
-    """Three sevenths of the full size, as 96 is of 224, in whole patches; without patches a multiple of 4."""
-    unit = patch if patch > 1 else 4
-    return max(unit, round(size * 3 / 7 / unit) * unit)
 
 
 def natural_size(source: Source, threads: int) -> int:
