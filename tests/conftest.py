@@ -78,13 +78,17 @@ def resolved(method, images=256, **settings):
 
 def batch_of(method, settings, views, rows=slice(None)):
     """What the loop would give a method, of given images: float [n, 3, S, S] a view."""
-    from twofold.augment.masks import Masking
-    from twofold.batch import Batch, Chance
+    from twofold.augment.masks import masked
+    from twofold.batch import Batch, Chance, View
+    from twofold.nets.vit import patch_size
 
-    total = len(views[0])
+    total, a = len(views[0]), settings.augment
     chance = Chance(settings.seed, 0, total, rows)
-    masking = Masking.of(settings.augment, method.backbone)
-    seen = [masking(view[rows], number, chance) for number, view in enumerate(views[: method.VIEWS])]
+    seen = [View(view[rows]) for view in views[: method.VIEWS]]
+    for number, (view, share) in enumerate(zip(seen, a.mask, strict=False)):
+        if share > 0:
+            side = view.images.shape[-1] // patch_size(method.backbone)
+            seen[number] = masked(view, side, share, a.mask_shape, chance, f"mask {number}")
     return Batch(tuple(seen), torch.arange(total)[rows], chance)
 
 

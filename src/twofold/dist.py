@@ -92,6 +92,13 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
         gradient.copy_(total.view_as(gradient))
 
 
+def from_first(tensor: Tensor) -> Tensor:
+    """The first process's tensor on every process, which each gives one of its shape for."""
+    if world() > 1:
+        dist.broadcast(tensor, 0)
+    return tensor
+
+
 def any_process(flag: bool, device: torch.device) -> bool:
     """True on every process when it is true on one."""
     if world() == 1:

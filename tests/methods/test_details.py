@@ -112,7 +112,7 @@ def test_a_masked_autoencoder_is_judged_by_the_masked_patches_alone():
     hook.remove()
     view, total, count = batch.views[0], 0.0, 0
     pixels = patchify(view.images, method.side)
-    for image in range(len(view)):
+    for image in range(len(view.images)):
         for patch in range(method.patches):
             if patch not in view.ids_keep[image].tolist():
                 wanted = pixels[image, patch]

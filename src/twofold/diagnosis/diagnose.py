@@ -16,7 +16,7 @@ from torch import Tensor
 from twofold import device as devices
 from twofold import files, rng
 from twofold import measures as m
-from twofold.augment import views_of
+from twofold.augment.pipeline import pipelines
 from twofold.data.loader import crop_one, sample
 from twofold.data.opening import open_data
 from twofold.data.sources import Source, Subset
@@ -133,7 +133,7 @@ def representations(run: Run, source: Source, on: torch.device, tell: Tell | Non
 
 def distorted(source: Source, settings: Recipe) -> Iterator[tuple[int, Tensor]]:
     """`VIEWS` views of each image, a batch at a time: how many are done, and uint8 [n, VIEWS, C, S, S]."""
-    kinds = views_of(settings.augment, settings.image_size)[:2]
+    kinds = pipelines(settings.augment, settings.image_size)[:2]
     for start in range(0, len(source), BATCH):
         numbers = range(start, min(start + BATCH, len(source)))
         images = [source.image(number) for number in numbers]
@@ -141,7 +141,7 @@ def distorted(source: Source, settings: Recipe) -> Iterator[tuple[int, Tensor]]:
         rows = []
         for number in range(VIEWS):
             view = kinds[number % 2]
-            draws = view.draw(rng.generator(settings.seed, "diagnose", number, start), len(images))
+            draws = view.draw(rng.Streams(settings.seed, ("diagnose", number, start)), len(images))
             crops = [
                 crop_one(image, box, bool(flip), view.size, view.augment.interpolation)
                 for image, box, flip in zip(images, view.boxes(draws, sizes).tolist(), draws.flip, strict=True)

@@ -135,7 +135,7 @@ def together(network: Callable[[View], Tensor], views: Sequence[View]) -> list[T
     for kind in dict.fromkeys(view.kind for view in views):
         members = [i for i, view in enumerate(views) if view.kind == kind]
         rows = network(cat([views[i] for i in members]))
-        found |= dict(zip(members, rows.split([len(views[i]) for i in members]), strict=True))
+        found |= dict(zip(members, rows.split([len(views[i].images) for i in members]), strict=True))
     return [found[i] for i in range(len(views))]
 
 

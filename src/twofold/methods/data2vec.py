@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twofold import dist
-from twofold.augment.masks import hidden
+from twofold.augment.masks import hidden, masked
 from twofold.batch import Batch, View
 from twofold.losses import smooth_l1
 from twofold.methods.base import Method, Output, Setup
@@ -29,6 +29,8 @@ RECIPE = dict(
     mask=(0.6, 0.0), mask_shape="block", grayscale=0.0,
 )  # fmt: skip
 LARGE = dict(lr=2.5e-4, teacher_momentum=(0.9998, 0.9999))
+
+MASKED = 0.6  # share of the patches that is hidden where the views do not say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,16 +51,19 @@ class Data2Vec(Method):
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
         width = transformer(backbone, "data2vec").embed_dim
-        self.patches = (setup.size // patch_size(backbone)) ** 2
+        self.patches_a_side = setup.size // patch_size(backbone)
+        self.patches = self.patches_a_side**2
         self.mask_token = nn.Parameter(0.02 * torch.randn(width))
         self.head = nn.Linear(width, width)
         self.target, self.o = MomentumEncoder(options.teacher_momentum, backbone), options
 
     def forward(self, batch: Batch, progress: float) -> Output:
         view = batch.views[0]
-        masked = hidden(view, self.patches)
-        student = tokens(self.backbone, View(view.images), masked, self.mask_token)[:, -self.patches :]
-        predicted, wanted = self.head(student[masked]), self.regression_target(view.images)[masked]
+        if view.ids_keep is None:  # a loop whose views are not masked
+            view = masked(view, self.patches_a_side, MASKED, "block", batch.chance)
+        gone = hidden(view, self.patches)
+        student = tokens(self.backbone, View(view.images), gone, self.mask_token)[:, -self.patches :]
+        predicted, wanted = self.head(student[gone]), self.regression_target(view.images)[gone]
         embeddings = dist.gather(student.mean(1))
         return Output({"energy": dist.mean(smooth_l1(predicted, wanted, self.o.beta))}, (embeddings,))
 

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twofold import dist
-from twofold.augment.tiles import TILES, cut_tiles, distant_permutations, tile_for
+from twofold.augment.tiles import TILES, cut_tiles, distant_permutations
 from twofold.batch import Batch, View
 from twofold.losses.precision import exact
 from twofold.methods.base import Method, Output, Setup
+from twofold.methods.tile_side import tile_side
 from twofold.nets.heads import mlp
 from twofold.recipe.settings import setting
 
@@ -46,7 +47,7 @@ class Jigsaw(Method):
         self.projector = mlp(setup.features, options.projector, options.projector_norm)
         classes = (*options.classifier, options.permutations)
         self.classifier = mlp(TILES * width, classes, options.projector_norm)
-        self.tile = tile_for(backbone, setup.size)
+        self.tile = tile_side(backbone, setup.size)
         self.register_buffer("orders", distant_permutations(options.permutations, setup.seed).clone())
 
     def forward(self, batch: Batch, progress: float) -> Output:

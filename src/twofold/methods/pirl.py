@@ -14,13 +14,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from twofold.augment.tiles import TILES, cut_tiles, tile_for
+from twofold.augment.tiles import TILES, cut_tiles
 from twofold.batch import Batch, View
 from twofold.dist import gather
 from twofold.errors import UsageError
 from twofold.losses import attraction, repulsion_from
 from twofold.losses.contrastive import Same
 from twofold.methods.base import Method, Output, Setup
+from twofold.methods.tile_side import tile_side
 from twofold.nets.heads import mlp
 from twofold.nets.memory import Bank
 from twofold.recipe.rules import Facts
@@ -59,7 +60,7 @@ class PIRL(Method):
         self.join = nn.Linear(TILES * width, width)
         self.negatives = options.negatives if setup.images else 0  # without numbered images there can be no bank
         self.bank = Bank(setup.images if setup.images and self.negatives else 0, width)
-        self.tile, self.o = tile_for(backbone, setup.size), options
+        self.tile, self.o = tile_side(backbone, setup.size), options
 
     def forward(self, batch: Batch, progress: float) -> Output:
         o, chance = self.o, batch.chance
@@ -70,7 +71,7 @@ class PIRL(Method):
         image = gather(self.projector(self.encode(batch.views[0])))
         if self.negatives:
             if batch.index is None:
-                raise UsageError("pirl's memory bank needs each image's number: views(images, index=numbers)")
+                raise UsageError("PIRL's bank needs each image's number in the data: views(images, index=numbers)")
             index = gather(batch.index)
             numbers, negatives = self.bank.draw(chance.shared("negatives", self.negatives))
             entry = self.bank.read(index, image)

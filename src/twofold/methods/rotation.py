@@ -46,9 +46,9 @@ class Rotation(Method):
         turned = torch.cat([torch.rot90(view.images, k, (2, 3)) for k in range(TURNS)])
         keep = None if view.ids_keep is None else view.ids_keep.repeat(TURNS, 1)
         features = self.encode(View(turned, keep))
-        turn = torch.arange(TURNS, device=features.device).repeat_interleave(len(view))
+        turn = torch.arange(TURNS, device=features.device).repeat_interleave(len(view.images))
         loss = exact(F.cross_entropy)(self.classifier(features), turn)
-        return Output({"energy": dist.mean(loss)}, (dist.gather(features[: len(view)]),))
+        return Output({"energy": dist.mean(loss)}, (dist.gather(features[: len(view.images)]),))
 
     def collapsed_loss(self, batch_size: int) -> float:
         return math.log(TURNS)

@@ -65,7 +65,7 @@ class SwAV(Method):
 
     def forward(self, batch: Batch, progress: float) -> Output:
         features = together(self.encode, batch.views)  # the projector's norm sees the crops of all sizes at once
-        embedded = self.projector(torch.cat(features)).split([len(view) for view in batch.views])
+        embedded = self.projector(torch.cat(features)).split([len(view.images) for view in batch.views])
         scores = [self.prototypes(z, frozen=progress < self.o.freeze) for z in embedded]
         codes = [self.code(i, z, s, progress) for i, (z, s) in enumerate(zip(embedded[:2], scores, strict=False))]
         loss = mean([assignment(s, code, self.o.temperature) for s, code in directions(scores, codes)])

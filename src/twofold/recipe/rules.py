@@ -111,9 +111,13 @@ def small_size(facts: Facts) -> int:
     """about three sevenths of the full size, as 96 is of 224, in whole patches"""
     if not facts.settings["small_crops"]:
         return 0
-    patch = facts.measured.patch_size(facts.settings)
+    return small_view(facts.settings["image_size"], facts.measured.patch_size(facts.settings))
+
+
+def small_view(size: int, patch: int) -> int:
+    """Three sevenths of the full size, as 96 is of 224, in whole patches; without patches a multiple of 4."""
     unit = patch if patch > 1 else 4
-    return max(unit, round(int(facts.settings["image_size"]) * 3 / 7 / unit) * unit)
+    return max(unit, round(size * 3 / 7 / unit) * unit)
 
 
 SHORT = 20
