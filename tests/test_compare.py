@@ -17,6 +17,7 @@ import twofold
 from tests.conftest import TINY, tiny
 from twofold.comparison import compare as comparison
 from twofold.comparison import standings
+from twofold.data.inspection import Inspection
 from twofold.data.opening import open_data
 from twofold.errors import UsageError
 from twofold.recipe import recipe
@@ -35,7 +36,7 @@ def compared(tmp_path_factory):
 
 def test_operations_are_those_of_a_plain_count():
     """A linear layer of a projector: N rows, forward and two products backward, of two views; and nothing else grew."""
-    source = open_data("digits").limited(64).train
+    source = Inspection(open_data("digits").limited(64).train, 1)
     narrow, wide = (
         comparison.operations(recipe.make(**{**tiny("simclr"), "projector": (width, 16)}), source) for width in (32, 64)
     )
@@ -116,7 +117,7 @@ def test_another_recipe_is_refused_and_other_protocols_are_measured_anew(compare
 
 def test_attention_is_counted():
     """A transformer block more: its layers' weights and two products of n x n x d, forward and twice that backward."""
-    source = open_data("digits").limited(32).train
+    source = Inspection(open_data("digits").limited(32).train, 1)
     settings = [recipe.make(**tiny("mae", image_size=16, backbone_arguments={"depth": depth})) for depth in (1, 2)]
     small, large = (comparison.operations(wanted, source) for wanted in settings)
     vit = timm.create_model("test_vit", num_classes=0, img_size=16, patch_size=2)

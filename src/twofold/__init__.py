@@ -10,6 +10,7 @@ __version__ = "0.3.0"
 
 if TYPE_CHECKING:
     from twofold import losses
+    from twofold.data.scan import scan
     from twofold.run import Run, load_backbone
     from twofold.training.pretrain import compare, diagnose, embed, evaluate, pretrain, report
 
@@ -20,11 +21,12 @@ _HOMES = {
     "evaluate": "twofold.training.pretrain",
     "embed": "twofold.training.pretrain",
     "report": "twofold.training.pretrain",
+    "scan": "twofold.data.scan",
     "Run": "twofold.run",
     "load_backbone": "twofold.run",
 }
 
-__all__ = ["Run", "compare", "diagnose", "embed", "evaluate", "load_backbone", "losses", "pretrain", "report"]
+__all__ = ["Run", "compare", "diagnose", "embed", "evaluate", "load_backbone", "losses", "pretrain", "report", "scan"]
 
 
 def __getattr__(name: str) -> Any:

@@ -177,16 +177,10 @@ def scan(
     threads: Annotated[int, arg(help="images decoded at once")] = 4,
 ) -> None:
     """Decode every image once and list those that cannot be read. Exit code 1 if there are any."""
-    from twofold.data.opening import open_data
+    from twofold.cli import tables
     from twofold.data.scan import scan
 
-    if threads < 1:
-        raise UsageError(f"threads must be at least 1, not {threads}")
-    found = {"train": scan(open_data(data).train, threads)}
-    if (test := open_data(data).test) is not None:
-        found["test"] = scan(test, threads)
-    from twofold.cli import tables
-
+    found = scan(data, threads)
     for part, result in found.items():
         print(tables.scanned(part if len(found) > 1 else "", result))
     if any(result.bad for result in found.values()):

@@ -13,8 +13,9 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from twofold import device, dist, files, rng
-from twofold.data.loader import Crops, Plan, load_images
-from twofold.data.opening import open_data
+from twofold.data.inspection import Inspection
+from twofold.data.loader import Crops, Plan
+from twofold.data.opening import DataLike, open_data
 from twofold.diagnosis.live import Watch
 from twofold.errors import Collapsed, Diverged, UsageError
 from twofold.evaluation.online import OnlineKNN
@@ -34,8 +35,10 @@ from twofold.training.resolve import backbone_spec, resolve
 SAVE_SECONDS = 300.0
 
 
-def train(wanted: Recipe, console: Console | None = None) -> Run:
+def train(wanted: Recipe, console: Console | None = None, data: DataLike = None) -> Run:
     """Carry out a recipe, or go on with it where it was stopped.
+
+    ``data``: the images that the recipe's ``data`` names, where they cannot be opened by that name.
 
     Raises:
         UsageError: for unusable data or settings, or a run directory that holds another recipe.
@@ -46,30 +49,33 @@ def train(wanted: Recipe, console: Console | None = None) -> Run:
     on = device.choose(wanted.device)
     device.reuse_memory()
     with dist.processes(on), Interrupt() as interrupt, ExitStack() as held:
-        return _train(wanted, on, Log(console if dist.rank() == 0 else None), interrupt, held)
+        log = Log(console if dist.rank() == 0 else None)
+        return _train(wanted, wanted.data if data is None else data, on, log, interrupt, held)
 
 
-def _train(wanted: Recipe, on: torch.device, log: Log, interrupt: Interrupt, held: ExitStack) -> Run:
+def _train(wanted: Recipe, data: DataLike, on: torch.device, log: Log, interrupt: Interrupt, held: ExitStack) -> Run:
     main = dist.rank() == 0  # the process that writes
 
     # What is asked for, and what it means on these data and this machine.
     writers.check(wanted.writers)
     workers = wanted.workers if wanted.workers >= 0 else min(16, os.cpu_count() or 1)
-    source = open_data(wanted.data).limited(wanted.limit).train
+    source = open_data(data).limited(wanted.limit).train
     run = Run(wanted.out or default_out(wanted))
     saved = run.path / "checkpoint.pt"
     begun = saved.exists()
-    settings, said = resolve(wanted, source, run.path, on, max(1, workers), begun)
-    spec = backbone_spec(settings)
-
-    # Images, and which of them form which step.
     unreadable: list[str] = []
 
     def bad(name: str, reason: str) -> None:
         unreadable.append(name)
         log.say(f"cannot read {name}: {reason}", quiet=True)
 
-    images, source = load_images(source, settings.resident == "yes", on, workers, settings.max_unreadable, bad)
+    inspection = Inspection(source, max(1, workers), wanted.max_unreadable, bad)
+    settings, said = resolve(wanted, inspection, run.path, on, begun)
+    spec = backbone_spec(settings)
+
+    # Images, and which of them form which step.
+    images = inspection.load(settings.resident == "yes", on, workers)
+    source = inspection.readable
     batch = batch_size(settings, len(images))
     plan = Plan(len(images), batch, settings.seed)
     steps = settings.epochs * plan.steps_per_epoch

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from twofold.comparison.compare import compare
+from twofold.data.opening import DataLike, name_of
 from twofold.diagnosis.diagnose import diagnose
 from twofold.evaluation.evaluate import evaluate
 from twofold.outputs.embed import embed
@@ -16,11 +17,13 @@ from twofold.training.loop import train
 __all__ = ["compare", "diagnose", "embed", "evaluate", "pretrain", "report"]
 
 
-def pretrain(data: str | Path = "digits", *, method: str = "simclr", quiet: bool = False, **settings: Any) -> Run:
+def pretrain(data: DataLike = "digits", *, method: str = "simclr", quiet: bool = False, **settings: Any) -> Run:
     """Learn a backbone from images without labels; goes on by itself if the run directory exists.
 
     Args:
-        data: what the command line calls DATA: a folder, tar shards, Parquet, .npz, .npy, ``digits``, ...
+        data: what the command line calls DATA: a folder, tar shards, Parquet, .npz, .npy, ``digits``, ...; or an array
+            of uint8 images, a list of images or of paths, a torch or Hugging Face Dataset: see
+            `twofold.data.opening.open_data`. A run that was given such an object needs it again to go on.
         method: see `twofold methods`.
         quiet: no progress bar and no sentences on the terminal; log.txt has them all the same.
         **settings: any setting of the recipe by its name, e.g. ``backbone="resnet18", epochs=100, out="runs/cats"``.
@@ -32,7 +35,8 @@ def pretrain(data: str | Path = "digits", *, method: str = "simclr", quiet: bool
         UsageError: for unusable data or settings.
         Diverged: when the loss is no longer finite.
     """
-    return train(recipe.make(method, data=str(data), **_texts(settings)), None if quiet else terminal())
+    wanted = recipe.make(method, data=name_of(data), **_texts(settings))
+    return train(wanted, None if quiet else terminal(), data)
 
 
 def _texts(settings: dict[str, Any]) -> dict[str, Any]:

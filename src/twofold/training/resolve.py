@@ -3,13 +3,10 @@
 import dataclasses
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from twofold import device, methods
-from twofold.data.decode import Unreadable
-from twofold.data.loader import fits_in_memory, sample, sizes_of
-from twofold.data.sources import Source
+from twofold.data.inspection import Inspection
 from twofold.errors import UsageError
 from twofold.nets import backbone
 from twofold.nets.backbone import SMALL, BackboneSpec
@@ -19,7 +16,6 @@ from twofold.recipe.recipe import Recipe
 from twofold.recipe.settings import show as text
 
 CHANNELS = 3
-SAMPLE = 500  # images that size, mean and deviation are measured on
 LARGE = 128  # side of a view from which methods' defaults are those for photographs
 FRESH = 100  # a queue holds at most this share, one hundredth, of all keys of a run: the encoder moves on
 LOOKS = 100  # at the embeddings, in a run
@@ -27,39 +23,46 @@ MEMORY = 20  # a momentum encoder looks back at most this share, one twentieth, 
 
 
 def resolve(
-    wanted: Recipe, source: Source, directory: Path, on: torch.device, threads: int, begun: bool
+    wanted: Recipe, inspection: Inspection, directory: Path, on: torch.device, begun: bool
 ) -> tuple[Recipe, list[str]]:
     """The recipe with nothing left open, and what was chosen, in words.
 
+    ``inspection``: of its images.
     If the run in ``directory`` has ``begun``, its recipe is taken; without a checkpoint there is nothing to fit.
 
     Raises:
         UsageError: if that run was made by another recipe; the message shows the difference.
     """
+    images = len(inspection.source)
     if begun:
         old = recipe.make(**toml.read(directory / "recipe.toml"))
-        changes = recipe.difference(old, follow(wanted, old.image_size, len(source))[0])
+        changes = recipe.difference(old, follow(wanted, old.image_size, images)[0])
         if changes:
             raise UsageError(f"{directory} holds another run ({'; '.join(changes)}): choose another --out")
         now = {name: getattr(wanted, name) for name in recipe.OPERATIONAL}
         return recipe.replace(old, **now), []
-    size = wanted.image_size or natural_size(source, threads)
-    wanted, said = follow(wanted, size, len(source))
-    chosen: dict[str, object] = {"image_size": size}
-    if wanted.precision == "auto":
-        chosen["precision"] = device.good_precision(on)
-    if wanted.resident == "auto":
-        chosen["resident"] = "yes" if fits_in_memory(source, wanted.batch_size, threads) else "no"
     for name, value in (("mean", wanted.mean), ("std", wanted.std)):
         if value and len(value) != CHANNELS:
             raise UsageError(f"{name} must be {CHANNELS} values, one a channel, not {len(value)}")
+    chosen: dict[str, object] = {}
+    resident = wanted.resident == "yes"
+    if wanted.resident == "auto":
+        resident = inspection.fits_in_memory(wanted.batch_size)
+        chosen["resident"] = "yes" if resident else "no"
+    if resident:
+        inspection.decode()  # before anything is measured, so that no image is opened twice
+    size = wanted.image_size or natural_size(inspection.longest_side)
+    wanted, said = follow(wanted, size, images)
+    chosen["image_size"] = size
+    if wanted.precision == "auto":
+        chosen["precision"] = device.good_precision(on)
     if not (wanted.mean and wanted.std):
-        mean, std = channel_statistics(source)
+        mean, std = inspection.statistics
         chosen["mean"], chosen["std"] = wanted.mean or mean, wanted.std or std
     if wanted.knn_every == 0:
         chosen["knn_every"] = max(1, wanted.epochs // 20)
     if wanted.measure_every == 0:
-        chosen["measure_every"] = max(1, steps_of(wanted, len(source)) // LOOKS)
+        chosen["measure_every"] = max(1, steps_of(wanted, images) // LOOKS)
     small = 0
     if wanted.augment.small_crops:
         fitted, _ = backbone.fit(wanted.backbone, wanted.backbone_arguments, wanted.stem, size, 0, wanted.pool)
@@ -122,24 +125,6 @@ def small_view(size: int, patch: int) -> int:
     return max(unit, round(size * 3 / 7 / unit) * unit)
 
 
-def natural_size(source: Source, threads: int) -> int:
-    """The longest side of the images if that is 64 pixels or less, else 224."""
-    longest = max((max(size) for size in sizes_of(sample(source, SAMPLE), threads)), default=224)
-    return longest if longest <= SMALL else 224
-
-
-def channel_statistics(source: Source) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel's pixels, 0 to 1, over a sample of images."""
-    moments = []
-    tried = sample(source, SAMPLE)
-    for number in range(len(tried)):
-        try:
-            pixels = tried.image(number) / 255.0
-        except Unreadable:
-            continue
-        moments.append([pixels.mean((1, 2)), np.square(pixels).mean((1, 2))])
-    if not moments:
-        raise UsageError(f"not one of {len(tried)} images tried can be read; twofold scan says why")
-    mean, square = np.mean(moments, axis=0)
-    std = np.sqrt(np.maximum(square - mean**2, 1e-6))
-    return tuple(np.round(mean, 4).tolist()), tuple(np.round(np.maximum(std, 1e-3), 4).tolist())
+def natural_size(longest: int) -> int:
+    """Of images whose longest side is known: that side if it is 64 pixels or less, else (or if it is 0) 224."""
+    return longest if 0 < longest <= SMALL else 224
