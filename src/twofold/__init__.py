@@ -11,6 +11,7 @@ __version__ = "0.3.0"
 if TYPE_CHECKING:
     from twofold import losses
     from twofold.comparison.compare import compare
+    from twofold.data.scan import scan
     from twofold.diagnosis.diagnose import diagnose
     from twofold.evaluation.evaluate import evaluate
     from twofold.methods.base import Method, Output, Setup
@@ -35,6 +36,7 @@ _HOMES = {
     "load_backbone": "run",
     "pretrain": "training.pretrain",
     "report": "page.report",
+    "scan": "data.scan",
     "setting": "recipe.settings",
 }
 """Where each public name is defined."""
@@ -43,7 +45,7 @@ _MODULES = ("losses",)
 
 __all__ = [
     "Method", "Output", "Run", "Setup", "compare", "create_method", "diagnose", "embed", "evaluate", "list_methods",
-    "load_backbone", "losses", "pretrain", "report", "setting",
+    "load_backbone", "losses", "pretrain", "report", "scan", "setting",
 ]  # fmt: skip
 
 

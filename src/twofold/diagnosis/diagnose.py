@@ -18,7 +18,7 @@ from twofold import files, rng
 from twofold import measures as m
 from twofold.augment.pipeline import pipelines
 from twofold.data.loader import crop_one, sample
-from twofold.data.opening import open_data
+from twofold.data.opening import DataLike, name_of, open_data
 from twofold.data.sources import Source, Subset
 from twofold.diagnosis.causes import explain
 from twofold.diagnosis.doctor import Finding, examine
@@ -35,7 +35,7 @@ BATCH = 100
 
 def diagnose(
     run: str | Path | Run,
-    data: str | Path | None = None,
+    data: DataLike = None,
     images: int = IMAGES,
     device: str | None = None,
     tell: Tell | None = None,
@@ -46,7 +46,8 @@ def diagnose(
 
     Args:
         run: the run directory.
-        data: images to measure on; by default those of the pretraining.
+        data: images to measure on; by default those of the pretraining. A Python object may take the place of a path:
+            see `twofold.data.opening.open_data`.
         images: at most so many of them, always the same.
         device: cpu, cuda or mps; None: a GPU if there is one.
         tell: told how far it is.
@@ -67,7 +68,8 @@ def diagnose(
     spectra: dict[str, list[float]] = {}
     used = 0
     if (run.path / "checkpoint.pt").exists():
-        source = sample(open_data(data or run.recipe.data).limited(0 if data else run.recipe.limit).train, images)
+        opened = open_data(run.recipe.data).limited(run.recipe.limit) if data is None else open_data(data)
+        source = sample(opened.train, images)
         for name, (central, views) in representations(run, source, devices.choose(device), tell).items():
             used, spectrum = len(central), m.covariance_spectrum(central)
             looked[name], spectra[name] = measured(central, spectrum, views), spectrum.tolist()
@@ -77,7 +79,7 @@ def diagnose(
         "measures": looked,
         "spectrum": spectra,
         "last step": next((row["measures"] for row in reversed(rows) if "measures" in row), {}),
-        "images": {"data": str(data or run.recipe.data), "used": used, "views of each": VIEWS},
+        "images": {"data": run.recipe.data if data is None else name_of(data), "used": used, "views of each": VIEWS},
         "steps": rows[-1]["step"] + 1 if rows else 0,
         "looks": sum("measures" in row for row in rows),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
