@@ -10,6 +10,8 @@ __version__ = "0.3.0"
 
 if TYPE_CHECKING:
     from twofold import losses
+    from twofold.augment.distortion import Distortion
+    from twofold.augment.views import Views
     from twofold.comparison.compare import compare
     from twofold.diagnosis.diagnose import diagnose
     from twofold.evaluation.evaluate import evaluate
@@ -22,10 +24,12 @@ if TYPE_CHECKING:
     from twofold.training.pretrain import pretrain
 
 _HOMES = {
+    "Distortion": "augment.distortion",
     "Method": "methods.base",
     "Output": "methods.base",
     "Run": "run",
     "Setup": "methods.base",
+    "Views": "augment.views",
     "compare": "comparison.compare",
     "create_method": "methods.create",
     "diagnose": "diagnosis.diagnose",
@@ -42,8 +46,8 @@ _HOMES = {
 _MODULES = ("losses",)
 
 __all__ = [
-    "Method", "Output", "Run", "Setup", "compare", "create_method", "diagnose", "embed", "evaluate", "list_methods",
-    "load_backbone", "losses", "pretrain", "report", "setting",
+    "Distortion", "Method", "Output", "Run", "Setup", "Views", "compare", "create_method", "diagnose", "embed",
+    "evaluate", "list_methods", "load_backbone", "losses", "pretrain", "report", "setting",
 ]  # fmt: skip
 
 
