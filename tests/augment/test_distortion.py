@@ -170,12 +170,12 @@ def test_what_is_no_distortion_is_said(given, words):
 
 
 def test_a_run_has_it_after_a_kill_on_the_page_and_for_the_doctor(tmp_path):
-    wanted = tiny("simclr", distortions=("own_noise:Speckle",), save_every=3, knn_every=0, epochs=2)
+    wanted = tiny("simclr", distortions=("own_noise:Speckle",), save_every=1, knn_every=0, limit=128, epochs=2)
     straight = twofold.pretrain(out=tmp_path / "straight", quiet=True, **wanted)
     assert straight.recipe.augment.distortions == ("own_noise:Speckle",)
 
     def killed():
-        at_call(metrics.Metrics, "write", 5)
+        at_call(metrics.Metrics, "write", 3)
         twofold.pretrain(out=tmp_path / "killed", quiet=True, **wanted)
 
     assert in_a_child(killed) == KILLED

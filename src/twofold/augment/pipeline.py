@@ -18,6 +18,7 @@ from twofold.augment.distortion import Drawn, Named, each
 from twofold.augment.resample import gaussian_blur
 from twofold.recipe.recipe import Augment
 
+NEUTRAL = torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float32)  # factors that change nothing
 TRIES = 10  # boxes tried until one fits into the image, as torchvision does
 
 
@@ -62,7 +63,7 @@ class ViewPipeline:
     def draw(self, random: rng.Streams, n: int) -> Draws:
         """Draw the parameters of ``n`` samples, each quantity from its own stream: a change of one changes no other."""
         a = self.augment
-        log_low, log_high = torch.tensor(a.crop_ratio).log().tolist()
+        log_low, log_high = torch.tensor(a.crop_ratio, dtype=torch.float32).log().tolist()
         jittered = random.chance("jitter", n, a.jitter)
         factors = [
             random.uniform(name, n, neutral - min(reach, 1.0), neutral + reach)  # no factor is negative
@@ -79,7 +80,7 @@ class ViewPipeline:
             ratio=random.uniform("ratio", (n, TRIES), log_low, log_high).exp(),
             place=random.uniform("place", (n, 2)),
             flip=random.chance("flip", n, a.flip),
-            factors=torch.where(jittered[:, None], torch.stack(factors, 1), torch.tensor([1.0, 1.0, 1.0, 0.0])),
+            factors=torch.where(jittered[:, None], torch.stack(factors, 1), NEUTRAL),
             blends=random.uniform("blends", (n, 3)).argsort(1),
             hue_place=random.integers("hue_place", n, 4),
             grayscale=random.chance("grayscale", n, a.grayscale),

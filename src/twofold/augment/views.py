@@ -124,7 +124,8 @@ class Views(nn.Module):
 
     def normalized(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Images from 0 to 1, each channel minus its mean, over its standard deviation."""
-        mean, std = (torch.tensor(v, device=images.device).view(1, -1, 1, 1) for v in (self.mean, self.std))
+        mean, std = (torch.tensor(values, device=images.device, dtype=torch.float32).view(1, -1, 1, 1)
+                     for values in (self.mean, self.std))  # fmt: skip
         return (images - mean) / std
 
     def masked(self, images: Float[Tensor, "n c h w"], number: int, chance: Chance) -> View:
