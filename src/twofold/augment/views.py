@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from twofold import dist
+from twofold.augment.distortion import Distortion, named
 from twofold.augment.masks import fill_grid, filled, masked
 from twofold.augment.pipeline import Draws, ViewPipeline, pipelines
 from twofold.augment.resample import resized_crop
@@ -47,6 +48,7 @@ class Views(nn.Module):
         std: Sequence[float] = IMAGENET_STD,
         patch_size: int | None = None,
         dtype: torch.dtype = torch.float32,
+        distortions: Sequence[Distortion | type[Distortion] | str] = (),
         **settings: Any,
     ) -> None:
         """
@@ -58,6 +60,7 @@ class Views(nn.Module):
             std: standard deviation of each channel.
             patch_size: side in pixels of the patches of a vision transformer, which drops those that are masked.
             dtype: of the views; what leads to them is computed in float32.
+            distortions: own ones, after all others: each a `twofold.Distortion`, or its name ``package.module:name``.
             **settings: of `twofold.recipe.recipe.Augment`, as ``crop_scale``, ``flip``, ``jitter``, ``blur``,
                 ``small_crops``, ``mask``. What is done to colours is left out where there are not 3 channels.
 
@@ -79,7 +82,7 @@ class Views(nn.Module):
                 "masked patches are dropped by a vision transformer, whose patch_size must be given; a convolution "
                 "would see artificial edges around them; mask_fill=True fills them all the same"
             )
-        self.augment, self.pipelines = augment, pipelines(augment, size, views)
+        self.augment, self.pipelines = augment, pipelines(augment, size, views, named(distortions))
         self.seed, self.mean, self.std = seed, tuple(mean), tuple(std)
         self.patch_size, self.dtype = patch_size, dtype
         self.step, self.checked = 0, False
@@ -121,7 +124,8 @@ class Views(nn.Module):
 
     def normalized(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Images from 0 to 1, each channel minus its mean, over its standard deviation."""
-        mean, std = (torch.tensor(v, device=images.device).view(1, -1, 1, 1) for v in (self.mean, self.std))
+        mean, std = (torch.tensor(values, device=images.device, dtype=torch.float32).view(1, -1, 1, 1)
+                     for values in (self.mean, self.std))  # fmt: skip
         return (images - mean) / std
 
     def masked(self, images: Float[Tensor, "n c h w"], number: int, chance: Chance) -> View:

@@ -16,6 +16,7 @@ from torch import Tensor
 from twofold import device as devices
 from twofold import files, rng
 from twofold import measures as m
+from twofold.augment.distortion import named
 from twofold.augment.pipeline import pipelines
 from twofold.data.loader import crop_one, sample
 from twofold.data.opening import DataLike, name_of, open_data
@@ -135,7 +136,7 @@ def representations(run: Run, source: Source, on: torch.device, tell: Tell | Non
 
 def distorted(source: Source, settings: Recipe) -> Iterator[tuple[int, Tensor]]:
     """`VIEWS` views of each image, a batch at a time: how many are done, and uint8 [n, VIEWS, C, S, S]."""
-    kinds = pipelines(settings.augment, settings.image_size)[:2]
+    kinds = pipelines(settings.augment, settings.image_size, own=named(settings.augment.distortions))[:2]
     for start in range(0, len(source), BATCH):
         numbers = range(start, min(start + BATCH, len(source)))
         images = [source.image(number) for number in numbers]
