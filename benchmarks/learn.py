@@ -27,7 +27,8 @@ from torch import Tensor
 import twofold
 from twofold.data.opening import open_data
 from twofold.data.sources import Subset, digest
-from twofold.encoding.features import Encoder, extract, raw_pixels
+from twofold.encoding.encoder import Encoder
+from twofold.encoding.extract import extract, raw_pixels
 from twofold.evaluation.knn import accuracy, knn_predict
 from twofold.evaluation.linear import fit_probe
 from twofold.recipe import recipe

@@ -66,21 +66,35 @@ class Run:
 
     @property
     def spec(self) -> BackboneSpec:
+        """How the backbone is built and its input prepared, by backbone.json or, until it is written, by the recipe."""
         path = self.path / "backbone.json"
         if not path.exists():
-            raise UsageError(f"{self.path} has no backbone yet: its pretraining has not ended")
+            return backbone_spec(self.recipe)
         values = json.loads(path.read_text(encoding="utf-8"))
         return BackboneSpec(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
 
-    def backbone(self) -> nn.Module:
-        """The pretrained backbone, a timm module in eval mode: normalised images [N, 3, H, W] -> features [N, D]."""
-        spec = self.spec
-        backbone = spec.build()
-        backbone.load_state_dict(load_file(self.path / "backbone.safetensors"))
+    def backbone(self, into: nn.Module | None = None) -> nn.Module:
+        """The pretrained backbone, a timm module in eval mode: normalised images [N, 3, H, W] -> features [N, D].
+
+        Its ``pretrained_cfg`` says how its images are prepared, where timm's own functions look for it.
+
+        ``into``: a network of the same kind that gets the weights; by default one is built.
+
+        Raises:
+            UsageError: if the run has no backbone yet.
+        """
+        path = self.path / "backbone.safetensors"
+        if not path.exists():
+            raise UsageError(f"{self.path} has no backbone yet: its pretraining has not ended")
+        backbone = self.spec.build() if into is None else into
+        backbone.load_state_dict(load_file(path))
+        backbone.pretrained_cfg = self.spec.timm_config()  # type: ignore[assignment]
         return backbone.eval()
 
-    def method(self) -> Method:
+    def method(self, into: nn.Module | None = None) -> Method:
         """The whole method as the last checkpoint has it (projector, momentum encoder, memory), in eval mode.
+
+        ``into``: a network of the backbone's kind that becomes the method's backbone; by default one is built.
 
         Raises:
             UsageError: if there is no checkpoint yet, or it is damaged.
@@ -89,7 +103,7 @@ class Run:
         if not path.exists():
             raise UsageError(f"{self.path} has no checkpoint yet")
         state, settings = files.load(path), self.recipe
-        method = build_method(settings, backbone_spec(settings), state["data"]["images"])
+        method = build_method(settings, self.spec, state["data"]["images"], into)
         method.load_state_dict(state["method"])
         return method.float().eval()
 
@@ -134,10 +148,14 @@ def fresh_backbone(spec: BackboneSpec, seed: int) -> nn.Module:
         return spec.build()
 
 
-def build_method(settings: Recipe, spec: BackboneSpec, images: int) -> Method:
-    """The method of a recipe for so many images, with its first weights, a function of the seed."""
+def build_method(settings: Recipe, spec: BackboneSpec, images: int, backbone: nn.Module | None = None) -> Method:
+    """The method of a recipe for so many images, with its first weights, a function of the seed.
+
+    ``backbone``: by default one is built, with the first weights that the seed stands for.
+    """
     setup = Setup(features=spec.features, images=images, size=settings.image_size, seed=settings.seed)
-    backbone = fresh_backbone(spec, settings.seed)
+    if backbone is None:
+        backbone = fresh_backbone(spec, settings.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.fold(settings.seed, "heads"))
         return methods.build(settings.method, backbone, setup, settings.options)

@@ -21,7 +21,7 @@ from twofold.data.opening import open_data
 from twofold.data.sources import Source
 from twofold.diagnosis.diagnose import diagnose
 from twofold.errors import Collapsed, Diverged, UsageError
-from twofold.evaluation.evaluate import evaluate, known, parts_for_evaluation
+from twofold.evaluation.evaluate import evaluate, known, labelled_splits
 from twofold.recipe import recipe
 from twofold.recipe.recipe import Recipe
 from twofold.run import Run, build_method
@@ -78,7 +78,7 @@ def compare(
     if opened.train.labels is None:
         protocols = ""
     else:
-        parts_for_evaluation(opened, str(data))
+        labelled_splits(opened, str(data))
     for one in wanted.values():
         writers.check(one.writers)
         batch_size(one, len(opened.train))

@@ -1,6 +1,8 @@
 """Backbones: any timm model without its classifier, fitted to the size of the images."""
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -41,6 +43,10 @@ class BackboneSpec:
     def json(self) -> dict[str, Any]:
         return asdict(self)
 
+    def timm_config(self) -> dict[str, Any]:
+        """How its input is prepared, as timm's `resolve_model_data_config` reads it from a ``pretrained_cfg``."""
+        return {"input_size": (3, self.size, self.size), "mean": self.mean, "std": self.std, "interpolation": "bicubic"}
+
 
 def fit(
     name: str, arguments: dict[str, Any], stem: str, size: int, small_size: int = 0, pool: str = "default"
@@ -79,7 +85,7 @@ def fit(
     if stem == "small" or (stem == "auto" and resnet and size <= SMALL):
         spec = BackboneSpec(name, arguments, "small", size, (), ())
         said.append(f"{name}: small stem (3x3 convolution, stride 1, no max-pool), for images of {size} pixels")
-    backbone = backbone if spec.stem == "default" else spec.build()
+        give_small_stem(backbone)
     features = features_of(backbone, size)
     if small_size:
         features_of(backbone, small_size)
@@ -100,12 +106,25 @@ def features_of(backbone: nn.Module, size: int) -> int:
     Raises:
         UsageError: if it does not take images of that size, or does not give one vector an image.
     """
-    with torch.no_grad():
-        backbone.eval()
+    weight = next((p for p in backbone.parameters() if p.is_floating_point()), torch.empty(0))
+    with torch.no_grad(), evaluating(backbone):
         try:
-            out = backbone(torch.zeros(1, 3, size, size))
-        except (RuntimeError, AssertionError, ValueError) as error:
-            raise UsageError(f"the backbone does not take images of {size} pixels: {error}") from None
+            out = backbone(torch.zeros(1, 3, size, size, dtype=weight.dtype, device=weight.device))
+        except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(f"the backbone does not take images of {size} pixels: {reason}") from None
     if not isinstance(out, torch.Tensor) or out.ndim != 2:
         raise UsageError("the backbone does not give one vector an image (see --backbone-arguments)")
     return int(out.shape[1])
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Eval mode inside the block; afterwards each of the module's parts is in the mode that it was in."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode

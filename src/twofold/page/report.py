@@ -6,20 +6,20 @@ from typing import Any
 from twofold import device as devices
 from twofold import files, methods
 from twofold.data.opening import open_data
-from twofold.encoding.features import Encoder
+from twofold.encoding.encoder import Encoder
+from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
-from twofold.evaluation.evaluate import Tell
 from twofold.page import plots
 from twofold.page.atlas import make_atlas
 from twofold.page.pictures import view_rows
 from twofold.page.render import render
 from twofold.recipe.toml import dumps
-from twofold.run import Run
+from twofold.run import Run, fresh_backbone
 
 POINTS = 50_000
 
 
-def report(run: str | Path | Run, points: int = POINTS, device: str = "auto", tell: Tell | None = None) -> Path:
+def report(run: str | Path | Run, points: int = POINTS, device: str = "auto", tell: Tell = silent) -> Path:
     """Write report.html into a run directory: the doctor's word, scores, map, clusters, curves, views, the recipe.
 
     What cannot be shown (the data have moved, pretraining has not ended) is said in its place.
@@ -28,7 +28,7 @@ def report(run: str | Path | Run, points: int = POINTS, device: str = "auto", te
         run: the run directory.
         points: images on the map, at most.
         device: auto, cpu, cuda or mps.
-        tell: called with what is being done, how much of it is done and how much there is.
+        tell: told what is being done, how much of it is done and how much there is.
 
     Returns:
         The page's path.
@@ -39,19 +39,22 @@ def report(run: str | Path | Run, points: int = POINTS, device: str = "auto", te
     run = Run.open(run)
     if points < 1:
         raise UsageError(f"points must be at least 1, not {points}")
-    on, say = devices.choose(device), tell or (lambda *_: None)
+    on = devices.choose(device)
     settings, metrics, evaluation, diagnosis = run.recipe, run.metrics, run.evaluation, run.diagnosis
     views, atlas, no_views, no_atlas = [], None, "", ""
     try:
         source = open_data(settings.data).limited(settings.limit).train
-        say("views", 0, 1)
-        views = view_rows(source, settings, steps=2 if settings.augment.small_crops else 3)
+        tell("views", 0, 1)
+        spec = run.spec
+        backbone = fresh_backbone(spec, settings.seed)
+        views = view_rows(source, settings, spec, backbone, steps=2 if settings.augment.small_crops else 3)
         no_views = "" if views else "no image tried can be read"
     except UsageError as error:  # the data have moved
         no_views = no_atlas = str(error)
     else:
         try:
-            atlas = make_atlas(source, settings.image_size, Encoder(run.backbone(), run.spec, on), points, say)
+            encoder = Encoder(run.backbone(into=backbone), spec, on)
+            atlas = make_atlas(source, settings.image_size, encoder, points, tell)
         except UsageError as error:  # pretraining has not ended
             no_atlas = str(error)
     page = render(

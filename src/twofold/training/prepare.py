@@ -11,6 +11,7 @@ from twofold.batch import Batch, Chance
 from twofold.data.loader import Crops, MicroBatch
 from twofold.errors import UsageError
 from twofold.methods.base import Method
+from twofold.nets.normalize import Normalize
 from twofold.nets.vit import patch_size
 from twofold.recipe.recipe import Recipe
 
@@ -35,7 +36,7 @@ class Preparation:
             raise UsageError(f"{settings.method} needs a masked view: set --mask 0.6 0 --mask-fill false")
         self.views = views_of(settings.augment, settings.image_size, method.VIEWS)
         self.masking = Masking.of(settings.augment, method.backbone)
-        self.mean, self.std = (torch.tensor(v, device=on).view(1, -1, 1, 1) for v in (settings.mean, settings.std))
+        self.normalize = Normalize(settings.mean, settings.std).to(on)
         self.seed, self.batch, self.share = settings.seed, batch, batch // settings.accumulate
         self.on, self.dtype, self.layout = on, dtype, device.layout(method, on)
 
@@ -44,7 +45,7 @@ class Preparation:
         chance = Chance(self.seed, place.step, self.batch, place.rows, place.rows.start // self.share, self.on)
         views = []
         for number, (view, crops, draws) in enumerate(zip(self.views, part.crops, part.draws, strict=True)):
-            normalised = (view.distort(crops, draws) - self.mean) / self.std
+            normalised = self.normalize(view.distort(crops, draws))
             views.append(self.masking(normalised.to(self.dtype, memory_format=self.layout), number, chance))
         return Batch(tuple(views), part.index.to(self.on), chance)
 
