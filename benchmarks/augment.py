@@ -19,28 +19,19 @@ import torchvision
 from torchvision.transforms import InterpolationMode, v2
 
 import twofold
-from twofold import methods
-from twofold.augment import views_of
-from twofold.data.loader import MicroBatch, Plan, Resident
+from twofold.augment import Views
 from twofold.device import reuse_memory
 from twofold.recipe import recipe
+from twofold.recipe.declared import spec
+from twofold.recipe.settings import declarations
 
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
 
 
 def ours(images: torch.Tensor, augment: recipe.Augment, size: int):
     """One call: both views of the next step."""
-    n = len(images)
-    views = views_of(augment, size)
-    resident = Resident(images, torch.tensor([images.shape[2:]]).expand(n, 2), torch.device("cpu"))
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
-    loader = resident.load(Plan(n, n, 0), views, [MicroBatch(step, slice(0, n)) for step in range(10_000)])
-
-    def both():
-        part = next(loader)
-        return [(v.distort(c, d) - mean) / std for v, c, d in zip(views, part.crops, part.draws, strict=True)]
-
-    return both
+    views = Views(size, mean=MEAN, std=STD, **vars(augment))
+    return lambda: views(images)
 
 
 def theirs(images: torch.Tensor, augment: recipe.Augment, size: int):
@@ -77,7 +68,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     reuse_memory()
-    augment = recipe.make("simclr", blur=(options.blur, options.blur)).augment
+    own = {name: value for name, value in spec("simclr").recipe.items() if name in declarations(recipe.Augment)}
+    augment = recipe.Augment(**{**own, "blur": (options.blur, options.blur)})
     generator = torch.Generator().manual_seed(0)
     shape = (options.batch, 3, options.size, options.size)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
@@ -95,7 +87,7 @@ def main() -> None:
         "milliseconds": {name: round(1000 * value, 1) for name, value in medians.items()},
         "times_as_fast": round(ratio, 1),
         "augmentation": vars(augment),
-        "recipe_of": methods.spec("simclr").title,
+        "recipe_of": spec("simclr").title,
         "versions": {m.__name__: m.__version__ for m in (twofold, torch, torchvision)}
         | {"python": platform.python_version()},
         "machine": platform.machine(),

@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from twofold import methods
 from twofold.cli.tables import COLUMNS, percent
-from twofold.recipe import recipe
+from twofold.recipe.declared import methods, spec
+from twofold.recipe.recipe import Recipe
+from twofold.recipe.settings import declarations
 from twofold.run import Run
 
 ROOT = Path(__file__).parents[1]
@@ -29,15 +30,15 @@ def collect(name: str, directory: str) -> None:
     run = Run.open(directory)
     measured = run.evaluation
     assert measured is not None, f"{directory} was not evaluated"
-    local = [f for f, kind in recipe.Recipe.__dataclass_fields__.items() if kind.metadata.get("operational")]
-    settings = {key: value for key, value in measured["recipe"].items() if key not in (*local, "data")}
+    local = [name for name, declaration in declarations(Recipe).items() if declaration.operational]
+    settings = {key: value for key, value in measured["recipe"].items() if key not in local}
     rows = run.metrics
     kept = {
         **{key: measured[key] for key in ("scores", "representations", "notes")},
         "data": {**measured["data"], "name": Path(measured["data"]["name"]).name},
         "recipe": settings,
         "steps": len(rows),
-        "seconds": round(sum(settings["batch"] / row["images_per_second"] for row in rows)),
+        "seconds": round(sum(settings["batch_size"] / row["images_per_second"] for row in rows)),
         "loss": {"first": rows[0]["loss"], "last": rows[-1]["loss"], "collapsed": rows[0]["collapsed"]},
         **{key: measured[key] for key in ("seed", "date", "versions")},
     }
@@ -96,12 +97,12 @@ def methods_table(names: list[str]) -> str:
     """Every method's parts, from its card."""
     columns = ("family", "topology", "D", "A, B") if names == ["short"] else COLUMNS
     lines = ["| method | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
-    for name in methods.TABLE:
-        spec = methods.spec(name)
-        title, _, paper = spec.title.partition(", ")
+    for name in methods():
+        declared = spec(name)
+        title, _, paper = declared.title.partition(", ")
         number = paper.split()[-1] if paper.startswith("arXiv") else ""
         link = f"[{title}](https://arxiv.org/abs/{number})" if number and name != "joint" else title
-        lines.append(f"| `{name}`: {link} | {' | '.join(spec.parts()[key] for key in columns)} |")
+        lines.append(f"| `{name}`: {link} | {' | '.join(declared.parts()[key] for key in columns)} |")
     return "\n".join(lines)
 
 

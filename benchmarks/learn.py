@@ -46,7 +46,7 @@ VIT = dict(
     image_size=24,
     precision="fp32",
 )
-SAME = dict(image_size=16, batch_size=128, optimizer="adamw", lr=3e-3, weight_decay=1e-2, knn_every=-1, grad_clip=3.0)
+SAME = dict(image_size=16, batch_size=128, optimizer="adamw", lr=3e-3, weight_decay=1e-2, knn_every=0, grad_clip=3.0)
 """For every method: what a short run on a small network needs, whatever the published recipe says."""
 
 OWN: dict[str, dict[str, Any]] = {

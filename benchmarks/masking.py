@@ -13,13 +13,11 @@ from typing import Any
 
 import torch
 
+import twofold
 from twofold import device
-from twofold.augment.masks import Masking
+from twofold.augment import Views
 from twofold.batch import Batch, Chance
-from twofold.recipe import recipe
-from twofold.run import build_method
 from twofold.training.optimizer import create_optimizer
-from twofold.training.resolve import backbone_spec
 
 SHARES = (0.0, 0.5, 0.75)
 TURNS = 3
@@ -28,22 +26,19 @@ BATCH = 8
 
 def prepared(share: float, on: torch.device, precision: str) -> Any:
     """A function that does one step: views, masks, forward, backward, update."""
-    settings = recipe.make(
-        "simclr", backbone="vit_tiny_patch16_224", image_size=224, mask=(share, share), mean=(0.5,) * 3, std=(0.25,) * 3
-    )
-    settings = recipe.replace(settings, stem="default")
-    method = device.place(build_method(settings, backbone_spec(settings), 1000), on).train()
+    method = twofold.create_method("simclr", "vit_tiny_patch16_224", 224)
+    method = device.place(method, on).train()
     optimizer = create_optimizer(method, "adamw", 0.05, 0.9)
-    masking = Masking.of(settings.augment, method.backbone)
+    views = Views(224, patch_size=16, mask=(share, share))
     images = [torch.randn(BATCH, 3, 224, 224, device=on) for _ in "xy"]
 
     def step(number: int) -> None:
-        chance = Chance(0, number, BATCH, slice(None), device=on)
-        views = tuple(masking(image, i, chance) for i, image in enumerate(images))
+        chance = Chance(0, number, BATCH, slice(None), 0, images[0][:0])
+        seen = tuple(views.masked(image, i, chance) for i, image in enumerate(images))
         optimizer.zero_grad()
         with device.autocast(on, precision):
-            output = method(Batch(views, torch.arange(BATCH, device=on), chance), 0.5)
-        sum(output.terms.values()).backward()
+            output = method(Batch(seen, torch.arange(BATCH, device=on), chance), 0.5)
+        output.loss.backward()
         optimizer.step()
         if on.type == "cuda":
             torch.cuda.synchronize()
@@ -52,7 +47,7 @@ def prepared(share: float, on: torch.device, precision: str) -> Any:
 
 
 def main() -> None:
-    on = device.choose("auto")
+    on = device.choose()
     device.reuse_memory()
     precision = device.good_precision(on)
     steps = {share: prepared(share, on, precision) for share in SHARES}

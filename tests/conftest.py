@@ -50,15 +50,45 @@ def tiny(method: str, **settings):
     return {name: value for name, value in wanted.items() if value is not None}
 
 
+class Unmeasured:
+    """What rules ask of the images, where tests have none."""
+
+    natural_size = 8
+    statistics = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    precision = "fp32"
+
+    def fits_in_memory(self, batch_size):
+        return True
+
+    def stem(self, settings):
+        from twofold.nets.backbone import stem_for
+
+        return stem_for(settings["backbone"], settings["image_size"])
+
+    def patch_size(self, settings):
+        return 1
+
+
+def resolved(method, images=256, **settings):
+    """The recipe of a run on so many images, nothing left open."""
+    from twofold.recipe import recipe
+
+    return recipe.resolve(recipe.wanted(method, **settings), images, Unmeasured())[0]
+
+
 def batch_of(method, settings, views, rows=slice(None)):
     """What the loop would give a method, of given images: float [n, 3, S, S] a view."""
-    from twofold.augment.masks import Masking
-    from twofold.batch import Batch, Chance
+    from twofold.augment.masks import masked
+    from twofold.batch import Batch, Chance, View
+    from twofold.nets.vit import patch_size
 
-    total = len(views[0])
+    total, a = len(views[0]), settings.augment
     chance = Chance(settings.seed, 0, total, rows)
-    masking = Masking.of(settings.augment, method.backbone)
-    seen = [masking(view[rows], number, chance) for number, view in enumerate(views[: method.VIEWS])]
+    seen = [View(view[rows]) for view in views[: method.VIEWS]]
+    for number, (view, share) in enumerate(zip(seen, a.mask, strict=False)):
+        if share > 0:
+            side = view.images.shape[-1] // patch_size(method.backbone)
+            seen[number] = masked(view, side, share, a.mask_shape, chance, f"mask {number}")
     return Batch(tuple(seen), torch.arange(total)[rows], chance)
 
 

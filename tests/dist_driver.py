@@ -1,29 +1,33 @@
 """Run by test_dist.py, alone or under torchrun: steps of every method on one global batch, in float64.
 
-    python tests/dist_driver.py DIRECTORY
+    python -m tests.dist_driver DIRECTORY METHOD,METHOD
 
-Writes DIRECTORY/WORLD.pt: for every method the loss and the gradients of its first step, through the method itself, and
-the losses of a short run, through `pretrain`.
+Writes DIRECTORY/WORLD.pt: for every method the loss and the gradients of a step, in a plain loop and, where there are
+several processes, under DistributedDataParallel, Lightning Fabric and accelerate; and the losses of a short run of
+those methods that are named, through `pretrain`.
 """
 
 import sys
+import warnings
 from pathlib import Path
 
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
-import twofold.training.pretrain
-from tests.conftest import OWN, batch_of
-from twofold import dist, methods
+import twofold
+from tests.conftest import OWN, batch_of, resolved
+from twofold import dist
 from twofold.metrics import read_metrics
-from twofold.nets.backbone import fit
-from twofold.recipe import recipe
-from twofold.run import build_method
+from twofold.recipe.declared import methods
+from twofold.run import backbone_spec, build_method
 
 # Nothing with batch norm, whose statistics are each process's own.
 PLAIN = dict(backbone="test_vit", precision="fp64", projector=(32, 16), projector_norm="layer", image_size=16)
 SIZE = {"pirl": 24, "jigsaw": 24}
 HEADLESS = ("projector", "projector_norm")
 NONE = {"pirl": ("projector_norm",), "data2vec": HEADLESS, "mae": HEADLESS, "denoising": HEADLESS}
+IMAGES = 48
+BATCH = 12
 
 
 def settings_of(name):
@@ -35,36 +39,65 @@ def settings_of(name):
     return {key: value for key, value in wanted.items() if key not in NONE.get(name, ()) and value is not None}
 
 
-def first_step(name):
-    wanted = recipe.make(name, **settings_of(name))
-    spec, _ = fit(wanted.backbone, wanted.backbone_arguments, "auto", wanted.image_size, pool=wanted.pool)
-    method = build_method(wanted, spec, 48).double().train()
+def a_step(name, wrap=lambda method: method, backward=lambda loss: loss.backward()):
+    """The second of two steps, as what is remembered of one batch serves the next: its loss and gradients."""
+    wanted = resolved(name, images=IMAGES, **settings_of(name))
+    method = build_method(wanted, backbone_spec(wanted), IMAGES).double().train()
+    model = wrap(method)
     random = torch.Generator().manual_seed(0)
-    views = [
-        torch.randn(12, 3, wanted.image_size, wanted.image_size, generator=random, dtype=torch.float64) for _ in "xy"
-    ]
-    mine = 12 // dist.world()
+    size, mine = wanted.image_size, BATCH // dist.world()
+    views = [torch.randn(BATCH, 3, size, size, generator=random, dtype=torch.float64) for _ in "xy"]
     rows = slice(dist.rank() * mine, (dist.rank() + 1) * mine)
-    method(batch_of(method, wanted, views, rows), 0.5)  # what is remembered of one batch serves the next
-    loss = sum(method(batch_of(method, wanted, views[::-1], rows), 0.5).terms.values())
-    loss.backward()
-    dist.sum_gradients(method.parameters())
-    found = {"loss": loss.item(), "gradients": {k: p.grad for k, p in method.named_parameters() if p.grad is not None}}
-    return found | {"buffers": dict(method.named_buffers())}
+    for given in (views, views[::-1]):
+        method.zero_grad()
+        output = model(batch_of(method, wanted, given, rows), progress=0.5)
+        backward(output.loss)
+    return method, output
 
 
-def main(root):
+def in_a_plain_loop(name):
+    method, output = a_step(name)
+    dist.average_gradients(method.parameters())
+    return {"loss": output.loss.item(), "gradients": gradients(method), "buffers": dict(method.named_buffers())}
+
+
+def under_launchers(name):
+    """The gradients that others' loops see."""
+    from accelerate import Accelerator
+    from lightning_fabric import Fabric
+
+    fabric = Fabric(accelerator="cpu", devices=dist.world(), strategy="ddp", precision="64-true")
+    fabric.launch()
+    accelerator = Accelerator(cpu=True)
+    return {
+        "ddp": gradients(a_step(name, DistributedDataParallel)[0]),
+        "fabric": gradients(a_step(name, fabric.setup, fabric.backward)[0]),
+        "accelerate": gradients(a_step(name, accelerator.prepare, accelerator.backward)[0]),
+    }
+
+
+def gradients(method):
+    return {k: p.grad for k, p in method.named_parameters() if p.grad is not None}
+
+
+def a_run(name, out):
+    """The losses of six steps through `pretrain`."""
+    settings = dict(limit=IMAGES, batch_size=24, epochs=3, accumulate=2, knn_every=0, device="cpu", grad_clip=1.0)
+    twofold.pretrain("digits", method=name, out=out, quiet=True, **settings, **settings_of(name))
+    return [row["loss"] for row in read_metrics(out / "metrics.jsonl")]
+
+
+def main(root, running):
     torch.set_num_threads(1)
-    found = {}
+    warnings.simplefilter("ignore")  # of launchers that would rather have a GPU
     with dist.processes(torch.device("cpu")):
-        for name in methods.TABLE:
-            found[name] = first_step(name)
-            out = root / f"{name}-{dist.world()}"
-            settings = dict(limit=48, batch_size=24, epochs=3, accumulate=2, knn_every=-1, device="cpu", grad_clip=1.0)
-            twofold.api.pretrain("digits", method=name, out=out, quiet=True, **settings, **settings_of(name))
-            found[name]["run"] = [row["loss"] for row in read_metrics(out / "metrics.jsonl")]
+        found = {name: in_a_plain_loop(name) for name in methods()}
+        if dist.world() > 1:
+            found = {name: it | under_launchers(name) for name, it in found.items()}
+        for name in running:
+            found[name]["run"] = a_run(name, root / f"{name}-{dist.world()}")
         if dist.rank() == 0:
             torch.save(found, root / f"{dist.world()}.pt")
 
 
-main(Path(sys.argv[1]))
+main(Path(sys.argv[1]), sys.argv[2].split(","))

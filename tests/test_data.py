@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from tests.conftest import encoded, picture
-from twofold.augment import views_of
+from twofold.augment import Views
 from twofold.data import loader as loading
 from twofold.data.decode import Unreadable, decode, size_of
 from twofold.data.loader import MicroBatch, Plan, Resident, Streamed, decode_all
@@ -21,7 +21,6 @@ from twofold.data.scan import scan
 from twofold.data.sources import Array, Subset
 from twofold.errors import UsageError
 from twofold.evaluation.evaluate import parts_for_evaluation
-from twofold.recipe.recipe import Augment
 
 CPU = torch.device("cpu")
 
@@ -376,7 +375,7 @@ class Breaking(Subset):
         return super().image(index)
 
 
-VIEWS = views_of(Augment(small_crops=1, small_size=16), 32)
+VIEWS = Views(32, small_crops=1, small_size=16)
 
 
 def parts(steps, rows):

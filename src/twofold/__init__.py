@@ -10,26 +10,46 @@ __version__ = "0.3.0"
 
 if TYPE_CHECKING:
     from twofold import losses
+    from twofold.comparison.compare import compare
+    from twofold.diagnosis.diagnose import diagnose
+    from twofold.evaluation.evaluate import evaluate
+    from twofold.methods.base import Method, Output, Setup
+    from twofold.methods.create import create_method, list_methods
+    from twofold.outputs.embed import embed
+    from twofold.page.report import report
+    from twofold.recipe.settings import setting
     from twofold.run import Run, load_backbone
-    from twofold.training.pretrain import compare, diagnose, embed, evaluate, pretrain, report
+    from twofold.training.pretrain import pretrain
 
 _HOMES = {
-    "pretrain": "twofold.training.pretrain",
-    "compare": "twofold.training.pretrain",
-    "diagnose": "twofold.training.pretrain",
-    "evaluate": "twofold.training.pretrain",
-    "embed": "twofold.training.pretrain",
-    "report": "twofold.training.pretrain",
-    "Run": "twofold.run",
-    "load_backbone": "twofold.run",
+    "Method": "methods.base",
+    "Output": "methods.base",
+    "Run": "run",
+    "Setup": "methods.base",
+    "compare": "comparison.compare",
+    "create_method": "methods.create",
+    "diagnose": "diagnosis.diagnose",
+    "embed": "outputs.embed",
+    "evaluate": "evaluation.evaluate",
+    "list_methods": "methods.create",
+    "load_backbone": "run",
+    "pretrain": "training.pretrain",
+    "report": "page.report",
+    "setting": "recipe.settings",
 }
+"""Where each public name is defined."""
 
-__all__ = ["Run", "compare", "diagnose", "embed", "evaluate", "load_backbone", "losses", "pretrain", "report"]
+_MODULES = ("losses",)
+
+__all__ = [
+    "Method", "Output", "Run", "Setup", "compare", "create_method", "diagnose", "embed", "evaluate", "list_methods",
+    "load_backbone", "losses", "pretrain", "report", "setting",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name == "losses":
-        return importlib.import_module("twofold.losses")
+    if name in _MODULES:
+        return importlib.import_module(f"twofold.{name}")
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        return getattr(importlib.import_module(f"twofold.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'twofold' has no attribute {name!r}")

@@ -1,16 +1,20 @@
-"""What a step gives to a method: views, the images' numbers, and chance."""
+"""What a step gives to a method: views, the images' numbers, and chance.
+
+All three are named tuples, so whatever moves or converts the tensors of a step (DistributedDataParallel, Lightning
+Fabric, accelerate, torch's pytrees) finds those inside.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from twofold import rng
+from twofold import dist, rng
+from twofold.errors import UsageError
 
 
-@dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     """One distorted view of each of n images.
 
     ``images``: float [n, C, S, S], normalised. ``ids_keep``: int64 [n, k], the numbers of the patches that a vision
@@ -19,9 +23,6 @@ class View:
 
     images: Tensor
     ids_keep: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.images)
 
     @property
     def kind(self) -> tuple[int, int]:
@@ -37,13 +38,13 @@ def cat(views: Sequence[View]) -> View:
     return View(torch.cat([v.images for v in views]), torch.cat(kept) if kept else None)
 
 
-@dataclass(frozen=True)
-class Chance:
+class Chance(NamedTuple):
     """Randomness that a method asks for by name: a function of the seed, the step and the name alone.
 
-    It is drawn for the step's whole batch, of which ``rows`` are this process's, so the number of processes does not
-    matter. A step that is computed in several parts has a ``part`` number. `normal` draws on the device, and other
-    kinds of device give other numbers.
+    It is drawn for the step's whole batch of ``total`` images, of which ``rows`` are this process's, so the number of
+    processes does not matter. A step that is computed in several parts has a ``part`` number. `normal` draws on the
+    device, and other kinds of device give other numbers. ``place`` is an empty tensor on the device where the numbers
+    are wanted: whatever moves a batch to another device moves it along.
     """
 
     seed: int
@@ -51,7 +52,11 @@ class Chance:
     total: int
     rows: slice
     part: int = 0
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    place: Tensor = torch.empty(0)
+
+    @property
+    def device(self) -> torch.device:
+        return self.place.device
 
     def uniform(self, name: str, *shape: int) -> Tensor:
         """Each row its own: float32 [n, *shape], 0 to 1."""
@@ -69,10 +74,37 @@ class Chance:
         return torch.rand(count, generator=generator).to(self.device)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """``views``: the full-size ones, then multi-crop's small ones. ``index``: each image's number in the data, [n]."""
+class Batch(NamedTuple):
+    """What a method is given.
+
+    ``views``: the full-size ones, then multi-crop's small ones. ``index``: int64 [n], each image's number in the
+    data; None where it is not known.
+    """
 
     views: tuple[View, ...]
-    index: Tensor
+    index: Tensor | None  # type: ignore[assignment]  # hides the method that tuples have
     chance: Chance
+
+    @classmethod
+    def of(cls, views: "Batch | View | Tensor | Sequence[View | Tensor]") -> "Batch":
+        """A batch of views that were made elsewhere, normalised tensors [n, C, S, S] on one device, or `View`s.
+
+        A batch is given back as it is. The chance of a new one has a seed out of torch's global generator, which
+        ``torch.manual_seed`` governs; several processes take the first one's, and rows by their rank, so all must hold
+        equally many images.
+
+        Raises:
+            UsageError: if there is no view, or they are no images, or not equally many.
+        """
+        if isinstance(views, Batch):
+            return views
+        given = [views] if isinstance(views, View | Tensor) else list(views)
+        found = tuple(view if isinstance(view, View) else View(view) for view in given)
+        shapes = [tuple(view.images.shape) for view in found]
+        if not shapes or any(len(shape) != 4 or shape[0] != shapes[0][0] for shape in shapes):
+            raise UsageError(f"views must be tensors [n, C, S, S] with one n, not of the shapes {shapes}")
+        n, place = len(found[0].images), found[0].images.new_empty(0)
+        drawn = torch.randint(2**63 - 1, ()).to(place.device)
+        seed = int(dist.from_first(drawn))
+        first = dist.rank() * n
+        return cls(found, None, Chance(seed, 0, n * dist.world(), slice(first, first + n), 0, place))

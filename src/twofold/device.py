@@ -14,17 +14,17 @@ from twofold.errors import UsageError
 T = TypeVar("T", bound=nn.Module)
 
 
-def choose(name: str) -> torch.device:
-    """The device of that name; ``auto``: a GPU if there is one.
+def choose(name: str | None = None) -> torch.device:
+    """The device of that name, ``cpu``, ``cuda`` or ``mps``; None: a GPU if there is one.
 
     Raises:
         UsageError: if this machine or this build of torch has none of that kind.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
+    if name is None:
         name = next(kind for kind, there in available.items() if there)
-    if not available[name]:
-        raise UsageError(f"there is no {name} device here; --device auto takes what there is")
+    if not available.get(name):
+        raise UsageError(f"there is no {name} device here; without --device what there is is taken")
     if name == "cuda":
         torch.cuda.set_device(dist.local_rank() % torch.cuda.device_count())
         return torch.device("cuda", torch.cuda.current_device())

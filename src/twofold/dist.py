@@ -1,8 +1,9 @@
 """Several processes that compute what one would.
 
-A loss always sees the embeddings of the global batch: `gather` brings them together. Every process
-then holds the same loss, so the gradient of its own rows needs no communication, and the gradients of
-the weights, each from its own rows, are summed over the processes (`sum_gradients`), not averaged.
+A loss sees the embeddings of the global batch: `gather` brings them together, and every process holds the same loss.
+The gradients of the weights follow the convention of DistributedDataParallel: they are to be averaged over the
+processes, which DDP does under any launcher, and `average_gradients` in a loop without it. So the backward passes of
+`gather` and `mean` hand each process the gradient of its own rows times the number of processes.
 """
 
 import os
@@ -52,8 +53,9 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        # Every process computes the same loss from the same rows: its own slice is the exact gradient.
-        return gradients[0].narrow(0, rank() * ctx.rows, ctx.rows)
+        # Every process computes the same loss from the same rows, so its own slice is the exact gradient of its rows;
+        # the weights' gradients are then averaged, not summed, over the processes.
+        return gradients[0].narrow(0, rank() * ctx.rows, ctx.rows) * world()
 
 
 def gather(rows: Tensor) -> Tensor:
@@ -63,16 +65,14 @@ def gather(rows: Tensor) -> Tensor:
 
 class _Mean(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, term: Tensor) -> Tensor:
+    def forward(_: Any, term: Tensor) -> Tensor:
         total: Tensor = term.detach() / world()
         dist.all_reduce(total)
-        ctx.processes = world()
         return total
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        share: int = ctx.processes
-        return gradients[0] / share  # this process's part; `sum_gradients` adds the others'
+    def backward(_: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0]  # a share of 1 / world, times world
 
 
 def mean(term: Tensor) -> Tensor:
@@ -80,15 +80,23 @@ def mean(term: Tensor) -> Tensor:
     return _Mean.apply(term) if world() > 1 else term
 
 
-def sum_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Replace each gradient by its sum over the processes, in one message."""
+def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Replace each gradient by its mean over the processes, in one message, as DistributedDataParallel does."""
     if world() == 1:
         return
     gradients = [p.grad for p in parameters if p.grad is not None]
     flat = torch.cat([g.flatten() for g in gradients])
     dist.all_reduce(flat)
+    flat /= world()
     for gradient, total in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(total.view_as(gradient))
+
+
+def from_first(tensor: Tensor) -> Tensor:
+    """The first process's tensor on every process, which each gives one of its shape for."""
+    if world() > 1:
+        dist.broadcast(tensor, 0)
+    return tensor
 
 
 def any_process(flag: bool, device: torch.device) -> bool:

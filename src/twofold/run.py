@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,16 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
-from twofold import files, methods, rng
+from twofold import files, rng
 from twofold.errors import UsageError
+from twofold.methods import create
 from twofold.methods.base import Method, Setup
 from twofold.metrics import read_metrics
-from twofold.nets.backbone import BackboneSpec
-from twofold.recipe import recipe, toml
+from twofold.nets.backbone import BackboneSpec, describe, features_of
+from twofold.recipe import toml
 from twofold.recipe.recipe import Recipe
-from twofold.training.resolve import backbone_spec
+
+START = "start.safetensors"
 
 
 class Run:
@@ -43,7 +46,13 @@ class Run:
 
     @property
     def recipe(self) -> Recipe:
-        return recipe.make(**toml.read(self.path / "recipe.toml"))
+        """The recipe of the run, with nothing left open."""
+        return toml.load_recorded(self.path / "recipe.toml")[0]
+
+    @property
+    def version(self) -> str:
+        """The version of twofold that began the run."""
+        return toml.load_recorded(self.path / "recipe.toml")[1]
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -109,7 +118,10 @@ class Run:
 
     def untrained(self) -> nn.Module:
         """The backbone as it was before the first step, in eval mode."""
-        return fresh_backbone(self.spec, self.recipe.seed).eval()
+        backbone = fresh_backbone(self.spec, self.recipe.seed)
+        if (start := self.path / START).exists():
+            backbone.load_state_dict(load_file(start))
+        return backbone.eval()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -121,6 +133,10 @@ class Run:
         with files.held(self.path):
             files.remove_partial(self.path / "checkpoint.pt")
             yield
+
+    def write_start(self, backbone: nn.Module) -> None:
+        """Keep the first weights of a backbone that no seed can make again, as it was given from Python."""
+        files.write_atomically(self.path / START, lambda file: file.write(save(backbone.state_dict())))
 
     def write_backbone(self, backbone: nn.Module, spec: BackboneSpec) -> None:
         """backbone.safetensors and backbone.json, which plain timm loads."""
@@ -148,14 +164,25 @@ def fresh_backbone(spec: BackboneSpec, seed: int) -> nn.Module:
         return spec.build()
 
 
+def backbone_spec(settings: Recipe) -> BackboneSpec:
+    """The description of a recipe's backbone, its features not counted yet. Nothing is built."""
+    s = settings
+    spec, _ = describe(s.backbone, s.backbone_arguments, s.stem, s.image_size, s.pool)
+    return replace(spec, mean=s.mean, std=s.std)
+
+
 def build_method(settings: Recipe, spec: BackboneSpec, images: int, backbone: nn.Module | None = None) -> Method:
     """The method of a recipe for so many images, with its first weights, a function of the seed.
 
     ``backbone``: by default one is built, with the first weights that the seed stands for.
+
+    Raises:
+        UsageError: if the backbone does not take views of the recipe's sizes, or does not go with the method.
     """
-    setup = Setup(features=spec.features, images=images, size=settings.image_size, seed=settings.seed)
     if backbone is None:
         backbone = fresh_backbone(spec, settings.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(rng.fold(settings.seed, "heads"))
-        return methods.build(settings.method, backbone, setup, settings.options)
+    features = features_of(backbone, settings.image_size)
+    if settings.augment.small_crops:
+        features_of(backbone, settings.augment.small_size)
+    setup = Setup(features=features, images=images, size=settings.image_size, seed=settings.seed)
+    return create.build_method(settings, backbone, setup)

@@ -4,16 +4,15 @@ import pytest
 import torch
 
 import twofold
-from tests.conftest import tiny
+from tests.conftest import resolved, tiny
 from twofold.cli import commands as cli
 from twofold.diagnosis.diagnose import found_in
 from twofold.diagnosis.doctor import examine
 from twofold.errors import Collapsed, Diverged
-from twofold.methods import TABLE
-from twofold.recipe.recipe import make
-from twofold.training import loop as train
+from twofold.recipe.declared import methods
+from twofold.training import opening
 
-LONGER = dict(limit=512, epochs=20, knn_every=-1, optimizer="adamw", lr=4e-2, projector_norm="none")
+LONGER = dict(limit=512, epochs=20, knn_every=0, optimizer="adamw", lr=4e-2, projector_norm="none")
 """160 steps, large enough for a network of this size to run into what its loss permits."""
 
 
@@ -63,11 +62,11 @@ def test_a_planted_collapse_gets_its_name_and_cause(planted, tmp_path):
     assert all(log.count(f"{name} since step") == 1 for name in names)  # while it ran, once
 
 
-@pytest.mark.parametrize("method", ["byol", "swav", *(pytest.param(m, marks=pytest.mark.slow) for m in TABLE)])
+@pytest.mark.parametrize("method", ["byol", "swav", *(pytest.param(m, marks=pytest.mark.slow) for m in methods())])
 def test_a_healthy_run_gets_no_finding(method, tmp_path):
     """Of every method, at any of its moments: 96 steps at a rate that suits them."""
     run = twofold.pretrain(
-        out=tmp_path / "run", quiet=True, **tiny(method, limit=512, epochs=12, knn_every=-1, optimizer="adamw", lr=2e-3)
+        out=tmp_path / "run", quiet=True, **tiny(method, limit=512, epochs=12, knn_every=0, optimizer="adamw", lr=2e-3)
     )
     rows = [row for row in run.metrics if "measures" in row]
     assert len(rows) > 90
@@ -97,7 +96,7 @@ def test_a_run_is_ended_when_asked_for(tmp_path, capsys):
 
 def test_weights_that_sit_in_the_trivial_solution_are_seen_at_once(tmp_path, monkeypatch):
     """A projector whose last layer begins at zero: constant embeddings, and no gradient leads away."""
-    build = train.build_method
+    build = opening.build_method
 
     def zeroed(*arguments):
         method = build(*arguments)
@@ -105,7 +104,7 @@ def test_weights_that_sit_in_the_trivial_solution_are_seen_at_once(tmp_path, mon
             torch.nn.init.zeros_(parameter)
         return method
 
-    monkeypatch.setattr(train, "build_method", zeroed)
+    monkeypatch.setattr(opening, "build_method", zeroed)
     run = pretrain(tmp_path / "run", "vicreg", epochs=2)
     found = found_in(run)[0]
     assert (found.name, found.since) == ("no gradient at the start", 0)
@@ -158,7 +157,7 @@ def rows_of(**signs):
 
 def test_what_passes_is_no_finding():
     """At the start, or for a moment."""
-    settings = make("simclr")
+    settings = resolved("simclr")
     assert examine(rows_of(), settings) == []
     assert examine(rows_of(cosine=[0.999] * 5 + [0.3] * 55), settings) == []
     assert examine(rows_of(cosine=[0.3] * 40 + [0.999] * 2 + [0.3] * 18), settings) == []
@@ -169,13 +168,13 @@ def test_what_passes_is_no_finding():
 def test_few_images_are_no_collapse():
     """Four images vary in three directions at most."""
     few = rows_of(**{"centred rank": 2.8, "rank limit": 4.0})
-    assert examine(few, make("simclr")) == []
+    assert examine(few, resolved("simclr")) == []
     poor = rows_of(**{"centred rank": 2.8, "rank limit": 16.0})
-    assert [finding.name for finding in examine(poor, make("simclr"))] == [DIMENSIONAL]
+    assert [finding.name for finding in examine(poor, resolved("simclr"))] == [DIMENSIONAL]
 
 
 def test_what_an_unreadable_image_leaves_is_no_dead_memory():
-    settings = make("pirl")
+    settings = resolved("pirl")
     assert examine(rows_of(**{"stand-ins": 0.02, "memory cosine": 0.5}), settings) == []
     (found,) = examine(rows_of(**{"stand-ins": 0.6, "memory cosine": 0.5}), settings)
     assert found.name == "dead memory"

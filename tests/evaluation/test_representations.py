@@ -38,7 +38,7 @@ def test_the_projector_is_the_methods_own(finished):
 
 
 def test_prototypes_are_clusters_and_another_run_is_a_baseline(finished, tmp_path):
-    run = twofold.pretrain(out=tmp_path / "swav", quiet=True, **tiny("swav", epochs=1, knn_every=-1, prototypes=12))
+    run = twofold.pretrain(out=tmp_path / "swav", quiet=True, **tiny("swav", epochs=1, knn_every=0, prototypes=12))
     (run.path / "checkpoint.pt").touch()
     result = twofold.evaluate(run, protocols=("knn", "clusters"), baseline=str(finished.path))
     assert result["representations"][-1] == str(finished.path)

@@ -21,7 +21,7 @@ def run_lines(text):
 @pytest.fixture(scope="module")
 def full_width(tmp_path_factory):
     out = tmp_path_factory.mktemp("full") / "run"
-    settings = {**tiny("simclr"), "backbone_arguments": {}, "limit": 32, "batch_size": 32, "epochs": 1, "knn_every": -1}
+    settings = {**tiny("simclr"), "backbone_arguments": {}, "limit": 32, "batch_size": 32, "epochs": 1, "knn_every": 0}
     return twofold.pretrain(out=out, quiet=True, **settings)
 
 

@@ -8,22 +8,21 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.conftest import batch_of, tiny
+from tests.conftest import batch_of, resolved, tiny
 from twofold.data.opening import open_data
 from twofold.methods import jigsaw
 from twofold.page.pictures import restored, seen, view_rows
-from twofold.recipe import recipe
-from twofold.run import build_method, fresh_backbone
-from twofold.training.resolve import backbone_spec
+from twofold.run import backbone_spec, build_method, fresh_backbone
 
 
 def pixels(shown):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(shown.uri.partition(",")[2]))))
 
 
-def resolved(method, **settings):
-    given = {"mean": (0.3, 0.4, 0.5), "std": (0.2, 0.3, 0.4), "image_size": 8, **tiny(method)}
-    return recipe.make(**{**given, "method": method, **settings})
+def settings_for(method, **settings):
+    """A run's recipe, with colours that are not those of any normalisation by default."""
+    given = {"mean": (0.3, 0.4, 0.5), "std": (0.2, 0.3, 0.4), "image_size": 8, **tiny(method), **settings}
+    return resolved(**given)
 
 
 def rows_of(settings):
@@ -34,7 +33,7 @@ def rows_of(settings):
 
 def test_an_undistorted_view_is_the_image():
     still = dict(crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), jitter=0.0, grayscale=0.0, flip=0.0)
-    rows = rows_of(resolved("simclr", **still))
+    rows = rows_of(settings_for("simclr", **still))
     assert len(rows) == 6
     for row in rows:
         assert [len(step) for step in row.steps] == [2, 2, 2]
@@ -47,19 +46,19 @@ def test_masked_patches_and_gaps_are_blank_and_small_crops_small():
         shown = pixels(view)  # without a fourth channel where all is opaque
         return 1 - (shown[..., 3] > 0).mean() if shown.shape[-1] == 4 else 0.0
 
-    for row in rows_of(resolved("mae")):
+    for row in rows_of(settings_for("mae")):
         assert blank(row.steps[0][0]) == pytest.approx(0.75)
-    for row in rows_of(resolved("pirl")):
+    for row in rows_of(settings_for("pirl")):
         whole, tiles = row.steps[0]
         assert blank(whole) == 0
         assert blank(tiles) > 0.2
-    rows = rows_of(resolved("simclr", image_size=16, small_crops=3, small_size=8))
+    rows = rows_of(settings_for("simclr", image_size=16, small_crops=3, small_size=8))
     assert [view.share for view in rows[0].steps[0]] == [1, 1, 0.5, 0.5, 0.5]
 
 
 def test_tiles_are_those_the_method_sees(monkeypatch):
     """What jigsaw's backbone is given is what the page shows."""
-    settings = resolved("jigsaw")
+    settings = settings_for("jigsaw")
     method = build_method(settings, backbone_spec(settings), 4).eval()
     batch = batch_of(method, settings, [torch.randn(4, 3, 24, 24, generator=torch.Generator().manual_seed(0))])
     given = []

@@ -1,4 +1,4 @@
-"""Colour operations on whole batches, every sample with its own parameters. Images are float [N, 3, H, W], 0 to 1.
+"""Colour operations on whole batches, every sample with its own parameters. Images are float [n, 3, h, w], 0 to 1.
 
 Same definitions as torchvision's: brightness, contrast and saturation blend the image with black, with the
 mean of its grey version, and with its grey version; hue turns the HSV circle.
@@ -92,8 +92,10 @@ def to_grayscale(images: Images, chosen: Bool[Tensor, " n"]) -> Images:
     return adjust_saturation(images, 1 - chosen.float())
 
 
-def solarize(images: Images, chosen: Bool[Tensor, " n"], threshold: float = 128 / 255) -> Images:
-    """Invert the pixels at or above ``threshold`` in the chosen samples."""
+def solarize(
+    images: Float[Tensor, "n c h w"], chosen: Bool[Tensor, " n"], threshold: float = 128 / 255
+) -> Float[Tensor, "n c h w"]:
+    """Invert the values at or above ``threshold`` in the chosen samples; of any number of channels."""
     return torch.where(_wide(chosen) & (images >= threshold), 1 - images, images)
 
 

@@ -4,17 +4,15 @@ A transformer drops masked patches and saves their work. A convolution cannot dr
 that no image has, and it learns those. So there they are filled only when that is asked for.
 """
 
-from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from twofold.batch import Chance, View
-from twofold.errors import UsageError
-from twofold.nets.vit import patch_size
-from twofold.recipe.recipe import Augment
+
+Shape = Literal["random", "block"]
 
 BLOCKS = 32  # drawn for each image; they cover any share, as later ones fill what is left
 BLOCK_AREA = (0.05, 0.3)  # of the image
@@ -45,40 +43,31 @@ def block_order(chance: Chance, name: str, side: int) -> Int[Tensor, "n patches"
     return (first + chance.uniform(f"{name} ties", side * side)).argsort(1)
 
 
-@dataclass(frozen=True)
-class Masking:
-    """How the views of a run are masked."""
+def masked_patches(
+    side: int, share: float, shape: Shape, chance: Chance, name: str = "mask 0"
+) -> tuple[Int[Tensor, "n masked"], Int[Tensor, "n kept"]]:
+    """The numbers of the patches, of ``side * side`` in row-major order, that are masked, and of those that are kept.
 
-    augment: Augment
-    vit: VisionTransformer | None
+    Args:
+        side: patches along an image's side.
+        share: of the patches, that is masked; at least one is kept.
+        shape: ``random``: anywhere; ``block``: in rectangles.
+        chance: what is drawn, for each of its rows.
+        name: of the stream it is drawn from; "mask 0" is that of a batch's first view.
+    """
+    order = (block_order if shape == "block" else random_order)(chance, name, side)
+    count = min(round(share * side * side), side * side - 1)
+    return order[:, :count], order[:, count:].sort(1).values
 
-    @classmethod
-    def of(cls, augment: Augment, backbone: nn.Module) -> "Masking":
-        """
-        Raises:
-            UsageError: if the backbone cannot drop patches, and filling them was not asked for.
-        """
-        vit = backbone if isinstance(backbone, VisionTransformer) else None
-        if max(augment.mask) > 0 and not augment.mask_fill and vit is None:
-            raise UsageError(
-                "masking is for vision transformers, which drop the masked patches; a convolution would see artificial "
-                f"edges around them ({type(backbone).__name__}); --mask-fill true fills them all the same"
-            )
-        return cls(augment, vit)
 
-    def __call__(self, images: Tensor, number: int, chance: Chance) -> View:
-        """View ``number`` of the images [n, C, S, S], masked as its share says."""
-        a = self.augment
-        share = a.mask[number] if number < len(a.mask) else 0.0
-        if share == 0:
-            return View(images)
-        size = images.shape[-1]
-        side = size // patch_size(self.vit) if self.vit else fill_grid(size)
-        order = (block_order if a.mask_shape == "block" else random_order)(chance, f"mask {number}", side)
-        masked = min(round(share * side * side), side * side - 1)
-        if a.mask_fill:
-            return View(fill(images, order[:, :masked], side))
-        return View(images, order[:, masked:].sort(1).values)
+def masked(view: View, side: int, share: float, shape: Shape, chance: Chance, name: str = "mask 0") -> View:
+    """The view with some patches masked, for a vision transformer to drop; arguments as of `masked_patches`."""
+    return View(view.images, masked_patches(side, share, shape, chance, name)[1])
+
+
+def filled(view: View, side: int, share: float, shape: Shape, chance: Chance, name: str = "mask 0") -> View:
+    """The view with some patches painted, for a network that cannot drop them; arguments as of `masked_patches`."""
+    return View(fill(view.images, masked_patches(side, share, shape, chance, name)[0], side))
 
 
 def fill_grid(size: int) -> int:
@@ -96,6 +85,6 @@ def fill(images: Float[Tensor, "n c h w"], masked: Int[Tensor, "n k"], side: int
 def hidden(view: View, patches: int) -> Tensor:
     """The patches that a masked view does not show, as a mask: bool [n, patches]."""
     if view.ids_keep is None:
-        return torch.zeros(len(view), patches, dtype=torch.bool, device=view.images.device)
-    all_hidden = torch.ones(len(view), patches, dtype=torch.bool, device=view.images.device)
+        return torch.zeros(len(view.images), patches, dtype=torch.bool, device=view.images.device)
+    all_hidden = torch.ones(len(view.images), patches, dtype=torch.bool, device=view.images.device)
     return all_hidden.scatter(1, view.ids_keep, False)

@@ -55,7 +55,7 @@ def resize_matrix(
 
 
 def resized_crop(
-    images: UInt8[Tensor, "n c h w"],
+    images: UInt8[Tensor, "n c h w"] | Float[Tensor, "n c h w"],
     boxes: Int[Tensor, "n 4"],
     flip: Bool[Tensor, " n"],
     size: int,
@@ -63,11 +63,14 @@ def resized_crop(
 ) -> Float[Tensor, "n c {size} {size}"]:
     """Cut a box (top, left, height, width, in pixels) out of each image, resize it to a square, mirror some.
 
-    Values are scaled from 0..255 to 0..1 and clamped there: the cubic filter overshoots at edges.
+    Values are from 0 to 255 in uint8 images, from 0 to 1 in others. The result is float32 from 0 to 1, clamped there:
+    the cubic filter overshoots at edges.
     """
     h, w = images.shape[-2:]
     top, left, height, width = boxes.unbind(1)
-    rows = resize_matrix(top, height, h, size, interpolation).div_(255)
+    rows = resize_matrix(top, height, h, size, interpolation)
+    if images.dtype == torch.uint8:
+        rows.div_(255)
     columns = resize_matrix(left, width, w, size, interpolation, flip)
     return _separable(images.float(), rows, columns).clamp_(0, 1)
 

@@ -9,12 +9,10 @@ from itertools import permutations
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from twofold import rng
 from twofold.errors import UsageError
-from twofold.nets.backbone import features_of
-from twofold.nets.vit import patch_size
 
 SIDE = 3
 TILES = SIDE * SIDE
@@ -33,17 +31,6 @@ def tile_size(size: int, unit: int = 1) -> int:
     if side < SMALLEST:
         raise UsageError(f"a view of {size} pixels is too small for {TILES} tiles: set a larger --image-size")
     return side
-
-
-def tile_for(backbone: nn.Module, size: int) -> int:
-    """The side of tiles that a backbone takes, cut from views of ``size`` pixels.
-
-    Raises:
-        UsageError: if there are none.
-    """
-    tile = tile_size(size, patch_size(backbone))
-    features_of(backbone, tile)
-    return tile
 
 
 def cut_tiles(

@@ -1,134 +1,193 @@
-"""From a recipe to views: what is drawn for each sample, and how a batch is distorted by it.
+"""Views of images for any training loop: cropped, distorted, normalised and masked on the images' own device."""
 
-Drawing is separate from applying. Everything random about a step is drawn on the CPU, for the global
-batch, as a few numbers a sample; each process then takes its rows. The drawn crops do not depend on the
-image's size, so a worker that decodes a photograph uses the same ones.
-"""
-
-from dataclasses import dataclass
-from typing import NamedTuple
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from twofold import rng
-from twofold.augment.color import color_jitter, solarize, to_grayscale
-from twofold.augment.resample import gaussian_blur
+from twofold import dist
+from twofold.augment.masks import fill_grid, filled, masked
+from twofold.augment.pipeline import Draws, ViewPipeline, pipelines
+from twofold.augment.resample import resized_crop
+from twofold.batch import Batch, Chance, View
+from twofold.errors import UsageError, did_you_mean
+from twofold.nets.normalize import Normalize
 from twofold.recipe.recipe import Augment
+from twofold.recipe.rules import small_view
+from twofold.recipe.settings import convert, declarations, types_of
+from twofold.rng import Streams
 
-TRIES = 10  # boxes tried until one fits into the image, as torchvision does
-
-
-class Draws(NamedTuple):
-    """What was drawn for each of n samples of one view."""
-
-    area: Float[Tensor, "n tries"]  # share of the image
-    ratio: Float[Tensor, "n tries"]  # width over height
-    place: Float[Tensor, "n 2"]  # of the box, top and left, from 0 to 1
-    flip: Tensor  # bool [n]
-    factors: Float[Tensor, "n 4"]  # brightness, contrast, saturation, hue; neutral where there is no jitter
-    blends: Int[Tensor, "n 3"]  # the order of the first three
-    hue_place: Int[Tensor, " n"]  # how many of them come before the hue
-    grayscale: Tensor  # bool [n]
-    sigma: Float[Tensor, " n"]  # of the blur; 0 where there is none
-    solarize: Tensor  # bool [n]
-
-    def rows(self, rows: slice | int) -> "Draws":
-        chosen = slice(rows, rows + 1) if isinstance(rows, int) else rows
-        return Draws(*(value[chosen] for value in self))
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+COLOURS = ("jitter", "brightness", "contrast", "saturation", "hue", "grayscale")
+"""Settings of what is done to red, green and blue."""
 
 
-@dataclass(frozen=True)
-class Distortion:
-    """How one view of an image is made."""
+class Views(nn.Module):
+    """Distorted views of a batch of images, for a method in any training loop::
 
-    size: int
-    scale: tuple[float, float]
-    blur: float
-    solarize: float
-    augment: Augment
+        views = twofold.Views(size=32, blur=(0.5, 0.0))
+        for step, images in enumerate(loader):
+            output = method(views(images), progress=step / steps)
 
-    def draw(self, generator: torch.Generator, n: int) -> Draws:
-        """Draw the parameters of ``n`` samples."""
-        a = self.augment
+    Everything random is a function of the seed, the number of the step and the name of what is drawn. Where there are
+    several processes, all with equally many images, it is drawn for the images of all, and each process takes its
+    rows: the images are distorted as one process would. The number of the next step is all that ``state_dict`` holds,
+    so that a loop that is resumed goes on with the draws that it would have had.
+    """
 
-        def uniform(low: float, high: float, *shape: int) -> Tensor:
-            return torch.rand(n, *shape, generator=generator) * (high - low) + low
-
-        def chance(probability: float) -> Tensor:
-            return torch.rand(n, generator=generator) < probability
-
-        log_low, log_high = torch.tensor(a.crop_ratio).log().tolist()
-        above = torch.tensor([a.brightness, a.contrast, a.saturation, a.hue])
-        below = above.clamp_max(1.0)  # no factor is negative
-        neutral = torch.tensor([1.0, 1.0, 1.0, 0.0])
-        drawn = neutral - below + torch.rand(n, 4, generator=generator) * (below + above)
-        return Draws(
-            area=uniform(*self.scale, TRIES),
-            ratio=uniform(log_low, log_high, TRIES).exp(),
-            place=uniform(0.0, 1.0, 2),
-            flip=chance(a.flip),
-            factors=torch.where(chance(a.jitter)[:, None], drawn, neutral),
-            blends=torch.rand(n, 3, generator=generator).argsort(1),
-            hue_place=torch.randint(4, (n,), generator=generator),
-            grayscale=chance(a.grayscale),
-            sigma=torch.where(chance(self.blur), uniform(*a.blur_sigma), 0.0),
-            solarize=chance(self.solarize),
-        )
-
-    def boxes(self, draws: Draws, sizes: Int[Tensor, "n 2"]) -> Int[Tensor, "n 4"]:
-        """Crops (top, left, height, width) in images of ``sizes`` (height, width), as torchvision finds them.
-
-        The first drawn area and ratio that fit are taken; if none does, the largest central box of a permitted ratio.
+    def __init__(
+        self,
+        size: int = 224,
+        *,
+        views: int = 2,
+        seed: int = 0,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        patch_size: int | None = None,
+        dtype: torch.dtype = torch.float32,
+        **settings: Any,
+    ) -> None:
         """
-        height, width = sizes.double().unbind(1)
-        area = draws.area.double() * (height * width)[:, None]
-        w, h = (area * draws.ratio).sqrt().round(), (area / draws.ratio).sqrt().round()
-        fits = (w > 0) & (w <= width[:, None]) & (h > 0) & (h <= height[:, None])
-        found, first = fits.any(1), fits.int().argmax(1, keepdim=True)
-        narrowest, widest = self.augment.crop_ratio
-        w = torch.where(found, w.gather(1, first)[:, 0], torch.minimum(width, (height * widest).round()))
-        h = torch.where(found, h.gather(1, first)[:, 0], torch.minimum(height, (width / narrowest).round()))
-        w, h = w.clamp_min(1), h.clamp_min(1)
-        top, left = (draws.place.double() * torch.stack([height - h + 1, width - w + 1], 1)).floor().unbind(1)
-        top = torch.where(found, top, ((height - h) / 2).floor())
-        left = torch.where(found, left, ((width - w) / 2).floor())
-        return torch.stack([top, left, h, w], 1).long()
+        Args:
+            size: side of a view in pixels.
+            views: views of that size; small ones are added with ``small_crops``.
+            seed: decides, with the number of the step, everything that is drawn.
+            mean: of each channel, images in 0 to 1; their number is the images' number of channels.
+            std: standard deviation of each channel.
+            patch_size: side in pixels of the patches of a vision transformer, which drops those that are masked.
+            dtype: of the views; what leads to them is computed in float32.
+            **settings: of `twofold.recipe.recipe.Augment`, as ``crop_scale``, ``flip``, ``jitter``, ``blur``,
+                ``small_crops``, ``mask``. What is done to colours is left out where there are not 3 channels.
 
-    def distort(self, crops: Float[Tensor, "n c h w"], draws: Draws) -> Float[Tensor, "n c h w"]:
-        """Colour jitter, greyscale, blur, solarise, in that order. ``crops`` are cropped and flipped, 0 to 1.
-
-        The draws stay on the CPU, where what they imply for the batch is known without waiting for the device.
+        Raises:
+            UsageError: for a setting that does not exist, with the nearest one, or whose value does not fit; for
+                colour settings that are asked for without 3 channels; for masks without ``patch_size`` that are not
+                to be filled.
         """
-        a, device = self.augment, crops.device
-        if a.jitter > 0:
-            crops = color_jitter(crops, draws.factors, draws.blends, draws.hue_place)
-        if a.grayscale > 0:
-            crops = to_grayscale(crops, draws.grayscale.to(device))
-        if self.blur > 0:
-            chosen = (draws.sigma > 0).nonzero()[:, 0]
-            if len(chosen):
-                sigma, chosen = draws.sigma[chosen].to(device), chosen.to(device)
-                crops[chosen] = gaussian_blur(crops[chosen], sigma, blur_window(self.size))
-        if self.solarize > 0:
-            crops = solarize(crops, draws.solarize.to(device))
-        return crops
+        super().__init__()
+        if min(size, views) < 1:
+            raise UsageError(f"size and views must be at least 1, not {size} and {views}")
+        if len(mean) != len(std) or not mean or min(std) <= 0:
+            raise UsageError(f"mean and std must be a number for each channel, std above 0, not {mean} and {std}")
+        augment = augmentation(settings, len(mean))
+        if augment.small_crops and not augment.small_size:
+            augment = dataclasses.replace(augment, small_size=small_view(size, patch_size or 1))
+        if max(augment.mask[:views]) > 0 and not augment.mask_fill and patch_size is None:
+            raise UsageError(
+                "masked patches are dropped by a vision transformer, whose patch_size must be given; a convolution "
+                "would see artificial edges around them; mask_fill=True fills them all the same"
+            )
+        self.augment, self.pipelines = augment, pipelines(augment, size, views)
+        self.seed, self.normalize = seed, Normalize(mean, std)
+        self.patch_size, self.dtype = patch_size, dtype
+        self.step, self.checked = 0, False
+
+    def forward(self, images: Tensor | Sequence[Tensor], index: Tensor | None = None, step: int | None = None) -> Batch:
+        """The views of one step, on the images' device.
+
+        Args:
+            images: [n, C, H, W], or n images [C, H, W] of several sizes; uint8, or float from 0 to 1.
+            index: the images' numbers in the data, int64 [n], for methods that remember each image.
+            step: its number; None: one more than at the call before, 0 at the first.
+
+        Raises:
+            UsageError: for images of another kind, range or number of channels.
+        """
+        stacks = [images] if isinstance(images, Tensor) else [image[None] for image in images]
+        self.check(stacks)
+        n, device = sum(map(len, stacks)), stacks[0].device
+        step = self.step if step is None else step
+        self.step = step + 1
+        rows = slice(dist.rank() * n, (dist.rank() + 1) * n)
+        chance = Chance(self.seed, step, n * dist.world(), rows, 0, torch.empty(0, device=device))
+        draws = [drawn.rows(rows) for drawn in self.draw(step, chance.total)]
+        with torch.autocast(device.type, enabled=False):
+            crops = [cut(stacks, view, drawn) for view, drawn in zip(self.pipelines, draws, strict=True)]
+            return self.finish(crops, draws, None if index is None else index.to(device), chance)
+
+    def draw(self, step: int, n: int) -> list[Draws]:
+        """Everything random about the views of one step but the masks, for its whole batch of ``n`` images."""
+        return [view.draw(Streams(self.seed, ("view", step, i)), n) for i, view in enumerate(self.pipelines)]
+
+    def finish(self, crops: Sequence[Tensor], draws: Sequence[Draws], index: Tensor | None, chance: Chance) -> Batch:
+        """From each view's crops, float [n, C, S, S] from 0 to 1 and mirrored, to the batch: the rows of a step."""
+        views = []
+        for number, (view, cropped, drawn) in enumerate(zip(self.pipelines, crops, draws, strict=True)):
+            images = self.normalize(view.distort(cropped, drawn)).to(self.dtype)
+            views.append(self.masked(images, number, chance))
+        return Batch(tuple(views), index, chance)
+
+    def masked(self, images: Float[Tensor, "n c h w"], number: int, chance: Chance) -> View:
+        """View ``number`` of a batch, of its images, as its share of masked patches says."""
+        a, share, size = self.augment, self.pipelines[number].mask, images.shape[-1]
+        if share == 0:
+            return View(images)
+        side = size // self.patch_size if self.patch_size else fill_grid(size)
+        mask = filled if a.mask_fill else masked
+        return mask(View(images), side, share, a.mask_shape, chance, f"mask {number}")
+
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor(self.step)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.step = int(state)
+
+    def check(self, stacks: Sequence[Tensor]) -> None:
+        """
+        Raises:
+            UsageError: if these are not images [n, C, H, W] with the channels and the range of values that are due.
+        """
+        if not stacks:
+            raise UsageError("there are no images to make views of")
+        for images in stacks:
+            if images.ndim != 4 or not (images.dtype == torch.uint8 or images.is_floating_point()):
+                kind = f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
+                raise UsageError(f"images must be uint8 or float [n, C, H, W], or a list of [C, H, W], not {kind}")
+            c, due = images.shape[1], self.normalize.mean.shape[1]
+            if c != due:
+                raise UsageError(f"images of {c} channels need a mean and a std of {c} values, not {due}")
+            if images.is_floating_point() and not self.checked and not 0 <= images.min() <= images.max() <= 1:
+                raise UsageError(
+                    f"float images must be from 0 to 1, not from {images.min():.3g} to {images.max():.3g}: views are "
+                    "normalised afterwards, by mean and std"
+                )
+        self.checked = True  # of values the first step's are looked at; others do not wait for the device
 
 
-def blur_window(size: int) -> int:
-    """SimCLR's window, a tenth of the image, made odd: 23 pixels at 224, 3 at 32."""
-    return min(max(3, int(0.1 * size) | 1), 2 * size - 1)  # a mirrored border is no wider than the image
+def augmentation(settings: dict[str, Any], channels: int) -> Augment:
+    """Settings by name as `Augment`'s, its defaults for the others; no colour operation without 3 channels.
+
+    Raises:
+        UsageError: for a setting that does not exist, does not fit, or is for colours that are not there.
+    """
+    kinds, declared = types_of(Augment), declarations(Augment)
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name not in kinds:
+            raise UsageError(f"views have no setting {name!r}{did_you_mean(name, kinds)}")
+        if value is not None:
+            found[name] = convert(value, kinds[name], name)
+            declared[name].check(name, found[name])
+    if channels != 3:
+        asked = ("jitter", "grayscale") if found.get("jitter") == 0 else COLOURS  # strengths of a jitter that is off
+        for name in asked:
+            if found.get(name):
+                raise UsageError(f"{name} is for images of 3 channels, red, green and blue, not {channels}")
+        found |= {"jitter": 0.0, "grayscale": 0.0}
+    return Augment(**found)
 
 
-def views_of(augment: Augment, size: int, full_size: int = 2) -> list[Distortion]:
-    """The views of a resolved recipe: one or two of full size, then the small ones of multi-crop."""
-    a = augment
-    full = [Distortion(size, a.crop_scale, a.blur[i], a.solarize[i], a) for i in range(full_size)]
-    small = Distortion(augment.small_size, augment.small_scale, augment.blur[1], augment.solarize[1], augment)
-    return full + [small] * augment.small_crops
-
-
-def draw_step(views: list[Distortion], seed: int, step: int, n: int) -> list[Draws]:
-    """Everything random about the views of one step, for its whole batch of ``n`` images."""
-    return [view.draw(rng.generator(seed, "view", step, i), n) for i, view in enumerate(views)]
+def cut(stacks: Sequence[Tensor], view: ViewPipeline, draws: Draws) -> Float[Tensor, "n c s s"]:
+    """A view's crops, resized and mirrored, from 0 to 1, out of images that are stacked where their sizes agree."""
+    lengths = [len(images) for images in stacks]
+    sizes = torch.cat([torch.tensor([images.shape[2:]]).expand(len(images), 2) for images in stacks])
+    boxes, flips = view.boxes(draws, sizes).split(lengths), draws.flip.split(lengths)
+    return torch.cat(
+        [
+            resized_crop(images, box.to(images.device), flip.to(images.device), view.size, view.augment.interpolation)
+            for images, box, flip in zip(stacks, boxes, flips, strict=True)
+        ]
+    )

@@ -6,23 +6,18 @@ Nothing here imports torch before a command runs, so that `--help` is there at o
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
-
-from twofold import __version__, methods
-from twofold.cli.words import DATA_HELP, PROTOCOLS_HELP, comparison_of, parse, recipe_of
+from twofold import __version__
+from twofold.cli.words import DATA_HELP, PROTOCOLS_HELP, Parser, comparison_of, number, recipe_of
 from twofold.errors import Collapsed, Diverged, UsageError, did_you_mean
-
-VECTORS_HELP = "vectors.parquet (path, label, vector), or vectors.npy with vectors.index.csv (path, label)"
-Data = Positional[Annotated[str, arg(help=DATA_HELP)]]
-RunDirectory = Positional[Annotated[Path, arg(help="the run directory", metavar="RUN")]]
-Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], arg(help="where to compute")]
+from twofold.recipe.declared import methods, spec
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run one command. Exit code 0: done; 2: wrong usage or input; 3: diverged or collapsed; 1: anything else."""
     argv = list(sys.argv[1:] if words is None else words)
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # where package.module:name is looked for last
     try:
         dispatch(argv)
     except UsageError as error:
@@ -43,13 +38,8 @@ def dispatch(argv: list[str]) -> None:
         print(__version__)
     elif argv[0] not in COMMANDS:
         raise UsageError(f"there is no command {argv[0]!r}{did_you_mean(argv[0], COMMANDS)} (twofold --help)")
-    elif argv[0] == "pretrain":
-        pretrain(argv[1:])
-    elif argv[0] == "compare":
-        compare(argv[1:])
     else:
-        name = argv[0]
-        parse(COMMANDS[name], argv[1:], f"twofold {name}")
+        COMMANDS[argv[0]](argv[1:])
 
 
 def overview() -> str:
@@ -67,12 +57,29 @@ def overview() -> str:
     )
 
 
+def parser_of(
+    command: Callable[[Sequence[str]], None], name: str, *, run: bool = False, device: bool = False
+) -> Parser:
+    """A command's parser, its help headed by the command's docstring."""
+    parser = Parser(f"twofold {name}", command.__doc__ or "")
+    if run:
+        parser.add_argument("run", metavar="RUN", type=Path, help="the run directory")
+    if device:
+        parser.add_argument(
+            "--device", choices=("cpu", "cuda", "mps"), help="where to compute; none: a GPU if there is one"
+        )
+    return parser
+
+
+Command = Callable[[Sequence[str]], None]
+
+
 # -- commands ---------------------------------------------------------------------------------------------------------
 
 
-def pretrain(argv: Sequence[str]) -> None:
+def pretrain(words: Sequence[str]) -> None:
     """Learn a backbone from images without labels; goes on by itself where it was stopped."""
-    wanted = recipe_of(argv, pretrain.__doc__ or "")
+    wanted = recipe_of(words, pretrain.__doc__ or "")
 
     from twofold.training.log import terminal
     from twofold.training.loop import train
@@ -80,65 +87,68 @@ def pretrain(argv: Sequence[str]) -> None:
     print(train(wanted, terminal()).path)
 
 
-def evaluate(
-    run: RunDirectory,
-    data: Positional[Annotated[str, arg(help=f"{DATA_HELP}, with labels; else those of the pretraining")]] = "",
-    protocols: Annotated[str, arg(help=f"any of {PROTOCOLS_HELP}, with commas")] = "knn,linear",
-    baseline: Annotated[
-        str, arg(help="to compare with: timm models, with their published weights, or run directories, with commas")
-    ] = "",
-    seed: Annotated[int, arg(help="decides the draws of labels, what is held out to choose by, first weights")] = 0,
-    device: Device = "auto",
-) -> None:
+def evaluate(words: Sequence[str]) -> None:
     """Measure a run's backbone on labelled images, beside the untrained one and raw pixels."""
+    parser = parser_of(evaluate, "evaluate", run=True, device=True)
+    parser.add_argument(
+        "data", metavar="DATA", nargs="?", help=f"{DATA_HELP}, with labels; none: those of the pretraining"
+    )
+    parser.add_argument("--protocols", default="knn,linear", help=f"any of {PROTOCOLS_HELP}, with commas")
+    baselines = "to compare with, with commas: timm models with their published weights, or run directories"
+    parser.add_argument("--baseline", default="", metavar="NAMES", help=baselines)
+    seed = "decides the draws of labels, what is held out to choose by, first weights"
+    parser.add_argument("--seed", type=number(int), default=0, help=seed)
+    asked = parser.read(words)
+
     from twofold.cli import tables
-    from twofold.evaluation.evaluate import evaluate
+    from twofold.evaluation.evaluate import evaluate as measure
 
     with tables.progress() as tell:
-        result = evaluate(run, data or None, protocols, device, tell, baseline=baseline, seed=seed)
+        result = measure(**asked, tell=tell)
     print(tables.evaluation(result))
-    print(f"wrote {run / 'evaluation.json'}")
+    print(f"wrote {asked['run'] / 'evaluation.json'}")
 
 
-def embed(
-    run: RunDirectory,
-    data: Data,
-    out: Annotated[Path, arg(help=VECTORS_HELP, metavar="FILE")],
-    device: Device = "auto",
-) -> None:
+def embed(words: Sequence[str]) -> None:
     """Write one vector an image: the pretrained backbone's features.
 
     Killed at any moment and given again, the command goes on: pieces that are done are in FILE.partial.
     """
+    parser = parser_of(embed, "embed", run=True, device=True)
+    parser.add_argument("data", metavar="DATA", help=DATA_HELP)
+    file = "NAME.parquet (path, label, vector), or NAME.npy with NAME.index.csv (path, label)"
+    parser.add_argument("--out", metavar="FILE", type=Path, required=True, help=file)
+    asked = parser.read(words)
+
     from twofold.cli import tables
-    from twofold.outputs.embed import embed
+    from twofold.outputs.embed import embed as write
 
     with tables.progress() as tell:
-        written = embed(run, data, out, device, tell)
+        written = write(**asked, tell=tell)
     print(tables.written(written))
 
 
-def diagnose(
-    run: RunDirectory,
-    data: Positional[Annotated[str, arg(help=f"{DATA_HELP}; else that of the pretraining")]] = "",
-    images: Annotated[int, arg(help="measure on at most so many, always the same")] = 1000,
-    device: Device = "auto",
-) -> None:
+def diagnose(words: Sequence[str]) -> None:
     """Say whether a run has collapsed, how, since when, why, and what to try; measure it without labels."""
+    parser = parser_of(diagnose, "diagnose", run=True, device=True)
+    parser.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; none: that of the pretraining")
+    parser.add_argument("--images", type=number(int), default=1000, help="measure on at most so many, always the same")
+    asked = parser.read(words)
+    if asked["images"] < 2:
+        raise UsageError(f"images must be at least 2, not {asked['images']}")
+
     from twofold.cli import tables
-    from twofold.diagnosis.diagnose import diagnose
+    from twofold.diagnosis.diagnose import diagnose as examine
 
-    if images < 2:
-        raise UsageError(f"images must be at least 2, not {images}")
     with tables.progress() as tell:
-        result = diagnose(run, data or None, images, device, tell)
+        result = examine(**asked, tell=tell)
     print(tables.diagnosis(result))
-    print(f"wrote {run / 'diagnosis.json'}")
+    print(f"wrote {asked['run'] / 'diagnosis.json'}")
 
 
-def compare(argv: Sequence[str]) -> None:
+def compare(words: Sequence[str]) -> None:
     """Give several methods the same compute, measure them the same way, and show it on one page."""
-    wanted = comparison_of(argv, compare.__doc__ or "")
+    wanted = comparison_of(words, compare.__doc__ or "")
 
     from twofold.cli import tables
     from twofold.comparison.compare import compare as carry_out
@@ -147,60 +157,69 @@ def compare(argv: Sequence[str]) -> None:
     print(f"wrote {wanted['out'] / 'compare.json'} and {wanted['out'] / 'compare.html'}")
 
 
-def report(
-    run: RunDirectory,
-    points: Annotated[int, arg(help="images on the map, at most")] = 50_000,
-    device: Device = "auto",
-) -> None:
+def report(words: Sequence[str]) -> None:
     """Write report.html: one page that shows the run, with nothing to load from elsewhere."""
+    parser = parser_of(report, "report", run=True, device=True)
+    parser.add_argument("--points", type=number(int), default=50_000, help="images on the map, at most")
+    asked = parser.read(words)
+
     from twofold.cli import tables
-    from twofold.page.report import report
+    from twofold.page.report import report as write
 
     with tables.progress() as tell:
-        path = report(run, points, device, tell)
+        path = write(**asked, tell=tell)
     print(f"wrote {path}")
 
 
-def export(
-    run: RunDirectory,
-    out: Annotated[Path, arg(help="the file to write", metavar="FILE")],
-    format: Annotated[Literal["timm", "torchvision", "onnx"], arg(help="whose names the weights have")] = "timm",
-) -> None:
+def export(words: Sequence[str]) -> None:
     """Write the backbone for other programs: timm, torchvision or ONNX."""
-    from twofold.outputs.export import export
+    parser = parser_of(export, "export", run=True)
+    parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the file to write")
+    parser.add_argument(
+        "--format", choices=("timm", "torchvision", "onnx"), default="timm", help="whose names the weights have"
+    )
+    asked = parser.read(words)
 
-    print(export(run, out, format))
+    from twofold.outputs.export import export as write
+
+    print(write(**asked))
 
 
-def scan(
-    data: Data,
-    threads: Annotated[int, arg(help="images decoded at once")] = 4,
-) -> None:
+def scan(words: Sequence[str]) -> None:
     """Decode every image once and list those that cannot be read. Exit code 1 if there are any."""
-    from twofold.data.opening import open_data
-    from twofold.data.scan import scan
+    parser = parser_of(scan, "scan")
+    parser.add_argument("data", metavar="DATA", help=DATA_HELP)
+    parser.add_argument("--threads", type=number(int), default=4, help="images decoded at once")
+    asked = parser.read(words)
+    if asked["threads"] < 1:
+        raise UsageError(f"threads must be at least 1, not {asked['threads']}")
 
-    if threads < 1:
-        raise UsageError(f"threads must be at least 1, not {threads}")
-    found = {"train": scan(open_data(data).train, threads)}
-    if (test := open_data(data).test) is not None:
-        found["test"] = scan(test, threads)
     from twofold.cli import tables
+    from twofold.data.opening import open_data
+    from twofold.data.scan import scan as look
 
-    for part, result in found.items():
-        print(tables.scanned(part if len(found) > 1 else "", result))
+    opened = open_data(asked["data"])
+    found = {"train": look(opened.train, asked["threads"])}
+    if opened.test is not None:
+        found["test"] = look(opened.test, asked["threads"])
+    for split, result in found.items():
+        print(tables.scanned(split if len(found) > 1 else "", result))
     if any(result.bad for result in found.values()):
         sys.exit(1)
 
 
-def show_methods(name: Positional[Annotated[str, arg(help="one method", metavar="NAME")]] = "") -> None:
+def show_methods(words: Sequence[str]) -> None:
     """What methods there are; with a name that one's parts, options and paper."""
+    parser = parser_of(show_methods, "methods")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="one method, also as package.module:Class")
+    name = parser.read(words)["name"]
+
     from twofold.cli import tables
 
-    print(tables.method(methods.spec(name)) if name else tables.overview([methods.spec(n) for n in methods.TABLE]))
+    print(tables.method(spec(name)) if name else tables.overview([spec(each) for each in methods()]))
 
 
-COMMANDS: dict[str, Callable[..., None]] = {
+COMMANDS: dict[str, Command] = {
     "pretrain": pretrain,
     "evaluate": evaluate,
     "diagnose": diagnose,

@@ -1,10 +1,10 @@
 """Results as text for a terminal."""
 
+import inspect
 import io
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -13,12 +13,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from twofold.recipe.toml import value_text
+from twofold.cli.words import shown
+from twofold.recipe.settings import declarations, defaults_of
 
 if TYPE_CHECKING:
     from twofold.data.scan import Scan
-    from twofold.methods import Spec
     from twofold.outputs.embed import Written
+    from twofold.recipe.declared import Spec
 
 NAMED = 20  # unreadable images that are named one by one
 WIDTH = 100  # of the table of an evaluation in characters, for up to six representations
@@ -156,10 +157,10 @@ def overview(specs: "list[Spec]") -> str:
     family = ""
     for spec in specs:
         parts = spec.parts()
-        if family and parts["family"] != family:
+        if family and parts.get("family", "") != family:
             table.add_section()
-        family = parts["family"]
-        table.add_row(spec.name, *(parts[key] for key in COLUMNS))
+        family = parts.get("family", "")
+        table.add_row(spec.name, *(parts.get(key, "") for key in COLUMNS))
     return render(table)
 
 
@@ -168,24 +169,20 @@ def method(spec: "Spec") -> str:
     options = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title in ("option", "default", "photographs", ""):
         options.add_column(title)
-    defaults = spec.options()
-    for field in fields(defaults):
-        large = text(spec.large[field.name]) if field.name in spec.large else ""
-        default = text(getattr(defaults, field.name))
-        options.add_row("--" + field.name.replace("_", "-"), default, large, spec.help[field.name])
+    declared, defaults = declarations(spec.options), defaults_of(spec.options)
+    for name, declaration in declared.items():
+        rule = inspect.getdoc(declaration.auto) if declaration.auto else None
+        default = rule if defaults[name] is None and rule else shown(spec.recipe.get(name, defaults[name]))
+        large = shown(spec.large[name]) if name in spec.large else ""
+        options.add_row("--" + name.replace("_", "-"), default, large, declaration.help)
     settings = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title in ("its own defaults", "", "photographs"):
         settings.add_column(title)
-    declared = {f.name for f in fields(defaults)}
     for name in dict.fromkeys([*spec.recipe, *spec.large]):
         if name not in declared:
-            values = (value_text(kept[name]) if name in kept else "" for kept in (spec.recipe, spec.large))
+            values = (shown(kept[name]) if name in kept else "" for kept in (spec.recipe, spec.large))
             settings.add_row("--" + name.replace("_", "-"), *values)
     return f"{spec.card}\n\n{render(options)}\n\n{render(settings)}"
-
-
-def text(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def render(table: Table, width: int = 0) -> str:

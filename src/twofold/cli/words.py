@@ -1,169 +1,177 @@
-"""A run's settings as words of a command line: typed, with help and defaults, after the method and recipe they name.
+"""A run's settings as words of a command line: typed, with help and defaults, after the method that they name.
 
 Nothing here imports torch.
 """
 
 import argparse
-import contextlib
-import copy
-import dataclasses
-import functools
-import io
-import itertools
-import re
+import inspect
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, NoReturn, get_args, get_origin
 
-import tyro
-from tyro.conf import Positional, arg
-
-from twofold import methods
-from twofold.errors import UsageError
+from twofold.errors import UsageError, did_you_mean
 from twofold.recipe import recipe, toml
-from twofold.recipe import settings as declared
-from twofold.recipe.recipe import Recipe
+from twofold.recipe.declared import methods
+from twofold.recipe.recipe import Augment, Recipe, Wanted
+from twofold.recipe.settings import Declaration, declarations, defaults_of, types_of
 
 DATA_HELP = "folder, tar shards, Parquet, .npz, .npy, digits, torchvision:NAME or hf:owner/name"
 PROTOCOLS_HELP = "knn, linear, mlp, finetune, fewshot, clusters, retrieval"
 
 
-def recipe_of(argv: Sequence[str], about: str) -> Recipe:
-    """The recipe that the words after `twofold pretrain` stand for; ``about`` heads its help.
+class Parser(argparse.ArgumentParser):
+    """argparse, but what is wrong is a `UsageError` in one line that names the nearest valid word."""
 
-    The options are typed after the method and the recipe file that the words name.
+    def __init__(self, prog: str, about: str = "", **more: Any) -> None:
+        super().__init__(
+            prog, description=about, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter, **more
+        )
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} ({self.prog} --help)")
+
+    def read(self, words: Sequence[str]) -> dict[str, Any]:
+        """The words by name; of options without a default only those that were given."""
+        found, stray = self.parse_known_args(words)
+        if stray:
+            options = [option for action in self._actions for option in action.option_strings]
+            name = stray[0].partition("=")[0]
+            self.error(f"unrecognized {name}{did_you_mean(name, options) if name.startswith('-') else ''}")
+        return vars(found)
+
+
+def recipe_of(words: Sequence[str], about: str) -> Wanted:
+    """What the words after `twofold pretrain` ask for; ``about`` heads the help.
+
+    A first parser takes the method and the recipe file out of the words, a second one, which has that method's
+    options, the rest.
     """
-    known, _ = first_look(argv)
-    base = toml.read(Path(known.recipe)) if known.recipe else {}
-    defaults = recipe.make(**{**base, **({"method": known.method} if known.method else {})})
-    spec = methods.spec(defaults.method)
-    run = options_type(recipe.Recipe, defaults, declared.documented(recipe.Recipe), skip=("data", "method"))
-    augment = options_type(recipe.Augment, defaults.augment, declared.documented(recipe.Augment))
-    method = options_type(spec.options, defaults.options, spec.help)
-    data = Annotated[str, arg(help=DATA_HELP, metavar="DATA")]
-    file = Annotated[Path | None, arg(help="start from this recipe, e.g. runs/cats/recipe.toml", metavar="FILE")]
-    name = Annotated[str, arg(help=f"what to learn by: {', '.join(methods.TABLE)}", metavar="NAME")]
-    kinds = {
-        k: v for owner in (recipe.Recipe, recipe.Augment, spec.options) for k, v in declared.types_of(owner).items()
-    }
-    groups = {"run": run, "augmentation": augment, spec.name: method}
-    given = dataclasses.field(**({"default": base["data"]} if "data" in base else {}))
-    command = dataclasses.make_dataclass(
-        "pretrain",
-        [
-            ("data", Positional[data], given),
-            ("method", name, dataclasses.field(default=defaults.method)),
-            ("recipe", file, dataclasses.field(default=None)),
-            *((title, kind, dataclasses.field(default=kind())) for title, kind in groups.items()),
-        ],
+    first = Parser("twofold pretrain", add_help=False)
+    names = ", ".join(methods())
+    first.add_argument("--method", metavar="NAME", default=argparse.SUPPRESS,
+                       help=f"what to learn by: {names}, or package.module:Class (default: simclr)")  # fmt: skip
+    first.add_argument("--recipe", metavar="FILE", default=argparse.SUPPRESS, type=Path,
+                       help="start from this recipe, e.g. runs/cats/recipe.toml")  # fmt: skip
+    named, rest = first.parse_known_args(words)
+    base = toml.load(named.recipe) if "recipe" in named else recipe.wanted()
+    if "method" in named:
+        base = recipe.wanted(**{**base.given, "method": named.method})
+
+    parser = Parser("twofold pretrain", about, parents=[first], usage="twofold pretrain DATA [options]")
+    known = base.given.get("data")
+    parser.add_argument(
+        "data", metavar="DATA", help=DATA_HELP, **({} if known is None else {"nargs": "?", "default": known})
     )
-    command.__doc__ = about
-    parsed = parse(command, argv, "twofold pretrain")
-    settings = {key: value for title in groups for key, value in vars(getattr(parsed, title)).items()}
-    given = typed({name: settings[name] for name in said_in(argv) & settings.keys()}, kinds)
-    return recipe.make(**{**base, **given, "method": parsed.method, "data": parsed.data})
+    for title, owner in {"run": Recipe, "augmentation": Augment, base.method: base.spec.options}.items():
+        add_settings(parser.add_argument_group(title), owner, base, skip=("data", "method"))
+    given = parser.read(rest)
+    return base.but(**{name: value for name, value in given.items() if name not in ("method", "recipe")})
 
 
-def comparison_of(argv: Sequence[str], about: str) -> dict[str, Any]:
+def comparison_of(words: Sequence[str], about: str) -> dict[str, Any]:
     """What the words after `twofold compare` stand for: arguments of `comparison.compare`."""
+    parser = Parser("twofold compare", about, usage="twofold compare DATA --methods NAMES --out FOLDER [options]")
+    parser.add_argument("data", metavar="DATA", help=DATA_HELP)
+    parser.add_argument("--methods", required=True, metavar="NAMES", default=argparse.SUPPRESS,
+                        help="names with commas; the first one's epochs set the compute that all get")  # fmt: skip
+    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", default=argparse.SUPPRESS,
+                        help="folder of the runs, compare.json and compare.html")  # fmt: skip
+    parser.add_argument("--seeds", type=number(int), default=1, help="runs of each method")
+    parser.add_argument("--protocols", default="knn,linear,fewshot", help=f"any of {PROTOCOLS_HELP}, with commas")
     own = ("data", "method", "out", "seed")
-    run = options_type(recipe.Recipe, Recipe(), declared.documented(recipe.Recipe), skip=own)
-    augment = options_type(recipe.Augment, recipe.Augment(), declared.documented(recipe.Augment))
-    kinds = {**declared.types_of(recipe.Recipe), **declared.types_of(recipe.Augment)}
-    names = Annotated[str, arg(help="names with commas; the first one's epochs set the compute that all get")]
-    folder = Annotated[Path, arg(help="folder of the runs, compare.json and compare.html", metavar="FOLDER")]
-    protocols = Annotated[str, arg(help=f"any of {PROTOCOLS_HELP}, with commas")]
-    columns: list[Any] = [
-        ("data", Positional[Annotated[str, arg(help=DATA_HELP, metavar="DATA")]]),
-        ("methods", names),
-        ("out", folder),
-        ("seeds", Annotated[int, arg(help="runs of each method")], dataclasses.field(default=1)),
-        ("protocols", protocols, dataclasses.field(default="knn,linear,fewshot")),
-        ("run", run, dataclasses.field(default=run())),
-        ("augmentation", augment, dataclasses.field(default=augment())),
-    ]
-    command = dataclasses.make_dataclass("compare", columns)
-    command.__doc__ = about
-    parsed = parse(command, argv, "twofold compare")
-    settings = {**vars(parsed.run), **vars(parsed.augmentation)}
-    given = typed({name: settings[name] for name in said_in(argv) & settings.keys()}, kinds)
-    return {name: getattr(parsed, name) for name in ("data", "methods", "out", "seeds", "protocols")} | given
+    for title, owner in {"run": Recipe, "augmentation": Augment}.items():
+        add_settings(parser.add_argument_group(title), owner, recipe.wanted(), skip=own)
+    return parser.read(words)
 
 
-def said_in(argv: Sequence[str]) -> set[str]:
-    """The options among words; the settings that were not given may follow the data."""
-    return {word.lstrip("-").partition("=")[0].replace("-", "_") for word in argv if word.startswith("--")}
+def add_settings(group: Any, owner: type, base: Wanted, skip: Iterable[str] = ()) -> None:
+    """An option for each setting that ``owner`` declares; what is not given does not appear in the result."""
+    kinds, defaults = types_of(owner), defaults_of(owner)
+    for name, declaration in declarations(owner).items():
+        if name not in skip:
+            default = base.given.get(name, base.spec.recipe.get(name, defaults[name]))
+            photographs = None if name in base.given else base.spec.large.get(name)
+            group.add_argument(
+                "--" + name.replace("_", "-"), default=argparse.SUPPRESS, metavar=metavar_of(kinds[name]),
+                help=help_of(declaration, default, photographs), **reading(kinds[name]),
+            )  # fmt: skip
 
 
-def typed(settings: dict[str, Any], kinds: dict[str, Any]) -> dict[str, Any]:
-    """Values as a recipe has them, of those that the parser gave."""
-    found = {name: value == "true" if kinds[name] is bool else value for name, value in settings.items()}
-    if "backbone_arguments" in found:
-        found["backbone_arguments"] = {k: toml_value(v) for k, v in found["backbone_arguments"].items()}
-    return found
+def help_of(declaration: Declaration, default: Any, photographs: Any = None) -> str:
+    """A setting's words, and its default, also that for photographs, or the rule by which it is chosen."""
+    rule = inspect.getdoc(declaration.auto) if declaration.auto else None
+    chosen = f"chosen: {rule}" if default is None and rule else f"default: {shown(default)}"
+    large = "" if photographs is None else f"; from 128 pixels on {shown(photographs)}"
+    return f"{declaration.help} ({chosen}{large})".replace("%", "%%")
 
 
-def first_look(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """--method and --recipe among words whose other options are not known yet."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--method", nargs="?")
-    parser.add_argument("--recipe", nargs="?")
-    return parser.parse_known_args(argv)
+def shown(value: Any) -> str:
+    """A default as it would be written on the command line."""
+    if value is None:
+        return "none"
+    if isinstance(value, tuple):
+        return " ".join(map(shown, value)) or "nothing"
+    return toml.value_text(value) if isinstance(value, bool | dict) else str(value) or '""'
 
 
-def options_type(owner: type, values: Any, texts: dict[str, str], skip: Sequence[str] = ()) -> type:
-    """A dataclass for the parser: the settings ``owner`` declares, defaults from ``values``, help from ``texts``."""
-    columns: list[Any] = []
-    kind: Any
-    for name, kind in declared.types_of(owner).items():
-        if name in skip:
-            continue
-        value = getattr(values, name)
-        if isinstance(value, dict):
-            kind, value = dict[str, str], {key: toml.value_text(v) for key, v in value.items()}
-        if kind is bool:
-            kind, value = Literal["true", "false"], toml.value_text(value)
-        default = dataclasses.field(default_factory=functools.partial(copy.copy, value))
-        columns.append((name, Annotated[kind, arg(help=texts[name])], default))
-    made = dataclasses.make_dataclass(owner.__name__, columns, frozen=True)
-    made.__doc__ = " "  # else the parser prints the generated signature
-    return made
+def metavar_of(kind: Any) -> Any:
+    """What stands for the value in the help."""
+    arguments = get_args(kind)
+    if get_origin(kind) is Literal:
+        return "|".join(map(str, arguments))
+    if get_origin(kind) is tuple:
+        inner = arguments[0].__name__.upper()
+        return inner if arguments[-1] is ... else (inner,) * len(arguments)
+    return {bool: "true|false", dict: "NAME VALUE"}.get(kind, getattr(kind, "__name__", "value").upper())
 
 
-def toml_value(text: str) -> Any:
+def reading(kind: Any) -> dict[str, Any]:
+    """How argparse reads a setting of that type; the word ``none`` takes back what a recipe file has given."""
+    arguments = get_args(kind)
+    if get_origin(kind) is tuple:
+        count = "*" if arguments[-1] is ... else len(arguments)
+        return {"nargs": count, "type": number(arguments[0])}
+    if kind is dict:
+        return {"nargs": "*", "action": Table}
+    return {"type": {bool: truth, int: number(int), float: number(float)}.get(kind, text)}
+
+
+def number(kind: type) -> Callable[[str], Any]:
+    """A reader of numbers (of texts, where ``kind`` is str) whose name says in argparse's message what is expected."""
+
+    def read(word: str) -> Any:
+        return None if word.lower() == "none" else kind(word)
+
+    read.__name__ = {int: "whole number", float: "number"}.get(kind, "text")
+    return read
+
+
+def text(word: str) -> str | None:
+    """A text; ``none``: as if it had not been given."""
+    return None if word.lower() == "none" else word
+
+
+def truth(word: str) -> bool | None:
+    """``true`` or ``yes``, ``false`` or ``no``; ``none``: as if it had not been given."""
+    values = {"true": True, "yes": True, "false": False, "no": False, "none": None}
+    if word.lower() not in values:
+        raise argparse.ArgumentTypeError(f"must be true or false, not {word!r}")
+    return values[word.lower()]
+
+
+class Table(argparse.Action):
+    """``NAME VALUE NAME VALUE`` as a table, values as in TOML; what is no TOML is a text."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        if len(values) % 2:
+            raise argparse.ArgumentError(self, "needs pairs of a name and a value")
+        setattr(namespace, self.dest, {name: toml_value(word) for name, word in zip(values[::2], values[1::2])})
+
+
+def toml_value(word: str) -> Any:
     """``0.1``, ``true``, ``[1, 2]`` as in TOML; anything else is a text."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return tomllib.loads(f"value = {word}")["value"]
     except tomllib.TOMLDecodeError:
-        return text
-
-
-def parse(target: Callable[..., Any], argv: Sequence[str], program: str) -> Any:
-    """Fill a function's or a dataclass's parameters from words, and call it.
-
-    Raises:
-        UsageError: in one line, where the parser's own message is a box of several.
-    """
-
-    @functools.wraps(target)
-    def later(*args: Any, **kwargs: Any) -> Callable[[], Any]:
-        return functools.partial(target, *args, **kwargs)
-
-    box = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(box):
-            call = tyro.cli(later, args=argv, prog=program, config=(tyro.conf.OmitArgPrefixes,))
-    except SystemExit as end:
-        if not end.code:
-            raise
-        raise UsageError(f"{one_line(box.getvalue())} ({program} --help)") from None
-    return call()
-
-
-def one_line(box: str) -> str:
-    """What a parser's boxed message says, in one line."""
-    lines = [line.strip(" │\n") for line in box.splitlines() if not line.startswith(("╭", "╰"))]
-    message = " ".join(itertools.takewhile(lambda line: not line.startswith("─"), lines))
-    close = re.search(r"Perhaps you meant:\W*(--[\w-]+)", " ".join(lines))
-    return message.rstrip(".") + (f"; did you mean {close[1]}?" if close else "")
+        return word

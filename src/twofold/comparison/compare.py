@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from twofold import device as devices
-from twofold import files, methods
+from twofold import files
 from twofold.comparison.standings import Row, collected
 from twofold.data.loader import MicroBatch, Plan, Streamed, sample
 from twofold.data.opening import open_data
@@ -23,14 +23,16 @@ from twofold.diagnosis.diagnose import diagnose
 from twofold.errors import Collapsed, Diverged, UsageError
 from twofold.evaluation.evaluate import evaluate, known, labelled_splits
 from twofold.recipe import recipe
-from twofold.recipe.recipe import Recipe
-from twofold.run import Run, build_method
+from twofold.recipe.declared import spec
+from twofold.recipe.recipe import Recipe, Wanted
+from twofold.run import Run, backbone_spec, build_method
 from twofold.training import writers
 from twofold.training.interrupt import Interrupt
 from twofold.training.log import Log, terminal
-from twofold.training.loop import batch_size, train
+from twofold.training.loop import train
+from twofold.training.measured import Measurements
+from twofold.training.opening import batch_size
 from twofold.training.prepare import Preparation
-from twofold.training.resolve import backbone_spec, resolve
 
 COUNTED = 16  # images whose forward and backward pass is counted
 INTERRUPTED = 130
@@ -73,15 +75,14 @@ def compare(
     protocols = ",".join(known(protocols))
     if seeds < 1:
         raise UsageError(f"seeds must be at least 1, not {seeds}")
-    wanted = {name: recipe.make(name, **settings, data=str(data)) for name in map(canonical, names)}
-    opened = open_data(data).limited(settings.get("limit", 0))
+    wanted = {name: recipe.wanted(name, **settings, data=str(data)) for name in map(canonical, names)}
+    opened = open_data(data).limited(settings.get("limit") or 0)
     if opened.train.labels is None:
         protocols = ""
     else:
         labelled_splits(opened, str(data))
     for one in wanted.values():
-        writers.check(one.writers)
-        batch_size(one, len(opened.train))
+        writers.check(one.get("writers"))
     budget = budget_of(wanted, opened.train, log)
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(seeds):
@@ -95,30 +96,41 @@ def compare(
 
 
 def canonical(name: str) -> str:
-    return methods.spec(name.strip()).name
+    return spec(name.strip()).name
 
 
-def budget_of(wanted: dict[str, Recipe], source: Source, log: Log) -> dict[str, dict[str, Any]]:
+def budget_of(wanted: dict[str, Wanted], source: Source, log: Log) -> dict[str, dict[str, Any]]:
     """For each method its operations an image, and the epochs that cost what the first one's do.
 
     Raises:
         UsageError: if a method cannot be built with these settings.
     """
-    costs = {name: operations(settings, source) for name, settings in wanted.items()}
+    resolved = {name: resolve_for(one, source) for name, one in wanted.items()}
+    costs = {name: operations(settings, source) for name, settings in resolved.items()}
     first = next(iter(wanted))
     found = {}
-    for name, settings in wanted.items():
+    for name, settings in resolved.items():
         epochs = max(1, round(settings.epochs * costs[first] / costs[name]))
         found[name] = {"operations": costs[name], "epochs": epochs, "backbone": settings.backbone}
         log.say(f"{name}: {costs[name] / 1e9:.3g} billion operations an image and epoch, {epochs} epochs")
     return found
 
 
-def operations(wanted: Recipe, source: Source) -> int:
+def resolve_for(wanted: Wanted, source: Source) -> Recipe:
+    """The recipe of a run on the CPU.
+
+    Raises:
+        UsageError: if its batch cannot be made of these images.
+    """
+    settings, _ = recipe.resolve(wanted, len(source), Measurements(source, torch.device("cpu"), 1))
+    batch_size(settings, len(source))
+    return settings
+
+
+def operations(settings: Recipe, source: Source) -> int:
     """Floating-point operations of one image's forward and backward pass: convolutions and products, all its views."""
     cpu, few = torch.device("cpu"), sample(source, COUNTED)
     count = len(few)
-    settings, _ = resolve(recipe.replace(wanted, resident="no"), source, Path(), cpu, 1, begun=False)
     method = build_method(settings, backbone_spec(settings), count).train()
     prepare = Preparation(settings, method, count, cpu, torch.float32)
     loader = Streamed(few, cpu, 0, 1.0, lambda *_: None)
@@ -136,18 +148,19 @@ def one_run(settings: Row, name: str, path: Path, protocols: str, quiet: bool, l
     Raises:
         UsageError: if what is there was made by another recipe.
     """
-    wanted = recipe.make(name, **settings, out=str(path))
-    asked = json.loads(json.dumps(recipe.settings_of(wanted)))
+    wanted = recipe.wanted(name, **settings, out=str(path))
+    asked = json.loads(json.dumps(wanted.given))
     kept = path / "result.json"
     if kept.exists():
         result = json.loads(kept.read_text(encoding="utf-8"))
-        changes = [f"{key}: {result['asked'].get(key)} -> {value}" for key, value in asked.items()
-                   if key not in recipe.OPERATIONAL - {"data"} and result["asked"].get(key) != value]  # fmt: skip
+        free = {key for key, (declared, _) in recipe.known(wanted.spec).items() if declared.operational} - {"data"}
+        changes = [f"{key}: {result['asked'].get(key)} -> {asked.get(key)}" for key in {**result["asked"], **asked}
+                   if key not in free and result["asked"].get(key) != asked.get(key)]  # fmt: skip
         if changes:
             raise UsageError(f"{path} was made with other settings ({'; '.join(changes)}): choose another --out")
         if result["protocols"] == protocols:
             return
-    log.say(f"{path}: {wanted.epochs} epochs")
+    log.say(f"{path}: {wanted.get('epochs')} epochs")
     run_apart(settings, name, path, protocols, quiet)
     result = json.loads(kept.read_text(encoding="utf-8"))
     if error := result.get("unusable"):
@@ -179,21 +192,21 @@ def run_apart(settings: Row, name: str, path: Path, protocols: str, quiet: bool)
 
 def run_one(settings: Row, name: str, path: Path, protocols: str, quiet: bool) -> None:
     """Pretrain, evaluate, diagnose, and write result.json when all of it is done."""
-    wanted = recipe.make(name, **settings, out=str(path))
+    wanted = recipe.wanted(name, **settings, out=str(path))
     result: Row = {"ended": "as it should", "evaluation": {}, "protocols": protocols}
-    result["asked"] = recipe.settings_of(wanted)
+    result["asked"] = wanted.given
     try:
         try:
             train(wanted, None if quiet else terminal())
         except (Diverged, Collapsed) as error:
             result["ended"] = str(error)
-        result["peak memory MB"] = peak_memory(devices.choose(wanted.device))
+        result["peak memory MB"] = peak_memory(devices.choose(wanted.get("device")))
         run, saved = Run(path), path / "checkpoint.pt"
         result["seconds"] = round(files.load(saved)["seconds"]) if saved.exists() else None
         result["images a second"] = round(statistics.median([row["images_per_second"] for row in run.metrics] or [0]))
         if protocols and (path / "backbone.json").exists():
-            result["evaluation"] = evaluate(run, protocols=protocols, device=wanted.device)["scores"]
-        result["diagnosis"] = diagnose(run, device=wanted.device)
+            result["evaluation"] = evaluate(run, protocols=protocols, device=wanted.get("device"))["scores"]
+        result["diagnosis"] = diagnose(run, device=wanted.get("device"))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except UsageError as error:

@@ -20,7 +20,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from twofold import rng
-from twofold.augment import Distortion, Draws, draw_step
+from twofold.augment import Views
+from twofold.augment.pipeline import Draws
 from twofold.augment.resample import resized_crop
 from twofold.data.decode import Unreadable
 from twofold.data.sources import Array, Source, Subset
@@ -84,12 +85,12 @@ class Resident:
     def __len__(self) -> int:
         return len(self.images)
 
-    def load(self, plan: Plan, views: list[Distortion], parts: Sequence[MicroBatch]) -> Iterator[Crops]:
+    def load(self, plan: Plan, views: Views, parts: Sequence[MicroBatch]) -> Iterator[Crops]:
         for part in parts:
             index = plan.indices(part.step)[part.rows]
-            draws = [d.rows(part.rows) for d in draw_step(views, plan.seed, part.step, plan.batch)]
+            draws = [d.rows(part.rows) for d in views.draw(part.step, plan.batch)]
             crops = []
-            for view, d in zip(views, draws, strict=True):
+            for view, d in zip(views.pipelines, draws, strict=True):
                 boxes = view.boxes(d, self.sizes[index])
                 crops.append(self.crop(index, boxes, d.flip, view.size, view.augment.interpolation))
             yield Crops(part, index, crops, draws)
@@ -111,7 +112,7 @@ class Streamed:
     def __len__(self) -> int:
         return len(self.source)
 
-    def load(self, plan: Plan, views: list[Distortion], parts: Sequence[MicroBatch]) -> Iterator[Crops]:
+    def load(self, plan: Plan, views: Views, parts: Sequence[MicroBatch]) -> Iterator[Crops]:
         loader = DataLoader(
             _CroppedSteps(self.source, plan, views),
             sampler=parts,
@@ -129,13 +130,8 @@ class Streamed:
             if not crops:
                 name, reason = self.source.name(bad[-1][0]), bad[-1][1]
                 raise UsageError(f"{CONSECUTIVE} images in a row cannot be read, the last: {name}: {reason}")
-            draws = draw_step(views, plan.seed, part.step, plan.batch)
-            yield Crops(
-                part,
-                index,
-                [c.to(self.device, non_blocking=True).float().div_(255) for c in crops],
-                [d.rows(part.rows) for d in draws],
-            )
+            on_device = [c.to(self.device, non_blocking=True).float().div_(255) for c in crops]
+            yield Crops(part, index, on_device, [d.rows(part.rows) for d in views.draw(part.step, plan.batch)])
 
     def _note(self, number: int, reason: str) -> None:
         if number in self._known_bad:
@@ -148,13 +144,13 @@ class Streamed:
 class _CroppedSteps(Dataset[tuple[Tensor, list[Tensor], list[tuple[int, str]]]]):
     """One part of a step, decoded and cropped: what a worker does."""
 
-    def __init__(self, source: Source, plan: Plan, views: list[Distortion]) -> None:
+    def __init__(self, source: Source, plan: Plan, views: Views) -> None:
         self.source, self.plan, self.views = source, plan, views
 
     def __getitem__(self, part: MicroBatch) -> tuple[Tensor, list[Tensor], list[tuple[int, str]]]:
         index = self.plan.indices(part.step)[part.rows].clone()
-        draws = [d.rows(part.rows) for d in draw_step(self.views, self.plan.seed, part.step, self.plan.batch)]
-        crops: list[list[Tensor]] = [[] for _ in self.views]
+        draws = [d.rows(part.rows) for d in self.views.draw(part.step, self.plan.batch)]
+        crops: list[list[Tensor]] = [[] for _ in draws]
         bad: list[tuple[int, str]] = []
         for row, number in enumerate(index.tolist()):
             found = next_readable(self.source, number, bad)
@@ -163,7 +159,7 @@ class _CroppedSteps(Dataset[tuple[Tensor, list[Tensor], list[tuple[int, str]]]])
             number, image = found
             index[row] = number
             size = torch.tensor([image.shape[1:]])
-            for view, d, out in zip(self.views, draws, crops, strict=True):
+            for view, d, out in zip(self.views.pipelines, draws, crops, strict=True):
                 one = d.rows(row)
                 box = view.boxes(one, size)[0]
                 out.append(crop_one(image, box.tolist(), bool(one.flip), view.size, view.augment.interpolation))

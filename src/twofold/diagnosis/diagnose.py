@@ -16,7 +16,7 @@ from torch import Tensor
 from twofold import device as devices
 from twofold import files, rng
 from twofold import measures as m
-from twofold.augment import views_of
+from twofold.augment.pipeline import pipelines
 from twofold.data.loader import crop_one, sample
 from twofold.data.opening import open_data
 from twofold.data.sources import Source, Subset
@@ -27,7 +27,7 @@ from twofold.encoding.extract import extract
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
 from twofold.recipe.recipe import Recipe
-from twofold.run import Run, fresh_backbone
+from twofold.run import Run
 
 IMAGES = 1000
 VIEWS = 5  # of each image, for LiDAR and the alignment
@@ -38,7 +38,7 @@ def diagnose(
     run: str | Path | Run,
     data: str | Path | None = None,
     images: int = IMAGES,
-    device: str = "auto",
+    device: str | None = None,
     tell: Tell = silent,
 ) -> dict[str, Any]:
     """Measure a run's features and embeddings without labels, look through its history, and write diagnosis.json.
@@ -49,7 +49,7 @@ def diagnose(
         run: the run directory.
         data: images to measure on; by default those of the pretraining.
         images: at most so many of them, always the same.
-        device: auto, cpu, cuda or mps.
+        device: cpu, cuda or mps; None: a GPU if there is one.
         tell: told how far it is.
 
     Returns:
@@ -105,8 +105,7 @@ def found_in(run: Run) -> list[Finding]:
 
 def representations(run: Run, source: Source, on: torch.device, tell: Tell) -> dict[str, tuple[Tensor, Tensor]]:
     """name -> what it makes of each image, whole [n, d], and of `VIEWS` distorted views of each [n, VIEWS, d]."""
-    settings, spec = run.recipe, run.spec
-    fresh = fresh_backbone(spec, settings.seed)
+    settings, spec, fresh = run.recipe, run.spec, run.untrained()
     method = run.method(into=copy.deepcopy(fresh))
     encoders = {"untrained": Encoder(fresh, spec, on), "features": Encoder(method.backbone, spec, on)}
     whole = extract(source, settings.image_size, encoders, tell)
@@ -131,7 +130,7 @@ def representations(run: Run, source: Source, on: torch.device, tell: Tell) -> d
 
 def distorted(source: Source, settings: Recipe) -> Iterator[tuple[int, Tensor]]:
     """`VIEWS` views of each image, a batch at a time: how many are done, and uint8 [n, VIEWS, C, S, S]."""
-    kinds = views_of(settings.augment, settings.image_size)[:2]
+    kinds = pipelines(settings.augment, settings.image_size)[:2]
     for start in range(0, len(source), BATCH):
         numbers = range(start, min(start + BATCH, len(source)))
         images = [source.image(number) for number in numbers]
@@ -139,7 +138,7 @@ def distorted(source: Source, settings: Recipe) -> Iterator[tuple[int, Tensor]]:
         rows = []
         for number in range(VIEWS):
             view = kinds[number % 2]
-            draws = view.draw(rng.generator(settings.seed, "diagnose", number, start), len(images))
+            draws = view.draw(rng.Streams(settings.seed, ("diagnose", number, start)), len(images))
             crops = [
                 crop_one(image, box, bool(flip), view.size, view.augment.interpolation)
                 for image, box, flip in zip(images, view.boxes(draws, sizes).tolist(), draws.flip, strict=True)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from twofold import methods
 from twofold.diagnosis.causes import explain
+from twofold.recipe.declared import spec
 from twofold.recipe.recipe import Recipe
 
 LASTING = 3  # measured steps in a row that must show a sign
@@ -63,7 +63,7 @@ def examine(rows: Sequence[Row], settings: Recipe) -> list[Finding]:
     if not rows or "steps" not in rows[0]:  # not looked at, or not from the start on
         return []
     first, steps = rows[0], rows[0]["steps"]
-    family = methods.spec(settings.method).parts()["family"]
+    family = spec(settings.method).parts().get("family", "")
     signs: dict[str, Sign] = {
         "one cluster takes all": one_cluster,
         "complete collapse": all_the_same,

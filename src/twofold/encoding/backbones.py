@@ -26,7 +26,7 @@ def open_backbone(
     size: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-    device: str = "auto",
+    device: str | None = None,
 ) -> Encoder:
     """A backbone with the preparation of its input.
 
@@ -37,8 +37,8 @@ def open_backbone(
             else 224.
         mean: of each channel, for images from 0 to 1. By default the run's; the ``pretrained_cfg``'s; else ImageNet's.
         std: the standard deviation of each channel, likewise.
-        device: auto, cpu, cuda or mps. With ``auto`` a network that is given stays where it is, and one that is loaded
-            goes to a GPU if there is one.
+        device: cpu, cuda or mps; None: a network that is given stays where it is, and one that is loaded goes to a GPU
+            if there is one.
 
     Raises:
         UsageError: if there is no such run, model or device, its weights cannot be had, or it does not give one vector
@@ -55,7 +55,7 @@ def open_backbone(
         std=spec.std if std is None else _channels("std", std),
         features=features_of(network, side),
     )
-    stays = isinstance(what, nn.Module) and device == "auto"
+    stays = isinstance(what, nn.Module) and device is None
     return Encoder(network, spec, None if stays else devices.choose(device))
 
 

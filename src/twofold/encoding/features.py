@@ -25,7 +25,7 @@ def features(
     size: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-    device: str = "auto",
+    device: str | None = None,
     batch_size: int = BATCH,
     tell: Tell = silent,
 ) -> Tensor:
@@ -44,8 +44,8 @@ def features(
             ``pretrained_cfg`` says; else 224.
         mean: of each channel, for images from 0 to 1. By default the run's; the ``pretrained_cfg``'s; else ImageNet's.
         std: the standard deviation of each channel, likewise.
-        device: auto, cpu, cuda or mps. With ``auto`` a network that is given stays where it is, and one that is loaded
-            goes to a GPU if there is one.
+        device: cpu, cuda or mps; None: a network that is given stays where it is, and one that is loaded goes to a GPU
+            if there is one.
         batch_size: images that go through the backbone at once.
         tell: told how many images are done.
 

@@ -28,7 +28,7 @@ def evaluate(
     run: str | Path | Run,
     data: str | Path | None = None,
     protocols: str | Sequence[str] = ("knn", "linear"),
-    device: str = "auto",
+    device: str | None = None,
     tell: Tell = silent,
     *,
     baseline: str | Sequence[str] = (),
@@ -41,7 +41,7 @@ def evaluate(
         data: images with labels, with or without a test part; by default those of the pretraining.
         protocols: any of ``knn``, ``linear``, ``mlp``, ``finetune``, ``fewshot``, ``clusters``, ``retrieval``;
             several also as one text with commas.
-        device: auto, cpu, cuda or mps, for the networks.
+        device: cpu, cuda or mps; None: a GPU if there is one, for the networks.
         tell: told how far it is.
         baseline: other backbones to measure, timm's names (with their published weights) or run directories; several
             also as one text with commas.

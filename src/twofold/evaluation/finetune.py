@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from twofold import device as devices
 from twofold import rng
-from twofold.augment import Distortion
+from twofold.augment import Views
 from twofold.data.loader import MicroBatch, Plan, Resident, Streamed, fits_in_memory, load_images
 from twofold.data.sources import Source, Subset
 from twofold.encoding.crops import central_crops
@@ -24,7 +24,6 @@ from twofold.encoding.progress import Tell, silent
 from twofold.evaluation.knn import accuracy
 from twofold.evaluation.split import hold_out
 from twofold.nets.vit import patch_size
-from twofold.recipe.recipe import Augment
 from twofold.schedule import warmup_cosine
 
 RATES = (1e-4, 4e-4, 1.6e-3, 6.4e-3)
@@ -128,10 +127,10 @@ def _train(
     layout, y = devices.layout(network, on), labels.to(on)
     plan = Plan(len(images), min(BATCH, len(images)), seed)
     steps = max(STEPS, EPOCHS * plan.steps_per_epoch)
-    view = Distortion(spec.size, CROP, 0.0, 0.0, Augment(flip=start.flip))
+    crops = Views(spec.size, views=1, seed=seed, crop_scale=CROP, flip=start.flip)
     parts = [MicroBatch(step, slice(0, plan.batch)) for step in range(steps)]
     with torch.random.fork_rng(devices=[on] if on.type == "cuda" else []):
-        for step, part in enumerate(images.load(plan, [view], parts)):
+        for step, part in enumerate(images.load(plan, crops, parts)):
             torch.manual_seed(rng.fold(seed, "network", step))  # dropout, where there is any
             for group in optimizer.param_groups:
                 group["lr"] = warmup_cosine(group["peak"], step, steps, steps // 10)

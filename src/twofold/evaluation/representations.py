@@ -37,7 +37,7 @@ class Representation:
 
 
 def representations(
-    run: Run, caches: dict[str, Cache], baselines: Sequence[str], device: str, tell: Tell
+    run: Run, caches: dict[str, Cache], baselines: Sequence[str], device: str | None, tell: Tell
 ) -> dict[str, Representation]:
     """All of them by name, in the order of the table, of the ``train`` and the ``test`` split of the data.
 

@@ -18,6 +18,7 @@ from twofold.dist import gather
 from twofold.losses.decorrelation import barlow_twins_terms
 from twofold.methods.base import Method, Output, Setup, mean, pairs
 from twofold.nets.heads import mlp
+from twofold.recipe.settings import setting
 
 RECIPE = dict(
     optimizer="lars",
@@ -33,16 +34,11 @@ LARGE = dict(projector=(8192, 8192, 8192), scale=0.024, blur=(1.0, 0.1))
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    invariance: float = 1.0
-    """weight of (C_ii - 1)^2"""
-    redundancy: float = 0.0051
-    """weight of C_ij^2 against it"""
-    scale: float = 0.1
-    """of the whole loss"""
-    projector: tuple[int, ...] = (2048, 2048, 2048)
-    """widths of the expander's layers; none: no expander"""
-    projector_norm: Literal["batch", "layer", "none"] = "batch"
-    """after all layers but the last"""
+    invariance: float = setting(1.0, "weight of (C_ii - 1)^2")
+    redundancy: float = setting(0.0051, "weight of C_ij^2 against it")
+    scale: float = setting(0.1, "of the whole loss")
+    projector: tuple[int, ...] = setting((2048, 2048, 2048), "widths of the expander; none: no expander", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting("batch", "after all layers but the last")
 
 
 class BarlowTwins(Method):
@@ -61,5 +57,5 @@ class BarlowTwins(Method):
         weighed = {name: weight * mean([t[name] for t in terms]) for name, weight in self.weights.items()}
         return Output(weighed, tuple(views))
 
-    def collapsed_loss(self, batch: int) -> float:
+    def collapsed_loss(self, batch_size: int) -> float:
         return self.weights["invariance"] * self.width

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import ClassVar, Literal, NamedTuple, TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,10 +18,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What a method is built for: the backbone's features, the number of images, a view's side in pixels, the seed."""
+    """What a method is built for.
+
+    ``features``: how many the backbone gives. ``images``: how many there are in the data, or None where nobody has
+    said, as in a loop of one's own. ``size``: a full-size view's side in pixels. ``channels``: of an image.
+    """
 
     features: int
-    images: int
+    images: int | None
     size: int
     seed: int = 0
     channels: int = 3
@@ -29,19 +34,41 @@ class Setup:
         """Of the embeddings that a projector with layers of these widths gives."""
         return projector[-1] if projector else self.features
 
+    def at_most_images(self, length: int) -> int:
+        """The length of a memory that never holds more entries than there are images."""
+        return length if self.images is None else min(length, self.images)
+
 
 class Output(NamedTuple):
-    """The loss is the sum of ``terms``; ``embeddings`` are what they were computed of, over all processes."""
+    """What a method makes of a batch.
+
+    ``terms``: scalars by name, whose sum is the loss. ``embeddings``: what they were computed of, a tensor a view, over
+    all processes: [N * world, D] each.
+    """
 
     terms: dict[str, Tensor]
     embeddings: tuple[Tensor, ...]
 
+    @property
+    def loss(self) -> Tensor:
+        """The sum of the terms: call ``backward()`` on it."""
+        return torch.stack(list(self.terms.values())).sum()
+
 
 class Method(nn.Module, ABC):
-    """One level of inheritance: a method subclasses this and is final.
+    """A method of self-supervised learning: a module that maps a batch of views to an `Output`.
 
-    All its state is in its ``state_dict``; everything else is a function of the batch and of ``progress``, the share
-    of the run that is done, 0 to 1.
+    A subclass is final. Its constructor takes the backbone, a `Setup` and its `Options`. All its state is in its
+    ``state_dict``; everything else is a function of the batch and of ``progress``, the share of the run that is done,
+    0 to 1. A loop of one's own calls it as
+
+        output = method(batch, progress=step / steps)
+        output.loss.backward()
+        optimizer.step()
+        method.after_step(step / steps)
+
+    Under several processes the losses see the batch of all of them, and the gradient follows the convention of
+    DistributedDataParallel: averaged over the processes it is that of one process with the whole batch.
     """
 
     VIEWS: ClassVar[int] = 2
@@ -55,14 +82,24 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.backbone = backbone
 
+    def __call__(self, batch: Batch | Sequence[Tensor], progress: float = 0.0) -> Output:
+        """What the method makes of a batch.
+
+        Args:
+            batch: what `Views` gives, or a normalised tensor [n, C, S, S] for each view.
+            progress: the share of the run that is done, 0 to 1; schedules follow it.
+        """
+        output: Output = super().__call__(Batch.of(batch), progress)
+        return output
+
     @abstractmethod
     def forward(self, batch: Batch, progress: float) -> Output: ...
 
     def after_step(self, progress: float) -> None:
-        """Called after the optimizer has moved the weights: a momentum encoder follows here."""
+        """To be called after the optimizer has moved the weights: a momentum encoder follows here."""
 
     @abstractmethod
-    def collapsed_loss(self, batch: int) -> float:
+    def collapsed_loss(self, batch_size: int) -> float:
         """The loss of a collapsed batch, all embeddings alike, or of guessing: the yardstick beside the loss."""
 
     def encode(self, view: View) -> Tensor:
@@ -98,7 +135,7 @@ def together(network: Callable[[View], Tensor], views: Sequence[View]) -> list[T
     for kind in dict.fromkeys(view.kind for view in views):
         members = [i for i, view in enumerate(views) if view.kind == kind]
         rows = network(cat([views[i] for i in members]))
-        found |= dict(zip(members, rows.split([len(views[i]) for i in members]), strict=True))
+        found |= dict(zip(members, rows.split([len(views[i].images) for i in members]), strict=True))
     return [found[i] for i in range(len(views))]
 
 

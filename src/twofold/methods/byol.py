@@ -19,6 +19,8 @@ from twofold.losses import cosine, squared
 from twofold.methods.base import Method, Output, Setup, directions, mean
 from twofold.nets.heads import mlp, predictor
 from twofold.nets.momentum import MomentumEncoder
+from twofold.recipe.rules import Facts, momentum_within
+from twofold.recipe.settings import setting
 
 RECIPE = dict(
     optimizer="lars",
@@ -29,21 +31,31 @@ RECIPE = dict(
     hue=0.1,
     solarize=(0.0, 0.2),
 )
-LARGE = dict(momentum=(0.996, 1.0), blur=(1.0, 0.1))
+LARGE = dict(blur=(1.0, 0.1))
+
+
+def published_momentum(facts: Facts) -> tuple[float, float]:
+    """0.99 to 1, for photographs 0.996 to 1; in a short run less"""
+    return momentum_within(facts, 0.996 if facts.photographs else 0.99, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    momentum: tuple[float, float] = (0.99, 1.0)
-    """of the momentum encoder, from the first step to the last by a cosine; 0 0: none, the weights themselves"""
-    normalize: bool = True
-    """compare unit vectors; else the mean squared error of embeddings as they are"""
-    projector: tuple[int, ...] = (4096, 256)
-    """widths of the projector's layers; none: no projector"""
-    predictor: tuple[int, ...] = (4096, 256)
-    """widths of the predictor's layers, the last as the projector's; none: no predictor"""
-    projector_norm: Literal["batch", "layer", "none"] = "batch"
-    """of projector and predictor, after all layers but the last"""
+    momentum: tuple[float, float] = setting(
+        None,
+        "of the momentum encoder, first and last; 0 0: none, the weights themselves",
+        auto=published_momentum,
+        low=0,
+        high=1,
+    )
+    normalize: bool = setting(True, "compare unit vectors; else the mean squared error of embeddings as they are")
+    projector: tuple[int, ...] = setting((4096, 256), "widths of the projector; none: no projector", low=1)
+    predictor: tuple[int, ...] = setting(
+        (4096, 256), "widths of the predictor, the last as the projector's; none: no predictor", low=1
+    )
+    projector_norm: Literal["batch", "layer", "none"] = setting(
+        "batch", "of projector and predictor, after all layers but the last"
+    )
 
 
 class BYOL(Method):
@@ -64,5 +76,5 @@ class BYOL(Method):
     def after_step(self, progress: float) -> None:
         self.target.update(progress)
 
-    def collapsed_loss(self, batch: int) -> float:
+    def collapsed_loss(self, batch_size: int) -> float:
         return 0.0

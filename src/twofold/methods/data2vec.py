@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twofold import dist
-from twofold.augment.masks import hidden
+from twofold.augment.masks import hidden, masked
 from twofold.batch import Batch, View
 from twofold.losses import smooth_l1
 from twofold.methods.base import Method, Output, Setup
 from twofold.nets.momentum import MomentumEncoder
 from twofold.nets.vit import block_outputs, patch_size, tokens, transformer
+from twofold.recipe.settings import setting
 
 RECIPE = dict(
     backbone="vit_tiny_patch16_224", pool="average",
@@ -29,17 +30,19 @@ RECIPE = dict(
 )  # fmt: skip
 LARGE = dict(lr=2.5e-4, teacher_momentum=(0.9998, 0.9999))
 
+MASKED = 0.6  # share of the patches that is hidden where the views do not say
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    blocks: int = 6
-    """how many of the teacher's last blocks are averaged, at most all"""
-    beta: float = 2.0
-    """difference at which the energy turns from squared to linear"""
-    teacher_momentum: tuple[float, float] = (0.998, 1.0)
-    """of the teacher, from the first step to the last by a cosine; 0 0: none, the weights themselves"""
-    normalize: bool = True
-    """standardise each block's output over the patches, and the mean of them over its dimensions"""
+    blocks: int = setting(6, "how many of the teacher's last blocks are averaged, at most all", low=1)
+    beta: float = setting(2.0, "difference at which the energy turns from squared to linear", low=1e-4)
+    teacher_momentum: tuple[float, float] = setting(
+        (0.998, 1.0), "of the teacher, first and last; 0 0: none, the weights themselves", low=0, high=1
+    )
+    normalize: bool = setting(
+        True, "standardise each block's output over the patches, and the mean of them over its dimensions"
+    )
 
 
 class Data2Vec(Method):
@@ -48,16 +51,19 @@ class Data2Vec(Method):
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
         width = transformer(backbone, "data2vec").embed_dim
-        self.patches = (setup.size // patch_size(backbone)) ** 2
+        self.patches_a_side = setup.size // patch_size(backbone)
+        self.patches = self.patches_a_side**2
         self.mask_token = nn.Parameter(0.02 * torch.randn(width))
         self.head = nn.Linear(width, width)
         self.target, self.o = MomentumEncoder(options.teacher_momentum, backbone), options
 
     def forward(self, batch: Batch, progress: float) -> Output:
         view = batch.views[0]
-        masked = hidden(view, self.patches)
-        student = tokens(self.backbone, View(view.images), masked, self.mask_token)[:, -self.patches :]
-        predicted, wanted = self.head(student[masked]), self.regression_target(view.images)[masked]
+        if view.ids_keep is None:  # a loop whose views are not masked
+            view = masked(view, self.patches_a_side, MASKED, "block", batch.chance)
+        gone = hidden(view, self.patches)
+        student = tokens(self.backbone, View(view.images), gone, self.mask_token)[:, -self.patches :]
+        predicted, wanted = self.head(student[gone]), self.regression_target(view.images)[gone]
         embeddings = dist.gather(student.mean(1))
         return Output({"energy": dist.mean(smooth_l1(predicted, wanted, self.o.beta))}, (embeddings,))
 
@@ -74,5 +80,5 @@ class Data2Vec(Method):
     def after_step(self, progress: float) -> None:
         self.target.update(progress)
 
-    def collapsed_loss(self, batch: int) -> float:
+    def collapsed_loss(self, batch_size: int) -> float:
         return 0.0

@@ -18,6 +18,7 @@ from twofold import dist
 from twofold.batch import Batch, View
 from twofold.losses import squared
 from twofold.methods.base import Method, Output, Setup
+from twofold.recipe.settings import setting
 
 RECIPE = dict(optimizer="adamw", lr=2e-3, weight_decay=0.01, crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.0)
 LARGE = dict(lr=5e-4)
@@ -26,12 +27,11 @@ START = 4  # side of the map that decoding begins with; it doubles until the ima
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    noise: float = 0.5
-    """standard deviation of the noise, in standard deviations of the data"""
-    dropped: float = 0.0
-    """share of the pixels that are set to the mean"""
-    decoder_width: int = 128
-    """channels of the decoder's first map; each doubling of the side halves them, down to 16"""
+    noise: float = setting(0.5, "standard deviation of the noise, in standard deviations of the data", low=0)
+    dropped: float = setting(0.0, "share of the pixels that are set to the mean", low=0, high=1)
+    decoder_width: int = setting(
+        128, "channels of the decoder's first map; each doubling of the side halves them, to 16 at least", low=32
+    )
 
 
 class Denoising(Method):
@@ -56,5 +56,5 @@ class Denoising(Method):
         decoded = F.interpolate(self.decoder(features), clean.shape[-2:], mode="bilinear")
         return Output({"energy": dist.mean(squared(decoded, clean))}, (dist.gather(features),))
 
-    def collapsed_loss(self, batch: int) -> float:
+    def collapsed_loss(self, batch_size: int) -> float:
         return 1.0

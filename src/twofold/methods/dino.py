@@ -20,34 +20,36 @@ from twofold.batch import Batch
 from twofold.methods.base import Method, Output, Setup, directions, mean, together
 from twofold.nets.heads import Prototypes, mlp
 from twofold.nets.momentum import MomentumEncoder
+from twofold.recipe.rules import Facts, prototypes_within
+from twofold.recipe.settings import setting
 
 RECIPE = dict(optimizer="lars", lr=0.3, weight_decay=1e-6, crop_scale=(0.08, 1.0), saturation=0.2, solarize=(0.0, 0.2))
 LARGE = dict(
-    prototypes=65536, teacher_momentum=(0.996, 1.0), teacher_temperature=(0.04, 0.07), blur=(1.0, 0.1),
+    teacher_momentum=(0.996, 1.0), teacher_temperature=(0.04, 0.07), blur=(1.0, 0.1),
     crop_scale=(0.14, 1.0), small_crops=8, small_scale=(0.05, 0.14),
 )  # fmt: skip
 
 
+def prototype_count(facts: Facts) -> int:
+    """4096, for photographs 65536; at most a tenth of the images"""
+    return prototypes_within(facts, 65536 if facts.photographs else 4096)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    prototypes: int = 4096
-    """outputs of the head; fewer than a tenth of the images"""
-    student_temperature: float = 0.1
-    """divides the student's outputs"""
-    teacher_temperature: tuple[float, float] = (0.07, 0.07)
-    """divides the teacher's, at the start and after the warm-up"""
-    teacher_warmup: float = 0.3
-    """share of the run in which the teacher's temperature rises"""
-    center_momentum: float = 0.9
-    """of the running mean of the teacher's outputs; 1: no centring"""
-    freeze: float = 0.01
-    """share of the run at its start in which the student's prototypes stay"""
-    teacher_momentum: tuple[float, float] = (0.9995, 1.0)
-    """of the teacher, from the first step to the last by a cosine; 0 0: none, the weights themselves"""
-    projector: tuple[int, ...] = (2048, 2048, 256)
-    """widths of the projector's layers; none: no projector"""
-    projector_norm: Literal["batch", "layer", "none"] = "none"
-    """after all layers but the last"""
+    prototypes: int = setting(None, "outputs of the head", low=2, auto=prototype_count)
+    student_temperature: float = setting(0.1, "divides the student's outputs", low=1e-4)
+    teacher_temperature: tuple[float, float] = setting(
+        (0.07, 0.07), "divides the teacher's, at the start and after the warm-up", low=1e-4
+    )
+    teacher_warmup: float = setting(0.3, "share of the run in which the teacher's temperature rises", low=0, high=1)
+    center_momentum: float = setting(0.9, "of the running mean of the teacher's outputs; 1: no centring", low=0, high=1)
+    freeze: float = setting(0.01, "share of the run at its start in which the student's prototypes stay", low=0, high=1)
+    teacher_momentum: tuple[float, float] = setting(
+        (0.9995, 1.0), "of the teacher, first and last; 0 0: none, the weights themselves", low=0, high=1
+    )
+    projector: tuple[int, ...] = setting((2048, 2048, 256), "widths of the projector; none: no projector", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting("none", "after all layers but the last")
 
 
 class DINO(Method):
@@ -76,5 +78,5 @@ class DINO(Method):
     def after_step(self, progress: float) -> None:
         self.target.update(progress)
 
-    def collapsed_loss(self, batch: int) -> float:
+    def collapsed_loss(self, batch_size: int) -> float:
         return math.log(self.o.prototypes)

@@ -17,11 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twofold import dist
-from twofold.augment.tiles import TILES, cut_tiles, distant_permutations, tile_for
+from twofold.augment.tiles import TILES, cut_tiles, distant_permutations
 from twofold.batch import Batch, View
 from twofold.losses.precision import exact
 from twofold.methods.base import Method, Output, Setup
+from twofold.methods.tile_side import tile_side
 from twofold.nets.heads import mlp
+from twofold.recipe.settings import setting
 
 RECIPE = dict(optimizer="sgd", lr=0.1, weight_decay=1e-4, crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.3)
 LARGE = dict(permutations=1000)
@@ -29,14 +31,10 @@ LARGE = dict(permutations=1000)
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    permutations: int = 100
-    """orders to tell apart, far from each other in Hamming distance"""
-    projector: tuple[int, ...] = (256,)
-    """widths of the layers after the backbone, of each tile"""
-    classifier: tuple[int, ...] = (1024,)
-    """widths of the layers between all nine tiles and the classes"""
-    projector_norm: Literal["batch", "layer", "none"] = "batch"
-    """after all layers but the last of either"""
+    permutations: int = setting(100, "orders to tell apart, far from each other in Hamming distance", low=2, high=10000)
+    projector: tuple[int, ...] = setting((256,), "widths of the layers after the backbone, of each tile", low=1)
+    classifier: tuple[int, ...] = setting((1024,), "widths of the layers between all nine tiles and the classes", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting("batch", "after all layers but the last of either")
 
 
 class Jigsaw(Method):
@@ -49,7 +47,7 @@ class Jigsaw(Method):
         self.projector = mlp(setup.features, options.projector, options.projector_norm)
         classes = (*options.classifier, options.permutations)
         self.classifier = mlp(TILES * width, classes, options.projector_norm)
-        self.tile = tile_for(backbone, setup.size)
+        self.tile = tile_side(backbone, setup.size)
         self.register_buffer("orders", distant_permutations(options.permutations, setup.seed).clone())
 
     def forward(self, batch: Batch, progress: float) -> Output:
@@ -63,5 +61,5 @@ class Jigsaw(Method):
         embeddings = features.unflatten(0, (-1, TILES)).mean(1)
         return Output({"energy": dist.mean(loss)}, (dist.gather(embeddings),))
 
-    def collapsed_loss(self, batch: int) -> float:
+    def collapsed_loss(self, batch_size: int) -> float:
         return math.log(len(self.orders))

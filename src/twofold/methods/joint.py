@@ -21,39 +21,43 @@ from twofold.methods.base import Method, Output, Setup, directions, mean, pairs,
 from twofold.nets.heads import mlp
 from twofold.nets.memory import Queue
 from twofold.nets.momentum import MomentumEncoder
+from twofold.recipe.rules import Facts, momentum_within
+from twofold.recipe.settings import setting
 
 RECIPE = dict(optimizer="lars", lr=0.3, weight_decay=1e-4, crop_scale=(0.2, 1.0), saturation=0.2, hue=0.1)
 LARGE = dict(blur=(0.5, 0.5))
 
 
+def published_momentum(facts: Facts) -> tuple[float, float]:
+    """0.99 to 1; in a short run less"""
+    return momentum_within(facts, 0.99, 1.0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    energy: Literal["squared", "cosine", "negative_cosine", "cross_entropy", "smooth_l1", "correlation"] = "squared"
-    """D: what pulls the two embeddings of an image together"""
-    energy_weight: float = 25.0
-    """weight of the energy"""
-    functionals: str = "variance:25,covariance:1"
-    """A and B with their weights: variance, covariance, redundancy, repulsion; empty: none"""
-    target: Literal["shared", "stop_gradient", "momentum"] = "shared"
-    """the y side"""
-    momentum: tuple[float, float] = (0.99, 1.0)
-    """of the momentum encoder, from the first step to the last by a cosine"""
-    predictor: bool = False
-    """a predictor on the x side, as wide as the projector's end"""
-    predictor_hidden: int = 4096
-    """width of the predictor's hidden layer"""
-    memory: int = 0
-    """past embeddings of the y side that functionals count as part of the batch, never more than images"""
-    temperature: float = 0.2
-    """divides the similarities of the repulsion and of the cross-entropy"""
-    normalize: bool = False
-    """scale embeddings to length 1 first"""
-    projector: tuple[int, ...] = (2048, 2048, 2048)
-    """widths of the projector's layers; none: no projector"""
-    projector_norm: Literal["batch", "layer", "none"] = "batch"
-    """of projector and predictor, after all layers but the last"""
-    last_norm: bool = False
-    """a norm after the projector's last layer too"""
+    energy: Literal["squared", "cosine", "negative_cosine", "cross_entropy", "smooth_l1", "correlation"] = setting(
+        "squared", "D: what pulls the two embeddings of an image together"
+    )
+    energy_weight: float = setting(25.0, "weight of the energy")
+    functionals: str = setting(
+        "variance:25,covariance:1", "A and B with their weights: variance, covariance, redundancy, repulsion"
+    )
+    target: Literal["shared", "stop_gradient", "momentum"] = setting("shared", "the y side")
+    momentum: tuple[float, float] = setting(
+        None, "of the momentum encoder, first and last, on a cosine", auto=published_momentum, low=0, high=1
+    )
+    predictor: bool = setting(False, "a predictor on the x side, as wide as the projector's end")
+    predictor_hidden: int = setting(4096, "width of the predictor's hidden layer", low=1)
+    memory: int = setting(
+        0, "past embeddings of the y side that count as part of the batch for functionals", low=0, high="images"
+    )
+    temperature: float = setting(0.2, "divides the similarities of the repulsion and of the cross-entropy", low=1e-4)
+    normalize: bool = setting(False, "scale embeddings to length 1 first")
+    projector: tuple[int, ...] = setting((2048, 2048, 2048), "widths of the projector; none: no projector", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting(
+        "batch", "of projector and predictor, after all layers but the last"
+    )
+    last_norm: bool = setting(False, "a norm after the projector's last layer too")
 
 
 class Joint(Method):
@@ -64,7 +68,7 @@ class Joint(Method):
         self.projector = mlp(setup.features, o.projector, o.projector_norm, o.last_norm)
         self.predictor = mlp(self.width, (o.predictor_hidden, self.width) if o.predictor else (), o.projector_norm)
         self.target = MomentumEncoder(o.momentum, backbone, self.projector) if o.target == "momentum" else None
-        self.memory = Queue(min(o.memory, setup.images), self.width)
+        self.memory = Queue(setup.at_most_images(o.memory), self.width)
         self.energy = parts.energy(o.energy, o.temperature)
         self.functionals = parts.functionals(o.functionals, o.temperature)
 
@@ -84,7 +88,7 @@ class Joint(Method):
         if self.target:
             self.target.update(progress)
 
-    def collapsed_loss(self, batch: int) -> float:
-        views = 2 * batch + len(self.memory.rows)
+    def collapsed_loss(self, batch_size: int) -> float:
+        views = 2 * batch_size + len(self.memory.rows)
         functionals = sum(w * parts.collapsed(name, views, self.width) for name, (w, _) in self.functionals.items())
         return functionals + self.o.energy_weight * parts.collapsed(self.o.energy, views, self.width)

@@ -16,12 +16,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from twofold import dist
-from twofold.augment.masks import hidden
+from twofold.augment.masks import hidden, masked
 from twofold.batch import Batch
 from twofold.errors import UsageError
 from twofold.losses import squared
 from twofold.methods.base import Method, Output, Setup
 from twofold.nets.vit import patch_size, patchify, tokens, transformer
+from twofold.recipe.settings import setting
 
 RECIPE = dict(
     backbone="vit_tiny_patch16_224", pool="average",
@@ -30,17 +31,15 @@ RECIPE = dict(
 )  # fmt: skip
 LARGE = dict(lr=1.5e-4, decoder_width=512, decoder_depth=8)
 
+MASKED = 0.75  # share of the patches that is hidden where the views do not say
 HEAD = 32  # width of an attention head of the decoder
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    decoder_width: int = 128
-    """of the decoder's tokens, a multiple of 32"""
-    decoder_depth: int = 2
-    """blocks of the decoder"""
-    normalize: bool = True
-    """predict pixels standardised over their patch, not pixels as they are"""
+    decoder_width: int = setting(128, "of the decoder's tokens, a multiple of 32", low=32)
+    decoder_depth: int = setting(2, "blocks of the decoder", low=1)
+    normalize: bool = setting(True, "predict pixels standardised over their patch, not pixels as they are")
 
 
 class MAE(Method):
@@ -54,7 +53,8 @@ class MAE(Method):
         if patch_size(backbone) == 1:
             raise UsageError("patches of one pixel leave nothing to predict from them: set a larger --image-size")
         self.side, self.prefix = patch_size(backbone), vit.num_prefix_tokens
-        self.patches = (setup.size // self.side) ** 2
+        self.patches_a_side = setup.size // self.side
+        self.patches = self.patches_a_side**2
         self.decoder_embed = nn.Linear(vit.embed_dim, width)
         self.mask_token = nn.Parameter(0.02 * torch.randn(width))
         self.decoder_pos_embed = nn.Parameter(0.02 * torch.randn(1, self.patches, width))
@@ -66,18 +66,20 @@ class MAE(Method):
 
     def forward(self, batch: Batch, progress: float) -> Output:
         view = batch.views[0]
+        if view.ids_keep is None:  # a loop whose views are not masked
+            view = masked(view, self.patches_a_side, MASKED, "random", batch.chance)
         assert view.ids_keep is not None
         seen = tokens(self.backbone, view)[:, self.prefix :]
         embedded = self.decoder_embed(seen)
         rows = view.ids_keep[:, :, None].expand(-1, -1, embedded.shape[-1])
-        laid = self.mask_token.to(embedded.dtype).expand(len(view), self.patches, -1).scatter(1, rows, embedded)
+        laid = self.mask_token.to(embedded.dtype).expand(len(view.images), self.patches, -1).scatter(1, rows, embedded)
         decoded = self.decoder_pred(self.decoder_blocks(laid + self.decoder_pos_embed))
         wanted = patchify(view.images, self.side)
         if self.normalize:
             wanted = F.layer_norm(wanted, wanted.shape[-1:], eps=1e-6)
-        masked = hidden(view, self.patches)
-        loss = dist.mean(squared(decoded[masked], wanted[masked]))
+        gone = hidden(view, self.patches)
+        loss = dist.mean(squared(decoded[gone], wanted[gone]))
         return Output({"energy": loss}, (dist.gather(seen.mean(1)),))
 
-    def collapsed_loss(self, batch: int) -> float:
+    def collapsed_loss(self, batch_size: int) -> float:
         return 1.0

@@ -23,33 +23,44 @@ from twofold.methods.base import Method, Output, Setup, mean
 from twofold.nets.heads import mlp
 from twofold.nets.memory import Queue
 from twofold.nets.momentum import MomentumEncoder, shuffled
+from twofold.recipe.rules import Facts, momentum_within
+from twofold.recipe.settings import setting
 
 RECIPE = dict(optimizer="sgd", lr=0.3, weight_decay=1e-4, crop_scale=(0.2, 1.0))
-LARGE = dict(lr=0.03, queue=65536, momentum=(0.999, 0.999), symmetric=False, blur=(0.5, 0.5))
+LARGE = dict(lr=0.03, symmetric=False, blur=(0.5, 0.5))
+
+
+def published_momentum(facts: Facts) -> tuple[float, float]:
+    """0.99 to 0.999, for photographs 0.999; in a short run less"""
+    return momentum_within(facts, 0.999 if facts.photographs else 0.99, 0.999)
+
+
+def queue_length(facts: Facts) -> int:
+    """32768, for photographs 65536; at most two thirds of the images, and a hundredth of the run's keys"""
+    length = 65536 if facts.photographs else 32768
+    return length if facts.images is None else min(length, facts.images * 2 // 3, facts.recent_images)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    temperature: float = 0.2
-    """divides the similarities"""
-    momentum: tuple[float, float] = (0.99, 0.999)
-    """of the momentum encoder, from the first step to the last by a cosine; 0 0: none, the weights themselves"""
-    queue: int = 32768
-    """past keys that are negatives, never more than images; 0: the batch's other keys are"""
-    symmetric: bool = True
-    """both views are queries, as in later recipes; else the first only, as in the paper"""
-    key_groups: int = 8
-    """the batch's keys, shuffled, pass in so many groups, so that no batch norm gives query and key away; 1: at once"""
-    attraction: float = 1.0
-    """weight of the energy"""
-    repulsion: float = 1.0
-    """weight of the repulsion"""
-    normalize: bool = True
-    """compare unit vectors, not embeddings as they are"""
-    projector: tuple[int, ...] = (2048, 128)
-    """widths of the projector's layers; none: no projector"""
-    projector_norm: Literal["batch", "layer", "none"] = "none"
-    """after all layers but the last"""
+    temperature: float = setting(0.2, "divides the similarities", low=1e-4)
+    momentum: tuple[float, float] = setting(
+        None,
+        "of the momentum encoder, first and last; 0 0: none, the weights themselves",
+        auto=published_momentum,
+        low=0,
+        high=1,
+    )
+    queue: int = setting(
+        None, "past keys that are negatives; 0: the batch's other keys", auto=queue_length, low=0, high="images"
+    )
+    symmetric: bool = setting(True, "both views are queries, as in later recipes; else the first only, as in the paper")
+    key_groups: int = setting(8, "shuffled groups of keys, so that no batch norm tells key from query; 1: none", low=1)
+    attraction: float = setting(1.0, "weight of the energy")
+    repulsion: float = setting(1.0, "weight of the repulsion")
+    normalize: bool = setting(True, "compare unit vectors, not embeddings as they are")
+    projector: tuple[int, ...] = setting((2048, 128), "widths of the projector; none: no projector", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting("none", "after all layers but the last")
 
 
 class MoCo(Method):
@@ -58,7 +69,7 @@ class MoCo(Method):
         self.projector = mlp(setup.features, options.projector, options.projector_norm)
         self.target = MomentumEncoder(options.momentum, self.backbone, self.projector)
         width = setup.width(options.projector)
-        self.queue, self.o = Queue(min(options.queue, setup.images), width), options
+        self.queue, self.o = Queue(setup.at_most_images(options.queue), width), options
 
     def forward(self, batch: Batch, progress: float) -> Output:
         o, views = self.o, dict(enumerate(batch.views))
@@ -80,5 +91,5 @@ class MoCo(Method):
     def after_step(self, progress: float) -> None:
         self.target.update(progress)
 
-    def collapsed_loss(self, batch: int) -> float:
-        return self.o.repulsion * math.log((len(self.queue.rows) or batch - 1) + 1)
+    def collapsed_loss(self, batch_size: int) -> float:
+        return self.o.repulsion * math.log((len(self.queue.rows) or batch_size - 1) + 1)

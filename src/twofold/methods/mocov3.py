@@ -21,29 +21,38 @@ from twofold.losses import attraction, repulsion_from
 from twofold.methods.base import Method, Output, Setup, directions, mean
 from twofold.nets.heads import mlp, predictor
 from twofold.nets.momentum import MomentumEncoder
+from twofold.recipe.rules import Facts, momentum_within
+from twofold.recipe.settings import setting
 
 RECIPE = dict(optimizer="lars", lr=0.3, weight_decay=1e-6, crop_scale=(0.2, 1.0), blur=(1.0, 0.1), solarize=(0.0, 0.2))
 LARGE = dict(temperature=1.0, saturation=0.2)
 
 
+def published_momentum(facts: Facts) -> tuple[float, float]:
+    """0.99 to 1; in a short run less"""
+    return momentum_within(facts, 0.99, 1.0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    temperature: float = 0.2
-    """divides the similarities"""
-    momentum: tuple[float, float] = (0.99, 1.0)
-    """of the momentum encoder, from the first step to the last by a cosine; 0 0: none, the weights themselves"""
-    attraction: float = 1.0
-    """weight of the energy"""
-    repulsion: float = 1.0
-    """weight of the repulsion"""
-    normalize: bool = True
-    """compare unit vectors, not embeddings as they are"""
-    projector: tuple[int, ...] = (4096, 256)
-    """widths of the projector's layers; none: no projector"""
-    predictor: tuple[int, ...] = (4096, 256)
-    """widths of the predictor's layers, the last as the projector's; none: no predictor"""
-    projector_norm: Literal["batch", "layer", "none"] = "batch"
-    """of the projector, after every layer, and of the predictor, after all but the last"""
+    temperature: float = setting(0.2, "divides the similarities", low=1e-4)
+    momentum: tuple[float, float] = setting(
+        None,
+        "of the momentum encoder, first and last; 0 0: none, the weights themselves",
+        auto=published_momentum,
+        low=0,
+        high=1,
+    )
+    attraction: float = setting(1.0, "weight of the energy")
+    repulsion: float = setting(1.0, "weight of the repulsion")
+    normalize: bool = setting(True, "compare unit vectors, not embeddings as they are")
+    projector: tuple[int, ...] = setting((4096, 256), "widths of the projector; none: no projector", low=1)
+    predictor: tuple[int, ...] = setting(
+        (4096, 256), "widths of the predictor, the last as the projector's; none: no predictor", low=1
+    )
+    projector_norm: Literal["batch", "layer", "none"] = setting(
+        "batch", "after every layer of the projector and all but the last of the predictor"
+    )
 
 
 class MoCoV3(Method):
@@ -72,5 +81,5 @@ class MoCoV3(Method):
     def after_step(self, progress: float) -> None:
         self.target.update(progress)
 
-    def collapsed_loss(self, batch: int) -> float:
-        return self.o.repulsion * 4 * self.o.temperature * math.log(batch)
+    def collapsed_loss(self, batch_size: int) -> float:
+        return self.o.repulsion * 4 * self.o.temperature * math.log(batch_size)

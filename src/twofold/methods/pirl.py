@@ -14,33 +14,39 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from twofold.augment.tiles import TILES, cut_tiles, tile_for
+from twofold.augment.tiles import TILES, cut_tiles
 from twofold.batch import Batch, View
 from twofold.dist import gather
+from twofold.errors import UsageError
 from twofold.losses import attraction, repulsion_from
 from twofold.losses.contrastive import Same
 from twofold.methods.base import Method, Output, Setup
+from twofold.methods.tile_side import tile_side
 from twofold.nets.heads import mlp
 from twofold.nets.memory import Bank
+from twofold.recipe.rules import Facts
+from twofold.recipe.settings import setting
 
 RECIPE = dict(optimizer="sgd", lr=0.12, weight_decay=1e-4, crop_scale=(0.2, 1.0))
-LARGE = dict(lr=0.03, negatives=32000)
+LARGE = dict(lr=0.03)
+
+
+def negative_count(facts: Facts) -> int:
+    """4096, for photographs 32000; at most as many as there are images"""
+    count = 32000 if facts.photographs else 4096
+    return count if facts.images is None else min(count, facts.images)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    temperature: float = 0.07
-    """divides the similarities"""
-    tiles: float = 0.5
-    """weight of the tiles' loss; the image's has the rest"""
-    negatives: int = 4096
-    """entries of other images drawn in each step; 0: no memory, the batch's other images instead"""
-    bank_momentum: float = 0.5
-    """how much of its entry an image keeps when it is seen again"""
-    normalize: bool = True
-    """compare unit vectors, not embeddings as they are"""
-    projector: tuple[int, ...] = (128,)
-    """widths of both heads' layers"""
+    temperature: float = setting(0.07, "divides the similarities", low=1e-4)
+    tiles: float = setting(0.5, "weight of the tiles' loss; the image's has the rest", low=0, high=1)
+    negatives: int = setting(
+        None, "entries of other images drawn in each step; 0: the batch's others, no memory", auto=negative_count, low=0
+    )
+    bank_momentum: float = setting(0.5, "how much of its entry an image keeps when it is seen again", low=0, high=1)
+    normalize: bool = setting(True, "compare unit vectors, not embeddings as they are")
+    projector: tuple[int, ...] = setting((128,), "widths of both heads' layers", low=1)
 
 
 class PIRL(Method):
@@ -52,8 +58,9 @@ class PIRL(Method):
         self.projector = mlp(setup.features, options.projector, "none")
         self.tile_projector = mlp(setup.features, options.projector, "none")
         self.join = nn.Linear(TILES * width, width)
-        self.bank = Bank(setup.images if options.negatives else 0, width)
-        self.tile, self.o = tile_for(backbone, setup.size), options
+        self.negatives = options.negatives if setup.images else 0  # without numbered images there can be no bank
+        self.bank = Bank(setup.images if setup.images and self.negatives else 0, width)
+        self.tile, self.o = tile_side(backbone, setup.size), options
 
     def forward(self, batch: Batch, progress: float) -> Output:
         o, chance = self.o, batch.chance
@@ -61,14 +68,18 @@ class PIRL(Method):
         order = chance.uniform("order", TILES).argsort(1)
         tiles = tiles[torch.arange(len(order), device=order.device)[:, None], order].flatten(0, 1)
         shuffled = gather(self.join(self.tile_projector(self.encode(View(tiles))).unflatten(0, (-1, TILES)).flatten(1)))
-        image, index = gather(self.projector(self.encode(batch.views[0]))), gather(batch.index)
-        if o.negatives:
-            numbers, negatives = self.bank.draw(chance.shared("negatives", o.negatives))
+        image = gather(self.projector(self.encode(batch.views[0])))
+        if self.negatives:
+            if batch.index is None:
+                raise UsageError("PIRL's bank needs each image's number in the data: views(images, index=numbers)")
+            index = gather(batch.index)
+            numbers, negatives = self.bank.draw(chance.shared("negatives", self.negatives))
             entry = self.bank.read(index, image)
             losses = [self.info_nce(rows, entry, negatives, (index, numbers)) for rows in (shuffled, image)]
             self.bank.update(index, image, o.bank_momentum)  # after the loss
         else:
-            losses = [self.info_nce(x, y, y, (index, index)) for x, y in ((shuffled, image), (image, shuffled))]
+            own = torch.arange(len(image), device=image.device)
+            losses = [self.info_nce(x, y, y, (own, own)) for x, y in ((shuffled, image), (image, shuffled))]
         terms = {"tiles": o.tiles * losses[0], "image": (1 - o.tiles) * losses[1]}
         return Output(terms, (image, shuffled))
 
@@ -76,5 +87,5 @@ class PIRL(Method):
         t, normalize = self.o.temperature, self.o.normalize
         return attraction(query, key, t, normalize) + repulsion_from(query, key, negatives, same, t, normalize)
 
-    def collapsed_loss(self, batch: int) -> float:
-        return math.log(self.o.negatives + 1 if self.o.negatives else batch)
+    def collapsed_loss(self, batch_size: int) -> float:
+        return math.log(self.negatives + 1 if self.negatives else batch_size)

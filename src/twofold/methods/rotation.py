@@ -21,6 +21,7 @@ from twofold.batch import Batch, View
 from twofold.losses.precision import exact
 from twofold.methods.base import Method, Output, Setup
 from twofold.nets.heads import mlp
+from twofold.recipe.settings import setting
 
 RECIPE = dict(optimizer="sgd", lr=0.2, weight_decay=5e-4, crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.0)
 LARGE = dict(lr=0.1, weight_decay=1e-4)
@@ -29,10 +30,8 @@ TURNS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    projector: tuple[int, ...] = ()
-    """widths of layers between the backbone and the classifier"""
-    projector_norm: Literal["batch", "layer", "none"] = "batch"
-    """after each of them"""
+    projector: tuple[int, ...] = setting((), "widths of layers between the backbone and the classifier", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting("batch", "after each of them")
 
 
 class Rotation(Method):
@@ -47,9 +46,9 @@ class Rotation(Method):
         turned = torch.cat([torch.rot90(view.images, k, (2, 3)) for k in range(TURNS)])
         keep = None if view.ids_keep is None else view.ids_keep.repeat(TURNS, 1)
         features = self.encode(View(turned, keep))
-        turn = torch.arange(TURNS, device=features.device).repeat_interleave(len(view))
+        turn = torch.arange(TURNS, device=features.device).repeat_interleave(len(view.images))
         loss = exact(F.cross_entropy)(self.classifier(features), turn)
-        return Output({"energy": dist.mean(loss)}, (dist.gather(features[: len(view)]),))
+        return Output({"energy": dist.mean(loss)}, (dist.gather(features[: len(view.images)]),))
 
-    def collapsed_loss(self, batch: int) -> float:
+    def collapsed_loss(self, batch_size: int) -> float:
         return math.log(TURNS)

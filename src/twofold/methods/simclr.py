@@ -19,6 +19,7 @@ from twofold.dist import gather
 from twofold.losses import attraction, repulsion
 from twofold.methods.base import Method, Output, Setup, mean, pairs
 from twofold.nets.heads import mlp
+from twofold.recipe.settings import setting
 
 RECIPE = dict(
     optimizer="lars",
@@ -35,18 +36,12 @@ LARGE = dict(temperature=0.1, projector=(2048, 128), blur=(0.5, 0.5))
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    temperature: float = 0.2
-    """divides the similarities; lower stresses the hardest negatives"""
-    attraction: float = 1.0
-    """weight of the energy"""
-    repulsion: float = 1.0
-    """weight of the repulsion"""
-    normalize: bool = True
-    """compare unit vectors, not embeddings as they are"""
-    projector: tuple[int, ...] = (2048, 256)
-    """widths of the projector's layers; none: no projector"""
-    projector_norm: Literal["batch", "layer", "none"] = "none"
-    """after all layers but the last"""
+    temperature: float = setting(0.2, "divides the similarities; lower stresses the hardest negatives", low=1e-4)
+    attraction: float = setting(1.0, "weight of the energy")
+    repulsion: float = setting(1.0, "weight of the repulsion")
+    normalize: bool = setting(True, "compare unit vectors, not embeddings as they are")
+    projector: tuple[int, ...] = setting((2048, 256), "widths of the projector; none: no projector", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting("none", "after all layers but the last")
 
 
 class SimCLR(Method):
@@ -62,5 +57,5 @@ class SimCLR(Method):
         terms = {"attraction": o.attraction * mean(attracted), "repulsion": o.repulsion * mean(repelled)}
         return Output(terms, tuple(views))
 
-    def collapsed_loss(self, batch: int) -> float:
-        return self.o.repulsion * math.log(2 * batch - 1)
+    def collapsed_loss(self, batch_size: int) -> float:
+        return self.o.repulsion * math.log(2 * batch_size - 1)

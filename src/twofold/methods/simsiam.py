@@ -18,6 +18,7 @@ from twofold.batch import Batch
 from twofold.losses import negative_cosine, squared
 from twofold.methods.base import Method, Output, Setup, directions, mean
 from twofold.nets.heads import mlp, predictor
+from twofold.recipe.settings import setting
 
 RECIPE = dict(optimizer="sgd", lr=0.5, weight_decay=1e-5, crop_scale=(0.2, 1.0))
 LARGE = dict(lr=0.05, weight_decay=1e-4, blur=(0.5, 0.5))
@@ -25,16 +26,15 @@ LARGE = dict(lr=0.05, weight_decay=1e-4, blur=(0.5, 0.5))
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    stop_gradient: bool = True
-    """let no gradient into the y side; without it embeddings collapse"""
-    normalize: bool = True
-    """compare unit vectors; else the mean squared error of embeddings as they are"""
-    projector: tuple[int, ...] = (2048, 2048, 2048)
-    """widths of the projector's layers; none: no projector"""
-    predictor: tuple[int, ...] = (512, 2048)
-    """widths of the predictor's layers, the last as the projector's; none: no predictor"""
-    projector_norm: Literal["batch", "layer", "none"] = "batch"
-    """of the projector, after every layer, and of the predictor, after all but the last"""
+    stop_gradient: bool = setting(True, "let no gradient into the y side; without it embeddings collapse")
+    normalize: bool = setting(True, "compare unit vectors; else the mean squared error of embeddings as they are")
+    projector: tuple[int, ...] = setting((2048, 2048, 2048), "widths of the projector; none: no projector", low=1)
+    predictor: tuple[int, ...] = setting(
+        (512, 2048), "widths of the predictor, the last as the projector's; none: no predictor", low=1
+    )
+    projector_norm: Literal["batch", "layer", "none"] = setting(
+        "batch", "after every layer of the projector and all but the last of the predictor"
+    )
 
 
 class SimSiam(Method):
@@ -52,5 +52,5 @@ class SimSiam(Method):
         loss = mean([self.energy(p, t) for p, t in directions(predicted, targets)])
         return Output({"energy": dist.mean(loss)}, tuple(dist.gather(z) for z in embedded))
 
-    def collapsed_loss(self, batch: int) -> float:
+    def collapsed_loss(self, batch_size: int) -> float:
         return -1.0 if self.energy is negative_cosine else 0.0

@@ -22,6 +22,8 @@ from twofold.losses.clustering import assignment
 from twofold.methods.base import Method, Output, Setup, directions, mean, together
 from twofold.nets.heads import Prototypes, mlp
 from twofold.nets.memory import Queue
+from twofold.recipe.rules import Facts, prototypes_within
+from twofold.recipe.settings import setting
 
 RECIPE = dict(
     optimizer="lars", lr=0.6, weight_decay=1e-6, crop_scale=(0.08, 1.0),
@@ -30,26 +32,27 @@ RECIPE = dict(
 LARGE = dict(blur=(0.5, 0.5), crop_scale=(0.14, 1.0), small_crops=6, small_scale=(0.05, 0.14))
 
 
+def prototype_count(facts: Facts) -> int:
+    """3000; at most a tenth of the images"""
+    return prototypes_within(facts, 3000)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    prototypes: int = 3000
-    """clusters; fewer than a tenth of the images"""
-    temperature: float = 0.1
-    """divides the cosines in the prediction"""
-    epsilon: float = 0.05
-    """divides them in the code; lower is sharper"""
-    iterations: int = 3
-    """of Sinkhorn; 0: codes are not balanced, and one cluster may take all"""
-    freeze: float = 0.01
-    """share of the run at its start in which the prototypes stay"""
-    queue: int = 0
-    """past embeddings of each view that codes are balanced with, never more than images; 0: none"""
-    queue_from: float = 0.05
-    """share of the run after which the queue is used"""
-    projector: tuple[int, ...] = (2048, 128)
-    """widths of the projector's layers; none: no projector"""
-    projector_norm: Literal["batch", "layer", "none"] = "batch"
-    """after all layers but the last"""
+    prototypes: int = setting(None, "clusters", low=2, auto=prototype_count)
+    temperature: float = setting(0.1, "divides the cosines in the prediction", low=1e-4)
+    epsilon: float = setting(0.05, "divides them in the code; lower is sharper", low=1e-4)
+    iterations: int = setting(3, "of Sinkhorn; 0: codes are not balanced, and one cluster may take all", low=0)
+    freeze: float = setting(0.01, "share of the run at its start in which the prototypes stay", low=0, high=1)
+    queue: int = setting(
+        0,
+        "past embeddings of each view that codes are balanced with, never more than images; 0: none",
+        low=0,
+        high="images",
+    )
+    queue_from: float = setting(0.05, "share of the run after which the queue is used", low=0, high=1)
+    projector: tuple[int, ...] = setting((2048, 128), "widths of the projector; none: no projector", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting("batch", "after all layers but the last")
 
 
 class SwAV(Method):
@@ -58,11 +61,11 @@ class SwAV(Method):
         self.projector = mlp(setup.features, options.projector, options.projector_norm)
         width = setup.width(options.projector)
         self.prototypes, self.o = Prototypes(width, options.prototypes), options
-        self.queue_x, self.queue_y = (Queue(min(options.queue, setup.images), width) for _ in "xy")
+        self.queue_x, self.queue_y = (Queue(setup.at_most_images(options.queue), width) for _ in "xy")
 
     def forward(self, batch: Batch, progress: float) -> Output:
         features = together(self.encode, batch.views)  # the projector's norm sees the crops of all sizes at once
-        embedded = self.projector(torch.cat(features)).split([len(view) for view in batch.views])
+        embedded = self.projector(torch.cat(features)).split([len(view.images) for view in batch.views])
         scores = [self.prototypes(z, frozen=progress < self.o.freeze) for z in embedded]
         codes = [self.code(i, z, s, progress) for i, (z, s) in enumerate(zip(embedded[:2], scores, strict=False))]
         loss = mean([assignment(s, code, self.o.temperature) for s, code in directions(scores, codes)])
@@ -78,5 +81,5 @@ class SwAV(Method):
         queue.enqueue(dist.gather(embedded))
         return balanced[: len(every)].chunk(dist.world())[dist.rank()]
 
-    def collapsed_loss(self, batch: int) -> float:
+    def collapsed_loss(self, batch_size: int) -> float:
         return math.log(self.o.prototypes)

@@ -18,6 +18,7 @@ from twofold.dist import gather
 from twofold.losses.decorrelation import vicreg_terms
 from twofold.methods.base import Method, Output, Setup, mean, pairs, unit
 from twofold.nets.heads import mlp
+from twofold.recipe.settings import setting
 
 RECIPE = dict(
     optimizer="lars",
@@ -33,18 +34,12 @@ LARGE = dict(projector=(8192, 8192, 8192), crop_scale=(0.08, 1.0), blur=(1.0, 0.
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    invariance: float = 25.0
-    """weight of the mean squared error between the two embeddings"""
-    variance: float = 25.0
-    """weight of the hinge on each dimension's standard deviation"""
-    covariance: float = 1.0
-    """weight of the squared covariance between dimensions"""
-    normalize: bool = False
-    """scale embeddings to length 1 first; the hinge then asks for more than they can give"""
-    projector: tuple[int, ...] = (2048, 2048, 2048)
-    """widths of the expander's layers; none: no expander"""
-    projector_norm: Literal["batch", "layer", "none"] = "batch"
-    """after all layers but the last"""
+    invariance: float = setting(25.0, "weight of the mean squared error between the two embeddings")
+    variance: float = setting(25.0, "weight of the hinge on each dimension's standard deviation")
+    covariance: float = setting(1.0, "weight of the squared covariance between dimensions")
+    normalize: bool = setting(False, "scale embeddings to length 1 first, which the hinge cannot reach")
+    projector: tuple[int, ...] = setting((2048, 2048, 2048), "widths of the expander; none: no expander", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting("batch", "after all layers but the last")
 
 
 class VICReg(Method):
@@ -63,5 +58,5 @@ class VICReg(Method):
         weighed = {name: weight * mean([t[name] for t in terms]) for name, weight in self.weights.items()}
         return Output(weighed, tuple(views))
 
-    def collapsed_loss(self, batch: int) -> float:
+    def collapsed_loss(self, batch_size: int) -> float:
         return 0.99 * self.weights["variance"]

@@ -12,6 +12,8 @@ from timm.models.resnet import ResNet
 from torch import nn
 
 from twofold.errors import UsageError, did_you_mean
+from twofold.nets import given
+from twofold.recipe.foreign import is_foreign, load
 
 SMALL = 64
 """Largest image side, in pixels, that gets the small stem."""
@@ -19,7 +21,11 @@ SMALL = 64
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """What `backbone.json` holds: enough to build the network and prepare its input without twofold."""
+    """What `backbone.json` holds: enough to build the network and prepare its input without twofold.
+
+    ``name``: timm's, or ``package.module:function``, whose ``arguments`` are the function's. ``features``: 0 where they
+    have not been counted yet.
+    """
 
     name: str
     arguments: dict[str, Any]
@@ -30,13 +36,17 @@ class BackboneSpec:
     features: int = 0
 
     def build(self) -> nn.Module:
-        """The network with fresh weights: images [N, 3, H, W] -> features [N, D]."""
-        try:
-            backbone = timm.create_model(self.name, num_classes=0, **self.arguments)
-        except Exception as error:  # timm checks names and arguments in many places, each with its own kind
-            hint = "" if timm.is_model(self.name.split(".")[0]) else did_you_mean(self.name, timm.list_models())
-            raise UsageError(f"timm cannot make {self.name!r}: {' '.join(str(error).split())}{hint}") from None
+        """The network with fresh weights: images [N, 3, H, W] -> features [N, D].
+
+        Raises:
+            UsageError: if timm or the function of that name cannot make it.
+        """
+        if given.is_given(self.name):
+            return given.copy_of(self.name)
+        backbone = built_by(self.name, self.arguments) if is_foreign(self.name) else timm_model(self)
         if self.stem == "small":
+            if not isinstance(backbone, ResNet):
+                raise UsageError(f"only timm's ResNets have a small stem, {self.name} is none (--stem)")
             give_small_stem(backbone)
         return backbone
 
@@ -48,69 +58,95 @@ class BackboneSpec:
         return {"input_size": (3, self.size, self.size), "mean": self.mean, "std": self.std, "interpolation": "bicubic"}
 
 
-def fit(
-    name: str, arguments: dict[str, Any], stem: str, size: int, small_size: int = 0, pool: str = "default"
+def timm_model(spec: BackboneSpec) -> nn.Module:
+    """timm's model of that name without its classifier, with fresh weights."""
+    try:
+        return timm.create_model(spec.name, num_classes=0, **spec.arguments)
+    except Exception as error:  # timm checks names and arguments in many places, each with its own kind
+        hint = "" if timm.is_model(spec.name.split(".")[0]) else did_you_mean(spec.name, timm.list_models())
+        raise UsageError(f"timm cannot make {spec.name!r}: {' '.join(str(error).split())}{hint}") from None
+
+
+def built_by(name: str, arguments: dict[str, Any]) -> nn.Module:
+    """What the function ``package.module:function`` makes of its arguments.
+
+    Raises:
+        UsageError: if there is no such function, it fails, or it does not give a module.
+    """
+    function = load(name, "a backbone")
+    try:
+        backbone = function(**arguments)
+    except Exception as error:  # whatever a function does
+        raise UsageError(f"{name} fails: {type(error).__name__}: {' '.join(str(error).split())}") from None
+    if not isinstance(backbone, nn.Module):
+        raise UsageError(f"{name} must give a torch.nn.Module, not {type(backbone).__name__}")
+    return backbone
+
+
+def describe(
+    name: str, arguments: dict[str, Any], stem: str, size: int, pool: str = "default"
 ) -> tuple[BackboneSpec, list[str]]:
-    """The backbone's description for images of ``size`` pixels, and what was chosen, in words.
+    """The description of a backbone for images of ``size`` pixels, and what was chosen, in words. Nothing is built.
 
-    ``small_size``: of multi-crop's small views, if there are any; the backbone must take both. ``pool``: ``average``
-    lets a vision transformer give the mean of its patches' tokens.
+    A vision transformer of timm's is told the size of the images, and below 128 pixels gets a patch small enough to
+    leave at least 8 x 8 patches. ``pool``: ``average`` lets it give the mean of its patches' tokens.
 
-    A ResNet gets the small stem at 64 pixels and under (``stem="auto"``), a vision transformer its image size, and
-    below 128 pixels a patch small enough to leave at least 8 x 8 patches.
+    Raises:
+        UsageError: if the tokens of something else are to be averaged.
     """
     said = []
-    entry = timm.models.model_entrypoint(name.split(".")[0]) if timm.is_model(name.split(".")[0]) else None
-    module = inspect.getmodule(entry)
-    transformer = module is not None and hasattr(module, "VisionTransformer")
+    transformer = defines(name, "VisionTransformer")
     if transformer:
         arguments = {"dynamic_img_size": True, **arguments}  # small views, tiles
     if transformer and "img_size" not in arguments:
         arguments["img_size"] = size
         if "patch_size" not in arguments and size < 128:
-            patch = next(
-                p for p in (16, 12, 8, 7, 6, 5, 4, 3, 2, 1) if size % p == 0 and size // p >= min(8, size // 2)
-            )
+            fitting = (p for p in (16, 12, 8, 7, 6, 5, 4, 3, 2, 1) if size % p == 0 and size // p >= min(8, size // 2))
+            patch = next(fitting)
             arguments["patch_size"] = patch
             said.append(f"{name}: patches of {patch} pixels, {(size // patch) ** 2} of them in an image of {size}")
     if pool == "average" and not transformer:
-        raise UsageError(f"only vision transformers have tokens to average, {name} is none (--pool)")
+        raise UsageError(f"only timm's vision transformers have tokens to average, {name} is none (--pool)")
     if pool == "average":  # of tokens that the last norm has passed, as it is trained on them
         arguments = {**arguments, "global_pool": "avg", "fc_norm": False}
-    spec = BackboneSpec(name, arguments, "default", size, (), ())
-    backbone = spec.build()
-    resnet = isinstance(backbone, ResNet)
-    if stem == "small" and not resnet:
-        raise UsageError(f"only ResNets have a small stem, {name} is none (--stem)")
-    if stem == "small" or (stem == "auto" and resnet and size <= SMALL):
-        spec = BackboneSpec(name, arguments, "small", size, (), ())
+    if stem == "small":
         said.append(f"{name}: small stem (3x3 convolution, stride 1, no max-pool), for images of {size} pixels")
-        give_small_stem(backbone)
-    features = features_of(backbone, size)
-    if small_size:
-        features_of(backbone, small_size)
-    return BackboneSpec(spec.name, spec.arguments, spec.stem, size, (), (), features), said
+    return BackboneSpec(name, arguments, "small" if stem == "small" else "default", size, (), ()), said
+
+
+def stem_for(name: str, size: int) -> str:
+    """``small`` for timm's ResNets at `SMALL` pixels and under, else ``default``."""
+    return "small" if size <= SMALL and defines(name, "ResNet") else "default"
+
+
+def defines(name: str, kind: str) -> bool:
+    """Whether timm's module that makes the model of that name has a class ``kind``, which its models then are."""
+    model = name.split(".")[0]
+    module = inspect.getmodule(timm.models.model_entrypoint(model)) if timm.is_model(model) else None
+    return module is not None and hasattr(module, kind)
 
 
 def give_small_stem(backbone: nn.Module) -> None:
     """Replace a ResNet's 7x7 stride-2 convolution and max-pool, which leave little of a small image."""
     width = len(backbone.get_parameter("bn1.weight"))
-    backbone.conv1 = nn.Conv2d(3, width, 3, 1, 1, bias=False)
+    channels = next(layer.in_channels for layer in backbone.modules() if isinstance(layer, nn.Conv2d))
+    backbone.conv1 = nn.Conv2d(channels, width, 3, 1, 1, bias=False)
     nn.init.kaiming_normal_(backbone.conv1.weight, mode="fan_out", nonlinearity="relu")
     backbone.maxpool = nn.Identity()
 
 
-def features_of(backbone: nn.Module, size: int) -> int:
-    """How many features the backbone gives an image of ``size`` pixels.
+def features_of(backbone: nn.Module, size: int, channels: int = 3) -> int:
+    """How many features the backbone gives an image of ``size`` pixels; its mode, training or not, stays.
 
     Raises:
         UsageError: if it does not take images of that size, or does not give one vector an image.
     """
     weight = next((p for p in backbone.parameters() if p.is_floating_point()), torch.empty(0))
+    images = torch.zeros(1, channels, size, size, device=weight.device, dtype=weight.dtype)
     with torch.no_grad(), evaluating(backbone):
         try:
-            out = backbone(torch.zeros(1, 3, size, size, dtype=weight.dtype, device=weight.device))
-        except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+            out = backbone(images)
+        except Exception as error:  # a module of somebody else's raises what it likes
             reason = " ".join(str(error).split())
             raise UsageError(f"the backbone does not take images of {size} pixels: {reason}") from None
     if not isinstance(out, torch.Tensor) or out.ndim != 2:

@@ -10,7 +10,7 @@ class Normalize(nn.Module):
     """Shifts and scales each channel: images [N, C, H, W] -> (images - mean) / std.
 
     Images are floats from 0 to 1, or uint8 from 0 to 255, which are divided by 255 first. ``mean`` and ``std`` have one
-    number a channel, for images from 0 to 1; the module has no weights, and nothing of it is in a state_dict.
+    number a channel, for images from 0 to 1. They follow the images to any device, and are in no state_dict.
     """
 
     mean: Tensor
@@ -24,8 +24,8 @@ class Normalize(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         if images.dtype == torch.uint8:
             images = images.to(self.mean.dtype) / 255
-        return (images - self.mean) / self.std
+        return (images - self.mean.to(images.device)) / self.std.to(images.device)
 
     def undo(self, normalised: Tensor) -> Tensor:
         """The images, 0 to 1, that were normalised."""
-        return normalised * self.std + self.mean
+        return normalised * self.std.to(normalised.device) + self.mean.to(normalised.device)

@@ -91,17 +91,17 @@ class Part:
 
 @overload
 def embed(
-    run: str | Path | Run, data: str | Path, out: None = None, device: str = "auto", tell: Tell = silent
+    run: str | Path | Run, data: str | Path, out: None = None, device: str | None = None, tell: Tell = silent
 ) -> Embedded: ...
 @overload
 def embed(
-    run: str | Path | Run, data: str | Path, out: str | Path, device: str = "auto", tell: Tell = silent
+    run: str | Path | Run, data: str | Path, out: str | Path, device: str | None = None, tell: Tell = silent
 ) -> Written: ...
 def embed(
     run: str | Path | Run,
     data: str | Path,
     out: str | Path | None = None,
-    device: str = "auto",
+    device: str | None = None,
     tell: Tell = silent,
 ) -> Embedded | Written:
     """The pretrained backbone's features of every readable image.
@@ -116,7 +116,7 @@ def embed(
         data: images, with or without labels.
         out: where to write: ``NAME.parquet`` (columns ``path``, ``label``, ``vector``), or ``NAME.npy`` (float32
             [N, D]) with ``NAME.index.csv`` (``path,label``, a row a vector).
-        device: auto, cpu, cuda or mps.
+        device: cpu, cuda or mps; None: a GPU if there is one.
         tell: told what is being done, how much of it is done and how much there is.
 
     Returns:

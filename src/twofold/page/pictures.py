@@ -80,7 +80,7 @@ def seen(batch: Batch, method: Method) -> list[Float[Tensor, "n 4 s s"]]:
     found = []
     for view in batch.views:
         size = view.images.shape[-1]
-        visible = torch.ones(len(view), 1, size, size)
+        visible = torch.ones(len(view.images), 1, size, size)
         if view.ids_keep is not None:
             side = size // patch_size(method.backbone)
             visible = F.interpolate((~hidden(view, side * side)).float().view(-1, 1, side, side), (size, size))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from twofold import device as devices
-from twofold import files, methods
+from twofold import files
 from twofold.data.opening import open_data
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.progress import Tell, silent
@@ -13,13 +13,14 @@ from twofold.page import plots
 from twofold.page.atlas import make_atlas
 from twofold.page.pictures import view_rows
 from twofold.page.render import render
+from twofold.recipe import declared
 from twofold.recipe.toml import dumps
-from twofold.run import Run, fresh_backbone
+from twofold.run import Run
 
 POINTS = 50_000
 
 
-def report(run: str | Path | Run, points: int = POINTS, device: str = "auto", tell: Tell = silent) -> Path:
+def report(run: str | Path | Run, points: int = POINTS, device: str | None = None, tell: Tell = silent) -> Path:
     """Write report.html into a run directory: the doctor's word, scores, map, clusters, curves, views, the recipe.
 
     What cannot be shown (the data have moved, pretraining has not ended) is said in its place.
@@ -27,7 +28,7 @@ def report(run: str | Path | Run, points: int = POINTS, device: str = "auto", te
     Args:
         run: the run directory.
         points: images on the map, at most.
-        device: auto, cpu, cuda or mps.
+        device: cpu, cuda or mps; None: a GPU if there is one.
         tell: told what is being done, how much of it is done and how much there is.
 
     Returns:
@@ -46,7 +47,7 @@ def report(run: str | Path | Run, points: int = POINTS, device: str = "auto", te
         source = open_data(settings.data).limited(settings.limit).train
         tell("views", 0, 1)
         spec = run.spec
-        backbone = fresh_backbone(spec, settings.seed)
+        backbone = run.untrained()
         views = view_rows(source, settings, spec, backbone, steps=2 if settings.augment.small_crops else 3)
         no_views = "" if views else "no image tried can be read"
     except UsageError as error:  # the data have moved
@@ -60,7 +61,7 @@ def report(run: str | Path | Run, points: int = POINTS, device: str = "auto", te
     page = render(
         "run.html",
         name=run.path.name,
-        title=methods.spec(settings.method).title,
+        title=declared.spec(settings.method).title,
         settings=settings,
         facts=facts(metrics),
         diagnosis=diagnosis,

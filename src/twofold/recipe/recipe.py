@@ -1,254 +1,280 @@
-"""A run's recipe: frozen dataclasses in Python, flat TOML on disk, the same flat names on the command line.
+"""A run's recipe: what was asked for, and what that comes to.
 
-This module and what it imports stay free of torch, so that ``--help`` is there at once.
+`Wanted` holds the settings that somebody gave, checked, under one flat name each in Python, on the command line and in
+TOML files. `resolve` turns it into a `Recipe`, in which nothing is left open.
 """
 
 import dataclasses
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from twofold.errors import UsageError, did_you_mean
-from twofold.recipe.settings import NESTED, check, convert, show, types_of
+from twofold.recipe import rules
+from twofold.recipe.declared import Spec, spec
+from twofold.recipe.rules import Facts, Measured
+from twofold.recipe.settings import Declaration, convert, declarations, defaults_of, setting, show, types_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augment:
     """What distorts an image into a view. Pairs give the first and the second view their own probability."""
 
-    crop_scale: tuple[float, float] = (0.2, 1.0)
-    """share of the image's area that a crop covers, lowest and highest"""
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    """width over height of a crop, lowest and highest"""
-    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
-    """filter that resizes a crop"""
-    flip: float = 0.5
-    """probability of a horizontal flip"""
-    jitter: float = 0.8
-    """probability of the colour jitter"""
-    brightness: float = 0.4
-    """brightness factor is drawn from 1 +- this"""
-    contrast: float = 0.4
-    """contrast factor is drawn from 1 +- this"""
-    saturation: float = 0.4
-    """saturation factor is drawn from 1 +- this"""
-    hue: float = 0.1
-    """hue is shifted by +- this share of the circle, at most 0.5"""
-    grayscale: float = 0.2
-    """probability of dropping the colours"""
-    blur: tuple[float, float] = (0.0, 0.0)
-    """probability of the Gaussian blur, first and second view"""
-    blur_sigma: tuple[float, float] = (0.1, 2.0)
-    """width of the blur in pixels, lowest and highest"""
-    solarize: tuple[float, float] = (0.0, 0.0)
-    """probability of inverting the bright pixels, first and second view"""
-    small_crops: int = 0
-    """multi-crop: how many small views to add to the two full-size ones"""
-    small_size: int = 0
-    """side of the small views in pixels; 0: about three sevenths of the full size"""
-    small_scale: tuple[float, float] = (0.05, 0.2)
-    """share of the image's area that a small view covers, lowest and highest"""
-    mask: tuple[float, float] = (0.0, 0.0)
-    """share of the patches that are masked, first and second view; a vision transformer drops them and their work"""
-    mask_shape: Literal["random", "block"] = "random"
-    """masked patches lie anywhere, or in rectangles"""
-    mask_fill: bool = False
-    """paint masked patches in the mean colour instead: all that a convolutional backbone can do"""
-
-    def __post_init__(self) -> None:
-        for name in ("flip", "jitter", "grayscale", "blur", "solarize", "crop_scale", "small_scale", "mask"):
-            check(self, name, 0, 1)
-        for name in ("brightness", "contrast", "saturation"):
-            check(self, name, 0, float("inf"))
-        check(self, "hue", 0, 0.5)
-        check(self, "small_crops", 0, 64)
-        for name in ("crop_scale", "crop_ratio", "blur_sigma", "small_scale"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise UsageError(f"{name} needs two numbers above 0, lowest first, not {low:g} {high:g}")
-
-
-def operational(default: Any) -> Any:
-    """A field that changes how a run is carried out, not what it computes: it may differ when a run resumes."""
-    return field(default=default, metadata={"operational": True})
+    crop_scale: tuple[float, float] = setting(
+        (0.2, 1.0), "share of the image's area that a crop covers, lowest and highest", above=0, high=1, ordered=True
+    )
+    crop_ratio: tuple[float, float] = setting(
+        (0.75, 1.3333333333333333), "width over height of a crop, lowest and highest", above=0, ordered=True
+    )
+    interpolation: Literal["bilinear", "bicubic"] = setting("bicubic", "filter that resizes a crop")
+    flip: float = setting(0.5, "probability of a horizontal flip", low=0, high=1)
+    jitter: float = setting(0.8, "probability of the colour jitter", low=0, high=1)
+    brightness: float = setting(0.4, "brightness factor is drawn from 1 +- this", low=0)
+    contrast: float = setting(0.4, "contrast factor is drawn from 1 +- this", low=0)
+    saturation: float = setting(0.4, "saturation factor is drawn from 1 +- this", low=0)
+    hue: float = setting(0.1, "hue is shifted by +- this share of the circle", low=0, high=0.5)
+    grayscale: float = setting(0.2, "probability of dropping the colours", low=0, high=1)
+    blur: tuple[float, float] = setting(
+        (0.0, 0.0), "probability of the Gaussian blur, first and second view", low=0, high=1
+    )
+    blur_sigma: tuple[float, float] = setting(
+        (0.1, 2.0), "width of the blur in pixels, lowest and highest", above=0, ordered=True
+    )
+    solarize: tuple[float, float] = setting(
+        (0.0, 0.0), "probability of inverting the bright pixels, first and second view", low=0, high=1
+    )
+    small_crops: int = setting(0, "multi-crop: how many small views to add to the two full-size ones", low=0, high=64)
+    small_size: int = setting(None, "side of the small views in pixels", low=0, auto=rules.small_size)
+    small_scale: tuple[float, float] = setting(
+        (0.05, 0.2), "share of the image's area that a small view covers, lowest and highest", above=0, high=1,
+        ordered=True,
+    )  # fmt: skip
+    mask: tuple[float, float] = setting(
+        (0.0, 0.0),
+        "share of the patches that are masked, first and second view; a vision transformer drops them and their work",
+        low=0, high=1,
+    )  # fmt: skip
+    mask_shape: Literal["random", "block"] = setting("random", "masked patches lie anywhere, or in rectangles")
+    mask_fill: bool = setting(
+        False, "paint masked patches in the mean colour instead: all that a convolutional backbone can do"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All that decides a run. A zero, "auto" or empty value is chosen from the data and the machine, and recorded."""
+    """All that decides a run, with nothing left open but how it is carried out."""
 
-    data: str = "digits"
-    """folder, tar shards, Parquet, .npz, .npy, digits, torchvision:NAME or hf:owner/name"""
-    method: str = "simclr"
-    """what to learn by: see twofold methods"""
-    backbone: str = "resnet18"
-    """any timm model"""
-    backbone_arguments: dict[str, Any] = field(default_factory=dict)
-    """more arguments for timm.create_model, as NAME VALUE pairs, values as in TOML"""
-    stem: Literal["auto", "default", "small"] = "auto"
-    """first layers of a ResNet; small: 3x3, stride 1, no max-pool, as images of 64 pixels and under need"""
-    pool: Literal["default", "average"] = "default"
-    """a vision transformer's features: as timm has it (mostly the class token), or the average over patches"""
-    out: str = operational("")
-    """the run directory; empty: runs/DATA-METHOD"""
-    epochs: int = 100
-    """passes over the data"""
-    batch_size: int = 256
-    """images in a step, over all processes; never more than there are"""
-    accumulate: int = 1
-    """parts that a step's batch is computed in, to save memory; every loss sees one part"""
-    seed: int = 0
-    """decides the first weights, the order, the distortions"""
-    image_size: int = 0
-    """side of a view in pixels; 0: the images' own up to 64, else 224"""
-    limit: int = 0
-    """use the first so many images only; 0: all"""
-    optimizer: Literal["lars", "sgd", "adamw"] = "lars"
-    """timm's LARS, torch's SGD or AdamW"""
-    lr: float = 0.3
-    """learning rate for 256 images; it grows in proportion to the batch"""
-    weight_decay: float = 1e-4
-    """on weights; biases and norms are exempt"""
-    optimizer_momentum: float = 0.9
-    """momentum of LARS and SGD, first beta of AdamW"""
-    warmup_epochs: float = 10
-    """epochs of linear warm-up before the cosine, at most a tenth of the run"""
-    grad_clip: float = 0.0
-    """largest norm of the gradient; 0: no clipping"""
-    precision: Literal["auto", "bf16", "fp32", "fp64"] = "auto"
-    """of the networks; auto: bf16 where the device is good at it; losses stay in fp32 or better"""
-    mean: tuple[float, ...] = ()
-    """mean of each channel, images in 0 to 1; empty: measured on the data"""
-    std: tuple[float, ...] = ()
-    """standard deviation of each channel; empty: measured on the data"""
-    resident: Literal["auto", "yes", "no"] = "auto"
-    """decode all images once and keep them in memory; auto: if that takes 4 GiB or less"""
-    max_unreadable: float = 0.1
-    """share of unreadable images above which a run stops"""
-    knn_every: int = 0
-    """epochs between two kNN scores, if there are labels; 0: about twenty in a run; -1: never"""
-    measure_every: int = 0
-    """steps between two looks at the embeddings for collapse; 0: about a hundred in a run; -1: never"""
-    on_collapse: Literal["warn", "stop"] = operational("warn")
-    """when a look finds the run collapsed: say so once, or end it (again if it goes on), exit code 3"""
-    device: Literal["auto", "cpu", "cuda", "mps"] = operational("auto")
-    """where to compute"""
-    workers: int = operational(-1)
-    """processes that decode large images; -1: one a core, at most 16"""
-    save_every: int = operational(0)
-    """steps between two checkpoints; 0: every 5 minutes; always one at the end"""
-    writers: str = operational("")
-    """where else metrics go: tensorboard, wandb, both with a comma"""
+    data: str = setting(
+        "digits", "folder, tar shards, Parquet, .npz, .npy, digits, torchvision:NAME or hf:owner/name", operational=True
+    )
+    method: str = setting("simclr", "what to learn by: see twofold methods, or package.module:Class")
+    backbone: str = setting("resnet18", "any timm model, or package.module:function that builds a module")
+    backbone_arguments: dict = setting(  # type: ignore[type-arg]  # noqa: RUF009
+        {}, "more arguments for timm.create_model or for the function, as NAME VALUE pairs, values as in TOML"
+    )
+    image_size: int = setting(None, "side of a view in pixels", low=1, high=4096, auto=rules.natural_size)
+    stem: Literal["default", "small"] = setting(
+        None, "first layers of a ResNet; small: a 3x3 convolution of stride 1, no max-pool", auto=rules.stem
+    )
+    pool: Literal["default", "average"] = setting(
+        "default", "a vision transformer's features: as timm has it (mostly the class token), or the mean over patches"
+    )
+    out: str = setting(None, "the run directory; none: runs/DATA-METHOD", operational=True)
+    epochs: int = setting(100, "passes over the data", low=1)
+    batch_size: int = setting(256, "images in a step, over all processes; never more than there are", low=2)
+    accumulate: int = setting(
+        1, "parts that a step's batch is computed in, to save memory; every loss sees one part", low=1
+    )
+    seed: int = setting(0, "decides the first weights, the order, the distortions", low=0, high=2**63 - 1)
+    limit: int = setting(0, "use the first so many images only; 0: all", low=0)
+    optimizer: Literal["lars", "sgd", "adamw"] = setting("lars", "timm's LARS, torch's SGD or AdamW")
+    lr: float = setting(0.3, "learning rate for 256 images; it grows in proportion to the batch", above=0)
+    weight_decay: float = setting(1e-4, "on weights; biases and norms are exempt", low=0, high=1e3)
+    optimizer_momentum: float = setting(0.9, "momentum of LARS and SGD, first beta of AdamW", low=0, high=0.99999)
+    warmup_epochs: float = setting(
+        10.0, "epochs of linear warm-up before the cosine, at most a tenth of the run", low=0
+    )
+    grad_clip: float = setting(0.0, "largest norm of the gradient; 0: no clipping", low=0)
+    precision: Literal["bf16", "fp32", "fp64"] = setting(
+        None, "of the networks; losses stay in fp32 or better", auto=rules.precision
+    )
+    mean: tuple[float, ...] = setting(None, "mean of each channel, images in 0 to 1", auto=rules.mean)
+    std: tuple[float, ...] = setting(None, "standard deviation of each channel", above=0, auto=rules.std)
+    resident: bool = setting(None, "decode all images once and keep them in memory", auto=rules.resident)
+    max_unreadable: float = setting(0.1, "share of unreadable images above which a run stops", low=0, high=1)
+    knn_every: int = setting(
+        None, "epochs between two kNN scores, if there are labels; 0: never", low=0, auto=rules.knn_every
+    )
+    measure_every: int = setting(
+        None, "steps between two looks at the embeddings for collapse; 0: never", low=0, auto=rules.measure_every
+    )
+    on_collapse: Literal["warn", "stop"] = setting(
+        "warn",
+        "when a look finds the run collapsed: say so once, or end it (again if it goes on), exit code 3",
+        operational=True,
+    )
+    device: Literal["cpu", "cuda", "mps"] = setting(None, "where to compute; none: a GPU if there is one",
+                                                    operational=True)  # fmt: skip
+    workers: int = setting(
+        None, "processes that decode large images; none: one a core, at most 16", low=0, high=1024, operational=True
+    )
+    save_every: int = setting(
+        None, "steps between two checkpoints; none: every 5 minutes; always one at the end", low=1, operational=True
+    )
+    writers: str = setting("", "where else metrics go: tensorboard, wandb, both with a comma", operational=True)
     augment: Augment = Augment()
     options: Any = None
-    given: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
-    """names of the settings that were given; the others may follow the data"""
-
-    def __post_init__(self) -> None:
-        for name, low, high in (
-            ("epochs", 1, 1e9),
-            ("batch_size", 2, 1e9),
-            ("accumulate", 1, 1e6),
-            ("image_size", 0, 4096),
-            ("limit", 0, 1e12),
-            ("weight_decay", 0, 1e3),
-            ("optimizer_momentum", 0, 0.99999),
-            ("warmup_epochs", 0, 1e9),
-            ("grad_clip", 0, 1e12),
-            ("max_unreadable", 0, 1),
-            ("knn_every", -1, 1e9),
-            ("measure_every", -1, 1e9),
-            ("workers", -1, 1024),
-            ("save_every", 0, 1e12),
-            ("seed", 0, 2**63 - 1),
-        ):
-            check(self, name, low, high)
-        if not 0 < self.lr < float("inf"):
-            raise UsageError(f"lr must be above 0 and finite, not {self.lr:g}")
-        if not all(value > 0 for value in self.std):
-            raise UsageError("std must be above 0 for every channel")
 
 
-RANGES = {
-    **dict.fromkeys(("temperature", "student_temperature", "teacher_temperature", "epsilon", "beta"), (1e-4, 1e4)),
-    **dict.fromkeys(
-        ("momentum", "teacher_momentum", "bank_momentum", "center_momentum", "freeze", "queue_from", "teacher_warmup"),
-        (0, 1),
-    ),
-    **dict.fromkeys(("tiles", "dropped"), (0, 1)),
-    **dict.fromkeys(("projector", "predictor", "classifier", "predictor_hidden"), (1, 1e6)),
-    **dict.fromkeys(("queue", "memory", "negatives", "iterations", "noise"), (0, 1e9)),
-    **dict.fromkeys(("key_groups", "blocks", "decoder_depth"), (1, 1e6)),
-    "prototypes": (2, 1e7),
-    "permutations": (2, 10_000),
-    "decoder_width": (32, 1e5),
-}
-"""Of methods' options: a name means the same in all of them."""
+@dataclass(frozen=True)
+class Wanted:
+    """A method and the settings that somebody gave, by their flat names; all others are to be chosen."""
+
+    method: str
+    given: dict[str, Any]
+
+    @property
+    def spec(self) -> Spec:
+        return spec(self.method)
+
+    def get(self, name: str) -> Any:
+        """A setting as it was given, else its default for this method; None if it is to be chosen."""
+        if name == "method":
+            return self.method
+        defaults = {**general_defaults(), **defaults_of(self.spec.options), **self.spec.recipe}
+        return self.given.get(name, defaults[name])
+
+    def but(self, **settings: Any) -> "Wanted":
+        """The same with some settings given anew; None takes one back."""
+        return wanted(**{"method": self.method, **self.given, **settings})
 
 
-def make(method: str = "simclr", **settings: Any) -> Recipe:
-    """The recipe of one method: its defaults, changed by flat settings (`lr=0.1, temperature=0.5, blur=(1, 0.1)`).
+GROUPS = (Recipe, Augment)
+
+
+def general_defaults() -> dict[str, Any]:
+    """Defaults of the settings that all methods have."""
+    return {name: value for owner in GROUPS for name, value in defaults_of(owner).items()}
+
+
+def known(declared: Spec) -> dict[str, tuple[Declaration, Any]]:
+    """Every setting that a method has, with its type."""
+    return {
+        name: (declaration, types_of(owner)[name])
+        for owner in (*GROUPS, declared.options)
+        for name, declaration in declarations(owner).items()
+    }
+
+
+def wanted(method: str = "simclr", **settings: Any) -> Wanted:
+    """The wish for a run: flat settings (`lr=0.1, temperature=0.5, blur=(1, 0.1)`), checked. None: not given.
 
     Raises:
         UsageError: for a name that is no setting of this method (with the nearest one) or a value that does not fit.
     """
-    from twofold.methods import spec
-
     declared = spec(method)
-    given = frozenset(key.replace("-", "_") for key in settings) - {"method"}
-    settings = {**declared.recipe, **settings, "method": declared.name}
-    groups: dict[type, dict[str, Any]] = {Recipe: {}, Augment: {}, declared.options: {}}
-    kinds = {key: (owner, kind) for owner in groups for key, kind in types_of(owner).items()}
+    settable = known(declared)
+    given = {}
     for name, value in settings.items():
         key = name.replace("-", "_")
-        if key not in kinds:
-            raise UsageError(f"{declared.name} has no setting {name!r}{did_you_mean(key, kinds)}")
-        owner, kind = kinds[key]
-        groups[owner][key] = convert(value, kind, key)
-    options = declared.options(**groups[declared.options])
-    for name, (low, high) in RANGES.items():
-        if hasattr(options, name):
-            check(options, name, low, high)
-    return Recipe(**groups[Recipe], augment=Augment(**groups[Augment]), options=options, given=given)
+        if key not in settable:
+            raise UsageError(f"{declared.name} has no setting {name!r}{did_you_mean(key, settable)}")
+        if value is not None:
+            declaration, kind = settable[key]
+            given[key] = convert(value, kind, key)
+            declaration.check(key, given[key])
+    return Wanted(declared.name, given)
+
+
+def resolve(request: Wanted, images: int | None = None, measured: Measured | None = None) -> tuple[Recipe, list[str]]:
+    """The recipe with nothing left open, and in words what was chosen.
+
+    What was given stays. From `rules.LARGE` pixels on a method's defaults are those published for photographs. What is
+    still None is chosen by its rule, in the order of declaration.
+
+    Args:
+        images: how many there are; None where nobody has said.
+        measured: what rules may ask of the images and the machine.
+    """
+    declared, given = request.spec, request.given
+    options = declared.real_options()
+    values: dict[str, Any] = {**general_defaults(), **defaults_of(options), **declared.recipe, **given}
+    values["method"] = request.method
+    facts, said = Facts(values, images, measured), []
+    rule_of = {n: d.auto for owner in (*GROUPS, options) for n, d in declarations(owner).items() if d.auto}
+
+    def choose(names: list[str]) -> list[str]:
+        chosen = [name for name in names if values[name] is None]
+        for name in chosen:
+            values[name] = rule_of[name](facts)
+        return chosen
+
+    choose(["image_size"])
+    if facts.photographs:
+        large = {n: v for n, v in declared.large.items() if n not in given and values[n] != v}
+        values.update(large)
+        if large:
+            said.append(f"views of {values['image_size']} pixels: {_listed(large, values)}")
+    choose([name for name in rule_of if name not in declarations(options)])
+    if chosen := choose([name for name in rule_of if name in declarations(options)]):
+        known_of = [f"{images} images"] * (images is not None) + [f"{facts.steps} steps"] * (facts.steps is not None)
+        said.append(f"chosen for {', '.join(known_of) or 'any number of images'}: {_listed(chosen, values)}")
+    for name, declaration in declarations(options).items():
+        if declaration.high == "images" and images is not None and values[name] > images:
+            said.append(f"{name} {images}, not {values[name]}: there are no more images")
+            values[name] = images
+    return _assembled(values, options), said
+
+
+def _listed(names: Any, values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {show(values[name])}" for name in names)
+
+
+def _assembled(values: dict[str, Any], options: type) -> Recipe:
+    groups = {owner: {name: values[name] for name in declarations(owner)} for owner in (*GROUPS, options)}
+    return Recipe(**groups[Recipe], augment=Augment(**groups[Augment]), options=options(**groups[options]))
 
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:
     """The recipe as flat names and values, in the order of the documentation."""
-    flat = {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name not in NESTED}
+    flat = {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name in declarations(Recipe)}
     return flat | dataclasses.asdict(recipe.augment) | dataclasses.asdict(recipe.options)
+
+
+def recorded(settings: dict[str, Any]) -> Recipe:
+    """The recipe of flat settings that a run has recorded, in which nothing is left open."""
+    request = wanted(**settings)
+    options = request.spec.real_options()
+    return _assembled(
+        {**general_defaults(), **defaults_of(options), **request.given, "method": request.method}, options
+    )
 
 
 def replace(recipe: Recipe, **settings: Any) -> Recipe:
     """A copy with some settings, by their flat names, changed."""
-    return dataclasses.replace(make(**{**settings_of(recipe), **settings}), given=recipe.given | settings.keys())
+    return recorded({**settings_of(recipe), **settings})
 
 
-def difference(old: Recipe, new: Recipe) -> list[str]:
-    """One ``name: old -> new`` for every setting that changes what a run computes. What is left to be chosen agrees."""
-    before, after = settings_of(old), settings_of(new)
+def difference(old: Recipe, request: Wanted, images: int | None = None) -> list[str]:
+    """One ``name: old -> new`` for every setting by which a request asks for another run than ``old``.
+
+    How a run is carried out may differ, and what was left open agrees with whatever was chosen.
+
+    Args:
+        images: how many there are, which some settings never exceed.
+    """
+    declared = request.spec
+    large = declared.large if old.image_size >= rules.LARGE else {}
+    defaults = {**general_defaults(), **defaults_of(declared.options), **declared.recipe, **large}
+    asked, had = {**defaults, **request.given, "method": request.method}, settings_of(old)
+    settable = known(declared)
     changes = []
-    for name in {**before, **after}:
-        a, b = before.get(name), after.get(name)
-        automatic = (name in AUTOMATIC and b == AUTOMATIC[name]) or (name in FOLLOWING and name not in new.given)
-        if a != b and name not in OPERATIONAL and not automatic:
-            changes.append(f"{name}: {show(a)} -> {show(b)}")
+    for name in {**had, **asked}:
+        was, now = had.get(name), asked.get(name)
+        declaration = settable[name][0] if name in settable else None
+        if declaration and (declaration.operational or now is None):
+            continue
+        if declaration and declaration.high == "images" and images is not None:
+            now = min(now or 0, images)
+        if was != now:
+            changes.append(f"{name}: {show(was)} -> {show(now)}")
     return changes
-
-
-OPERATIONAL = {f.name for f in fields(Recipe) if f.metadata.get("operational")} | {"data"}
-"""Settings that may differ when a run goes on."""
-
-AUTOMATIC = {
-    "stem": "auto",
-    "image_size": 0,
-    "precision": "auto",
-    "mean": (),
-    "std": (),
-    "resident": "auto",
-    "knn_every": 0,
-    "measure_every": 0,
-    "small_size": 0,
-}
-"""Settings that are chosen for the user when they have this value."""
-
-FOLLOWING = ("queue", "negatives", "prototypes", "momentum")
-"""Methods' options that follow the numbers of images and steps, when they are not given."""

@@ -1,43 +1,115 @@
-"""What a settings dataclass declares: its fields' types, conversion to them, their ranges and their documentation."""
+"""Settings that declare themselves: a dataclass field knows its default, its words, its bounds and its rule.
 
-import ast
-import inspect
+A setting is declared once, where it stands:
+
+    temperature: float = setting(0.2, "divides the similarities", low=1e-4)
+    queue: int = setting(None, "past keys that are negatives", low=0, auto=queue_length)
+
+None is the one spelling of "choose for me": what is None is chosen by the rule ``auto``, a function of `facts.Facts`.
+"""
+
 import math
 import typing
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
 from typing import Any, Literal
 
 from twofold.errors import UsageError
 
-NESTED = ("augment", "options", "given")
-"""Fields of a recipe that are no settings themselves."""
+KEY = "twofold"
 
 
-def check(owner: Any, name: str, low: float, high: float) -> None:
+@dataclass(frozen=True)
+class Declaration:
+    """What `setting` was told of a field."""
+
+    help: str
+    low: float | None = None
+    """smallest value, of every number where there are several"""
+    high: float | str | None = None
+    """largest value; ``"images"``: as many as there are images"""
+    above: float | None = None
+    """what every number must be larger than"""
+    ordered: bool = False
+    """whether the second of two numbers must not be smaller than the first"""
+    auto: Callable[..., Any] | None = None
+    """the rule that chooses a value where there is none; its docstring says it in words"""
+    operational: bool = False
+    """whether it changes how a run is carried out, not what it computes; then it may differ when a run goes on"""
+
+    def check(self, name: str, value: Any) -> None:
+        """
+        Raises:
+            UsageError: if a number is out of bounds.
+        """
+        numbers = value if isinstance(value, tuple) else (value,)
+        for number in numbers:
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                continue
+            if self.above is not None and not number > self.above:
+                raise UsageError(f"{name} must be above {self.above:g}, not {number:g}")
+            low = -math.inf if self.low is None else self.low
+            high = self.high if isinstance(self.high, int | float) else math.inf
+            if not low <= number <= high:
+                span = f"at least {low:g}" if high >= 1e6 else f"from {low:g} to {high:g}"
+                raise UsageError(f"{name} must be {span}, not {number:g}")
+        if self.ordered and numbers[0] > numbers[1]:
+            raise UsageError(f"{name} needs two numbers, lowest first, not {show(value)}")
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | str | None = None,
+    above: float | None = None,
+    ordered: bool = False,
+    auto: Callable[..., Any] | None = None,
+    operational: bool = False,
+) -> Any:
+    """A dataclass field that declares a setting; see `Declaration` for what the arguments mean.
+
+    Args:
+        default: the value where none is given; None where ``auto`` chooses it.
     """
-    Raises:
-        UsageError: if a number of that setting is out of range.
-    """
-    value = getattr(owner, name)
-    for number in value if isinstance(value, tuple) else () if isinstance(value, bool) else (value,):
-        if not low <= number <= high:
-            span = f"at least {low:g}" if high >= 1e6 else f"from {low:g} to {high:g}"
-            raise UsageError(f"{name} must be {span}, not {number:g}")
+    declaration = Declaration(help, low, high, above, ordered, auto, operational)
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata={KEY: declaration})
+    return field(default=default, metadata={KEY: declaration})
 
 
-def show(value: Any) -> str:
-    return "nothing" if value is None else " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+def declarations(owner: type) -> dict[str, Declaration]:
+    """The settings that a dataclass declares, by name; its other fields are none."""
+    return {f.name: f.metadata[KEY] for f in fields(owner) if KEY in f.metadata}
 
 
 def types_of(owner: type) -> dict[str, Any]:
-    """The flat settings that a dataclass declares, and their types."""
+    """The types of the settings that a dataclass declares, by name."""
     hints = typing.get_type_hints(owner)
-    return {f.name: hints[f.name] for f in fields(owner) if f.name not in NESTED}
+    return {name: hints[name] for name in declarations(owner)}
+
+
+def defaults_of(owner: type) -> dict[str, Any]:
+    """The defaults of the settings that a dataclass declares, by name; None: chosen by a rule."""
+
+    def default(f: Field[Any]) -> Any:
+        return f.default_factory() if callable(f.default_factory) else f.default
+
+    return {f.name: default(f) for f in fields(owner) if KEY in f.metadata}
+
+
+def show(value: Any) -> str:
+    """A value as a person writes it."""
+    return "nothing" if value is None else " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def convert(value: Any, kind: Any, name: str) -> Any:
-    """``value`` as ``kind`` (int to float, list to tuple), or a `UsageError` that says what was expected."""
+    """``value`` as the type ``kind`` (a whole number becomes a float, a list a tuple).
+
+    Raises:
+        UsageError: if it does not fit; the message says what was expected.
+    """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         if value in arguments:
@@ -49,7 +121,7 @@ def convert(value: Any, kind: Any, name: str) -> Any:
             return tuple(convert(v, k, name) for v, k in zip(value, kinds, strict=True))
         count = "a list of" if Ellipsis in arguments else len(arguments)
         expected = f"{count} {getattr(arguments[0], '__name__', arguments[0])} values"
-    elif origin is dict:
+    elif kind is dict or origin is dict:
         if isinstance(value, Mapping):
             return {str(key): _as_toml_reads_it(v) for key, v in value.items()}
         expected = "a table"
@@ -58,9 +130,8 @@ def convert(value: Any, kind: Any, name: str) -> Any:
     elif isinstance(value, kind) and kind is not float and not (kind is int and isinstance(value, bool)):
         return value
     else:
-        expected = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false"}[
-            kind.__name__
-        ]
+        words = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false"}
+        expected = words[kind.__name__]
     raise UsageError(f"{name} must be {expected}, not {show(value)!r}")
 
 
@@ -70,24 +141,3 @@ def _as_toml_reads_it(value: Any) -> Any:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, list | tuple)
-
-
-def field_help(owner: ast.ClassDef) -> dict[str, str]:
-    """The text under each field of a class, by the field's name."""
-    texts = {}
-    for line, after in zip(owner.body, owner.body[1:], strict=False):
-        if (
-            isinstance(line, ast.AnnAssign)
-            and isinstance(line.target, ast.Name)
-            and isinstance(after, ast.Expr)
-            and isinstance(after.value, ast.Constant)
-        ):
-            texts[line.target.id] = str(after.value.value)
-    return texts
-
-
-def documented(owner: type) -> dict[str, str]:
-    """`field_help` of a class, from its module's source."""
-    source = ast.parse(inspect.getsource(owner)).body[0]
-    assert isinstance(source, ast.ClassDef)
-    return field_help(source)

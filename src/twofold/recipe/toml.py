@@ -5,18 +5,23 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from twofold import __version__
 from twofold.errors import UsageError
-from twofold.recipe.recipe import Recipe
-from twofold.recipe.settings import types_of
+from twofold.recipe.recipe import Recipe, Wanted, recorded, wanted
+from twofold.recipe.settings import declarations
+
+VERSION = "twofold"
+"""the key of the version that wrote a recipe; it is no setting"""
 
 
 def dumps(recipe: Recipe) -> str:
-    """The recipe as TOML, each group under a comment."""
+    """The recipe as TOML, with twofold's version; a setting that is None, for which TOML has no word, is left out."""
     groups = {"run": recipe, "augmentation": recipe.augment, recipe.method: recipe.options}
-    text = []
+    text = [f"{VERSION} = {value_text(__version__)}\n"]
     for title, group in groups.items():
-        names = types_of(type(group))
-        text.append(f"# {title}\n" + "".join(f"{name} = {value_text(getattr(group, name))}\n" for name in names))
+        values = {name: getattr(group, name) for name in declarations(type(group))}
+        lines = [f"{name} = {value_text(value)}\n" for name, value in values.items() if value is not None]
+        text.append(f"# {title}\n" + "".join(lines))
     return "\n".join(text)
 
 
@@ -30,7 +35,7 @@ def value_text(value: Any) -> str:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Flat settings from a TOML file.
+    """Everything in a TOML file.
 
     Raises:
         UsageError: if there is no such file, or it is no TOML.
@@ -43,3 +48,22 @@ def read(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not TOML: {error}") from None
+
+
+def load(path: Path) -> Wanted:
+    """What a recipe file asks for.
+
+    Raises:
+        UsageError: if it cannot be read, or asks for what there is not.
+    """
+    return wanted(**_settings(read(path)))
+
+
+def load_recorded(path: Path) -> tuple[Recipe, str]:
+    """The recipe that a run has recorded, and the version of twofold that wrote it ("" where it does not say)."""
+    found = read(path)
+    return recorded(_settings(found)), str(found.get(VERSION, ""))
+
+
+def _settings(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if name != VERSION}

@@ -1,29 +1,39 @@
-"""The Python functions: the same names and settings as the command line."""
+"""`twofold pretrain` in Python: the same names and settings as on the command line."""
 
 from pathlib import Path
 from typing import Any
 
-from twofold.comparison.compare import compare
-from twofold.diagnosis.diagnose import diagnose
-from twofold.evaluation.evaluate import evaluate
-from twofold.outputs.embed import embed
-from twofold.page.report import report
+from torch import nn
+
+from twofold.methods.base import Method
+from twofold.nets import given
 from twofold.recipe import recipe
 from twofold.run import Run
 from twofold.training.log import terminal
 from twofold.training.loop import train
 
-__all__ = ["compare", "diagnose", "embed", "evaluate", "pretrain", "report"]
+__all__ = ["pretrain"]
 
 
-def pretrain(data: str | Path = "digits", *, method: str = "simclr", quiet: bool = False, **settings: Any) -> Run:
+def pretrain(
+    data: str | Path = "digits",
+    *,
+    method: str | type[Method] = "simclr",
+    backbone: str | nn.Module | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> Run:
     """Learn a backbone from images without labels; goes on by itself if the run directory exists.
 
     Args:
         data: what the command line calls DATA: a folder, tar shards, Parquet, .npz, .npy, ``digits``, ...
-        method: see `twofold methods`.
+        method: a name that `twofold methods` has, ``package.module:Class``, or a subclass of `Method` that can be
+            imported.
+        backbone: a timm name, ``package.module:function``, or a module that maps images [N, 3, H, W] to features
+            [N, D]. Of a module a copy is trained, from the weights that it has; who opens the run in another process
+            gives it again.
         quiet: no progress bar and no sentences on the terminal; log.txt has them all the same.
-        **settings: any setting of the recipe by its name, e.g. ``backbone="resnet18", epochs=100, out="runs/cats"``.
+        **settings: any setting of the recipe by its name, e.g. ``epochs=100, out="runs/cats"``; None: the default.
 
     Returns:
         The run: its directory holds checkpoint, metrics and backbone.
@@ -32,7 +42,10 @@ def pretrain(data: str | Path = "digits", *, method: str = "simclr", quiet: bool
         UsageError: for unusable data or settings.
         Diverged: when the loss is no longer finite.
     """
-    return train(recipe.make(method, data=str(data), **_texts(settings)), None if quiet else terminal())
+    name = method if isinstance(method, str) else f"{method.__module__}:{method.__qualname__}"
+    network = given.keep(backbone) if isinstance(backbone, nn.Module) else backbone
+    wanted = recipe.wanted(name, data=str(data), backbone=network, **_texts(settings))
+    return train(wanted, None if quiet else terminal())
 
 
 def _texts(settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,27 +1,28 @@
 """One battery over every registered method."""
 
 import ast
-import dataclasses
+import importlib
 import math
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.conftest import OWN, TINY, batch_of, tiny
-from twofold import methods
+import twofold.methods
+from tests.conftest import OWN, TINY, batch_of, resolved, tiny
 from twofold.batch import Batch, View
 from twofold.errors import UsageError
-from twofold.nets.backbone import fit
 from twofold.nets.heads import Prototypes
 from twofold.nets.memory import Bank, Queue
-from twofold.recipe import recipe, settings, toml
-from twofold.run import build_method
+from twofold.recipe import recipe, toml
+from twofold.recipe.declared import methods, spec
+from twofold.recipe.settings import declarations, defaults_of, types_of
+from twofold.run import backbone_spec, build_method
 from twofold.training.prepare import Preparation
-from twofold.training.resolve import follow
 
-every_method = pytest.mark.parametrize("name", methods.TABLE)
-SOURCE = Path(methods.__file__).parent
+METHODS = list(methods())
+every_method = pytest.mark.parametrize("name", METHODS)
+SOURCE = Path(twofold.methods.__file__).parent
 IMAGES = 256
 SWITCHES = (
     *(
@@ -41,16 +42,13 @@ SWITCHES = (
 
 
 def has(name, option):
-    return hasattr(methods.spec(name).options(), option)
+    return option in declarations(spec(name).options)
 
 
 def made(name, **settings):
     """A tiny method and a batch of 32 images."""
-    wanted = recipe.make(**tiny(name, **settings))
-    wanted = wanted if wanted.image_size else recipe.replace(wanted, image_size=8)
-    wanted, _ = follow(wanted, wanted.image_size, IMAGES)
-    spec, _ = fit(wanted.backbone, wanted.backbone_arguments, "auto", wanted.image_size, pool=wanted.pool)
-    method = build_method(wanted, spec, IMAGES).train()
+    wanted = resolved(images=IMAGES, **tiny(name, **settings))
+    method = build_method(wanted, backbone_spec(wanted), IMAGES).train()
     random = torch.Generator().manual_seed(0)
     x = torch.randn(32, 3, wanted.image_size, wanted.image_size, generator=random)
     noisy = x + 0.3 * torch.randn(x.shape, generator=random)
@@ -58,44 +56,48 @@ def made(name, **settings):
 
 
 def loss_of(method, batch, progress=0.5):
-    return sum(method(batch, progress).terms.values())
+    return method(batch, progress).loss
 
 
 @every_method
 def test_its_card_says_all_four_parts(name):
-    spec = methods.spec(name)
-    assert "arXiv" in spec.title or name == "denoising"  # older than that archive's section
-    assert list(spec.parts()) == ["family", "views", "topology", "D", "A, B", "loss"]
-    assert all(spec.parts().values())
+    declared = spec(name)
+    assert "arXiv" in declared.title or name == "denoising"  # older than that archive's section
+    assert list(declared.parts()) == ["family", "views", "topology", "D", "A, B", "loss"]
+    assert all(declared.parts().values())
 
 
 @every_method
 def test_it_fits_on_one_screen(name):
     lines = (SOURCE / f"{name}.py").read_text().splitlines()
-    assert len(lines) <= (90 if name == "joint" else 85)  # joint has every part
+    assert len(lines) <= 95
     tree = ast.parse("\n".join(lines))
-    (kind,) = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == methods.TABLE[name]]
+    (kind,) = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == spec(name).class_name]
     assert [ast.unparse(base) for base in kind.bases] == ["Method"]
 
 
 @every_method
 def test_every_option_is_explained_and_read_as_declared(name):
     """What is read from the source without running it is what importing it gives."""
-    import importlib
-
-    spec = methods.spec(name)
-    real = importlib.import_module(f"twofold.methods.{name}")
-    assert dataclasses.asdict(real.Options()) == dataclasses.asdict(spec.options())
-    assert spec.recipe == real.RECIPE
-    assert spec.large == real.LARGE
-    recipe.make(name, **spec.large)
-    assert set(spec.help) == {f.name for f in dataclasses.fields(spec.options)}
+    read, real = spec(name), importlib.import_module(f"twofold.methods.{name}")
+    assert defaults_of(read.options) == defaults_of(real.Options)
+    assert types_of(read.options) == types_of(real.Options)
+    for option, declaration in declarations(real.Options).items():
+        again = declarations(read.options)[option]
+        assert again.help == declaration.help != ""
+        assert (again.low, again.high, again.above) == (declaration.low, declaration.high, declaration.above)
+        assert (again.auto is None) == (declaration.auto is None)
+        if declaration.auto:
+            assert again.auto.__doc__ == declaration.auto.__doc__
+    assert read.recipe == real.RECIPE
+    assert read.large == real.LARGE
+    recipe.wanted(name, **read.large)
 
 
 @every_method
 def test_no_setting_has_two_meanings(name):
-    options = settings.types_of(methods.spec(name).options).keys()
-    run, augment = settings.types_of(recipe.Recipe).keys(), settings.types_of(recipe.Augment).keys()
+    options = declarations(spec(name).options).keys()
+    run, augment = declarations(recipe.Recipe).keys(), declarations(recipe.Augment).keys()
     assert not options & (run | augment)
     assert not run & augment
 
@@ -187,7 +189,7 @@ def test_small_crops_keep_the_scale_of_the_loss(name):
     """With small crops added the loss is a mean over pairs, so it keeps its scale; or it is refused."""
     method, batch = made(name)
     if not method.MULTI_CROP:
-        settings = recipe.make(**tiny(name, small_crops=2, small_size=8))
+        settings = resolved(**tiny(name, small_crops=2, small_size=8))
         with pytest.raises(UsageError, match="small crops"):
             Preparation(settings, method, 32, torch.device("cpu"), torch.float32)
         return
@@ -212,12 +214,10 @@ def test_views_of_several_sizes_go_through_in_one_step(name):
         assert torch.isfinite(loss)
 
 
-@pytest.mark.parametrize(
-    ("name", "part"), [(name, part) for name in methods.TABLE for part in SWITCHES if has(name, part)]
-)
+@pytest.mark.parametrize(("name", "part"), [(name, part) for name in METHODS for part in SWITCHES if has(name, part)])
 def test_a_part_may_be_off(name, part):
     """Every switch changes the loss or what follows it, and leaves it finite."""
-    default = {**vars(methods.spec(name).options()), **OWN.get(name, {})}[part]
+    default = {**vars(resolved(name, image_size=32, epochs=1000, images=50_000).options), **OWN.get(name, {})}[part]
     off = (0.0, 0.0) if "momentum" in part and isinstance(default, tuple) else type(default)()
     off = {"center_momentum": 1.0, "normalize": not default, "stop_gradient": not default}.get(part, off)
     also = {"predictor": (16,)} if part == "projector" and has(name, "predictor") and name != "joint" else {}
@@ -239,13 +239,13 @@ def test_a_part_may_be_off(name, part):
 
 @every_method
 def test_its_recipe_survives_the_disk(name, tmp_path):
-    wanted = recipe.make(**tiny(name))
+    wanted = resolved(**tiny(name))
     (tmp_path / "recipe.toml").write_text(toml.dumps(wanted))
-    assert recipe.make(**toml.read(tmp_path / "recipe.toml")) == wanted
+    assert toml.load_recorded(tmp_path / "recipe.toml") == (wanted, twofold.__version__)
 
 
 def test_the_first_weights_are_a_function_of_the_seed():
-    for name in methods.TABLE:
+    for name in METHODS:
         same, other = made(name)[0].state_dict(), made(name, seed=1)[0].state_dict()
         again = made(name)[0].state_dict()
         assert all(torch.equal(same[key], again[key]) for key in same)
@@ -267,9 +267,9 @@ def test_momentum_encoder_follows_by_the_schedule():
 
 def test_unknown_methods_and_settings_name_the_nearest():
     with pytest.raises(UsageError, match="did you mean vicreg"):
-        methods.spec("vicregg")
-    assert methods.spec("VICReg").name == "vicreg"
+        spec("vicregg")
+    assert spec("VICReg").name == "vicreg"
     with pytest.raises(UsageError, match="did you mean temperature"):
-        recipe.make("simclr", temprature=0.1)
+        recipe.wanted("simclr", temprature=0.1)
     with pytest.raises(UsageError, match="predictor must end"):
         made("byol", predictor=(32, 15))

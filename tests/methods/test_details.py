@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tests.test_methods import loss_of, made
+from tests.methods.test_battery import loss_of, made
 from twofold.augment.tiles import TILES, cut_tiles
 from twofold.batch import Batch, Chance, View, cat
 from twofold.nets.vit import patchify
@@ -112,7 +112,7 @@ def test_a_masked_autoencoder_is_judged_by_the_masked_patches_alone():
     hook.remove()
     view, total, count = batch.views[0], 0.0, 0
     pixels = patchify(view.images, method.side)
-    for image in range(len(view)):
+    for image in range(len(view.images)):
         for patch in range(method.patches):
             if patch not in view.ids_keep[image].tolist():
                 wanted = pixels[image, patch]

@@ -1,6 +1,6 @@
 """Run by test_kill.py: trains methods many times in child processes that are killed at chosen or random moments.
 
-    python -m tests.kill_driver DIRECTORY METHOD,METHOD [every moment]
+    python -m tests.training.kill_driver DIRECTORY METHOD,METHOD [every moment]
 
 Everything is imported once; every attempt is a fork of this process that ends by SIGKILL from inside, at an exact
 place, or from outside, after a delay. Prints a line of JSON a method: what became of each attempt.
@@ -17,7 +17,6 @@ from pathlib import Path
 import torch
 
 import twofold
-import twofold.training.pretrain
 from tests.conftest import tiny
 from tests.killing import at_call, in_a_child
 from twofold import files, metrics

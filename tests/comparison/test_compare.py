@@ -19,10 +19,9 @@ from twofold.comparison import compare as comparison
 from twofold.comparison import standings
 from twofold.data.opening import open_data
 from twofold.errors import UsageError
-from twofold.recipe import recipe
 
-ROOT = Path(__file__).parents[1]
-SMALL = {k: v for k, v in TINY.items() if k not in ("data", "epochs")} | dict(optimizer="adamw", lr=2e-3, knn_every=-1)
+ROOT = Path(__file__).parents[2]
+SMALL = {k: v for k, v in TINY.items() if k not in ("data", "epochs")} | dict(optimizer="adamw", lr=2e-3, knn_every=0)
 SMALL.pop("projector")
 
 
@@ -37,7 +36,7 @@ def test_operations_are_those_of_a_plain_count():
     """A linear layer of a projector: N rows, forward and two products backward, of two views; and nothing else grew."""
     source = open_data("digits").limited(64).train
     narrow, wide = (
-        comparison.operations(recipe.make(**{**tiny("simclr"), "projector": (width, 16)}), source) for width in (32, 64)
+        comparison.operations(resolved(**{**tiny("simclr"), "projector": (width, 16)}), source) for width in (32, 64)
     )
     features, more = 16, 32
     per_view = 2 * more * (features + 16)  # multiplications and additions of one row through both layers
@@ -117,7 +116,7 @@ def test_another_recipe_is_refused_and_other_protocols_are_measured_anew(compare
 def test_attention_is_counted():
     """A transformer block more: its layers' weights and two products of n x n x d, forward and twice that backward."""
     source = open_data("digits").limited(32).train
-    settings = [recipe.make(**tiny("mae", image_size=16, backbone_arguments={"depth": depth})) for depth in (1, 2)]
+    settings = [resolved(**tiny("mae", image_size=16, backbone_arguments={"depth": depth})) for depth in (1, 2)]
     small, large = (comparison.operations(wanted, source) for wanted in settings)
     vit = timm.create_model("test_vit", num_classes=0, img_size=16, patch_size=2)
     weights = sum(p.numel() for p in vit.blocks[0].parameters() if p.ndim == 2)
@@ -128,8 +127,9 @@ def test_attention_is_counted():
 def test_a_comparison_goes_on_where_it_was_stopped(tmp_path):
     """Interrupted from outside in its second run: the first is kept as it is, the second resumes."""
     words = ["--methods", "rotation,simclr", "--epochs", "10", "--limit", "128", "--batch-size", "32",
-             "--knn-every", "-1", "--optimizer", "adamw", "--protocols", "knn", "--save-every", "1",
-             "--precision", "fp32", "--backbone-arguments", "layers", "[1,1,1,1]", "channels", "[8,8,16,16]"]  # fmt: skip
+             "--knn-every", "0", "--optimizer", "adamw", "--protocols", "knn", "--save-every", "1",
+             "--precision", "fp32",
+             "--backbone-arguments", "layers", "[1,1,1,1]", "channels", "[8,8,16,16]"]  # fmt: skip
     command = [sys.executable, "-m", "twofold", "compare", "digits", *words, "--out", str(tmp_path / "out")]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     second = tmp_path / "out" / "simclr-0" / "checkpoint.pt"

@@ -101,7 +101,7 @@ def test_a_finished_run_is_not_run_again(finished):
 
 def test_what_was_chosen_is_no_change(tmp_path):
     """A vision transformer gets its patch and image size from the data: the same command still goes on."""
-    settings = dict(backbone="test_vit", backbone_arguments={}, image_size=16, epochs=1, knn_every=-1)
+    settings = dict(backbone="test_vit", backbone_arguments={}, image_size=16, epochs=1, knn_every=0)
     first = pretrain(tmp_path / "run", **settings)
     again = pretrain(tmp_path / "run", **settings)
     assert again.metrics == first.metrics
@@ -116,7 +116,7 @@ def test_a_changed_recipe_is_refused_with_the_difference(finished):
 def test_changed_data_are_refused(method, tmp_path):
     """Also by a method that keeps an entry for each image."""
     images = np.stack([picture(12, 12, i) for i in range(70)])
-    settings = dict(method=method, data=tmp_path / "images.npy", epochs=1, knn_every=-1)
+    settings = dict(method=method, data=tmp_path / "images.npy", epochs=1, knn_every=0)
     np.save(tmp_path / "images.npy", images)
     pretrain(tmp_path / "run", **settings)
     more = np.concatenate([images, images])
@@ -174,7 +174,7 @@ def test_a_run_without_a_checkpoint_holds_nothing_to_protect(tmp_path):
     (out / "checkpoint.pt").unlink()
     images = np.stack([picture(12, 12, i) for i in range(70)])
     np.save(tmp_path / "images.npy", images)
-    run = pretrain(out, data=tmp_path / "images.npy", epochs=2, knn_every=-1)
+    run = pretrain(out, data=tmp_path / "images.npy", epochs=2, knn_every=0)
     assert run.recipe.image_size == 12
     assert len(run.metrics) == 2
 
@@ -187,9 +187,9 @@ def test_accumulation_says_what_it_does_to_the_loss(tmp_path):
 
 def test_accumulated_gradients_are_those_of_the_whole(tmp_path):
     """For a loss that is a mean over samples, without batch norm, parts add up to the whole batch."""
-    plain = dict(backbone="test_vit", backbone_arguments={}, stem="auto", projector_norm="layer", precision="fp64")
+    plain = dict(backbone="test_vit", backbone_arguments={}, stem=None, projector_norm="layer", precision="fp64")
     runs = [
-        pretrain(tmp_path / str(parts), "byol", accumulate=parts, epochs=1, image_size=16, knn_every=-1, **plain)
+        pretrain(tmp_path / str(parts), "byol", accumulate=parts, epochs=1, image_size=16, knn_every=0, **plain)
         for parts in (1, 4)
     ]
     for one, other in zip(*(run.metrics for run in runs), strict=True):
@@ -261,8 +261,8 @@ def test_unreadable_images_never_stop_a_run(tmp_path):
     for number in range(40):
         file = encoded(picture(64, 60 + number % 5, number), "JPEG", quality=95)
         (folder / f"{number:02}.jpg").write_bytes(file[: len(file) // 2] if number in (3, 17) else file)
-    for resident in ("yes", "no"):
-        run = pretrain(tmp_path / resident, data=folder, batch_size=16, epochs=2, resident=resident, workers=2)
+    for resident in (True, False):
+        run = pretrain(tmp_path / str(resident), data=folder, batch_size=16, epochs=2, resident=resident, workers=2)
         log = (run.path / "log.txt").read_text()
         assert "cannot read 03.jpg: " in log
         assert "truncated" in log.lower()
@@ -274,14 +274,14 @@ def test_unreadable_images_never_stop_a_run(tmp_path):
 
 @pytest.mark.parametrize("backbone", ["test_resnet", "test_vit"])
 def test_multi_crop_runs(backbone, tmp_path):
-    settings = dict(backbone=backbone, backbone_arguments={}, image_size=32, limit=64, knn_every=-1)
+    settings = dict(backbone=backbone, backbone_arguments={}, image_size=32, limit=64, knn_every=0)
     run = pretrain(tmp_path / "run", epochs=1, small_crops=2, **settings)
     assert run.recipe.augment.small_size == 12
     assert math.isfinite(run.metrics[-1]["loss"])
 
 
 def test_online_knn_does_not_touch_the_run(tmp_path):
-    with_it, without = pretrain(tmp_path / "a", epochs=2), pretrain(tmp_path / "b", epochs=2, knn_every=-1)
+    with_it, without = pretrain(tmp_path / "a", epochs=2), pretrain(tmp_path / "b", epochs=2, knn_every=0)
     assert "knn" in with_it.metrics[-1]
     assert "knn" not in without.metrics[-1]
     for key, value in weights(with_it).items():

@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from tests.conftest import encoded, picture
-from twofold import files, methods
+from twofold import files
 from twofold.metrics import read_metrics
+from twofold.recipe.declared import methods
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CLOCKS = ("images_per_second", "waiting")
 
 
@@ -25,9 +26,9 @@ CLOCKS = ("images_per_second", "waiting")
 def killed(tmp_path_factory):
     """What became of every method's runs, killed at a random step; MoCo's, with most state, at exact places too."""
     root, codes = tmp_path_factory.mktemp("kill"), {}
-    others = ",".join(set(methods.TABLE) - {"moco"})
+    others = ",".join(set(methods()) - {"moco"})
     for words in (["moco", "every moment"], [others]):
-        command = [sys.executable, "-m", "tests.kill_driver", root, *words]
+        command = [sys.executable, "-m", "tests.training.kill_driver", root, *words]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         lines = [json.loads(line) for line in done.stdout.splitlines()]
@@ -35,7 +36,7 @@ def killed(tmp_path_factory):
     return root, codes
 
 
-@pytest.mark.parametrize("method", methods.TABLE)
+@pytest.mark.parametrize("method", methods())
 def test_killed_and_resumed_is_bit_identical(method, killed):
     root, codes = killed[0] / method, killed[1][method]
     for name, code in codes.items():

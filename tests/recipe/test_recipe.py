@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import resolved
 from twofold.errors import UsageError
 from twofold.recipe import recipe, toml
 
@@ -25,9 +26,14 @@ def test_values_are_written_as_toml_reads_them(value):
 
 
 def test_numbers_and_lists_are_taken_as_meant():
-    made = recipe.make("byol", lr=1, blur=[1, 0.1], projector=[64, 32], predictor=(64, 32), backbone_arguments={"a": 1})
+    made = resolved("byol", lr=1, blur=[1, 0.1], projector=[64, 32], predictor=(64, 32), backbone_arguments={"a": 1})
     assert (made.lr, made.augment.blur, made.options.projector) == (1.0, (1.0, 0.1), (64, 32))
     assert isinstance(made.lr, float)
+
+
+def test_none_is_not_given():
+    assert recipe.wanted("simclr", lr=None, image_size=None) == recipe.wanted("simclr")
+    assert recipe.wanted("simclr", lr=0.1).but(lr=None) == recipe.wanted("simclr")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +49,7 @@ def test_numbers_and_lists_are_taken_as_meant():
         (dict(flip=1.5), "flip must be from 0 to 1"),
         (dict(hue=0.7), "hue must be from 0 to 0.5"),
         (dict(optimizer="adam"), "optimizer must be lars or sgd or adamw"),
-        (dict(temperature=0.0), "temperature must be from"),
+        (dict(temperature=0.0), "temperature must be at least 0.0001"),
         (dict(projector=(0,)), "projector must be at least 1"),
         (dict(std=(0.0, 1.0, 1.0)), "std must be above 0"),
         (dict(momentum=0.9), "did you mean optimizer_momentum"),
@@ -52,18 +58,24 @@ def test_numbers_and_lists_are_taken_as_meant():
 )
 def test_what_does_not_fit_is_said(settings, words):
     with pytest.raises(UsageError, match=words):
-        recipe.make("simclr", **settings)
+        recipe.wanted("simclr", **settings)
 
 
 def test_difference_ignores_how_a_run_is_carried_out_and_what_is_automatic():
-    old = recipe.make("vicreg", image_size=64, precision="bf16", epochs=5)
-    assert recipe.difference(old, recipe.make("vicreg", epochs=5, workers=3, out="x", device="cpu")) == []
-    assert recipe.difference(old, recipe.make("vicreg", epochs=6, image_size=32)) == [
-        "epochs: 5 -> 6",
-        "image_size: 64 -> 32",
-    ]
-    assert recipe.difference(old, recipe.make("vicreg", epochs=5, variance=1)) == ["variance: 25.0 -> 1.0"]
-    assert "method: vicreg -> simclr" in recipe.difference(old, recipe.make("simclr", epochs=5))
+    old = resolved("vicreg", image_size=64, precision="bf16", epochs=5)
+    assert recipe.difference(old, recipe.wanted("vicreg", epochs=5, workers=3, out="x", device="cpu")) == []
+    other = recipe.wanted("vicreg", epochs=6, image_size=32)
+    assert recipe.difference(old, other) == ["image_size: 64 -> 32", "epochs: 5 -> 6"]
+    assert recipe.difference(old, recipe.wanted("vicreg", epochs=5, variance=1)) == ["variance: 25.0 -> 1.0"]
+    assert recipe.difference(old, recipe.wanted("vicreg")) == ["epochs: 5 -> 100"]
+    assert "method: vicreg -> simclr" in recipe.difference(old, recipe.wanted("simclr", epochs=5))
+
+
+def test_a_memory_as_long_as_the_data_is_what_a_longer_one_comes_to():
+    old = resolved("moco", images=300, queue=999)
+    assert old.options.queue == 300
+    assert recipe.difference(old, recipe.wanted("moco", queue=999), 300) == []
+    assert recipe.difference(old, recipe.wanted("moco", queue=200), 300) == ["queue: 300 -> 200"]
 
 
 def test_broken_files_are_said(tmp_path):

@@ -1,6 +1,6 @@
 """Run by test_writers.py: runs with writers, killed at their eighth step and resumed.
 
-    python -m tests.writers_driver DIRECTORY
+    python -m tests.training.writers_driver DIRECTORY
 
 Each attempt is a fork of this process; prints the exit codes as JSON.
 """
@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 
-import twofold.training.pretrain
 from tests.conftest import tiny
 from tests.killing import at_call, in_a_child
 from twofold import metrics

@@ -13,7 +13,7 @@ import twofold
 from tests.conftest import tiny
 from twofold.batch import Chance, View
 from twofold.errors import UsageError
-from twofold.nets.backbone import fit
+from twofold.nets.backbone import describe, features_of, stem_for
 from twofold.nets.heads import Prototypes, mlp
 from twofold.nets.memory import Bank, Queue
 from twofold.nets.momentum import MomentumEncoder, shuffled
@@ -24,7 +24,7 @@ from twofold.nets.momentum import MomentumEncoder, shuffled
     [("resnet18", 32, "small"), ("resnet18", 64, "small"), ("resnet18", 65, "default"), ("test_resnet", 32, "small")],
 )
 def test_the_small_stem(name, size, stem):
-    spec, said = fit(name, {}, "auto", size)
+    spec, said = describe(name, {}, stem_for(name, size), size)
     assert spec.stem == stem
     backbone = spec.build()
     assert bool(said) == (stem == "small")
@@ -37,21 +37,21 @@ def test_the_small_stem(name, size, stem):
 
 @pytest.mark.parametrize(("size", "patch"), [(8, 2), (28, 2), (32, 4), (64, 8), (96, 12), (224, 16)])
 def test_vision_transformers_fit_the_image(size, patch):
-    spec, _ = fit("vit_tiny_patch16_224", {"depth": 1}, "auto", size)
+    spec, _ = describe("vit_tiny_patch16_224", {"depth": 1}, "default", size)
     backbone = spec.build()
     assert backbone.patch_embed.patch_size == (patch, patch)
     assert backbone.pos_embed.shape[1] == (size // patch) ** 2 + 1
-    assert spec.features == 192
+    assert features_of(backbone, size) == 192
 
 
 def test_what_cannot_be_built_is_said():
     for name, arguments, stem, words in (
-        ("resnet81", {}, "auto", "did you mean resnet18"),
-        ("resnet18", {"nonsense": 1}, "auto", "nonsense"),
-        ("test_vit", {}, "small", "only ResNets"),
+        ("resnet81", {}, "default", "did you mean resnet18"),
+        ("resnet18", {"nonsense": 1}, "default", "nonsense"),
+        ("test_vit", {}, "small", "only timm's ResNets"),
     ):
         with pytest.raises(UsageError, match=words):
-            fit(name, arguments, stem, 32)
+            describe(name, arguments, stem, 32)[0].build()
 
 
 def test_mlp():

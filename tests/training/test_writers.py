@@ -21,7 +21,7 @@ from twofold.metrics import read_metrics
 from twofold.recipe import recipe
 from twofold.training import writers
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RUNS = ("resumed", "later", "anew")
 
 
@@ -31,7 +31,7 @@ def runs(tmp_path_factory):
     root = tmp_path_factory.mktemp("writers")
     environment = {**os.environ, "WANDB_MODE": "offline", "WANDB_ERROR_REPORTING": "false", "OMP_NUM_THREADS": "1"}
     with open(root / "stdout", "w+") as out, open(root / "stderr", "w+") as err:
-        command = [sys.executable, "-m", "tests.writers_driver", root]
+        command = [sys.executable, "-m", "tests.training.writers_driver", root]
         code = subprocess.run(command, cwd=ROOT, env=environment, stdout=out, stderr=err).returncode
     assert code == 0, (root / "stderr").read_text()
     codes = json.loads((root / "stdout").read_text().splitlines()[-1])
@@ -76,11 +76,11 @@ def test_rows_are_in_the_file_before_a_checkpoint_counts_on_them(runs):
 
 @pytest.mark.parametrize("start", [0, 6])
 def test_steps_that_are_computed_again_replace_what_tensorboard_had(start, tmp_path):
-    killed = writers.TensorBoard(recipe.make(), tmp_path, 0)
+    killed = writers.TensorBoard(resolved("simclr", image_size=8), tmp_path, 0)
     for step in range(9):
         killed.write({"step": step, "loss": 1.0, "gone": 1.0})
     killed.sync()  # on the disk, and never closed
-    resumed = writers.TensorBoard(recipe.make(), tmp_path, start)
+    resumed = writers.TensorBoard(resolved("simclr", image_size=8), tmp_path, start)
     for step in range(start, 12):
         resumed.write({"step": step, "loss": 2.0})
     resumed.close()
@@ -145,7 +145,7 @@ FLAT = {"loss": 1.5, "epoch": 0, "measures/rank": 7.0}
 
 def test_rows_are_flattened_and_what_is_no_number_left_out(tmp_path):
     assert writers.numbers(ROW) == FLAT
-    board = writers.TensorBoard(recipe.make(), tmp_path, 0)
+    board = writers.TensorBoard(resolved("simclr", image_size=8), tmp_path, 0)
     board.write(ROW)
     board.close()
     assert scalars(tmp_path / "tensorboard") == {name: [(3, value)] for name, value in FLAT.items()}
@@ -180,7 +180,7 @@ def test_a_resumed_run_goes_on_in_the_same_wandb_run(stand_in, tmp_path, monkeyp
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps({"step": s, "loss": s / 2}) + "\n" for s in range(9)))
     for start, calls.has in ((0, 0), (9, 6)):
         calls.log.clear()
-        with writers.opened(recipe.make(writers="wandb"), tmp_path, start, 12) as metrics:
+        with writers.opened(resolved("simclr", writers="wandb", image_size=8), tmp_path, start, 12) as metrics:
             for step in range(start, 12):
                 metrics.write({"step": step, "loss": step / 2})
             metrics.sync()
@@ -189,8 +189,8 @@ def test_a_resumed_run_goes_on_in_the_same_wandb_run(stand_in, tmp_path, monkeyp
     first, second = calls.init
     assert first["id"] == second["id"]
     assert (first["resume"], first["project"], first["dir"]) == ("allow", "twofold", str(tmp_path))
-    assert first["config"] == recipe.settings_of(recipe.make(writers="wandb"))
-    with writers.opened(recipe.make(writers="wandb"), tmp_path, 12, 12):
+    assert first["config"] == recipe.settings_of(resolved("simclr", writers="wandb", image_size=8))
+    with writers.opened(resolved("simclr", writers="wandb", image_size=8), tmp_path, 12, 12):
         pass  # a finished run is told to nobody
     assert len(calls.init) == 2
 
@@ -216,6 +216,6 @@ def test_a_missing_package_is_said_before_anything_is_written(name, package, tmp
 
 
 def test_writers_may_differ_when_a_run_resumes():
-    old = recipe.make("vicreg", epochs=5)
-    assert recipe.difference(old, recipe.make("vicreg", epochs=5, writers="tensorboard")) == []
+    old = resolved("vicreg", epochs=5, image_size=8)
+    assert recipe.difference(old, recipe.wanted("vicreg", epochs=5, writers="tensorboard")) == []
     assert writers.check(" wandb, tensorboard,wandb,") == ["wandb", "tensorboard"]

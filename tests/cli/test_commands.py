@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import encoded, picture, tiny
-from twofold import methods
+from tests.conftest import encoded, picture, resolved, tiny
 from twofold.cli import commands as cli
 from twofold.recipe import recipe, toml
+from twofold.recipe.declared import methods, spec
+from twofold.recipe.settings import declarations
 from twofold.run import Run
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def twofold(capsys, *words):
@@ -52,14 +53,14 @@ def test_help_needs_no_torch():
 
 
 def test_help_explains_every_setting(capsys):
-    for name in methods.TABLE:
+    for name in methods():
         code, out, _ = twofold(capsys, "pretrain", "--method", name, "--help")
         assert code == 0
-        settings = recipe.settings_of(recipe.make(name))
+        settings = recipe.settings_of(resolved(name, image_size=8))
         for key in settings:
             if key not in ("data", "method"):
                 assert f"--{key.replace('_', '-')}" in out, key
-        assert f"{name.replace('_', '-')} options" in out
+        assert f"\n{name}:\n" in out
 
 
 def test_the_overview_lists_every_command(capsys):
@@ -80,7 +81,7 @@ def test_the_overview_lists_every_command(capsys):
         ("pretrain digits --epochs x", "--epochs"),
         ("pretrain digits --epochs 0", "epochs must be at least 1"),
         ("pretrain digits --crop-scale 0.5", "--crop-scale"),
-        ("pretrain digits --optimizer adam", "--optimizer"),
+        ("pretrain digits --optimizer adam", "optimizer must be lars or sgd or adamw"),
         ("pretrain digits --method vicreg --temperature 1", "--temperature"),
         ("pretrain digits --backbone resnet81", "did you mean resnet18"),
         ("pretrain digits --recipe nowhere.toml", "nowhere.toml"),
@@ -172,10 +173,10 @@ def test_from_a_folder_to_a_report(capsys, tmp_path, monkeypatch):
     assert "http" not in re.sub(r"<script.*?</script>", "", page, flags=re.S)  # nothing to load from elsewhere
 
 
-@pytest.mark.parametrize("name", methods.TABLE)
+@pytest.mark.parametrize("name", methods())
 def test_every_method_goes_through_every_command(name, capsys, tmp_path):
     words = []
-    for key, value in tiny(name, epochs=1, limit=64, batch_size=32, knn_every=-1).items():
+    for key, value in tiny(name, epochs=1, limit=64, batch_size=32, knn_every=0).items():
         if key in ("data", "method", "backbone_arguments"):
             continue
         values = value if isinstance(value, tuple) else (value,)
@@ -200,13 +201,13 @@ def test_every_method_goes_through_every_command(name, capsys, tmp_path):
 
 def test_the_table_of_methods_and_their_cards(capsys):
     _, table, _ = twofold(capsys, "methods")
-    for name in methods.TABLE:
+    for name in methods():
         assert re.search(rf"^ *{name} ", table, re.M)
         code, card, _ = twofold(capsys, "methods", name)
         assert code == 0
-        assert card.startswith(methods.spec(name).title)
+        assert card.startswith(spec(name).title)
         assert "\nloss " in card
-        for option in methods.option_names(name):
+        for option in declarations(spec(name).options):
             assert f"--{option.replace('_', '-')}" in card
 
 
@@ -223,7 +224,7 @@ def test_a_default_that_is_given_is_given(capsys, tmp_path):
         code, _, err = twofold(capsys, "pretrain", folder, *words, *more, "--out", out)
         assert code == 0, err
         assert Run(out).recipe.options.temperature == temperature
-        assert ("temperature 0.1, not 0.2" in err) == (temperature == 0.1)
+        assert ("temperature 0.1" in err) == (temperature == 0.1)
 
 
 def test_a_loss_that_is_no_number_is_exit_code_3(capsys, tmp_path):

@@ -3,11 +3,9 @@
 import pytest
 import torch
 
-from tests.conftest import batch_of
+from tests.conftest import batch_of, resolved
 from twofold.errors import UsageError
-from twofold.nets.backbone import fit
-from twofold.recipe import recipe
-from twofold.run import build_method
+from twofold.run import backbone_spec, build_method
 
 NARROW = {"layers": (1, 1, 1, 1), "channels": (4, 4, 8, 8), "zero_init_last": False}
 SMALL = dict(backbone="resnet18", backbone_arguments=NARROW, image_size=8, projector=(24, 12))
@@ -16,9 +14,8 @@ VICREG = dict(energy="squared", energy_weight=25.0, functionals="variance:25,cov
 
 def step(name, steps=1, **settings):
     """Loss of the last step, and its gradients, by parameter."""
-    wanted = recipe.make(name, **{**SMALL, **settings})
-    spec, _ = fit(wanted.backbone, wanted.backbone_arguments, "auto", wanted.image_size, pool=wanted.pool)
-    method = build_method(wanted, spec, 64).double().train()
+    wanted = resolved(name, images=None, **{**SMALL, **settings})
+    method = build_method(wanted, backbone_spec(wanted), 64).double().train()
     random = torch.Generator().manual_seed(1)
     views = [torch.randn(10, 3, 8, 8, generator=random, dtype=torch.float64) for _ in "xy"]
     for number in range(steps):

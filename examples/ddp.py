@@ -1,0 +1,45 @@
+"""Two processes under DistributedDataParallel: the losses see the images of both, and the gradient is that of one.
+
+torchrun --nproc-per-node 2 examples/ddp.py
+"""
+
+import torch
+import torch.distributed as dist
+from sklearn.datasets import load_digits
+from torch.nn.parallel import DistributedDataParallel
+
+import twofold
+
+
+def main(backbone: str = "test_resnet", steps: int = 30, batch_size: int = 128) -> list[float]:
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    device = torch.device("cuda", dist.get_rank()) if torch.cuda.is_available() else torch.device("cpu")
+    grey = torch.tensor(load_digits().images * 255 / 16).round().byte()
+    images = grey[:, None].expand(-1, 3, -1, -1).to(device)
+
+    views = twofold.Views(size=8, flip=0.0)
+    method = twofold.create_method("simclr", backbone, size=8, projector=(128, 64)).to(device)
+    # SwAV and DINO freeze their prototypes at first: those two need find_unused_parameters=True.
+    model = DistributedDataParallel(method)
+    optimizer = torch.optim.AdamW(method.parameters(), lr=1e-3)
+
+    share = batch_size // dist.get_world_size()
+    losses = []
+    for step in range(steps):
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(step))[:batch_size]
+        mine = order.chunk(dist.get_world_size())[dist.get_rank()]
+        assert len(mine) == share
+        output = model(views(images[mine]), progress=step / steps)
+        output.loss.backward()  # DistributedDataParallel averages the gradients
+        optimizer.step()
+        optimizer.zero_grad()
+        method.after_step(step / steps)
+        losses.append(output.loss.item())
+    if dist.get_rank() == 0:
+        print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f} with {dist.get_world_size()} processes")
+    dist.destroy_process_group()
+    return losses
+
+
+if __name__ == "__main__":
+    main()

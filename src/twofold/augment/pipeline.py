@@ -1,0 +1,139 @@
+"""How one view is made: what is drawn for each sample, and how a batch is cropped and distorted by it.
+
+Drawing is separate from applying. Everything random about a step is drawn on the CPU, for the global
+batch, as a few numbers a sample; each process then takes its rows. The drawn crops do not depend on the
+image's size, so a worker that decodes a photograph uses the same ones.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from twofold import rng
+from twofold.augment.color import color_jitter, solarize, to_grayscale
+from twofold.augment.resample import gaussian_blur
+from twofold.recipe.recipe import Augment
+
+TRIES = 10  # boxes tried until one fits into the image, as torchvision does
+
+
+class Draws(NamedTuple):
+    """What was drawn for each of n samples of one view."""
+
+    area: Float[Tensor, "n tries"]  # share of the image
+    ratio: Float[Tensor, "n tries"]  # width over height
+    place: Float[Tensor, "n 2"]  # of the box, top and left, from 0 to 1
+    flip: Tensor  # bool [n]
+    factors: Float[Tensor, "n 4"]  # brightness, contrast, saturation, hue; neutral where there is no jitter
+    blends: Int[Tensor, "n 3"]  # the order of the first three
+    hue_place: Int[Tensor, " n"]  # how many of them come before the hue
+    grayscale: Tensor  # bool [n]
+    sigma: Float[Tensor, " n"]  # of the blur; 0 where there is none
+    solarize: Tensor  # bool [n]
+
+    def rows(self, rows: slice | int) -> "Draws":
+        chosen = slice(rows, rows + 1) if isinstance(rows, int) else rows
+        return Draws(*(value[chosen] for value in self))
+
+
+@dataclass(frozen=True)
+class ViewPipeline:
+    """One view of each image: cropped, mirrored, distorted.
+
+    ``size``: of its side, in pixels. ``scale``: lowest and highest share of the image's area that it covers. ``blur``
+    and ``solarize``: their probabilities. ``mask``: share of its patches. ``augment``: what all views have in common.
+    """
+
+    size: int
+    scale: tuple[float, float]
+    blur: float
+    solarize: float
+    mask: float
+    augment: Augment
+
+    def draw(self, random: rng.Streams, n: int) -> Draws:
+        """Draw the parameters of ``n`` samples, each quantity from its own stream: a change of one changes no other."""
+        a = self.augment
+        log_low, log_high = torch.tensor(a.crop_ratio).log().tolist()
+        jittered = random.chance("jitter", n, a.jitter)
+        factors = [
+            random.uniform(name, n, neutral - min(reach, 1.0), neutral + reach)  # no factor is negative
+            for name, neutral, reach in (
+                ("brightness", 1.0, a.brightness),
+                ("contrast", 1.0, a.contrast),
+                ("saturation", 1.0, a.saturation),
+                ("hue", 0.0, a.hue),
+            )
+        ]
+        blurred = random.chance("blur", n, self.blur)
+        return Draws(
+            area=random.uniform("area", (n, TRIES), *self.scale),
+            ratio=random.uniform("ratio", (n, TRIES), log_low, log_high).exp(),
+            place=random.uniform("place", (n, 2)),
+            flip=random.chance("flip", n, a.flip),
+            factors=torch.where(jittered[:, None], torch.stack(factors, 1), torch.tensor([1.0, 1.0, 1.0, 0.0])),
+            blends=random.uniform("blends", (n, 3)).argsort(1),
+            hue_place=random.integers("hue_place", n, 4),
+            grayscale=random.chance("grayscale", n, a.grayscale),
+            sigma=torch.where(blurred, random.uniform("sigma", n, *a.blur_sigma), 0.0),
+            solarize=random.chance("solarize", n, self.solarize),
+        )
+
+    def boxes(self, draws: Draws, sizes: Int[Tensor, "n 2"]) -> Int[Tensor, "n 4"]:
+        """Crops (top, left, height, width) in images of ``sizes`` (height, width), as torchvision finds them.
+
+        The first drawn area and ratio that fit are taken; if none does, the largest central box of a permitted ratio.
+        """
+        height, width = sizes.double().unbind(1)
+        area = draws.area.double() * (height * width)[:, None]
+        w, h = (area * draws.ratio).sqrt().round(), (area / draws.ratio).sqrt().round()
+        fits = (w > 0) & (w <= width[:, None]) & (h > 0) & (h <= height[:, None])
+        found, first = fits.any(1), fits.int().argmax(1, keepdim=True)
+        narrowest, widest = self.augment.crop_ratio
+        w = torch.where(found, w.gather(1, first)[:, 0], torch.minimum(width, (height * widest).round()))
+        h = torch.where(found, h.gather(1, first)[:, 0], torch.minimum(height, (width / narrowest).round()))
+        w, h = w.clamp_min(1), h.clamp_min(1)
+        top, left = (draws.place.double() * torch.stack([height - h + 1, width - w + 1], 1)).floor().unbind(1)
+        top = torch.where(found, top, ((height - h) / 2).floor())
+        left = torch.where(found, left, ((width - w) / 2).floor())
+        return torch.stack([top, left, h, w], 1).long()
+
+    def distort(self, crops: Float[Tensor, "n c h w"], draws: Draws) -> Float[Tensor, "n c h w"]:
+        """Colour jitter, greyscale, blur, solarise, in that order. ``crops`` are cropped and flipped, 0 to 1.
+
+        The draws stay on the CPU, where what they imply for the batch is known without waiting for the device.
+        """
+        a, device = self.augment, crops.device
+        if a.jitter > 0:
+            crops = color_jitter(crops, draws.factors, draws.blends, draws.hue_place)
+        if a.grayscale > 0:
+            crops = to_grayscale(crops, draws.grayscale.to(device))
+        if self.blur > 0:
+            chosen = (draws.sigma > 0).nonzero()[:, 0]
+            if len(chosen):
+                sigma, chosen = draws.sigma[chosen].to(device), chosen.to(device)
+                crops[chosen] = gaussian_blur(crops[chosen], sigma, blur_window(self.size))
+        if self.solarize > 0:
+            crops = solarize(crops, draws.solarize.to(device))
+        return crops
+
+
+def blur_window(size: int) -> int:
+    """SimCLR's window, a tenth of the image, made odd: 23 pixels at 224, 3 at 32."""
+    return min(max(3, int(0.1 * size) | 1), 2 * size - 1)  # a mirrored border is no wider than the image
+
+
+def pipelines(augment: Augment, size: int, views: int = 2) -> tuple[ViewPipeline, ...]:
+    """The views of each image: ``views`` of full size, then the small ones of multi-crop, which are never masked.
+
+    Of a pair of probabilities the first is the first view's and the second that of all others.
+    """
+    a = augment
+    full = [ViewPipeline(size, a.crop_scale, a.blur[i], a.solarize[i], a.mask[i], a) for i in (0, *[1] * (views - 1))]
+    if not a.small_crops:
+        return tuple(full)
+    small = ViewPipeline(a.small_size, a.small_scale, a.blur[1], a.solarize[1], 0.0, a)
+    return (*full, *[small] * a.small_crops)

@@ -1,0 +1,103 @@
+"""Methods for anyone's loop: by name or as a class, on any backbone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from twofold import rng
+from twofold.errors import UsageError
+from twofold.methods.base import Method, Setup
+from twofold.nets.backbone import SMALL, describe, features_of, stem_for
+from twofold.recipe import recipe
+from twofold.recipe.declared import methods, spec
+from twofold.recipe.recipe import Recipe
+from twofold.recipe.settings import defaults_of
+
+
+def list_methods() -> list[str]:
+    """The names of all methods: twofold's own by family, then those that other packages offer as entry points."""
+    return list(methods())
+
+
+def create_method(
+    method: str | type[Method],
+    backbone: str | nn.Module = "resnet18",
+    size: int = 224,
+    *,
+    images: int | None = None,
+    channels: int = 3,
+    seed: int = 0,
+    **settings: Any,
+) -> Method:
+    """A method as a module in training mode, ready for a loop of one's own.
+
+    Args:
+        method: a name that `list_methods` has, ``package.module:Class``, or a subclass of `Method`.
+        backbone: a timm name, ``package.module:function``, or a module that maps images [N, C, size, size] to features
+            [N, D]; a module is taken as it is, not copied.
+        size: a full-size view's side in pixels. Up to 64 a ResNet gets a small stem; from 128 on the method's defaults
+            are those published for photographs.
+        images: how many there are in the data; memories are no longer than that. PIRL's memory bank needs it, with the
+            images' numbers in every batch (``views(images, index=numbers)``); without it PIRL compares with the other
+            images of the batch.
+        channels: of an image.
+        seed: decides the first weights of the method's own networks, and of a backbone that is built here.
+        **settings: the method's options by their names (see `twofold methods NAME`), and ``stem``, ``pool`` and
+            ``backbone_arguments`` of the backbone.
+
+    Raises:
+        UsageError: for a method, backbone or option that there is not, or that do not go together.
+    """
+    name = method if isinstance(method, str) else f"{method.__module__}:{method.__qualname__}"
+    asked = recipe.wanted(name, **settings, image_size=size, seed=seed)
+    stray = [key for key in settings if key not in defaults_of(asked.spec.options) and key not in BACKBONE]
+    if stray:
+        raise UsageError(f"{stray[0]} is no option of {asked.method}; it belongs to Views, the optimizer or the loop")
+    resolved, _ = recipe.resolve(asked, images, _Open())
+    if isinstance(backbone, str):
+        stem = asked.get("stem") or stem_for(backbone, size)
+        arguments = {**({"in_chans": channels} if channels != 3 else {}), **resolved.backbone_arguments}
+        described, _ = describe(backbone, arguments, stem, size, resolved.pool)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(rng.fold(seed, "init"))
+            backbone = described.build()
+    features = features_of(backbone, size, channels)
+    setup = Setup(features=features, images=images, size=size, seed=seed, channels=channels)
+    return build_method(resolved, backbone, setup).train()
+
+
+BACKBONE = ("stem", "pool", "backbone_arguments")
+
+
+def build_method(resolved: Recipe, backbone: nn.Module, setup: Setup) -> Method:
+    """The method of a recipe on a backbone, with its first weights, a function of the seed.
+
+    Raises:
+        UsageError: if the class that the recipe names is no method, or its parts do not go together.
+    """
+    kind = spec(resolved.method).load()
+    if not (isinstance(kind, type) and issubclass(kind, Method)):
+        raise UsageError(f"{resolved.method} is no method: it must be a class derived from twofold.Method")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(rng.fold(setup.seed, "heads"))
+        make: Callable[..., Method] = kind
+        return make(backbone, setup, resolved.options)
+
+
+class _Open:
+    """What rules would ask of images and machine that a loop of one's own has and a method does not need."""
+
+    natural_size = SMALL
+    statistics = ((), ())
+    precision = "fp32"
+
+    def fits_in_memory(self, batch_size: int) -> bool:
+        return True
+
+    def stem(self, settings: dict[str, Any]) -> str:
+        return "default"
+
+    def patch_size(self, settings: dict[str, Any]) -> int:
+        return 1

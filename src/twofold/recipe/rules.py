@@ -1,0 +1,135 @@
+"""Rules by which settings that were left open are chosen: each a function of `Facts`, whose docstring is its help."""
+
+from typing import Any, Protocol
+
+SMALL = 64
+"""largest image side in pixels that counts as small"""
+LARGE = 128
+"""side of a view in pixels from which methods' defaults are those for photographs"""
+LOOKS = 100
+"""at the embeddings, in a run"""
+
+
+class Measured(Protocol):
+    """What has to be measured on the images and the machine; asked for only where a rule needs it."""
+
+    @property
+    def natural_size(self) -> int: ...
+
+    @property
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]: ...
+
+    def fits_in_memory(self, batch_size: int) -> bool: ...
+
+    @property
+    def precision(self) -> str: ...
+
+    def stem(self, settings: dict[str, Any]) -> str: ...
+
+    def patch_size(self, settings: dict[str, Any]) -> int: ...
+
+
+class Facts:
+    """What is known when settings are chosen.
+
+    ``settings``: those that are decided already, by name. ``images``: how many there are; None where nobody has said,
+    as in a loop of one's own.
+    """
+
+    def __init__(self, settings: dict[str, Any], images: int | None, measured: Measured | None = None) -> None:
+        self.settings, self.images, self._measured = settings, images, measured
+
+    @property
+    def measured(self) -> Measured:
+        assert self._measured is not None, "a setting that depends on the images themselves was left open without them"
+        return self._measured
+
+    @property
+    def photographs(self) -> bool:
+        """Whether views are large enough for the settings published for photographs."""
+        return int(self.settings["image_size"]) >= LARGE
+
+    @property
+    def steps(self) -> int | None:
+        """About how many steps the run has; exactly, if all images can be read."""
+        if self.images is None:
+            return None
+        batch: int = min(self.settings["batch_size"], max(1, self.images))
+        epochs: int = self.settings["epochs"]
+        return epochs * max(1, self.images // batch)
+
+    @property
+    def recent_images(self) -> int:
+        """A hundredth of the views of a run, at least a batch: as many as an encoder sees before it has moved on."""
+        assert self.images is not None
+        batch: int = self.settings["batch_size"]
+        epochs: int = self.settings["epochs"]
+        return max(batch, 2 * epochs * self.images // 100)
+
+
+def natural_size(facts: Facts) -> int:
+    """the images' own longest side up to 64, else 224"""
+    return facts.measured.natural_size
+
+
+def stem(facts: Facts) -> str:
+    """small for ResNets on images of 64 pixels and under"""
+    return facts.measured.stem(facts.settings)
+
+
+def precision(facts: Facts) -> str:
+    """bf16 where the device multiplies it natively, else fp32"""
+    return facts.measured.precision
+
+
+def mean(facts: Facts) -> tuple[float, ...]:
+    """measured on the images"""
+    return facts.measured.statistics[0]
+
+
+def std(facts: Facts) -> tuple[float, ...]:
+    """measured on the images"""
+    return facts.measured.statistics[1]
+
+
+def resident(facts: Facts) -> bool:
+    """true if that takes 4 GiB or less"""
+    return facts.measured.fits_in_memory(facts.settings["batch_size"])
+
+
+def knn_every(facts: Facts) -> int:
+    """about twenty times in a run"""
+    return max(1, int(facts.settings["epochs"]) // 20)
+
+
+def measure_every(facts: Facts) -> int:
+    """about a hundred times in a run"""
+    return max(1, (facts.steps or 0) // LOOKS)
+
+
+def small_size(facts: Facts) -> int:
+    """about three sevenths of the full size, as 96 is of 224, in whole patches"""
+    if not facts.settings["small_crops"]:
+        return 0
+    return small_view(facts.settings["image_size"], facts.measured.patch_size(facts.settings))
+
+
+def small_view(size: int, patch: int) -> int:
+    """Three sevenths of the full size, as 96 is of 224, in whole patches; without patches a multiple of 4."""
+    unit = patch if patch > 1 else 4
+    return max(unit, round(size * 3 / 7 / unit) * unit)
+
+
+SHORT = 20
+"""a momentum encoder looks back at most this share, one twentieth, of a run: 1 / (1 - momentum) steps"""
+
+
+def momentum_within(facts: Facts, start: float, end: float) -> tuple[float, float]:
+    """A momentum encoder's momentum, first and last, lowered so that it looks back at most a twentieth of the run."""
+    slowest = 1.0 if facts.steps is None else max(0.0, round(1 - SHORT / facts.steps, 4))
+    return min(start, slowest), end if end == 1 else min(end, slowest)
+
+
+def prototypes_within(facts: Facts, count: int) -> int:
+    """So many prototypes, at most a tenth of the images, at least two."""
+    return count if facts.images is None else min(count, max(2, facts.images // 10))

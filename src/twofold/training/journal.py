@@ -1,0 +1,102 @@
+"""What a run tells while it goes on: its metrics, its yardsticks, the doctor's findings, the progress bar."""
+
+import math
+import time
+from contextlib import ExitStack
+from typing import Any, Self
+
+from twofold import files
+from twofold.diagnosis.doctor import Finding
+from twofold.diagnosis.live import Watch
+from twofold.errors import Diverged
+from twofold.evaluation.online import OnlineKNN
+from twofold.metrics import first_metrics
+from twofold.training import writers
+from twofold.training.log import Bar, Log, status
+from twofold.training.opening import OpenRun
+from twofold.training.step import Learned
+
+
+class Journal:
+    """Describes steps; only the process that writes measures and writes anything."""
+
+    def __init__(self, opened: OpenRun, log: Log) -> None:
+        self.opened, self.log, self._held = opened, log, ExitStack()
+        s, run, start = opened.settings, opened.run, opened.start
+        self.began = time.monotonic()
+        self.untrained: float | None = None
+        self.score: float | None = None
+        self._metrics = self._knn = self._watch = None
+        if opened.main:
+            self._metrics = self._held.enter_context(writers.opened(s, run.path, start, opened.steps))
+            self._watch = Watch(
+                s, opened.method, opened.steps, opened.plan.steps_per_epoch, run.metrics if start else []
+            )
+            if s.knn_every:
+                self._knn = OnlineKNN.of(opened.source, opened.spec, opened.device, s.precision)
+            self.untrained = first_metrics(run.path / "metrics.jsonl").get("knn_untrained") if start else None
+            if self._knn and start == 0:
+                self.untrained = self._knn.score(opened.method.backbone)
+        self._bar = self._held.enter_context(Bar(log.console, opened.steps, start))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._held.__exit__(*exception)
+
+    @property
+    def seconds(self) -> float:
+        """What the run has taken so far, over all that went before."""
+        return self.opened.seconds + time.monotonic() - self.began
+
+    def sync(self) -> None:
+        """Have every line on the disk, before a checkpoint that counts on them."""
+        if self._metrics:
+            self._metrics.sync()
+
+    def tell(self, step: int, learned: Learned, lr: float, took: float) -> list[Finding]:
+        """Write and show what there is to say of a step; findings of the doctor's that are new.
+
+        Args:
+            took: seconds that the step took, before what is measured here.
+        """
+        o, s = self.opened, self.opened.settings
+        done, epoch = step + 1, step // o.plan.steps_per_epoch
+        row: dict[str, Any] = {"step": step, "epoch": epoch, "loss": learned.loss, **learned.terms, "lr": lr}
+        row["gradient_norm"] = learned.gradient_norm
+        if step == 0:
+            row |= {"steps": o.steps, "collapsed": o.collapsed_loss}
+            row |= {"knn_untrained": self.untrained} if self._knn else {}
+        ends_epoch = done % o.plan.steps_per_epoch == 0
+        if self._knn and (done == o.steps or (ends_epoch and (epoch + 1) % s.knn_every == 0)):
+            row["knn"] = self.score = self._knn.score(o.method.backbone)
+        findings = self._watch.look(row, learned.output) if self._watch else []
+        for finding in findings:
+            self.log.say(finding.sentence)
+        speed = {"images_per_second": round(o.plan.batch / took, 1), "waiting": round(learned.waited / took, 3)}
+        if self._metrics:
+            self._metrics.write(row | speed)
+        yardsticks = {"collapsed": o.collapsed_loss, "untrained": self.untrained, "knn": self.score}
+        left = (time.monotonic() - self.began) / (done - o.start) * (o.steps - done)
+        shown = status(learned.loss, learned.terms, yardsticks, speed)
+        self._bar.update(done, f"epoch {epoch + 1}/{s.epochs}", shown, left)
+        return findings
+
+    def check_finite(self, step: int, learned: Learned) -> None:
+        """
+        Raises:
+            Diverged: if the loss or its gradient is no longer finite; failure.pt then holds the step.
+        """
+        if math.isfinite(learned.loss + learned.gradient_norm):
+            return
+        o = self.opened
+        failure = f"the loss is {learned.loss} and the norm of its gradient {learned.gradient_norm} at step {step}"
+        path = o.run.path / "failure.pt"
+        if o.main:
+            state: dict[str, Any] = {"step": step, "terms": learned.terms, "gradient_norm": learned.gradient_norm}
+            files.save(path, state | {"index": o.plan.indices(step), "method": o.method.state_dict()})
+            self.log.say(f"{failure}, {learned.terms}", quiet=True)
+        raise Diverged(
+            f"{failure}; {path} holds its terms, weights and images' numbers; try a lower --lr or --grad-clip 1"
+        )

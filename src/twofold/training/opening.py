@@ -1,0 +1,231 @@
+"""Opening a run: from what is wanted to everything that the loop needs, at the step where the run was."""
+
+import dataclasses
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from twofold import device, dist, files
+from twofold.data.loader import Plan, Resident, Streamed, load_images
+from twofold.data.opening import Data, open_data
+from twofold.data.sources import Source
+from twofold.errors import UsageError
+from twofold.methods.base import Method
+from twofold.nets import given
+from twofold.nets.backbone import BackboneSpec, describe, features_of
+from twofold.recipe import recipe, toml
+from twofold.recipe.recipe import Recipe, Wanted
+from twofold.run import Run, backbone_spec, build_method
+from twofold.training import checkpoint, writers
+from twofold.training.log import Log
+from twofold.training.measured import Measurements
+from twofold.training.optimizer import create_optimizer
+from twofold.training.prepare import Preparation
+
+CHANNELS = 3
+
+
+@dataclass
+class OpenRun:
+    """What the loop works on. ``main``: whether this process is the one that writes."""
+
+    run: Run
+    settings: Recipe
+    spec: BackboneSpec
+    images: Resident | Streamed
+    source: Source
+    plan: Plan
+    method: Method
+    optimizer: torch.optim.Optimizer
+    prepare: Preparation
+    device: torch.device
+    start: int = 0
+    seconds: float = 0.0
+    main: bool = True
+
+    @property
+    def steps(self) -> int:
+        return self.settings.epochs * self.plan.steps_per_epoch
+
+    @property
+    def warmup_steps(self) -> int:
+        s = self.settings
+        return round(min(s.warmup_epochs, s.epochs / 10) * self.plan.steps_per_epoch)
+
+    @property
+    def collapsed_loss(self) -> float:
+        return self.method.collapsed_loss(self.plan.batch // self.settings.accumulate)
+
+    def identity(self) -> dict[str, Any]:
+        """What a run must find again when it goes on."""
+        return {"images": len(self.images), "fingerprint": self.source.fingerprint()}
+
+    def save(self, step: int, seconds: float) -> None:
+        """Write a checkpoint of ``step`` steps done in so many seconds."""
+        path = self.run.path / "checkpoint.pt"
+        checkpoint.save(path, self.method, self.optimizer, step, seconds, self.identity())
+
+
+def open_run(wanted: Wanted, data: Data | None, on: torch.device, log: Log, held: ExitStack) -> OpenRun:
+    """Open a run, new or begun before, and say what was chosen. Nothing is written if it cannot be opened.
+
+    Args:
+        data: the images, where they are not opened by the name that the recipe has.
+        held: keeps the run directory and its log for this process until it is closed.
+
+    Raises:
+        UsageError: for unusable data or settings, or a run directory that holds another run.
+    """
+    main = dist.rank() == 0
+    writers.check(wanted.get("writers"))
+    workers = worker_count(wanted.get("workers"))
+    source = (data or open_data(wanted.get("data"))).limited(wanted.get("limit")).train
+    run = Run(wanted.get("out") or default_out(wanted))
+    begun = (run.path / "checkpoint.pt").exists()
+    settings, said = resolved(wanted, source, run, on, max(1, workers), begun)
+
+    unreadable: list[str] = []
+
+    def bad(name: str, reason: str) -> None:
+        unreadable.append(name)
+        log.say(f"cannot read {name}: {reason}", quiet=True)
+
+    images, source = load_images(source, settings.resident, on, workers, settings.max_unreadable, bad)
+    batch = batch_size(settings, len(images))
+    dtype = torch.float64 if settings.precision == "fp64" else torch.float32
+    spec = backbone_spec(settings)
+    method = build_method(settings, spec, len(images))
+    spec = dataclasses.replace(spec, features=features_of(method.backbone, settings.image_size))
+    first_backbone = method.backbone.state_dict() if given.is_given(spec.name) and not begun else None
+    method = device.place(method, on, dtype).train()
+    opened = OpenRun(
+        run=run,
+        settings=settings,
+        spec=spec,
+        images=images,
+        source=source,
+        plan=Plan(len(images), batch, settings.seed),
+        method=method,
+        optimizer=create_optimizer(method, settings.optimizer, settings.weight_decay, settings.optimizer_momentum),
+        prepare=Preparation(settings, method, batch, on, dtype),
+        device=on,
+        main=main,
+    )
+    hold(opened, begun, held)
+    if begun:
+        path = run.path / "checkpoint.pt"
+        identity = opened.identity()
+        found = checkpoint.load(path, method, opened.optimizer, identity, settings.data)
+        opened.start, opened.seconds, said = found
+    if main:
+        if not begun:  # nothing of a run that diverged before its first checkpoint counts for this one
+            (run.path / "failure.pt").unlink(missing_ok=True)
+            if first_backbone is not None:
+                run.write_start(method.backbone)
+        held.enter_context(log.to(run.path / "log.txt"))
+        files.write_text(run.path / "recipe.toml", toml.dumps(settings))
+    for sentence in said + notes(opened, unreadable):
+        log.say(sentence)
+    return opened
+
+
+def resolved(
+    wanted: Wanted, source: Source, run: Run, on: torch.device, threads: int, begun: bool
+) -> tuple[Recipe, list[str]]:
+    """The recipe with nothing left open, and what was chosen, in words; of a run that has begun, its own.
+
+    Raises:
+        UsageError: if the run was begun by another recipe; the message shows the difference.
+    """
+    if begun:
+        old = run.recipe
+        changes = recipe.difference(old, wanted, len(source))
+        if changes:
+            raise UsageError(f"{run.path} holds another run ({'; '.join(changes)}): choose another --out")
+        free = {n: wanted.get(n) for n, (d, _) in recipe.known(wanted.spec).items() if d.operational}
+        return recipe.replace(old, **free), []
+    for name in ("mean", "std"):
+        value = wanted.get(name)
+        if value and len(value) != CHANNELS:
+            raise UsageError(f"{name} must be {CHANNELS} values, one a channel, not {len(value)}")
+    settings, said = recipe.resolve(wanted, len(source), Measurements(source, on, threads))
+    _, more = describe(
+        settings.backbone, settings.backbone_arguments, settings.stem, settings.image_size, settings.pool
+    )
+    return settings, said + more
+
+
+def hold(opened: OpenRun, begun: bool, held: ExitStack) -> None:
+    """Make the run directory and keep other processes from writing to it; all processes wait for that.
+
+    Raises:
+        UsageError: if another process is at work on it, or has been since it was looked at.
+    """
+    if opened.main:
+        held.enter_context(opened.run.held())
+        if (opened.run.path / "checkpoint.pt").exists() != begun:
+            raise UsageError(f"another process has been at work on {opened.run.path}: give the command again")
+    dist.barrier()  # before it, nobody writes; after it, nobody else does
+
+
+def worker_count(asked: int | None) -> int:
+    """Processes that decode large images: one a core, at most 16, where nothing is asked for."""
+    return min(16, os.cpu_count() or 1) if asked is None else asked
+
+
+def batch_size(settings: Recipe, images: int) -> int:
+    """Images in a step: what is asked for or all there are, in equal parts for all processes.
+
+    Raises:
+        UsageError: if it cannot be cut, or the parts would be smaller than two images.
+    """
+    share = settings.accumulate * dist.world()
+    batch = min(settings.batch_size, images) // share * share
+    if settings.batch_size % share:
+        parts = f"{share} equal parts (processes times accumulate)"
+        raise UsageError(f"batch_size {settings.batch_size} cannot be cut into {parts}")
+    if batch < 2 * share:
+        raise UsageError(f"{images} images are too few for a batch of {share} parts of at least 2 images")
+    return batch
+
+
+def default_out(wanted: Wanted) -> str:
+    """``runs/DATA-METHOD``."""
+    name = Path(wanted.get("data").split(":")[-1]).name.split(".")[0].split("{")[0].rstrip("-_") or "data"
+    return f"runs/{name}-{wanted.method.split(':')[-1]}"
+
+
+def notes(opened: OpenRun, unreadable: list[str]) -> list[str]:
+    """What a user should know about this run before it begins or goes on."""
+    s, path, batch = opened.settings, opened.run.path, opened.plan.batch
+    said = []
+    if opened.start:
+        where = (
+            f"goes on at step {opened.start} of {opened.steps}" if opened.start < opened.steps else "is already done"
+        )
+        said.append(f"{path} {where}")
+    elif unreadable:
+        said.append(f"{len(unreadable)} images cannot be read and are left out ({path}/log.txt names them)")
+    if batch < s.batch_size:
+        said.append(f"batch {batch} instead of {s.batch_size}: there are {len(opened.images)} images")
+    weights = sum(p.numel() for p in opened.method.backbone.parameters())
+    said.append(
+        f"{s.method}, {s.backbone} ({weights / 1e6:.1f} million weights), {len(opened.images)} images at "
+        f"{s.image_size} px, batch {batch}, learning rate {s.lr * batch / 256:g}, {s.precision}, "
+        f"images {'in memory' if s.resident else 'decoded as needed'}"
+    )
+    if s.accumulate > 1:
+        said.append(
+            f"accumulate {s.accumulate}: every loss sees {batch // s.accumulate} images at a time, not "
+            f"{batch}: fewer negatives and coarser batch statistics than one step of {batch} would have"
+        )
+    norms = (isinstance(m, nn.modules.batchnorm._BatchNorm) for m in opened.method.modules())
+    if dist.world() > 1 and any(norms):
+        share = batch // s.accumulate // dist.world()
+        said.append(f"batch norm in each of the {dist.world()} processes sees its own {share} images")
+    return said

@@ -1,0 +1,65 @@
+"""One step of training: forward and backward through all of its micro-batches."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from twofold import device, dist
+from twofold.batch import Batch
+from twofold.data.loader import Crops
+from twofold.methods.base import Method, Output
+
+
+class Learned(NamedTuple):
+    """One step's terms and norm of the gradient, its last micro-batch's output, the seconds it waited for images."""
+
+    terms: dict[str, float]
+    gradient_norm: float
+    output: Output
+    waited: float
+
+    @property
+    def loss(self) -> float:
+        return sum(self.terms.values())
+
+
+def learn(
+    method: Method,
+    optimizer: torch.optim.Optimizer,
+    crops: Iterator[Crops],
+    prepare: Callable[[Crops], Batch],
+    *,
+    accumulate: int,
+    grad_clip: float,
+    precision: str,
+    progress: float,
+) -> Learned:
+    """Forward and backward through ``accumulate`` micro-batches; the gradient, clipped, is left for the optimizer.
+
+    Args:
+        crops: the loader's, of which the next ``accumulate`` are taken.
+        prepare: makes of crops the batch that a method gets.
+        progress: the share of the run that is done, 0 to 1.
+    """
+    optimizer.zero_grad()
+    terms: dict[str, Tensor] = {}
+    waited = 0.0
+    for _ in range(accumulate):
+        asked = time.monotonic()
+        part = next(crops)
+        waited += time.monotonic() - asked
+        batch = prepare(part)
+        with device.autocast(batch.views[0].images.device, precision):
+            output = method(batch, progress)
+        (output.loss / accumulate).backward()
+        for name, term in output.terms.items():
+            terms[name] = terms.get(name, 0) + term.detach() / accumulate
+    dist.average_gradients(method.parameters())
+    norm = nn.utils.get_total_norm([p.grad for p in method.parameters() if p.grad is not None])
+    if grad_clip:
+        nn.utils.clip_grads_with_norm_(method.parameters(), grad_clip, norm)
+    *numbers, size = torch.stack([*terms.values(), norm.to(next(iter(terms.values())).dtype)]).tolist()
+    return Learned(dict(zip(terms, numbers, strict=True)), size, output, waited)

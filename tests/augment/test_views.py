@@ -1,0 +1,161 @@
+"""Views in a training loop: what goes in, what comes out, and that it is the same however it is computed."""
+
+import pytest
+import torch
+
+from tests.augment.levels import FLOAT, IMAGES, N
+from twofold import dist
+from twofold.augment import Views
+from twofold.data.loader import MicroBatch, Plan, Resident
+from twofold.errors import UsageError
+
+PLAIN = dict(crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0, jitter=0.0, grayscale=0.0)
+STRONG = dict(blur=(1.0, 0.5), solarize=(0.2, 0.2), small_crops=1)
+
+
+def images_of(batch):
+    return [view.images for view in batch.views]
+
+
+def assert_same(ones, others):
+    for one, other in zip(ones, others, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_without_distortions_a_view_is_the_normalised_image():
+    square = IMAGES[..., :40]
+    batch = Views(40, mean=(0.5, 0.4, 0.3), std=(0.1, 0.2, 0.4), **PLAIN)(square)
+    expected = (square / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor([0.1, 0.2, 0.4]).view(
+        3, 1, 1
+    )
+    assert_same(images_of(batch), [expected, expected])
+    assert batch.index is None
+
+
+@pytest.mark.parametrize(
+    "others", [FLOAT, FLOAT.double(), list(IMAGES), list(FLOAT)], ids="float double list floats".split()
+)
+def test_images_of_every_kind_give_the_same_views(others):
+    assert_same(images_of(Views(32, **STRONG)(IMAGES)), images_of(Views(32, **STRONG)(others)))
+
+
+def test_images_of_several_sizes_are_each_cropped_as_if_alone():
+    several = [image[:, : 20 + 2 * i, : 40 - 3 * i] for i, image in enumerate(IMAGES)]
+    views = Views(16)
+    together = images_of(views(several, step=4))
+    draws = views.draw(4, N)
+    for i, image in enumerate(several):
+        alone = [drawn.rows(i) for drawn in draws]
+        crops = Resident(image[None], torch.tensor([image.shape[1:]]), image.device)
+        for number, (view, drawn) in enumerate(zip(views.pipelines, alone, strict=True)):
+            box = view.boxes(drawn, crops.sizes)
+            crop = crops.crop(torch.tensor([0]), box, drawn.flip, 16, "bicubic")
+            torch.testing.assert_close(together[number][i : i + 1], views.normalize(view.distort(crop, drawn)))
+
+
+def test_the_training_loop_makes_the_same_views():
+    """Crops from the resident store, finished by the same class."""
+    views, plan = Views(32, seed=3, **STRONG), Plan(N, 4, 3)
+    sizes = torch.tensor([IMAGES.shape[2:]]).expand(N, 2)
+    loader = Resident(IMAGES, sizes, IMAGES.device).load(plan, views, [MicroBatch(s, slice(0, 4)) for s in range(2)])
+    for step, part in enumerate(loader):
+        own = views(IMAGES[part.index], part.index, step)
+        assert torch.equal(own.index, plan.indices(step))
+        assert_same(images_of(own), images_of(views.finish(part.crops, part.draws, part.index, own.chance)))
+
+
+@pytest.mark.parametrize("world", [2, 8])
+def test_any_number_of_processes_distorts_the_same_images_alike(world, monkeypatch):
+    settings = dict(**STRONG, patch_size=8, mask=(0.5, 0.25))
+    whole = Views(32, **settings)(IMAGES)
+    noise = whole.chance.uniform("noise", 3)
+    for rank, part in enumerate(IMAGES.chunk(world)):
+        monkeypatch.setattr(dist, "world", lambda: world)
+        monkeypatch.setattr(dist, "rank", lambda rank=rank: rank)
+        batch, rows = Views(32, **settings)(part), slice(rank * len(part), (rank + 1) * len(part))
+        assert_same(images_of(batch), [images[rows] for images in images_of(whole)])
+        assert all(
+            torch.equal(a.ids_keep, b.ids_keep[rows]) for a, b in zip(batch.views[:2], whole.views[:2], strict=True)
+        )
+        assert torch.equal(batch.chance.uniform("noise", 3), noise[rows])
+
+
+def test_steps_count_themselves_and_are_resumed(tmp_path):
+    views = Views(16)
+    steps = [images_of(views(IMAGES)) for _ in range(4)]
+    assert not torch.equal(steps[0][0], steps[1][0])
+    resumed = Views(16)
+    assert_same(images_of(resumed(IMAGES)), steps[0])
+    resumed(IMAGES)
+    torch.save(resumed.state_dict(), tmp_path / "views.pt")
+    resumed = Views(16)
+    resumed.load_state_dict(torch.load(tmp_path / "views.pt", weights_only=True))
+    for expected in steps[2:]:
+        assert all(map(torch.equal, images_of(resumed(IMAGES)), expected))
+    assert all(map(torch.equal, images_of(resumed(IMAGES, step=1)), steps[1]))
+    assert all(map(torch.equal, images_of(resumed(IMAGES)), steps[2]))  # it counts on from there
+
+
+def test_a_mixed_precision_block_changes_nothing():
+    plain = images_of(Views(32, **STRONG)(IMAGES))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = images_of(Views(32, **STRONG)(IMAGES))
+    assert all(map(torch.equal, plain, mixed))
+
+
+def test_views_come_in_the_type_that_is_asked_for():
+    plain, double = (images_of(Views(32, dtype=dtype)(IMAGES)) for dtype in (torch.float32, torch.float64))
+    assert all(torch.equal(a.double(), b) for a, b in zip(plain, double, strict=True))
+
+
+def test_full_size_views_and_small_ones():
+    views = Views(28, views=3, blur=(1.0, 0.0), small_crops=2)
+    assert [v.images.shape[-1] for v in views(IMAGES).views] == [28, 28, 28, 12, 12]
+    assert [(drawn.sigma > 0).all().item() for drawn in views.draw(0, N)] == [True, False, False, False, False]
+    assert Views(48, small_crops=1, patch_size=8).augment.small_size == 24  # three sevenths, in whole patches
+
+
+@pytest.mark.parametrize("channels", [1, 5])
+def test_images_of_other_channels_have_all_but_colour_operations(channels):
+    images = torch.cat([IMAGES, IMAGES], 1)[:, :channels]
+    flat = dict(mean=[0.5] * channels, std=[0.25] * channels)
+    batch = Views(32, **flat, **STRONG)(images)
+    assert [view.images.shape[1] for view in batch.views] == [channels] * 3
+    colours = Views(32, mean=[0.5] * 3, std=[0.25] * 3, jitter=0.0, grayscale=0.0, **STRONG)(IMAGES)
+    assert_same([view.images[:, :1] for view in batch.views], [view.images[:, :1] for view in colours.views])
+    for name in ("jitter", "grayscale", "hue"):
+        with pytest.raises(UsageError, match=f"{name} is for images of 3 channels"):
+            Views(32, **flat, **{name: 0.2})
+    assert Views(32, **flat, jitter=0.0, hue=0.1).augment.jitter == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (dict(crop_scales=(0.1, 1.0)), "did you mean crop_scale"),
+        (dict(blur=0.5), "blur must be 2 float values"),
+        (dict(flip=1.5), "flip must be from 0 to 1"),
+        (dict(size=0), "at least 1"),
+        (dict(mean=(0.5,)), "a number for each channel"),
+        (dict(std=(0.5, 0.0, 0.5)), "std above 0"),
+    ],
+)
+def test_settings_that_cannot_be_are_said(settings, words):
+    with pytest.raises(UsageError, match=words):
+        Views(**settings)
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (FLOAT * 255, "float images must be from 0 to 1, not from 0 to 255"),
+        (FLOAT - 0.5, "normalised afterwards"),
+        (IMAGES[0], r"not uint8 \[3, 40, 48\]"),
+        (IMAGES.long(), "not int64"),
+        (IMAGES[:, :1], "images of 1 channels need a mean and a std of 1 values"),
+        ([], "no images"),
+    ],
+)
+def test_images_that_cannot_be_are_said(images, words):
+    with pytest.raises(UsageError, match=words):
+        Views(32)(images)

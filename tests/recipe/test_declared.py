@@ -1,0 +1,129 @@
+"""What a method's file declares is read from its source: without torch, without running it."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from twofold.errors import UsageError
+from twofold.recipe.declared import methods, spec
+from twofold.recipe.settings import declarations, defaults_of, types_of
+
+OWN = '''
+"""Mine, of nowhere.
+
+family    contrastive
+loss      none to speak of
+"""
+
+import torch  # {torch}
+from twofold import Method, Output, setting
+
+raise_if_run = {run}
+RECIPE = dict(lr=0.01)
+
+
+def length(facts):
+    """as many as there are images"""
+    return facts.images
+
+
+class Options:
+    sharpness: float = setting(0.5, "how sharp", low=0.1)
+    widths: tuple[int, ...] = setting((8, 4), "widths of layers")
+    queue: int = setting(None, "past keys", low=0, auto=length)
+
+
+class Mine(Method):
+    pass
+'''
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder on Python's path in which modules can be written."""
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def write(place, name, text):
+    (place / f"{name}.py").write_text(textwrap.dedent(text).strip() + "\n")
+
+
+def test_twofolds_own_come_by_family_and_date():
+    names = "pirl simclr moco mocov3 barlow_twins vicreg swav byol simsiam dino data2vec".split()
+    assert list(methods())[:16] == [*names, "jigsaw", "rotation", "denoising", "mae", "joint"]
+
+
+def test_a_method_of_another_package_is_read_without_running_it(place):
+    write(place, "mine_unrun", OWN.format(torch="", run="1 / 0"))
+    found = spec("mine_unrun:Mine")
+    assert "mine_unrun" not in sys.modules
+    assert (found.title, found.recipe, found.large) == ("Mine, of nowhere", {"lr": 0.01}, {})
+    assert found.parts() == {"family": "contrastive", "loss": "none to speak of"}
+    assert defaults_of(found.options) == {"sharpness": 0.5, "widths": (8, 4), "queue": None}
+    assert types_of(found.options) == {"sharpness": float, "widths": tuple[int, ...], "queue": int}
+    queue = declarations(found.options)["queue"]
+    assert (queue.help, queue.low, queue.auto.__doc__) == ("past keys", 0, "as many as there are images")
+
+
+def test_its_help_needs_no_torch(place):
+    write(place, "mine_helped", OWN.format(torch="", run="0"))
+    for words in (["pretrain", "--method", "mine_helped:Mine", "--help"], ["methods", "mine_helped:Mine"]):
+        script = f"""
+            import sys
+            from twofold.cli import main
+            try:
+                main({words!r})
+            finally:
+                assert "torch" not in sys.modules
+        """
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script)], cwd=place, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        for said in ("--sharpness", "how sharp", "as many as there are images"):
+            assert said in done.stdout
+
+
+def test_entry_points_give_names(place, monkeypatch):
+    """As an installed package has them, in its metadata."""
+    write(place, "mine_installed", OWN.format(torch="", run="1 / 0"))
+    about = place / "mine_installed-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mine-installed\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[twofold.methods]\nmine = mine_installed:Mine\n")
+    methods.cache_clear()
+    try:
+        assert list(methods())[-1] == "mine"
+        assert spec("mine").module == "mine_installed"
+        assert spec("mine").name == "mine"
+    finally:
+        monkeypatch.undo()
+        methods.cache_clear()
+    assert "mine" not in methods()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("nowhere_at_all:Mine", None, "no module nowhere_at_all"),
+        ("nowhere.at.all:Mine", None, "cannot be found"),
+        ("broken_a:Mine", "class Minne: pass", "no class Mine; did you mean Minne"),
+        ("broken_b:Mine", "class Options:\n    x: float = 1.0\nclass Mine: pass", "declared as setting"),
+        (
+            "broken_c:Mine",
+            "class Options:\n    x: float = setting(1 / 3, 'x')\nclass Mine: pass",
+            "must be a plain value",
+        ),
+        ("broken_d:Mine", "class Options:\n    x: list = setting([], 'x')\nclass Mine: pass", "has the type list"),
+        ("broken_e:Mine", "RECIPE = dict(lr=rate())\nclass Mine: pass", "must be a plain value"),
+    ],
+)
+def test_what_cannot_be_read_is_said(place, name, text, words):
+    if text:
+        write(place, name.split(":")[0], text)
+    with pytest.raises(UsageError, match=words) as said:
+        spec(name)
+    assert "\n" not in str(said.value)
