@@ -27,7 +27,8 @@ from torch import Tensor
 import twofold
 from twofold.data.opening import open_data
 from twofold.data.sources import Subset, digest
-from twofold.encoding.features import Encoder, extract, raw_pixels
+from twofold.encoding.encoder import Encoder
+from twofold.encoding.extract import extract, raw_pixels
 from twofold.evaluation.knn import accuracy, knn_predict
 from twofold.evaluation.linear import fit_probe
 from twofold.recipe import recipe
@@ -45,7 +46,7 @@ VIT = dict(
     image_size=24,
     precision="fp32",
 )
-SAME = dict(image_size=16, batch_size=128, optimizer="adamw", lr=3e-3, weight_decay=1e-2, knn_every=-1, grad_clip=3.0)
+SAME = dict(image_size=16, batch_size=128, optimizer="adamw", lr=3e-3, weight_decay=1e-2, knn_every=0, grad_clip=3.0)
 """For every method: what a short run on a small network needs, whatever the published recipe says."""
 
 OWN: dict[str, dict[str, Any]] = {

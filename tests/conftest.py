@@ -115,6 +115,18 @@ def encoded(array: np.ndarray, kind: str = "PNG", **options) -> bytes:
     return file.getvalue()
 
 
+@pytest.fixture
+def builds(monkeypatch):
+    """The names of the networks that timm is asked to build from now on."""
+    import timm
+
+    create, names = timm.create_model, []
+    monkeypatch.setattr(
+        timm, "create_model", lambda name, *words, **more: names.append(name) or create(name, *words, **more)
+    )
+    return names
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """A finished tiny SimCLR run."""

@@ -75,21 +75,35 @@ class Run:
 
     @property
     def spec(self) -> BackboneSpec:
+        """How the backbone is built and its input prepared, by backbone.json or, until it is written, by the recipe."""
         path = self.path / "backbone.json"
         if not path.exists():
-            raise UsageError(f"{self.path} has no backbone yet: its pretraining has not ended")
+            return backbone_spec(self.recipe)
         values = json.loads(path.read_text(encoding="utf-8"))
         return BackboneSpec(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
 
-    def backbone(self) -> nn.Module:
-        """The pretrained backbone, a timm module in eval mode: normalised images [N, 3, H, W] -> features [N, D]."""
-        spec = self.spec
-        backbone = spec.build()
-        backbone.load_state_dict(load_file(self.path / "backbone.safetensors"))
+    def backbone(self, into: nn.Module | None = None) -> nn.Module:
+        """The pretrained backbone, a timm module in eval mode: normalised images [N, 3, H, W] -> features [N, D].
+
+        Its ``pretrained_cfg`` says how its images are prepared, where timm's own functions look for it.
+
+        ``into``: a network of the same kind that gets the weights; by default one is built.
+
+        Raises:
+            UsageError: if the run has no backbone yet.
+        """
+        path = self.path / "backbone.safetensors"
+        if not path.exists():
+            raise UsageError(f"{self.path} has no backbone yet: its pretraining has not ended")
+        backbone = self.spec.build() if into is None else into
+        backbone.load_state_dict(load_file(path))
+        backbone.pretrained_cfg = self.spec.timm_config()  # type: ignore[assignment]
         return backbone.eval()
 
-    def method(self) -> Method:
+    def method(self, into: nn.Module | None = None) -> Method:
         """The whole method as the last checkpoint has it (projector, momentum encoder, memory), in eval mode.
+
+        ``into``: a network of the backbone's kind that becomes the method's backbone; by default one is built.
 
         Raises:
             UsageError: if there is no checkpoint yet, or it is damaged.
@@ -98,7 +112,7 @@ class Run:
         if not path.exists():
             raise UsageError(f"{self.path} has no checkpoint yet")
         state, settings = files.load(path), self.recipe
-        method = build_method(settings, backbone_spec(settings), state["data"]["images"])
+        method = build_method(settings, self.spec, state["data"]["images"], into)
         method.load_state_dict(state["method"])
         return method.float().eval()
 
@@ -122,25 +136,36 @@ class Run:
 
     def write_start(self, backbone: nn.Module) -> None:
         """Keep the first weights of a backbone that no seed can make again, as it was given from Python."""
-        files.write_atomically(self.path / START, lambda file: file.write(save(backbone.state_dict())))
+        weights = plain_weights(backbone)
+        files.write_atomically(self.path / START, lambda file: file.write(save(weights)))
 
     def write_backbone(self, backbone: nn.Module, spec: BackboneSpec) -> None:
         """backbone.safetensors and backbone.json, which plain timm loads."""
-        weights = {key: value.detach().cpu().float().contiguous() if value.is_floating_point() else value.cpu()
-                   for key, value in backbone.state_dict().items()}  # fmt: skip
+        weights = plain_weights(backbone)
         files.write_atomically(self.path / "backbone.safetensors", lambda file: file.write(save(weights)))
         files.write_text(self.path / "backbone.json", json.dumps(spec.json(), indent=2) + "\n")
 
 
-def load_backbone(run: "str | Path | Run") -> nn.Module:
-    """The backbone of a run: a plain timm module in eval mode, images [N, 3, H, W] -> features [N, D].
+def plain_weights(backbone: nn.Module) -> dict[str, torch.Tensor]:
+    """Weights as safetensors holds them: on the CPU, in float32 where they are floats, contiguous."""
+    return {
+        key: value.detach().cpu().float().contiguous() if value.is_floating_point() else value.cpu()
+        for key, value in backbone.state_dict().items()
+    }
+
+
+def load_backbone(run: "str | Path | Run", backbone: nn.Module | None = None) -> nn.Module:
+    """The backbone of a run in eval mode, images [N, 3, H, W] -> features [N, D]: a plain timm module, or its own kind.
 
     Images are in 0 to 1, normalised by the ``mean`` and ``std`` in the run's backbone.json.
+
+    Args:
+        backbone: a module of the same kind, which gets the weights, for a run whose backbone was given as a module.
 
     Raises:
         UsageError: if there is no run at that path, or it has no backbone yet.
     """
-    return Run.open(run).backbone()
+    return Run.open(run).backbone(backbone)
 
 
 def fresh_backbone(spec: BackboneSpec, seed: int) -> nn.Module:
@@ -157,13 +182,16 @@ def backbone_spec(settings: Recipe) -> BackboneSpec:
     return replace(spec, mean=s.mean, std=s.std)
 
 
-def build_method(settings: Recipe, spec: BackboneSpec, images: int) -> Method:
+def build_method(settings: Recipe, spec: BackboneSpec, images: int, backbone: nn.Module | None = None) -> Method:
     """The method of a recipe for so many images, with its first weights, a function of the seed.
+
+    ``backbone``: by default one is built, with the first weights that the seed stands for.
 
     Raises:
         UsageError: if the backbone does not take views of the recipe's sizes, or does not go with the method.
     """
-    backbone = fresh_backbone(spec, settings.seed)
+    if backbone is None:
+        backbone = fresh_backbone(spec, settings.seed)
     features = features_of(backbone, settings.image_size)
     if settings.augment.small_crops:
         features_of(backbone, settings.augment.small_size)

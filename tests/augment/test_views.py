@@ -50,7 +50,7 @@ def test_images_of_several_sizes_are_each_cropped_as_if_alone():
         for number, (view, drawn) in enumerate(zip(views.pipelines, alone, strict=True)):
             box = view.boxes(drawn, crops.sizes)
             crop = crops.crop(torch.tensor([0]), box, drawn.flip, 16, "bicubic")
-            torch.testing.assert_close(together[number][i : i + 1], views.normalized(view.distort(crop, drawn)))
+            torch.testing.assert_close(together[number][i : i + 1], views.normalize(view.distort(crop, drawn)))
 
 
 def test_the_training_loop_makes_the_same_views():

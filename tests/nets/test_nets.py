@@ -1,4 +1,4 @@
-"""Backbones, heads, export."""
+"""Backbones, heads, memory."""
 
 import json
 import subprocess
@@ -17,7 +17,6 @@ from twofold.nets.backbone import describe, features_of, stem_for
 from twofold.nets.heads import Prototypes, mlp
 from twofold.nets.memory import Bank, Queue
 from twofold.nets.momentum import MomentumEncoder, shuffled
-from twofold.outputs.export import export
 
 
 @pytest.mark.parametrize(
@@ -109,48 +108,6 @@ def test_the_backbone_loads_in_plain_timm(backbone, finished, tmp_path):
 
         file = str(run.path / "backbone.safetensors")
         timm.create_model(about["name"], num_classes=0, checkpoint_path=file, **about["arguments"])
-
-
-def run_lines(text):
-    """Execute the lines that an export prints for its user; the model they load."""
-    lines = [line.strip() for line in text.splitlines()[1:]]
-    names = {}
-    exec("\n".join(lines), names)
-    return names["model"].eval()
-
-
-@pytest.fixture(scope="module")
-def full_width(tmp_path_factory):
-    out = tmp_path_factory.mktemp("full") / "run"
-    settings = {**tiny("simclr"), "backbone_arguments": {}, "limit": 32, "batch_size": 32, "epochs": 1, "knn_every": 0}
-    return twofold.pretrain(out=out, quiet=True, **settings)
-
-
-@pytest.mark.parametrize("kind", ["timm", "torchvision"])
-def test_exports_load_as_they_say(kind, full_width, tmp_path):
-    said = export(full_width, tmp_path / "weights.safetensors", kind)
-    images = torch.rand(2, 3, 8, 8)
-    with torch.no_grad():
-        torch.testing.assert_close(run_lines(said)(images), twofold.load_backbone(full_width)(images))
-
-
-def test_torchvision_gets_only_what_it_has(finished, tmp_path):
-    with pytest.raises(UsageError, match="torchvision has no resnet18 with"):
-        export(finished, tmp_path / "weights.safetensors", "torchvision")
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_onnx(finished, tmp_path):
-    import onnx
-    from onnx.reference import ReferenceEvaluator
-
-    export(finished, tmp_path / "backbone.onnx", "onnx")
-    model = onnx.load(tmp_path / "backbone.onnx")
-    images = np.random.default_rng(0).random((3, 3, 8, 8), np.float32)  # another batch size than it was traced with
-    (features,) = ReferenceEvaluator(model).run(None, {"images": images})
-    with torch.no_grad():
-        expected = twofold.load_backbone(finished)(torch.from_numpy(images))
-    np.testing.assert_allclose(features, expected.numpy(), atol=1e-5)
 
 
 def test_a_queue_keeps_the_newest():

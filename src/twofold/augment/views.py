@@ -15,6 +15,7 @@ from twofold.augment.pipeline import Draws, ViewPipeline, pipelines
 from twofold.augment.resample import resized_crop
 from twofold.batch import Batch, Chance, View
 from twofold.errors import UsageError, did_you_mean
+from twofold.nets.normalize import Normalize
 from twofold.recipe.recipe import Augment
 from twofold.recipe.rules import small_view
 from twofold.recipe.settings import convert, declarations, types_of
@@ -83,7 +84,7 @@ class Views(nn.Module):
                 "would see artificial edges around them; mask_fill=True fills them all the same"
             )
         self.augment, self.pipelines = augment, pipelines(augment, size, views, named(distortions))
-        self.seed, self.mean, self.std = seed, tuple(mean), tuple(std)
+        self.seed, self.normalize = seed, Normalize(mean, std)
         self.patch_size, self.dtype = patch_size, dtype
         self.step, self.checked = 0, False
 
@@ -118,15 +119,9 @@ class Views(nn.Module):
         """From each view's crops, float [n, C, S, S] from 0 to 1 and mirrored, to the batch: the rows of a step."""
         views = []
         for number, (view, cropped, drawn) in enumerate(zip(self.pipelines, crops, draws, strict=True)):
-            images = self.normalized(view.distort(cropped, drawn)).to(self.dtype)
+            images = self.normalize(view.distort(cropped, drawn)).to(self.dtype)
             views.append(self.masked(images, number, chance))
         return Batch(tuple(views), index, chance)
-
-    def normalized(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """Images from 0 to 1, each channel minus its mean, over its standard deviation."""
-        mean, std = (torch.tensor(values, device=images.device, dtype=torch.float32).view(1, -1, 1, 1)
-                     for values in (self.mean, self.std))  # fmt: skip
-        return (images - mean) / std
 
     def masked(self, images: Float[Tensor, "n c h w"], number: int, chance: Chance) -> View:
         """View ``number`` of a batch, of its images, as its share of masked patches says."""
@@ -154,9 +149,9 @@ class Views(nn.Module):
             if images.ndim != 4 or not (images.dtype == torch.uint8 or images.is_floating_point()):
                 kind = f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
                 raise UsageError(f"images must be uint8 or float [n, C, H, W], or a list of [C, H, W], not {kind}")
-            if images.shape[1] != len(self.mean):
-                c = images.shape[1]
-                raise UsageError(f"images of {c} channels need a mean and a std of {c} values, not {len(self.mean)}")
+            c, due = images.shape[1], self.normalize.mean.shape[1]
+            if c != due:
+                raise UsageError(f"images of {c} channels need a mean and a std of {c} values, not {due}")
             if images.is_floating_point() and not self.checked and not 0 <= images.min() <= images.max() <= 1:
                 raise UsageError(
                     f"float images must be from 0 to 1, not from {images.min():.3g} to {images.max():.3g}: views are "

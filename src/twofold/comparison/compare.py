@@ -23,7 +23,7 @@ from twofold.data.opening import PYTHON, Data, DataLike, name_of, open_data
 from twofold.data.sources import Source
 from twofold.diagnosis.diagnose import diagnose
 from twofold.errors import Collapsed, Diverged, UsageError
-from twofold.evaluation.evaluate import evaluate, known, parts_for_evaluation
+from twofold.evaluation.evaluate import evaluate, known, labelled_splits
 from twofold.recipe import recipe
 from twofold.recipe.declared import spec
 from twofold.recipe.recipe import Recipe, Wanted
@@ -83,7 +83,7 @@ def compare(
     if opened.train.labels is None:
         protocols = ""
     else:
-        parts_for_evaluation(opened, opened.name)
+        labelled_splits(opened, opened.name)
     for one in wanted.values():
         writers.check(one.get("writers"))
     sent = sendable(opened)

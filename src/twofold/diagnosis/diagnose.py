@@ -1,11 +1,11 @@
 """`twofold diagnose`: a run's measures on its own images, and the doctor's word on its history."""
 
+import copy
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,12 @@ from twofold.data.opening import DataLike, name_of, open_data
 from twofold.data.sources import Source, Subset
 from twofold.diagnosis.causes import explain
 from twofold.diagnosis.doctor import Finding, examine
-from twofold.encoding.features import Encoder, extract
+from twofold.encoding.encoder import Encoder
+from twofold.encoding.extract import extract
+from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
-from twofold.evaluation.evaluate import Tell
 from twofold.recipe.recipe import Recipe
-from twofold.run import Run, backbone_spec, fresh_backbone
+from twofold.run import Run
 
 IMAGES = 1000
 VIEWS = 5  # of each image, for LiDAR and the alignment
@@ -39,7 +40,7 @@ def diagnose(
     data: DataLike = None,
     images: int = IMAGES,
     device: str | None = None,
-    tell: Tell | None = None,
+    tell: Tell = silent,
 ) -> dict[str, Any]:
     """Measure a run's features and embeddings without labels, look through its history, and write diagnosis.json.
 
@@ -105,23 +106,19 @@ def found_in(run: Run) -> list[Finding]:
     return findings
 
 
-def representations(run: Run, source: Source, on: torch.device, tell: Tell | None) -> dict[str, tuple[Tensor, Tensor]]:
+def representations(run: Run, source: Source, on: torch.device, tell: Tell) -> dict[str, tuple[Tensor, Tensor]]:
     """name -> what it makes of each image, whole [n, d], and of `VIEWS` distorted views of each [n, VIEWS, d]."""
-    settings, method = run.recipe, run.method()
-    spec = backbone_spec(settings)
-    encoders: dict[str, Callable[[Tensor], Tensor]] = {
-        "untrained": Encoder(fresh_backbone(spec, settings.seed), spec, on),
-        "features": Encoder(method.backbone, spec, on),
-    }
-    whole = extract(source, settings.image_size, encoders, partial(tell, "images") if tell else None)
+    settings, spec, fresh = run.recipe, run.spec, run.untrained()
+    method = run.method(into=copy.deepcopy(fresh))
+    encoders = {"untrained": Encoder(fresh, spec, on), "features": Encoder(method.backbone, spec, on)}
+    whole = extract(source, settings.image_size, encoders, tell)
     central = {name: features.values for name, features in whole.items()}
     parts: dict[str, list[Tensor]] = {name: [] for name in encoders}
     readable = Subset(source, whole["features"].index)
     for done, pixels in distorted(readable, settings):
         for name, encoder in encoders.items():
-            parts[name].append(encoder(pixels.flatten(0, 1)).unflatten(0, (-1, VIEWS)))
-        if tell:
-            tell("distorted views", done, len(readable))
+            parts[name].append(encoder(pixels.flatten(0, 1)).cpu().unflatten(0, (-1, VIEWS)))
+        tell("distorted views", done, len(readable))
     views = {name: torch.cat(rows) for name, rows in parts.items()}
     with torch.inference_mode():
         method = devices.place(method, on).eval()

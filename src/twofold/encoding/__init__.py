@@ -1,1 +1,1 @@
-"""Frozen features: the one road from an image to a vector."""
+"""Frozen features: the one road from an image to a vector. Decode, crop, normalise, encode; keep what was computed."""

@@ -5,23 +5,21 @@ import platform
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from twofold import device as devices
 from twofold import files
 from twofold.data.opening import Data, DataLike, open_data
 from twofold.data.sources import Source, Subset
+from twofold.encoding.cache import Cache
+from twofold.encoding.progress import Tell, silent, within
 from twofold.errors import UsageError, did_you_mean
 from twofold.evaluation.fewshot import quotas
 from twofold.evaluation.protocols import PROTOCOLS, Score, Task
-from twofold.evaluation.representations import Tell, representations
+from twofold.evaluation.representations import representations
 from twofold.recipe.recipe import settings_of
 from twofold.run import Run
-
-__all__ = ["Score", "Tell", "evaluate", "parts_for_evaluation"]
 
 HELD_OUT = "every fifth image of each class held out for testing; if pretraining saw them, then without labels"
 
@@ -31,7 +29,7 @@ def evaluate(
     data: DataLike = None,
     protocols: str | Sequence[str] = ("knn", "linear"),
     device: str | None = None,
-    tell: Tell | None = None,
+    tell: Tell = silent,
     *,
     baseline: str | Sequence[str] = (),
     seed: int = 0,
@@ -61,18 +59,18 @@ def evaluate(
     protocols, baselines = known(protocols), _names(baseline)
     settings = run.recipe
     opened = open_data(settings.data).limited(settings.limit) if data is None else open_data(data)
-    train, test, split = parts_for_evaluation(opened, opened.name)
-    parts = {"train": train, "test": test}
-    found = representations(run, parts, baselines, devices.choose(device), tell)
+    train, test, how = labelled_splits(opened, opened.name)
+    splits = {"train": train, "test": test}
+    caches = {split: Cache(run.path / "features", split, source) for split, source in splits.items()}
+    found = representations(run, caches, baselines, device, tell)
 
     scores: dict[str, dict[str, Score]] = {}
     seconds = dict.fromkeys(protocols, 0.0)
-    tasks = {who: Task(it, parts, seed, None) for who, it in found.items()}
+    tasks = {who: Task(it, splits, seed, silent) for who, it in found.items()}
     for protocol in protocols:
         for position, (who, task) in enumerate(tasks.items()):
-            if tell:
-                tell(f"{protocol}, {who}", position, len(tasks))
-                task.tell = partial(_say, tell, f"{protocol}, {who}")
+            tell(f"{protocol}, {who}", position, len(tasks))
+            task.tell = within(tell, f"{protocol}, {who}")
             began = time.monotonic()
             for row, score in PROTOCOLS[protocol](task).items():
                 scores.setdefault(row, {})[who] = score
@@ -85,11 +83,11 @@ def evaluate(
         "seconds": {protocol: round(value, 1) for protocol, value in seconds.items()},
         "data": {
             "name": opened.name,
-            "split": split,
+            "split": how,
             "train": len(seen.train.index),
             "test": len(seen.test.index),
             "classes": train.classes or sorted({str(label) for label in train.labels or []}),
-            "fingerprint": [train.fingerprint(), test.fingerprint()],
+            "fingerprint": [cache.fingerprint for cache in caches.values()],
         },
         "recipe": settings_of(settings),
         "seed": seed,
@@ -109,10 +107,6 @@ def _names(given: str | Sequence[str]) -> list[str]:
     return list(dict.fromkeys(filter(None, (part.strip() for part in parts))))
 
 
-def _say(tell: Tell, before: str, what: str, done: int, of: int) -> None:
-    tell(f"{before}: {what}", done, of)
-
-
 def known(protocols: str | Sequence[str]) -> list[str]:
     """Names of protocols, also from one text with commas.
 
@@ -126,7 +120,7 @@ def known(protocols: str | Sequence[str]) -> list[str]:
     return names
 
 
-def parts_for_evaluation(data: Data, name: str) -> tuple[Source, Source, str]:
+def labelled_splits(data: Data, name: str) -> tuple[Source, Source, str]:
     """Labelled training and test images, and in words how they were told apart.
 
     Raises:

@@ -4,10 +4,9 @@ AdamW with a cosine; the backbone's rate is lower than the head's, and in a pret
 lower than the next one's (arXiv 2106.08254, appendix A.2). Images are cropped and flipped.
 """
 
+import copy
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from timm.optim import param_groups_layer_decay  # type: ignore[attr-defined]
@@ -20,10 +19,10 @@ from twofold.augment import Views
 from twofold.data.inspection import Inspection
 from twofold.data.loader import MicroBatch, Plan, Resident, Streamed
 from twofold.data.sources import Source, Subset
-from twofold.encoding.features import Encoder, central_crops
-from twofold.evaluation.baselines import Backbone
+from twofold.encoding.crops import central_crops
+from twofold.encoding.encoder import Encoder
+from twofold.encoding.progress import Tell, silent
 from twofold.evaluation.knn import accuracy
-from twofold.evaluation.mlp import Say
 from twofold.evaluation.split import hold_out
 from twofold.nets.vit import patch_size
 from twofold.schedule import warmup_cosine
@@ -50,17 +49,16 @@ SEEDS = 3
 class Start:
     """What fine-tuning begins with, and what decides its course beside the labels."""
 
-    backbone: Backbone
+    encoder: Encoder
     trained: bool
     """else all layers learn at one rate, as they must from scratch"""
     flip: float
     """probability of mirroring: a digit's mirror image is no digit"""
     precision: str
-    device: torch.device
 
 
 def fine_tune(
-    start: Start, train: Source, labels: Tensor, test: Source, seed: int = 0, say: Say | None = None
+    start: Start, train: Source, labels: Tensor, test: Source, seed: int = 0, tell: Tell = silent
 ) -> tuple[list[Tensor], float]:
     """Labels predicted for the test images [M] by `SEEDS` runs, and the rate chosen for them.
 
@@ -74,14 +72,13 @@ def fine_tune(
         fitting, held = (Subset(train, part.tolist()) for part in parts)
         images, scores = _load(fitting, start), []
         for tried in RATES:
-            told = partial(say, f"rate {tried:g}") if say else None
-            network = _train(start, images, y[parts[0]], tried, seed, told)
+            network = _train(start, images, y[parts[0]], tried, seed, tell, f"rate {tried:g}")
             scores.append(accuracy(_predict(start, network, held), y[parts[1]]))
         rate = RATES[scores.index(max(scores))]
     images, predicted = _load(train, start), []
     for number in range(SEEDS):
-        told = partial(say, f"run {number + 1} of {SEEDS}") if say else None
-        network = _train(start, images, y, rate, rng.fold(seed, "run", number), told)
+        what = f"run {number + 1} of {SEEDS}"
+        network = _train(start, images, y, rate, rng.fold(seed, "run", number), tell, what)
         predicted.append(names[_predict(start, network, test)])
     return predicted, rate
 
@@ -106,7 +103,7 @@ def parameter_groups(backbone: nn.Module, head: nn.Module, rate: float, layer_de
 def _load(source: Source, start: Start) -> Resident | Streamed:
     threads = min(16, os.cpu_count() or 1)
     inspection = Inspection(source, threads)
-    return inspection.load(inspection.fits_in_memory(BATCH), start.device, threads)
+    return inspection.load(inspection.fits_in_memory(BATCH), start.encoder.device, threads)
 
 
 def _train(
@@ -115,40 +112,41 @@ def _train(
     labels: Tensor,
     rate: float,
     seed: int,
-    told: Callable[[int, int], None] | None,
+    tell: Tell,
+    what: str,
 ) -> nn.Sequential:
     """Backbone and head after `EPOCHS` passes, or `STEPS` steps, over images with class numbers [N]."""
-    on, spec = start.device, start.backbone.spec
+    encoder = start.encoder
+    on, spec = encoder.device, encoder.spec
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.fold(seed, "head"))
         head = nn.Linear(spec.features, int(labels.max()) + 1)
-    backbone = start.backbone.build()
+    backbone = copy.deepcopy(encoder.backbone)
     decay = LAYER_DECAY if start.trained and patch_size(backbone) > 1 else 1.0
     network = devices.place(nn.Sequential(backbone, head), on).train()
     optimizer = torch.optim.AdamW(parameter_groups(backbone, head, rate, decay))
     layout, y = devices.layout(network, on), labels.to(on)
     plan = Plan(len(images), min(BATCH, len(images)), seed)
     steps = max(STEPS, EPOCHS * plan.steps_per_epoch)
-    crops = Views(spec.size, views=1, seed=seed, mean=spec.mean, std=spec.std, crop_scale=CROP, flip=start.flip)
+    crops = Views(spec.size, views=1, seed=seed, crop_scale=CROP, flip=start.flip)
     parts = [MicroBatch(step, slice(0, plan.batch)) for step in range(steps)]
     with torch.random.fork_rng(devices=[on] if on.type == "cuda" else []):
         for step, part in enumerate(images.load(plan, crops, parts)):
             torch.manual_seed(rng.fold(seed, "network", step))  # dropout, where there is any
             for group in optimizer.param_groups:
                 group["lr"] = warmup_cosine(group["peak"], step, steps, steps // 10)
-            normalised = crops.normalized(part.crops[0]).contiguous(memory_format=layout)
+            normalised = encoder.normalize(part.crops[0]).contiguous(memory_format=layout)
             with devices.autocast(on, start.precision):
                 logits = network(normalised)
             loss = F.cross_entropy(logits.float(), y[part.index.to(on)])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            if told:
-                told(step + 1, steps)
+            tell(what, step + 1, steps)
     return network
 
 
 def _predict(start: Start, network: nn.Module, source: Source) -> Tensor:
     """Class numbers [M] of the central crops of readable images."""
-    encoder = Encoder(network, start.backbone.spec, start.device)
-    return torch.cat([encoder(images).argmax(1) for _, images in central_crops(source, start.backbone.spec.size)])
+    encoder = Encoder(network, start.encoder.spec)
+    return torch.cat([encoder(images).argmax(1).cpu() for _, images in central_crops(source, encoder.spec.size)])

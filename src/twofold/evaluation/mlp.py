@@ -1,13 +1,11 @@
 """A head with one hidden layer on frozen features: what a linear one may miss."""
 
-from collections.abc import Callable
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twofold import rng
+from twofold.encoding.progress import Tell, silent
 from twofold.evaluation.knn import accuracy
 from twofold.evaluation.linear import scale_of
 from twofold.evaluation.split import hold_out
@@ -27,12 +25,9 @@ BATCH = 256
 WEIGHT_DECAY = 1e-2
 SEEDS = 3
 
-Say = Callable[[str, int, int], None]
-"""Told what is being trained, how many steps are done and how many there are."""
-
 
 def fit_heads(
-    features: Tensor, labels: Tensor, test: Tensor, seed: int = 0, say: Say | None = None
+    features: Tensor, labels: Tensor, test: Tensor, seed: int = 0, tell: Tell = silent
 ) -> tuple[list[Tensor], float]:
     """Labels predicted for the test features [M, D] by `SEEDS` heads, and the learning rate chosen for them.
 
@@ -47,18 +42,17 @@ def fit_heads(
     rate = DEFAULT
     if parts:
         fitting, held = parts
-        told = [partial(say, f"rate {r:g}") if say else None for r in RATES]
-        tried = [_head(x[fitting], y[fitting], r, seed, t) for r, t in zip(RATES, told, strict=True)]
+        tried = [_head(x[fitting], y[fitting], r, seed, tell, f"rate {r:g}") for r in RATES]
         scores = [accuracy(head(x[held]).argmax(1), y[held]) for head in tried]
         rate = RATES[scores.index(max(scores))]
     heads = []
     for number in range(SEEDS):
-        now = partial(say, f"head {number + 1} of {SEEDS}") if say else None
-        heads.append(_head(x, y, rate, rng.fold(seed, "head", number), now))
+        what = f"head {number + 1} of {SEEDS}"
+        heads.append(_head(x, y, rate, rng.fold(seed, "head", number), tell, what))
     return [names[torch.cat([head(part).argmax(1) for part in asked.split(4096)])] for head in heads], rate
 
 
-def _head(x: Tensor, y: Tensor, rate: float, seed: int, told: Callable[[int, int], None] | None) -> nn.Module:
+def _head(x: Tensor, y: Tensor, rate: float, seed: int, tell: Tell, what: str) -> nn.Module:
     """A head trained on features [N, D] and class numbers [N] by AdamW, a cosine down to 0."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.fold(seed, "first weights"))
@@ -76,6 +70,5 @@ def _head(x: Tensor, y: Tensor, rate: float, seed: int, told: Callable[[int, int
         optimizer.zero_grad()
         F.cross_entropy(head(x[rows]), y[rows]).backward()
         optimizer.step()
-        if told:
-            told(step + 1, steps)
+        tell(what, step + 1, steps)
     return head.requires_grad_(False)

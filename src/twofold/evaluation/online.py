@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from twofold import device as devices
 from twofold.data.loader import sample
 from twofold.data.sources import Source
-from twofold.encoding.features import central_crops
+from twofold.encoding.crops import BATCH, central_crops
+from twofold.encoding.encoder import Encoder
 from twofold.evaluation.knn import accuracy, knn_predict
 from twofold.nets.backbone import BackboneSpec
 
@@ -20,8 +20,7 @@ class OnlineKNN:
         self, images: Tensor, labels: Tensor, spec: BackboneSpec, device: torch.device, precision: str
     ) -> None:
         self.images, self.labels = images.to(device), labels.to(device)
-        self.mean, self.std = (torch.tensor(v, device=device).view(1, -1, 1, 1) for v in (spec.mean, spec.std))
-        self.device, self.precision = device, precision
+        self.spec, self.device, self.precision = spec, device, precision
 
     @classmethod
     def of(cls, source: Source, spec: BackboneSpec, device: torch.device, precision: str) -> "OnlineKNN | None":
@@ -33,20 +32,10 @@ class OnlineKNN:
         labels = [chosen.label(number) for batch in numbers for number in batch]
         return cls(torch.cat(images), torch.tensor(labels), spec, device, precision)
 
-    @torch.no_grad()
     def score(self, backbone: nn.Module) -> float:
         """Accuracy, 0 to 1, of a fifth of the images by their neighbours among the rest."""
-        layout = devices.layout(backbone, self.device)
-        backbone.eval()
-        dtype = next(backbone.parameters()).dtype
-        features = []
-        for images in self.images.split(256):
-            scaled = ((images.float() / 255 - self.mean) / self.std).to(dtype)
-            scaled = scaled.contiguous(memory_format=layout)
-            with devices.autocast(self.device, self.precision):
-                features.append(backbone(scaled).float())
-        backbone.train()
-        values = torch.cat(features)
+        encoder = Encoder(backbone, self.spec, precision=self.precision)
+        values = torch.cat([encoder(images) for images in self.images.split(BATCH)])
         asking = torch.arange(len(values), device=self.device) % 5 == 0
         predicted = knn_predict(values[~asking], self.labels[~asking], values[asking])
         return accuracy(predicted, self.labels[asking])

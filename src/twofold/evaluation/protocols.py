@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,11 +13,12 @@ from torch import Tensor
 
 from twofold import rng
 from twofold.data.sources import Source, Subset
-from twofold.encoding.features import Features
+from twofold.encoding.extract import Features
+from twofold.encoding.progress import Tell
 from twofold.evaluation import clusters, fewshot, finetune, mlp, retrieval
 from twofold.evaluation.knn import accuracy, knn_predict, neighbours
 from twofold.evaluation.linear import fit_probe
-from twofold.evaluation.representations import Representation, Tell
+from twofold.evaluation.representations import Representation
 
 BOOTSTRAPS = 20
 
@@ -28,12 +29,12 @@ number is part of the question, and what was chosen on the way."""
 
 @dataclass
 class Task:
-    """One representation, measured on the labelled parts it was computed of."""
+    """One representation, measured on the labelled splits, ``train`` and ``test``, that it was computed of."""
 
     it: Representation
-    parts: dict[str, Source]
+    splits: dict[str, Source]
     seed: int
-    tell: Tell | None
+    tell: Tell
 
     @property
     def train(self) -> Features:
@@ -43,9 +44,9 @@ class Task:
     def test(self) -> Features:
         return self.it.test
 
-    def readable(self, part: str) -> Source:
-        """The images of a part that have features."""
-        source, index = self.parts[part], getattr(self, part).index
+    def readable(self, split: str) -> Source:
+        """The images of a split that have features."""
+        source, index = self.splits[split], getattr(self, split).index
         return source if len(index) == len(source) else Subset(source, index)
 
     def right(self, predicted: Tensor) -> float:
@@ -103,8 +104,7 @@ def _few_shot(task: Task) -> dict[str, Score]:
     train, test, scores = task.train, task.test, {}
     rows, _ = fewshot.quotas(train.labels)
     for done, (name, (quota, total)) in enumerate(rows.items()):
-        if task.tell:
-            task.tell(name, done, len(rows) + 1)
+        task.tell(name, done, len(rows) + 1)
         chosen = fewshot.draws(train.labels, quota, total, task.seed)
         drawn = fewshot.few_shot(train.values, train.labels, test.values, test.labels, chosen)
         scores[name] = _several(drawn, "draws of the labels") | {"labels": total}
@@ -117,8 +117,7 @@ def _clusters(task: Task) -> dict[str, Score]:
     for size in clusters.sizes(len(train.index), len(train.labels.unique())):
         groupings = []
         for start in range(clusters.STARTS):
-            if task.tell:
-                task.tell(f"{size} clusters", start, clusters.STARTS)
+            task.tell(f"{size} clusters", start, clusters.STARTS)
             found = clusters.kmeans(train.values, size, rng.fold(task.seed, "start", start))
             middle = clusters.centres(train.values, found, size)
             groupings.append((found, clusters.nearest_centre(test.values, middle)))
@@ -132,7 +131,7 @@ def _clusters(task: Task) -> dict[str, Score]:
 
 def _assigned(prototypes: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
     with torch.inference_mode():
-        return torch.cat([prototypes(part).argmax(1) for part in values.split(4096)])
+        return torch.cat([prototypes(rows).argmax(1) for rows in values.split(4096)])
 
 
 def _grouped(task: Task, groupings: list[tuple[Tensor, Tensor]], size: int) -> Iterator[tuple[str, Score]]:
@@ -164,8 +163,7 @@ def _grouped(task: Task, groupings: list[tuple[Tensor, Tensor]], size: int) -> I
 
 def _retrieval(task: Task) -> dict[str, Score]:
     train, test = task.train, task.test
-    told = partial(task.tell, "queries") if task.tell else None
-    precision, found = retrieval.rank(train.values, train.labels, test.values, test.labels, told)
+    precision, found = retrieval.rank(train.values, train.labels, test.values, test.labels, task.tell)
     error = float(precision.std(correction=0)) / math.sqrt(max(1, len(precision) - 1))
     over = f"{len(precision)} test images"
     scores = {"retrieval, mAP": _score(float(precision.mean()), error, over, "mean average precision")}

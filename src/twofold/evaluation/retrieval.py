@@ -1,11 +1,11 @@
 """Retrieval: every query ranks a bank of images by the cosine of their features."""
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
+
+from twofold.encoding.progress import Tell, silent
 
 DEPTHS = (1, 5, 10)
 ELEMENTS = 1 << 23  # of a block of the ranking: 32 MiB of cosines
@@ -16,7 +16,7 @@ def rank(
     bank_labels: Int[Tensor, " n"],
     queries: Float[Tensor, "m d"],
     labels: Int[Tensor, " m"],
-    told: Callable[[int, int], None] | None = None,
+    tell: Tell = silent,
 ) -> tuple[Float[Tensor, " m"], Float[Tensor, "m depths"]]:
     """Each query's average precision over the whole ranking, and whether the first 1, 5, 10 have its class, 0 or 1.
 
@@ -33,6 +33,5 @@ def rank(
         precision = right.cumsum(1) / depth * right
         precisions.append(precision.sum(1) / right.sum(1).clamp_min(1))
         found.append(torch.stack([right[:, :k].amax(1) for k in DEPTHS], 1))
-        if told:
-            told(sum(map(len, found)), len(queries))
+        tell("queries", sum(map(len, found)), len(queries))
     return torch.cat(precisions), torch.cat(found)

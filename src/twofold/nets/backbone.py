@@ -1,6 +1,8 @@
 """Backbones: any timm model without its classifier, fitted to the size of the images."""
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -50,6 +52,10 @@ class BackboneSpec:
 
     def json(self) -> dict[str, Any]:
         return asdict(self)
+
+    def timm_config(self) -> dict[str, Any]:
+        """How its input is prepared, as timm's `resolve_model_data_config` reads it from a ``pretrained_cfg``."""
+        return {"input_size": (3, self.size, self.size), "mean": self.mean, "std": self.std, "interpolation": "bicubic"}
 
 
 def timm_model(spec: BackboneSpec) -> nn.Module:
@@ -135,17 +141,26 @@ def features_of(backbone: nn.Module, size: int, channels: int = 3) -> int:
     Raises:
         UsageError: if it does not take images of that size, or does not give one vector an image.
     """
-    training, weight = backbone.training, next(backbone.parameters(), torch.empty(0))
+    weight = next((p for p in backbone.parameters() if p.is_floating_point()), torch.empty(0))
     images = torch.zeros(1, channels, size, size, device=weight.device, dtype=weight.dtype)
-    with torch.no_grad():
-        backbone.eval()
+    with torch.no_grad(), evaluating(backbone):
         try:
             out = backbone(images)
         except Exception as error:  # a module of somebody else's raises what it likes
             reason = " ".join(str(error).split())
             raise UsageError(f"the backbone does not take images of {size} pixels: {reason}") from None
-        finally:
-            backbone.train(training)
     if not isinstance(out, torch.Tensor) or out.ndim != 2:
         raise UsageError("the backbone does not give one vector an image (see --backbone-arguments)")
     return int(out.shape[1])
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Eval mode inside the block; afterwards each of the module's parts is in the mode that it was in."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode

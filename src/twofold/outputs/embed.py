@@ -16,10 +16,11 @@ from twofold import __version__, files
 from twofold import device as devices
 from twofold.data.opening import DataLike, open_data
 from twofold.data.sources import Source, digest
-from twofold.encoding.features import BATCH, Encoder, batches, cut, fingerprint, read_ahead
+from twofold.encoding.cache import fingerprint
+from twofold.encoding.crops import BATCH, batches, cut, read_ahead
+from twofold.encoding.encoder import Encoder
+from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
-from twofold.evaluation.evaluate import Tell
-from twofold.nets.backbone import BackboneSpec
 from twofold.outputs import vectors
 from twofold.outputs.vectors import Record
 from twofold.run import Run
@@ -90,18 +91,18 @@ class Part:
 
 @overload
 def embed(
-    run: str | Path | Run, data: DataLike, out: None = None, device: str | None = None, tell: Tell | None = None
+    run: str | Path | Run, data: DataLike, out: None = None, device: str | None = None, tell: Tell = silent
 ) -> Embedded: ...
 @overload
 def embed(
-    run: str | Path | Run, data: DataLike, out: str | Path, device: str | None = None, tell: Tell | None = None
+    run: str | Path | Run, data: DataLike, out: str | Path, device: str | None = None, tell: Tell = silent
 ) -> Written: ...
 def embed(
     run: str | Path | Run,
     data: DataLike,
     out: str | Path | None = None,
     device: str | None = None,
-    tell: Tell | None = None,
+    tell: Tell = silent,
 ) -> Embedded | Written:
     """The pretrained backbone's features of every readable image.
 
@@ -116,7 +117,7 @@ def embed(
         out: where to write: ``NAME.parquet`` (columns ``path``, ``label``, ``vector``), or ``NAME.npy`` (float32
             [N, D]) with ``NAME.index.csv`` (``path,label``, a row a vector).
         device: cpu, cuda or mps; None: a GPU if there is one.
-        tell: called with what is being done, how much of it is done and how much there is.
+        tell: told what is being done, how much of it is done and how much there is.
 
     Returns:
         The vectors; with ``out`` only what was written.
@@ -135,33 +136,34 @@ def embed(
         raise UsageError(f"{target} is a folder")
     opened = open_data(data)
     parts = [Part("train", opened.train), Part("test", opened.test)] if opened.test else [Part("", opened.train)]
-    backbone, spec, on = run.backbone(), run.spec, devices.choose(device)
-    tell = tell or (lambda *_: None)
+    encoder = Encoder(run.backbone(), run.spec, devices.choose(device))
     if target is None:
-        return _collect(Encoder(backbone, spec, on), spec, parts, tell)
-    about = {"twofold": __version__, "backbone": fingerprint(backbone, spec), "device": on.type}
+        return _collect(encoder, parts, tell)
+    backbone = fingerprint(encoder.backbone, encoder.spec)
+    about = {"twofold": __version__, "backbone": backbone, "device": encoder.device.type}
     identity = {**about, "data": [part.identity() for part in parts]}
-    return _stream(Encoder(backbone, spec, on), spec, parts, target, identity, tell)
+    return _stream(encoder, parts, target, identity, tell)
 
 
-def encode(encoder: Encoder, spec: BackboneSpec, part: Part, ranges: Iterable[range]) -> Iterator[Embedded]:
+def encode(encoder: Encoder, part: Part, ranges: Iterable[range]) -> Iterator[Embedded]:
     """The vectors of each range of images."""
+    spec = encoder.spec
     for images in read_ahead(part.source, spec.size, ranges):
         crops = [crop for _, crop in images if isinstance(crop, Tensor)]
         numbers = [number for number, crop in images if isinstance(crop, Tensor)]
         yield Embedded(
-            encoder(torch.stack(crops)).numpy() if crops else np.empty((0, spec.features), np.float32),
+            encoder(torch.stack(crops)).cpu().numpy() if crops else np.empty((0, spec.features), np.float32),
             [part.image(number) for number in numbers],
             [part.label(number) for number in numbers],
             [(part.image(number), reason) for number, reason in images if isinstance(reason, str)],
         )
 
 
-def _collect(encoder: Encoder, spec: BackboneSpec, parts: list[Part], tell: Tell) -> Embedded:
+def _collect(encoder: Encoder, parts: list[Part], tell: Tell) -> Embedded:
     found = []
     for part in parts:
         ranges = list(batches(range(len(part.source))))
-        for numbers, embedded in zip(ranges, encode(encoder, spec, part, ranges), strict=True):
+        for numbers, embedded in zip(ranges, encode(encoder, part, ranges), strict=True):
             found.append(embedded)
             tell(part.images, numbers.stop, len(part.source))
     result = Embedded.joined(found)
@@ -170,9 +172,8 @@ def _collect(encoder: Encoder, spec: BackboneSpec, parts: list[Part], tell: Tell
     return result
 
 
-def _stream(
-    encoder: Encoder, spec: BackboneSpec, parts: list[Part], target: Path, identity: Record, tell: Tell
-) -> Written:
+def _stream(encoder: Encoder, parts: list[Part], target: Path, identity: Record, tell: Tell) -> Written:
+    width = encoder.spec.features
     folder = target.with_name(target.name + files.PARTIAL)
     pieces = {folder / f"{part.name or 'images'}-{numbers.start:09}-{numbers.stop:09}.parquet": (part, numbers)
               for part in parts for numbers in cut(range(len(part.source)), PIECE)}  # fmt: skip
@@ -186,7 +187,7 @@ def _stream(
         else:
             for part in parts:
                 missing = {path: numbers for path, (of, numbers) in pieces.items() if of is part and path not in whole}
-                whole |= _compute(encoder, spec, part, missing, identity, tell)
+                whole |= _compute(encoder, part, missing, identity, tell)
             count = sum(whole[path][0] for path in pieces)
             unreadable = list(chain.from_iterable(whole[path][1] for path in pieces))
             if count == 0:
@@ -195,10 +196,10 @@ def _stream(
             record = {"of": identity, "vectors": count, "unreadable": unreadable}
             for path in vectors.files(target):
                 files.remove_partial(path)
-            vectors.assemble(target, list(pieces), count, spec.features, record)
+            vectors.assemble(target, list(pieces), count, width, record)
         shutil.rmtree(folder)
     unreadable = [(name, reason) for name, reason in record["unreadable"]]
-    return Written(target, record["vectors"], spec.features, images, before, unreadable)
+    return Written(target, record["vectors"], width, images, before, unreadable)
 
 
 def _whole(folder: Path, identity: Record) -> dict[Path, Kept]:
@@ -220,12 +221,12 @@ def _whole(folder: Path, identity: Record) -> dict[Path, Kept]:
 
 
 def _compute(
-    encoder: Encoder, spec: BackboneSpec, part: Part, missing: dict[Path, range], identity: Record, tell: Tell
+    encoder: Encoder, part: Part, missing: dict[Path, range], identity: Record, tell: Tell
 ) -> dict[Path, Kept]:
     """Write a part's missing pieces. They are decoded as one stream, so that no decoder waits between two of them."""
     written = {}
     ranges = chain.from_iterable(batches(numbers) for numbers in missing.values())
-    encoded = encode(encoder, spec, part, ranges)
+    encoded = encode(encoder, part, ranges)
     for path, numbers in missing.items():
         found = []
         for batch in batches(numbers):

@@ -3,7 +3,6 @@
 import colorsys
 from collections import Counter
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,10 @@ from torch.nn import functional as F
 from twofold import rng
 from twofold.data.loader import sample
 from twofold.data.sources import Source
-from twofold.encoding.features import Encoder, Features, extract
+from twofold.encoding.encoder import Encoder
+from twofold.encoding.extract import Encode, Features, extract
+from twofold.encoding.progress import Tell
 from twofold.evaluation.clusters import kmeans
-from twofold.evaluation.evaluate import Tell
 from twofold.page import layout
 from twofold.page.render import packed
 from twofold.page.thumbs import ACROSS, sheets, shrink, side_for
@@ -65,12 +65,8 @@ def make_atlas(source: Source, size: int, encoder: Encoder, points: int, tell: T
     """
     chosen = sample(source, points) if len(source) > points else source
     side = side_for(len(chosen), size)
-    found = extract(
-        chosen,
-        size,
-        {"features": encoder, "thumbs": lambda images: shrink(images, side)},
-        partial(tell, "features and thumbnails"),
-    )
+    encoders: dict[str, Encode] = {"features": encoder, "thumbs": lambda images: shrink(images, side)}
+    found = extract(chosen, size, encoders, tell, "features and thumbnails")
     features = found["features"]
     unit = F.normalize(features.values)
     tell("nearest neighbours", 0, 1)

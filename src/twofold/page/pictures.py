@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twofold.augment.masks import hidden
@@ -15,11 +15,13 @@ from twofold.augment.tiles import SIDE, TILES, cut_tiles
 from twofold.batch import Batch
 from twofold.data.loader import MicroBatch, Plan, Streamed, sample
 from twofold.data.sources import Source, Subset
-from twofold.encoding.features import central_crops
+from twofold.encoding.crops import central_crops
 from twofold.methods.base import Method
+from twofold.nets.backbone import BackboneSpec
+from twofold.nets.normalize import Normalize
 from twofold.nets.vit import patch_size
 from twofold.recipe.recipe import Recipe, replace
-from twofold.run import backbone_spec, build_method
+from twofold.run import build_method
 from twofold.training.prepare import Preparation
 
 LARGEST = 128  # pixels; larger pictures are shrunk to it
@@ -44,8 +46,13 @@ class Row:
     steps: list[list[Picture]]
 
 
-def view_rows(source: Source, settings: Recipe, images: int = 6, steps: int = 3) -> list[Row]:
-    """Some images and their views in the first steps of a run on these images alone."""
+def view_rows(
+    source: Source, settings: Recipe, spec: BackboneSpec, backbone: nn.Module, images: int = 6, steps: int = 3
+) -> list[Row]:
+    """Some images and their views in the first steps of a run on these images alone.
+
+    ``backbone``: as ``spec`` describes it, with any weights: its kind and its patches decide what a view is.
+    """
     tried = sample(source, TRIED * images)
     found = [
         (n, crop) for numbers, crops in central_crops(tried, settings.image_size) for n, crop in zip(numbers, crops)
@@ -57,7 +64,7 @@ def view_rows(source: Source, settings: Recipe, images: int = 6, steps: int = 3)
 
     settings = replace(settings, accumulate=1)
     count, cpu = len(chosen), torch.device("cpu")
-    method = build_method(settings, backbone_spec(settings), count)
+    method = build_method(settings, spec, count, backbone)
     prepare = Preparation(settings, method, count, cpu, torch.float32)
     loader = Streamed(chosen, cpu, 0, 1.0, lambda *_: None)
     parts = [MicroBatch(step, slice(0, count)) for step in range(steps)]
@@ -101,9 +108,8 @@ def shuffled(batch: Batch, number: int, tile: int, orders: Tensor | None) -> Flo
 
 def restored(images: Float[Tensor, "n 4 s s"], settings: Recipe) -> UInt8[Tensor, "n 4 s s"]:
     """Undo the normalisation of the colours; the fourth channel stays."""
-    mean, std = (torch.tensor([*values, fourth]).view(1, -1, 1, 1) for values, fourth in
-                 ((settings.mean, 0.0), (settings.std, 1.0)))  # fmt: skip
-    return ((images * std + mean).clamp(0, 1) * 255).round().byte()
+    colours = Normalize(settings.mean, settings.std).undo(images[:, :3])
+    return (torch.cat([colours, images[:, 3:]], 1).clamp(0, 1) * 255).round().byte()
 
 
 def picture(image: UInt8[Tensor, "c s s"], full: int) -> Picture:

@@ -6,14 +6,14 @@ from typing import Any
 from twofold import device as devices
 from twofold import files
 from twofold.data.opening import DataLike, open_data
-from twofold.encoding.features import Encoder
+from twofold.encoding.encoder import Encoder
+from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
-from twofold.evaluation.evaluate import Tell
 from twofold.page import plots
 from twofold.page.atlas import make_atlas
 from twofold.page.pictures import view_rows
 from twofold.page.render import render
-from twofold.recipe.declared import spec
+from twofold.recipe import declared
 from twofold.recipe.toml import dumps
 from twofold.run import Run
 
@@ -24,7 +24,7 @@ def report(
     run: str | Path | Run,
     points: int = POINTS,
     device: str | None = None,
-    tell: Tell | None = None,
+    tell: Tell = silent,
     *,
     data: DataLike = None,
 ) -> Path:
@@ -36,7 +36,7 @@ def report(
         run: the run directory.
         points: images on the map, at most.
         device: cpu, cuda or mps; None: a GPU if there is one.
-        tell: called with what is being done, how much of it is done and how much there is.
+        tell: told what is being done, how much of it is done and how much there is.
         data: the images of the pretraining, if it was given them as a Python object.
 
     Returns:
@@ -48,25 +48,28 @@ def report(
     run = Run.open(run)
     if points < 1:
         raise UsageError(f"points must be at least 1, not {points}")
-    on, say = devices.choose(device), tell or (lambda *_: None)
+    on = devices.choose(device)
     settings, metrics, evaluation, diagnosis = run.recipe, run.metrics, run.evaluation, run.diagnosis
     views, atlas, no_views, no_atlas = [], None, "", ""
     try:
         source = open_data(settings.data if data is None else data).limited(settings.limit).train
-        say("views", 0, 1)
-        views = view_rows(source, settings, steps=2 if settings.augment.small_crops else 3)
+        tell("views", 0, 1)
+        spec = run.spec
+        backbone = run.untrained()
+        views = view_rows(source, settings, spec, backbone, steps=2 if settings.augment.small_crops else 3)
         no_views = "" if views else "no image tried can be read"
     except UsageError as error:  # the data have moved
         no_views = no_atlas = str(error)
     else:
         try:
-            atlas = make_atlas(source, settings.image_size, Encoder(run.backbone(), run.spec, on), points, say)
+            encoder = Encoder(run.backbone(into=backbone), spec, on)
+            atlas = make_atlas(source, settings.image_size, encoder, points, tell)
         except UsageError as error:  # pretraining has not ended
             no_atlas = str(error)
     page = render(
         "run.html",
         name=run.path.name,
-        title=spec(settings.method).title,
+        title=declared.spec(settings.method).title,
         settings=settings,
         facts=facts(metrics),
         diagnosis=diagnosis,

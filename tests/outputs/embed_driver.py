@@ -1,6 +1,6 @@
-"""Run by test_embedding.py: writes vectors in child processes that are killed at chosen or random moments.
+"""Run by test_embed.py: writes vectors in child processes that are killed at chosen or random moments.
 
-    python -m tests.embed_driver RUN DATA DIRECTORY
+    python -m tests.outputs.embed_driver RUN DATA DIRECTORY
 
 Prints a line of JSON: by ending and moment, the exit codes, and how many images the last attempt found done.
 """
@@ -19,12 +19,12 @@ import pyarrow.parquet as pq
 import torch
 
 from tests.killing import at_call, in_a_child
-from twofold.encoding import features
+from twofold.encoding import crops
 from twofold.outputs import embed as embedding
 from twofold.outputs import vectors
 
 torch.set_num_threads(1)
-features.BATCH, embedding.PIECE = 16, 32  # four pieces: 70 training images, and 20 for testing
+crops.BATCH, embedding.PIECE = 16, 32  # four pieces: 70 training images, and 20 for testing
 
 # Every file that is written is an fsync, a rename, an fsync of the folder: four pieces, then the whole.
 MOMENTS = {

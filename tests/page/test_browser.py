@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.test_report import DIAGNOSIS, EVALUATION, elsewhere
+from tests.page.results import DIAGNOSIS, EVALUATION, elsewhere
 from twofold.data.opening import open_data
-from twofold.encoding.features import Encoder, extract
+from twofold.encoding.encoder import Encoder
+from twofold.encoding.extract import extract
 from twofold.page.report import report
 
 LONELY = """() => {  // the point with most room around it, and where it is on the screen

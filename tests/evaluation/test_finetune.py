@@ -6,8 +6,9 @@ from torch import nn
 
 from twofold.data.opening import open_data
 from twofold.data.sources import Subset
+from twofold.encoding.encoder import Encoder
+from twofold.encoding.progress import silent
 from twofold.evaluation import finetune
-from twofold.evaluation.baselines import Backbone
 from twofold.evaluation.finetune import Start, fine_tune, parameter_groups
 from twofold.evaluation.knn import accuracy
 from twofold.nets.backbone import BackboneSpec
@@ -41,8 +42,8 @@ def short(monkeypatch):
 
 
 def start_of(run, trained):
-    build = run.backbone if trained else run.untrained
-    return Start(Backbone(run.spec, build), trained, 0.0, "fp32", torch.device("cpu"))
+    backbone = run.backbone() if trained else run.untrained()
+    return Start(Encoder(backbone, run.spec, torch.device("cpu")), trained, 0.0, "fp32")
 
 
 def test_the_encoder_learns_too_and_a_pretrained_one_learns_faster(finished, short):
@@ -54,7 +55,7 @@ def test_the_encoder_learns_too_and_a_pretrained_one_learns_faster(finished, sho
     for trained in (False, True):
         predicted, rate = fine_tune(
             start_of(finished, trained), train, torch.tensor(train.labels) * 3 + 1, test,
-            say=lambda what, done, of: told.append((what, done, of)),
+            tell=lambda what, done, of: told.append((what, done, of)),
         )  # fmt: skip
         assert rate == 1.6e-3
         assert not torch.equal(*predicted)  # two runs, not twice one
@@ -69,9 +70,9 @@ def test_weights_and_statistics_of_the_backbone_move(finished, short):
     source = Subset(open_data("digits").train, range(64))
     begin = start_of(finished, True)
     images = finetune._load(source, begin)
-    network = finetune._train(begin, images, torch.tensor(source.labels), 1e-3, 0, None)
+    network = finetune._train(begin, images, torch.tensor(source.labels), 1e-3, 0, silent, "")
     for (name, before), after in zip(finished.backbone().state_dict().items(), network[0].state_dict().values()):
         if before.is_floating_point():
             assert not torch.equal(before, after), name
-    again = finetune._train(begin, images, torch.tensor(source.labels), 1e-3, 0, None)
+    again = finetune._train(begin, images, torch.tensor(source.labels), 1e-3, 0, silent, "")
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))

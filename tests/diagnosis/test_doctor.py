@@ -1,28 +1,24 @@
 """Collapses planted in real short runs get the right diagnosis, with their cause; a healthy run gets none."""
 
-import json
-import re
-
 import pytest
 import torch
 
 import twofold
-from tests.conftest import tiny
+from tests.conftest import resolved, tiny
 from twofold.cli import commands as cli
-from twofold.diagnosis import live
-from twofold.diagnosis.causes import CAUSES, explain
 from twofold.diagnosis.diagnose import found_in
 from twofold.diagnosis.doctor import examine
-from twofold.errors import Collapsed, Diverged, UsageError
-from twofold.methods import TABLE
-from twofold.recipe.recipe import make, settings_of
-from twofold.training import loop as train
+from twofold.errors import Collapsed, Diverged
+from twofold.recipe.declared import methods
+from twofold.training import opening
 
 LONGER = dict(limit=512, epochs=20, knn_every=0, optimizer="adamw", lr=4e-2, projector_norm="none")
 """160 steps, large enough for a network of this size to run into what its loss permits."""
 
+
 COMPLETE, DIMENSIONAL, CLUSTER = "complete collapse", "dimensional collapse", "one cluster takes all"
 STUCK = "loss stuck at its trivial value"
+
 
 PLANTED = {
     "VICReg without variance": ("vicreg", dict(variance=0.0), {COMPLETE, STUCK}, "variance term"),
@@ -66,7 +62,7 @@ def test_a_planted_collapse_gets_its_name_and_cause(planted, tmp_path):
     assert all(log.count(f"{name} since step") == 1 for name in names)  # while it ran, once
 
 
-@pytest.mark.parametrize("method", ["byol", "swav", *(pytest.param(m, marks=pytest.mark.slow) for m in TABLE)])
+@pytest.mark.parametrize("method", ["byol", "swav", *(pytest.param(m, marks=pytest.mark.slow) for m in methods())])
 def test_a_healthy_run_gets_no_finding(method, tmp_path):
     """Of every method, at any of its moments: 96 steps at a rate that suits them."""
     run = twofold.pretrain(
@@ -100,7 +96,7 @@ def test_a_run_is_ended_when_asked_for(tmp_path, capsys):
 
 def test_weights_that_sit_in_the_trivial_solution_are_seen_at_once(tmp_path, monkeypatch):
     """A projector whose last layer begins at zero: constant embeddings, and no gradient leads away."""
-    build = train.build_method
+    build = opening.build_method
 
     def zeroed(*arguments):
         method = build(*arguments)
@@ -108,7 +104,7 @@ def test_weights_that_sit_in_the_trivial_solution_are_seen_at_once(tmp_path, mon
             torch.nn.init.zeros_(parameter)
         return method
 
-    monkeypatch.setattr(train, "build_method", zeroed)
+    monkeypatch.setattr(opening, "build_method", zeroed)
     run = pretrain(tmp_path / "run", "vicreg", epochs=2)
     found = found_in(run)[0]
     assert (found.name, found.since) == ("no gradient at the start", 0)
@@ -129,31 +125,6 @@ def test_steps_far_too_large_are_seen(tmp_path):
     assert "exploding norms" in found
 
 
-def test_a_loss_that_is_no_number_is_diagnosed(tmp_path, monkeypatch):
-    with pytest.raises(Diverged):
-        pretrain(tmp_path / "run", "vicreg", optimizer="sgd", lr=1e20)
-    result = twofold.diagnose(tmp_path / "run")
-    assert result["findings"][0]["name"] == "non-finite values"
-    assert result["measures"] == {}  # no checkpoint to measure
-
-
-def test_a_diagnosis_tells_features_from_embeddings(tmp_path):
-    finished = pretrain(tmp_path / "run", "simclr", lr=2e-3, epochs=3)
-    result = twofold.diagnose(finished, images=100)
-    assert result["findings"] == []
-    assert list(result["measures"]) == ["untrained", "features", "embeddings"]
-    assert json.loads((finished.path / "diagnosis.json").read_text()) == result
-    method = finished.method()
-    images = result["images"]
-    assert images["used"] == 100
-    for name, width in (("features", finished.spec.features), ("embeddings", 16)):
-        assert len(result["spectrum"][name]) == min(width, 100)
-        assert sum(result["spectrum"][name]) == pytest.approx(1)
-        assert 1 <= result["measures"][name]["rank"] <= width
-    assert method.projector[-1].out_features == 16
-    assert result == {**twofold.diagnose(finished, images=100), "date": result["date"]}  # always the same images
-
-
 def test_a_run_that_goes_on_is_not_told_twice(tmp_path):
     """The history is read back: what was found before the stop is old, and measures are those of an unbroken run."""
     with pytest.raises(Collapsed):
@@ -164,12 +135,11 @@ def test_a_run_that_goes_on_is_not_told_twice(tmp_path):
     assert [row.get("measures") for row in run.metrics] == [row.get("measures") for row in whole.metrics]
 
 
-def test_looking_does_not_touch_the_run(tmp_path, monkeypatch):
-    looked = pretrain(tmp_path / "looked", "byol", epochs=2)
-    monkeypatch.setattr(live, "measure", None)  # would fail if it were called
-    blind = pretrain(tmp_path / "blind", "byol", epochs=2, measure_every=0)
-    assert all("measures" not in row for row in blind.metrics)
-    assert [row["loss"] for row in blind.metrics] == [row["loss"] for row in looked.metrics]
+def test_a_stop_is_kept_when_the_run_goes_on(tmp_path):
+    for _ in range(2):
+        with pytest.raises(Collapsed):
+            pretrain(tmp_path / "run", "vicreg", variance=0.0, on_collapse="stop")
+    assert len(twofold.Run(tmp_path / "run").metrics) < 120
 
 
 def rows_of(**signs):
@@ -187,7 +157,7 @@ def rows_of(**signs):
 
 def test_what_passes_is_no_finding():
     """At the start, or for a moment."""
-    settings = make("simclr")
+    settings = resolved("simclr")
     assert examine(rows_of(), settings) == []
     assert examine(rows_of(cosine=[0.999] * 5 + [0.3] * 55), settings) == []
     assert examine(rows_of(cosine=[0.3] * 40 + [0.999] * 2 + [0.3] * 18), settings) == []
@@ -198,13 +168,13 @@ def test_what_passes_is_no_finding():
 def test_few_images_are_no_collapse():
     """Four images vary in three directions at most."""
     few = rows_of(**{"centred rank": 2.8, "rank limit": 4.0})
-    assert examine(few, make("simclr")) == []
+    assert examine(few, resolved("simclr")) == []
     poor = rows_of(**{"centred rank": 2.8, "rank limit": 16.0})
-    assert [finding.name for finding in examine(poor, make("simclr"))] == [DIMENSIONAL]
+    assert [finding.name for finding in examine(poor, resolved("simclr"))] == [DIMENSIONAL]
 
 
 def test_what_an_unreadable_image_leaves_is_no_dead_memory():
-    settings = make("pirl")
+    settings = resolved("pirl")
     assert examine(rows_of(**{"stand-ins": 0.02, "memory cosine": 0.5}), settings) == []
     (found,) = examine(rows_of(**{"stand-ins": 0.6, "memory cosine": 0.5}), settings)
     assert found.name == "dead memory"
@@ -216,35 +186,3 @@ def test_a_failure_of_an_earlier_try_accuses_nobody(tmp_path):
         pretrain(tmp_path / "run", "vicreg", optimizer="sgd", lr=1e20)
     assert found_in(twofold.Run(tmp_path / "run"))[0].name == "non-finite values"
     assert found_in(pretrain(tmp_path / "run", "vicreg", lr=2e-3, epochs=2)) == []
-
-
-def test_what_was_not_looked_at_is_not_called_healthy(tmp_path, capsys):
-    run = pretrain(tmp_path / "run", "vicreg", lr=2e-3, epochs=1, measure_every=0)
-    cli.main(["diagnose", str(run.path), "--images", "20"])
-    assert "no step was looked at" in capsys.readouterr().out
-    (run.path / "checkpoint.pt").unlink()
-    with pytest.raises(UsageError, match="neither a checkpoint nor a failure"):
-        twofold.diagnose(run)
-
-
-def test_a_stop_is_kept_when_the_run_goes_on(tmp_path):
-    for _ in range(2):
-        with pytest.raises(Collapsed):
-            pretrain(tmp_path / "run", "vicreg", variance=0.0, on_collapse="stop")
-    assert len(twofold.Run(tmp_path / "run").metrics) < 120
-
-
-def test_every_finding_has_a_cause_for_every_method():
-    for name in {finding for row in CAUSES for finding in row.findings}:
-        for method in TABLE:
-            assert all(explain(name, make(method)))
-
-
-def test_advice_names_settings_that_there_are():
-    """Every --flag of every row is a setting of each method that the row is for."""
-    every = {name: settings_of(make(name)) for name in TABLE}
-    for row in CAUSES:
-        for method in row.methods or (TABLE if len(row.findings) == 1 and row.when({}) else ()):
-            if row.methods or row.findings[0] not in ("dead memory", "one cluster takes all"):
-                for flag in re.findall(r"--([\w-]+)", row.advice):
-                    assert flag.replace("-", "_") in every[method] or flag == "projector", (row, method)

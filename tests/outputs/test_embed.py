@@ -19,22 +19,24 @@ import twofold
 from tests.conftest import encoded, picture
 from twofold import files
 from twofold.data.opening import open_data
-from twofold.data.sources import Array
-from twofold.encoding import features
-from twofold.encoding.features import Encoder, central_crop
+from twofold.encoding import crops
+from twofold.encoding.crops import central_crop
+from twofold.encoding.encoder import Encoder
 from twofold.errors import UsageError
 from twofold.outputs import embed as embedding
 from twofold.outputs import vectors
 from twofold.run import Run
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
+
+
 ODD = ["plain", 'with "quotes"', "comma, here", "new\nline", "Grüße, 猫 🙂", "'", ";\ttab", "a" * 200]
 
 
 @pytest.fixture
 def small_pieces(monkeypatch):
     """Several batches a piece and several pieces from few images."""
-    monkeypatch.setattr(features, "BATCH", 16)
+    monkeypatch.setattr(crops, "BATCH", 16)
     monkeypatch.setattr(embedding, "PIECE", 32)
 
 
@@ -126,7 +128,7 @@ def test_names_that_are_no_text(finished, tmp_path):
 @pytest.fixture(scope="module")
 def killed(finished, photos, tmp_path_factory):
     root = tmp_path_factory.mktemp("killed")
-    command = [sys.executable, "-m", "tests.embed_driver", finished.path, photos, root]
+    command = [sys.executable, "-m", "tests.outputs.embed_driver", finished.path, photos, root]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return root, json.loads(done.stdout.splitlines()[-1])
@@ -190,7 +192,7 @@ def test_an_unreadable_image_remains_left_out(finished, photos, small_pieces, tm
     interrupted(finished, photos, tmp_path / "v.parquet", after=5)
     expected = twofold.embed(finished, photos).unreadable
     tried = []
-    monkeypatch.setattr(features, "central_crop", lambda image, size: tried.append(0) or central_crop(image, size))
+    monkeypatch.setattr(crops, "central_crop", lambda image, size: tried.append(0) or central_crop(image, size))
     written = twofold.embed(finished, photos, tmp_path / "v.parquet")
     assert written.before == 64
     assert len(tried) == 6 + 19
@@ -295,19 +297,3 @@ def test_memory_does_not_grow_with_the_data(tmp_path):
         assert done.returncode == 0, done.stderr
         peaks.append(int(re.search(r"\d+", done.stdout)[0]))
     assert peaks[1] - peaks[0] < 20e6, peaks
-
-
-def test_decoding_is_one_batch_ahead_and_no_more():
-    """What is held at once does not depend on how many images there are."""
-    asked, done = [], 0
-
-    class Counting(Array):
-        def image(self, index):
-            asked.append(index)
-            return super().image(index)
-
-    ranges = (range(i, i + 20) for i in range(0, 600, 20))
-    for images in features.read_ahead(Counting(np.zeros((600, 3, 8, 8), np.uint8)), 8, ranges):
-        done += len(images)
-        assert len(asked) <= done + 20
-    assert sorted(asked) == list(range(600))

@@ -1,0 +1,93 @@
+"""Backbones by what people have at hand: a run, the name of a timm model, a network of their own."""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import timm
+from timm.data.config import resolve_model_data_config
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import nn
+
+from twofold import device as devices
+from twofold.encoding.encoder import Encoder
+from twofold.errors import UsageError, did_you_mean
+from twofold.nets.backbone import BackboneSpec, features_of
+from twofold.run import Run
+
+SIZE = 224
+"""Side in pixels of the images for a network that does not say what it takes."""
+
+
+def open_backbone(
+    what: str | Path | Run | nn.Module,
+    *,
+    size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    device: str | None = None,
+) -> Encoder:
+    """A backbone with the preparation of its input.
+
+    Args:
+        what: a run or its directory; the name of a timm model, which comes with the weights published for it; or a
+            network, images [N, 3, H, W] -> features [N, D].
+        size: side in pixels of the images it gets. By default a run's own; what a timm model's ``pretrained_cfg`` says;
+            else 224.
+        mean: of each channel, for images from 0 to 1. By default the run's; the ``pretrained_cfg``'s; else ImageNet's.
+        std: the standard deviation of each channel, likewise.
+        device: cpu, cuda or mps; None: a network that is given stays where it is, and one that is loaded goes to a GPU
+            if there is one.
+
+    Raises:
+        UsageError: if there is no such run, model or device, its weights cannot be had, or it does not give one vector
+            an image of that size.
+    """
+    network, spec = (what, _described(what)) if isinstance(what, nn.Module) else _named(what)
+    side = spec.size if size is None else size
+    if side < 1:
+        raise UsageError(f"size must be at least 1 pixel, not {side}")
+    spec = dataclasses.replace(
+        spec,
+        size=side,
+        mean=spec.mean if mean is None else _channels("mean", mean),
+        std=spec.std if std is None else _channels("std", std),
+        features=features_of(network, side),
+    )
+    stays = isinstance(what, nn.Module) and device is None
+    return Encoder(network, spec, None if stays else devices.choose(device))
+
+
+def _channels(name: str, values: Sequence[float]) -> tuple[float, ...]:
+    numbers = tuple(map(float, values))
+    if len(numbers) != 3 or (name == "std" and min(numbers) <= 0):
+        above = " above 0" if name == "std" else ""
+        raise UsageError(f"{name} must be three numbers{above}, one for each channel, not {list(values)}")
+    return numbers
+
+
+def _named(name: str | Path | Run) -> tuple[nn.Module, BackboneSpec]:
+    if isinstance(name, Run | Path) or Path(name).is_dir():
+        run = Run.open(name)
+        return run.backbone(), run.spec
+    if not timm.is_model(name.split(".")[0]):
+        raise UsageError(
+            f"there is no run directory and no timm model {name!r}{did_you_mean(name, timm.list_models())}"
+        )
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every attempt
+    try:
+        model = timm.create_model(name, pretrained=True, num_classes=0)
+    except Exception as error:  # of the hub's client, of timm, of the network: each has its own kinds
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise UsageError(f"the weights of {name} cannot be had: {reason}") from None
+    return model.eval(), _described(model, name)
+
+
+def _described(network: nn.Module, name: str = "") -> BackboneSpec:
+    """What timm's models say of their own input, or what is usual; the number of features is left open."""
+    config = {"input_size": (3, SIZE, SIZE), "mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
+    if getattr(network, "pretrained_cfg", None):
+        config = resolve_model_data_config(network)
+    mean, std = (tuple(map(float, config[key])) for key in ("mean", "std"))
+    return BackboneSpec(name or type(network).__qualname__, {}, "default", int(config["input_size"][-1]), mean, std)

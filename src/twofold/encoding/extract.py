@@ -1,0 +1,66 @@
+"""Features of all images of a source, each decoded once, by one or several encoders."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from twofold.data.sources import Source
+from twofold.encoding.crops import central_crops
+from twofold.encoding.progress import Tell, silent
+from twofold.errors import UsageError
+
+Encode = Callable[[Tensor], Tensor]
+"""From images, uint8 [n, C, S, S], to features [n, D]: an `Encoder`, or any function."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features ``values`` [N, D] of the readable images, their numbers in the source, their labels [N] (-1: none)."""
+
+    values: Tensor
+    index: list[int]
+    labels: Tensor
+
+    @classmethod
+    def of(cls, source: Source, index: list[int], values: Tensor) -> "Features":
+        """With the labels that the source has for those images."""
+        labels = [-1] * len(index) if source.labels is None else [source.labels[i] for i in index]
+        return cls(values, index, torch.tensor(labels))
+
+
+def extract(
+    source: Source, size: int, encoders: Mapping[str, Encode], tell: Tell = silent, what: str = "images"
+) -> dict[str, Features]:
+    """Features, on the CPU, of every readable image by several encoders; each image is decoded once.
+
+    Args:
+        source: the images.
+        size: the side in pixels of the central crops that the encoders get.
+        encoders: by the name that their features have in the result.
+        tell: told after each batch how many images are done.
+        what: what it is told that is being done.
+
+    Raises:
+        UsageError: if not one image can be read.
+    """
+    kept: list[int] = []
+    values: dict[str, list[Tensor]] = {name: [] for name in encoders}
+    for numbers, images in central_crops(source, size):
+        kept += numbers
+        for name, encode in encoders.items():
+            values[name].append(encode(images).cpu())
+        tell(what, numbers[-1] + 1, len(source))
+    if not kept:
+        raise UsageError(f"not one of {len(source)} images can be read; twofold scan says why")
+    return {name: Features.of(source, kept, torch.cat(batches)) for name, batches in values.items()}
+
+
+def raw_pixels(images: Tensor) -> Tensor:
+    """The pixels themselves, 0 to 1, as features: uint8 [n, C, S, S] -> [n, C * s * s], s at most 32."""
+    scaled = images.float() / 255
+    if images.shape[-1] > 32:
+        scaled = F.interpolate(scaled, (32, 32), mode="bilinear", antialias=True)
+    return scaled.flatten(1)

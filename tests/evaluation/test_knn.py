@@ -1,0 +1,28 @@
+"""Nearest neighbours against plain loops."""
+
+import math
+
+import numpy as np
+
+from tests.conftest import blobs
+from twofold.evaluation.knn import knn_predict, neighbours
+
+
+def test_knn_is_a_weighted_vote():
+    bank, labels = blobs(100)
+    queries, _ = blobs(20, seed=1)
+    expected = []
+    for query in queries:
+        cosines = [float(query @ row / query.norm() / row.norm()) for row in bank]
+        nearest = sorted(range(100), key=lambda i: -cosines[i])[:7]
+        votes = [0.0] * 4
+        for i in nearest:
+            votes[int(labels[i])] += math.exp(cosines[i] / 0.1)
+        expected.append(int(np.argmax(votes)))
+    assert knn_predict(bank, labels, queries, k=7).tolist() == expected
+
+
+def test_k_is_capped_for_small_sets():
+    assert neighbours(50000, 10) == 200
+    assert neighbours(1437, 10) == 143
+    assert neighbours(5, 10) == 1

@@ -1,0 +1,28 @@
+"""The score while pretraining is that of `knn` on fixed images, a fifth of which ask the others."""
+
+import pytest
+import torch
+
+from twofold.data.opening import open_data
+from twofold.data.sources import Array, Subset
+from twofold.encoding.encoder import Encoder
+from twofold.evaluation import online
+from twofold.evaluation.knn import knn_predict
+from twofold.evaluation.online import OnlineKNN
+
+
+def test_a_fifth_asks_the_others(finished, monkeypatch):
+    monkeypatch.setattr(online, "IMAGES", 100)
+    source, backbone = open_data("digits").train, finished.backbone()
+    knn = OnlineKNN.of(source, finished.spec, torch.device("cpu"), "fp32")
+    values = Encoder(backbone, finished.spec, torch.device("cpu"))(knn.images)
+    asking = torch.arange(100) % 5 == 0
+    predicted = knn_predict(values[~asking], knn.labels[~asking], values[asking])
+    assert knn.score(backbone.train()) == pytest.approx(float((predicted == knn.labels[asking]).float().mean()))
+    assert knn.score(backbone) > 0.2  # guessing: 0.1
+
+
+def test_it_needs_labels_and_some_images(finished):
+    cpu, digits = torch.device("cpu"), open_data("digits").train
+    assert OnlineKNN.of(Array(digits.images), finished.spec, cpu, "fp32") is None
+    assert OnlineKNN.of(Subset(digits, range(19)), finished.spec, cpu, "fp32") is None

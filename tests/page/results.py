@@ -1,0 +1,47 @@
+"""An evaluation and a diagnosis as their files have them, and runs that have them."""
+
+import json
+import shutil
+
+from twofold.recipe import recipe, toml
+from twofold.run import Run
+
+
+def score(value, **more):
+    return {"metric": "accuracy", "value": value, "spread": 0.01, "over": "10 draws of the labels", **more}
+
+
+EVALUATION = {
+    "representations": ["raw pixels", "pretrained"],
+    "scores": {
+        "knn": {"raw pixels": score(0.5), "pretrained": score(0.75)},
+        "1 a class": {"raw pixels": score(0.25, labels=10), "pretrained": score(0.5, labels=10)},
+        "all labels": {"raw pixels": score(0.5, labels=1000), "pretrained": score(0.875, labels=1000)},
+        "10 % of labels": {"raw pixels": score(0.375, labels=100), "pretrained": score(0.625, labels=100)},
+        "finetune, 10 % of labels": {"pretrained": score(0.5, labels=100)},
+        "10 clusters, 1 label each": {"raw pixels": score(0.1, labels=10), "pretrained": score(0.2, labels=10)},
+        "10 clusters, 5 labels each": {"raw pixels": score(0.2, labels=50), "pretrained": score(0.4, labels=50)},
+        "10 clusters, NMI": {"pretrained": {"metric": "NMI", "value": 0.5, "spread": 0.1, "over": "5 starts"}},
+    },
+    "data": {"name": "digits", "split": "the data's own test part", "train": 1438, "test": 359},
+}
+
+
+DIAGNOSIS = {
+    "findings": [
+        {"name": "<b>collapse</b>", "since": 3, "seen": "rank 1.2 of 32", "cause": "no repulsion", "advice": "--lr 0.1"}
+    ],
+    "looks": 40,
+    "measures": {"features": {"rank": 5.5, "std": 0.01}, "embeddings": {"rank": 1.2}, "untrained": {"rank": 7.0}},
+    "spectrum": {"features": [0.7, 0.2, 0.1], "embeddings": [1.0, 0.0], "untrained": [0.5, 0.3, 0.2]},
+}
+
+
+def elsewhere(finished, path, data, **files):
+    """A copy of a finished run whose recipe names other data, with more files in it."""
+    shutil.copytree(finished.path, path)
+    changed = recipe.replace(finished.recipe, data=str(data), limit=0)
+    (path / "recipe.toml").write_text(toml.dumps(changed))
+    for name, content in files.items():
+        (path / f"{name}.json").write_text(json.dumps(content))
+    return Run(path)
