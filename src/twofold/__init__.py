@@ -6,7 +6,7 @@ The names below are imported when they are first used, so that `import twofold` 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 if TYPE_CHECKING:
     from twofold import losses
