@@ -10,7 +10,11 @@ __version__ = "0.3.0"
 
 if TYPE_CHECKING:
     from twofold import losses
+    from twofold.augment.distortion import Distortion
+    from twofold.augment.views import Views
+    from twofold.batch import Batch
     from twofold.comparison.compare import compare
+    from twofold.data.scan import scan
     from twofold.diagnosis.diagnose import diagnose
     from twofold.evaluation.evaluate import evaluate
     from twofold.methods.base import Method, Output, Setup
@@ -22,10 +26,13 @@ if TYPE_CHECKING:
     from twofold.training.pretrain import pretrain
 
 _HOMES = {
+    "Batch": "batch",
+    "Distortion": "augment.distortion",
     "Method": "methods.base",
     "Output": "methods.base",
     "Run": "run",
     "Setup": "methods.base",
+    "Views": "augment.views",
     "compare": "comparison.compare",
     "create_method": "methods.create",
     "diagnose": "diagnosis.diagnose",
@@ -35,6 +42,7 @@ _HOMES = {
     "load_backbone": "run",
     "pretrain": "training.pretrain",
     "report": "page.report",
+    "scan": "data.scan",
     "setting": "recipe.settings",
 }
 """Where each public name is defined."""
@@ -42,8 +50,8 @@ _HOMES = {
 _MODULES = ("losses",)
 
 __all__ = [
-    "Method", "Output", "Run", "Setup", "compare", "create_method", "diagnose", "embed", "evaluate", "list_methods",
-    "load_backbone", "losses", "pretrain", "report", "setting",
+    "Batch", "Distortion", "Method", "Output", "Run", "Setup", "Views", "compare", "create_method", "diagnose", "embed",
+    "evaluate", "list_methods", "load_backbone", "losses", "pretrain", "report", "scan", "setting",
 ]  # fmt: skip
 
 

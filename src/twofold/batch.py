@@ -61,17 +61,18 @@ class Chance(NamedTuple):
     def uniform(self, name: str, *shape: int) -> Tensor:
         """Each row its own: float32 [n, *shape], 0 to 1."""
         generator = rng.generator(self.seed, "chance", self.step, name)
-        return torch.rand(self.total, *shape, generator=generator)[self.rows].to(self.device)
+        return torch.rand(self.total, *shape, generator=generator, dtype=torch.float32)[self.rows].to(self.device)
 
     def normal(self, name: str, *shape: int) -> Tensor:
         """Each row its own: float32 [n, *shape], standard normal; drawn on the device, as there may be many."""
         generator = torch.Generator(self.device).manual_seed(rng.fold(self.seed, "chance", self.step, name))
-        return torch.randn(self.total, *shape, generator=generator, device=self.device)[self.rows]
+        shape = (self.total, *shape)
+        return torch.randn(shape, generator=generator, device=self.device, dtype=torch.float32)[self.rows]
 
     def shared(self, name: str, count: int) -> Tensor:
         """The same for all rows and processes: float32 [count], 0 to 1."""
         generator = rng.generator(self.seed, "chance", self.step, name, self.part)
-        return torch.rand(count, generator=generator).to(self.device)
+        return torch.rand(count, generator=generator, dtype=torch.float32).to(self.device)
 
 
 class Batch(NamedTuple):

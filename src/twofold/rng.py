@@ -35,15 +35,15 @@ class Streams:
 
     def uniform(self, name: str, shape: int | tuple[int, ...], low: float = 0.0, high: float = 1.0) -> Tensor:
         """Float32, from ``low`` to ``high``."""
-        return torch.rand(shape, generator=self._stream(name)) * (high - low) + low
+        return torch.rand(shape, generator=self._stream(name), dtype=torch.float32) * (high - low) + low
 
     def normal(self, name: str, shape: int | tuple[int, ...]) -> Tensor:
         """Float32, standard normal."""
-        return torch.randn(shape, generator=self._stream(name))
+        return torch.randn(shape, generator=self._stream(name), dtype=torch.float32)
 
     def chance(self, name: str, shape: int | tuple[int, ...], probability: float) -> Tensor:
         """Bool, true with that probability."""
-        return torch.rand(shape, generator=self._stream(name)) < probability
+        return torch.rand(shape, generator=self._stream(name), dtype=torch.float32) < probability
 
     def integers(self, name: str, shape: int | tuple[int, ...], high: int) -> Tensor:
         """Int64, from 0 to ``high - 1``."""

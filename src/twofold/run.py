@@ -136,25 +136,36 @@ class Run:
 
     def write_start(self, backbone: nn.Module) -> None:
         """Keep the first weights of a backbone that no seed can make again, as it was given from Python."""
-        files.write_atomically(self.path / START, lambda file: file.write(save(backbone.state_dict())))
+        weights = plain_weights(backbone)
+        files.write_atomically(self.path / START, lambda file: file.write(save(weights)))
 
     def write_backbone(self, backbone: nn.Module, spec: BackboneSpec) -> None:
         """backbone.safetensors and backbone.json, which plain timm loads."""
-        weights = {key: value.detach().cpu().float().contiguous() if value.is_floating_point() else value.cpu()
-                   for key, value in backbone.state_dict().items()}  # fmt: skip
+        weights = plain_weights(backbone)
         files.write_atomically(self.path / "backbone.safetensors", lambda file: file.write(save(weights)))
         files.write_text(self.path / "backbone.json", json.dumps(spec.json(), indent=2) + "\n")
 
 
-def load_backbone(run: "str | Path | Run") -> nn.Module:
-    """The backbone of a run: a plain timm module in eval mode, images [N, 3, H, W] -> features [N, D].
+def plain_weights(backbone: nn.Module) -> dict[str, torch.Tensor]:
+    """Weights as safetensors holds them: on the CPU, in float32 where they are floats, contiguous."""
+    return {
+        key: value.detach().cpu().float().contiguous() if value.is_floating_point() else value.cpu()
+        for key, value in backbone.state_dict().items()
+    }
+
+
+def load_backbone(run: "str | Path | Run", backbone: nn.Module | None = None) -> nn.Module:
+    """The backbone of a run in eval mode, images [N, 3, H, W] -> features [N, D]: a plain timm module, or its own kind.
 
     Images are in 0 to 1, normalised by the ``mean`` and ``std`` in the run's backbone.json.
+
+    Args:
+        backbone: a module of the same kind, which gets the weights, for a run whose backbone was given as a module.
 
     Raises:
         UsageError: if there is no run at that path, or it has no backbone yet.
     """
-    return Run.open(run).backbone()
+    return Run.open(run).backbone(backbone)
 
 
 def fresh_backbone(spec: BackboneSpec, seed: int) -> nn.Module:

@@ -103,6 +103,17 @@ def test_a_mixed_precision_block_changes_nothing():
     assert all(map(torch.equal, plain, mixed))
 
 
+def test_torchs_default_type_changes_nothing(request):
+    request.addfinalizer(lambda: torch.set_default_dtype(torch.float32))
+    settings = dict(**STRONG, patch_size=8, mask=(0.5, 0.5), mask_shape="block")
+    views = [Views(32, **settings)(IMAGES).views]
+    torch.set_default_dtype(torch.float64)
+    views.append(Views(32, **settings)(IMAGES).views)
+    for one, other in zip(*views, strict=True):
+        assert torch.equal(one.images, other.images)
+        assert one.ids_keep is None or torch.equal(one.ids_keep, other.ids_keep)
+
+
 def test_views_come_in_the_type_that_is_asked_for():
     plain, double = (images_of(Views(32, dtype=dtype)(IMAGES)) for dtype in (torch.float32, torch.float64))
     assert all(torch.equal(a.double(), b) for a, b in zip(plain, double, strict=True))

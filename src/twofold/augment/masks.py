@@ -28,7 +28,7 @@ def block_order(chance: Chance, name: str, side: int) -> Int[Tensor, "n patches"
     """Patches in the order in which they are masked: one rectangle after the other, each in any order."""
     area, ratio, top, left = chance.uniform(name, 4, BLOCKS).unbind(1)
     area = (BLOCK_AREA[0] + area * (BLOCK_AREA[1] - BLOCK_AREA[0])) * side * side
-    low, high = torch.tensor(BLOCK_RATIO).log().tolist()
+    low, high = torch.tensor(BLOCK_RATIO, dtype=torch.float32).log().tolist()
     ratio = (low + ratio * (high - low)).exp()
     lines = torch.arange(side, device=area.device)
 

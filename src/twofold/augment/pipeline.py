@@ -14,9 +14,11 @@ from torch import Tensor
 
 from twofold import rng
 from twofold.augment.color import color_jitter, solarize, to_grayscale
+from twofold.augment.distortion import Drawn, Named, each
 from twofold.augment.resample import gaussian_blur
 from twofold.recipe.recipe import Augment
 
+NEUTRAL = torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float32)  # factors that change nothing
 TRIES = 10  # boxes tried until one fits into the image, as torchvision does
 
 
@@ -33,10 +35,12 @@ class Draws(NamedTuple):
     grayscale: Tensor  # bool [n]
     sigma: Float[Tensor, " n"]  # of the blur; 0 where there is none
     solarize: Tensor  # bool [n]
+    own: tuple[Drawn, ...] = ()  # of each own distortion
 
     def rows(self, rows: slice | int) -> "Draws":
         chosen = slice(rows, rows + 1) if isinstance(rows, int) else rows
-        return Draws(*(value[chosen] for value in self))
+        own = tuple(each(drawn, lambda part: part[chosen]) for drawn in self.own)
+        return Draws._make([*(value[chosen] for value in self[:-1]), own])
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class ViewPipeline:
 
     ``size``: of its side, in pixels. ``scale``: lowest and highest share of the image's area that it covers. ``blur``
     and ``solarize``: their probabilities. ``mask``: share of its patches. ``augment``: what all views have in common.
+    ``own``: distortions after all others.
     """
 
     size: int
@@ -53,11 +58,12 @@ class ViewPipeline:
     solarize: float
     mask: float
     augment: Augment
+    own: tuple[Named, ...] = ()
 
     def draw(self, random: rng.Streams, n: int) -> Draws:
         """Draw the parameters of ``n`` samples, each quantity from its own stream: a change of one changes no other."""
         a = self.augment
-        log_low, log_high = torch.tensor(a.crop_ratio).log().tolist()
+        log_low, log_high = torch.tensor(a.crop_ratio, dtype=torch.float32).log().tolist()
         jittered = random.chance("jitter", n, a.jitter)
         factors = [
             random.uniform(name, n, neutral - min(reach, 1.0), neutral + reach)  # no factor is negative
@@ -74,12 +80,13 @@ class ViewPipeline:
             ratio=random.uniform("ratio", (n, TRIES), log_low, log_high).exp(),
             place=random.uniform("place", (n, 2)),
             flip=random.chance("flip", n, a.flip),
-            factors=torch.where(jittered[:, None], torch.stack(factors, 1), torch.tensor([1.0, 1.0, 1.0, 0.0])),
+            factors=torch.where(jittered[:, None], torch.stack(factors, 1), NEUTRAL),
             blends=random.uniform("blends", (n, 3)).argsort(1),
             hue_place=random.integers("hue_place", n, 4),
             grayscale=random.chance("grayscale", n, a.grayscale),
             sigma=torch.where(blurred, random.uniform("sigma", n, *a.blur_sigma), 0.0),
             solarize=random.chance("solarize", n, self.solarize),
+            own=tuple(distortion.draw(n, random) for distortion in self.own),
         )
 
     def boxes(self, draws: Draws, sizes: Int[Tensor, "n 2"]) -> Int[Tensor, "n 4"]:
@@ -102,7 +109,9 @@ class ViewPipeline:
         return torch.stack([top, left, h, w], 1).long()
 
     def distort(self, crops: Float[Tensor, "n c h w"], draws: Draws) -> Float[Tensor, "n c h w"]:
-        """Colour jitter, greyscale, blur, solarise, in that order. ``crops`` are cropped and flipped, 0 to 1.
+        """Colour jitter, greyscale, blur, solarise, own distortions, in that order.
+
+        ``crops`` are cropped and flipped, 0 to 1, and may be overwritten.
 
         The draws stay on the CPU, where what they imply for the batch is known without waiting for the device.
         """
@@ -118,6 +127,8 @@ class ViewPipeline:
                 crops[chosen] = gaussian_blur(crops[chosen], sigma, blur_window(self.size))
         if self.solarize > 0:
             crops = solarize(crops, draws.solarize.to(device))
+        for distortion, drawn in zip(self.own, draws.own, strict=True):
+            crops = distortion.apply(crops, drawn)
         return crops
 
 
@@ -126,14 +137,17 @@ def blur_window(size: int) -> int:
     return min(max(3, int(0.1 * size) | 1), 2 * size - 1)  # a mirrored border is no wider than the image
 
 
-def pipelines(augment: Augment, size: int, views: int = 2) -> tuple[ViewPipeline, ...]:
+def pipelines(augment: Augment, size: int, views: int = 2, own: tuple[Named, ...] = ()) -> tuple[ViewPipeline, ...]:
     """The views of each image: ``views`` of full size, then the small ones of multi-crop, which are never masked.
 
     Of a pair of probabilities the first is the first view's and the second that of all others.
     """
-    a = augment
-    full = [ViewPipeline(size, a.crop_scale, a.blur[i], a.solarize[i], a.mask[i], a) for i in (0, *[1] * (views - 1))]
-    if not a.small_crops:
-        return tuple(full)
-    small = ViewPipeline(a.small_size, a.small_scale, a.blur[1], a.solarize[1], 0.0, a)
-    return (*full, *[small] * a.small_crops)
+    a, found = augment, []
+    for number in range(views + a.small_crops):
+        mine = tuple(one for one in own if one.distortion.views is None or number in one.distortion.views)
+        pair = min(number, 1)
+        if number < views:
+            found.append(ViewPipeline(size, a.crop_scale, a.blur[pair], a.solarize[pair], a.mask[pair], a, mine))
+        else:
+            found.append(ViewPipeline(a.small_size, a.small_scale, a.blur[1], a.solarize[1], 0.0, a, mine))
+    return tuple(found)

@@ -44,10 +44,10 @@ def resize_matrix(
     """
     extent = length[:, None, None].float()
     scale = extent / size_out
-    out = torch.arange(size_out, device=start.device)[:, None] + 0.5
+    out = torch.arange(size_out, device=start.device)[:, None].float() + 0.5
     if mirror is not None:
         out = torch.where(mirror[:, None, None], size_out - out, out)
-    pixel = torch.arange(size_in, device=start.device) - start[:, None, None] + 0.5  # from the crop's edge
+    pixel = (torch.arange(size_in, device=start.device) - start[:, None, None]).float() + 0.5  # from the crop's edge
     inverse = 1 / scale.clamp_min(1)
     weights = KERNELS[interpolation](pixel * inverse - out * (scale * inverse))
     weights.mul_((pixel > 0) & (pixel < extent))
@@ -91,7 +91,7 @@ def _blur_matrix(sigma: Tensor, size: int, kernel_size: int) -> Tensor:
     window = window / window.sum(1, keepdim=True)  # [n, k]
     source = (torch.arange(size, device=sigma.device)[:, None] + offset).abs()  # [size, k], mirrored at 0
     source = torch.where(source > size - 1, 2 * (size - 1) - source, source)  # and at the far end
-    matrix = torch.zeros(len(sigma), size, size, device=sigma.device)
+    matrix = torch.zeros(len(sigma), size, size, device=sigma.device, dtype=sigma.dtype)
     return matrix.scatter_add_(2, source.expand(len(sigma), -1, -1), window[:, None].expand(-1, size, -1))
 
 

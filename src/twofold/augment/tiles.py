@@ -7,6 +7,7 @@ looking at what is there (arXiv 1603.09246, section 4.2).
 from functools import lru_cache
 from itertools import permutations
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -74,7 +75,7 @@ def distant_permutations(count: int, seed: int) -> Int[Tensor, "count 9"]:
     Distance is Hamming's, the number of places that differ (arXiv 1603.09246, algorithm 1, with the nearest chosen
     permutation instead of the mean over all). The first is drawn by the seed.
     """
-    every = torch.tensor(list(permutations(range(TILES))), dtype=torch.int8)
+    every = torch.from_numpy(np.array(list(permutations(range(TILES))), dtype=np.int8))
     generator = rng.generator(seed, "permutations")
     every = every[torch.randperm(len(every), generator=generator)]  # ties are broken at random
     chosen = [0]

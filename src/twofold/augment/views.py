@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from twofold import dist
+from twofold.augment.distortion import Distortion, named
 from twofold.augment.masks import fill_grid, filled, masked
 from twofold.augment.pipeline import Draws, ViewPipeline, pipelines
 from twofold.augment.resample import resized_crop
@@ -48,6 +49,7 @@ class Views(nn.Module):
         std: Sequence[float] = IMAGENET_STD,
         patch_size: int | None = None,
         dtype: torch.dtype = torch.float32,
+        distortions: Sequence[Distortion | type[Distortion] | str] = (),
         **settings: Any,
     ) -> None:
         """
@@ -59,6 +61,7 @@ class Views(nn.Module):
             std: standard deviation of each channel.
             patch_size: side in pixels of the patches of a vision transformer, which drops those that are masked.
             dtype: of the views; what leads to them is computed in float32.
+            distortions: own ones, after all others: each a `twofold.Distortion`, or its name ``package.module:name``.
             **settings: of `twofold.recipe.recipe.Augment`, as ``crop_scale``, ``flip``, ``jitter``, ``blur``,
                 ``small_crops``, ``mask``. What is done to colours is left out where there are not 3 channels.
 
@@ -80,7 +83,7 @@ class Views(nn.Module):
                 "masked patches are dropped by a vision transformer, whose patch_size must be given; a convolution "
                 "would see artificial edges around them; mask_fill=True fills them all the same"
             )
-        self.augment, self.pipelines = augment, pipelines(augment, size, views)
+        self.augment, self.pipelines = augment, pipelines(augment, size, views, named(distortions))
         self.seed, self.normalize = seed, Normalize(mean, std)
         self.patch_size, self.dtype = patch_size, dtype
         self.step, self.checked = 0, False

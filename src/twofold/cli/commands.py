@@ -191,17 +191,11 @@ def scan(words: Sequence[str]) -> None:
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
     parser.add_argument("--threads", type=number(int), default=4, help="images decoded at once")
     asked = parser.read(words)
-    if asked["threads"] < 1:
-        raise UsageError(f"threads must be at least 1, not {asked['threads']}")
 
     from twofold.cli import tables
-    from twofold.data.opening import open_data
     from twofold.data.scan import scan as look
 
-    opened = open_data(asked["data"])
-    found = {"train": look(opened.train, asked["threads"])}
-    if opened.test is not None:
-        found["test"] = look(opened.test, asked["threads"])
+    found = look(**asked)
     for split, result in found.items():
         print(tables.scanned(split if len(found) > 1 else "", result))
     if any(result.bad for result in found.values()):

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import pickle
 import resource
 import statistics
 import sys
@@ -16,8 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from twofold import device as devices
 from twofold import files
 from twofold.comparison.standings import Row, collected
+from twofold.data.inspection import Inspection
 from twofold.data.loader import MicroBatch, Plan, Streamed, sample
-from twofold.data.opening import open_data
+from twofold.data.opening import PYTHON, Data, DataLike, name_of, open_data
 from twofold.data.sources import Source
 from twofold.diagnosis.diagnose import diagnose
 from twofold.errors import Collapsed, Diverged, UsageError
@@ -39,7 +41,7 @@ INTERRUPTED = 130
 
 
 def compare(
-    data: str | Path,
+    data: DataLike,
     methods: str | Sequence[str],
     out: str | Path,
     seeds: int = 1,
@@ -54,7 +56,8 @@ def compare(
     again, so a stopped comparison goes on.
 
     Args:
-        data: images; with labels they are also evaluated.
+        data: images; with labels they are also evaluated. A Python object may take the place of a path (see
+            `twofold.data.opening.open_data`); it is pickled, as every run has a process of its own.
         methods: names, or one text with commas.
         out: the folder of the runs and of the page.
         seeds: how many runs of each method, with the seeds 0, 1, ...
@@ -75,24 +78,41 @@ def compare(
     protocols = ",".join(known(protocols))
     if seeds < 1:
         raise UsageError(f"seeds must be at least 1, not {seeds}")
-    wanted = {name: recipe.wanted(name, **settings, data=str(data)) for name in map(canonical, names)}
+    wanted = {name: recipe.wanted(name, **settings, data=name_of(data)) for name in map(canonical, names)}
     opened = open_data(data).limited(settings.get("limit") or 0)
     if opened.train.labels is None:
         protocols = ""
     else:
-        labelled_splits(opened, str(data))
+        labelled_splits(opened, opened.name)
     for one in wanted.values():
         writers.check(one.get("writers"))
+    sent = sendable(opened)
     budget = budget_of(wanted, opened.train, log)
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(seeds):
         for name, share in budget.items():
-            own = {**settings, "data": str(data), "seed": seed, "epochs": share["epochs"]}
-            one_run(own, name, folder / f"{name}-{seed}", protocols, quiet, log)
-    result = collected(folder, budget, seeds, str(data))
+            own = {**settings, "data": opened.name, "seed": seed, "epochs": share["epochs"]}
+            one_run(own, name, folder / f"{name}-{seed}", protocols, quiet, sent, opened.train.fingerprint(), log)
+    result = collected(folder, budget, seeds, opened)
     files.write_text(folder / "compare.json", json.dumps(result, indent=1) + "\n")
     write_page(folder, result)
     return result
+
+
+def sendable(data: Data) -> str | Data:
+    """What a process of its own opens as these data: their name or, of Python objects, themselves.
+
+    Raises:
+        UsageError: if they cannot be pickled.
+    """
+    if not data.name.startswith(PYTHON):
+        return data.name
+    try:
+        pickle.dumps(data)
+    except Exception as error:  # somebody else's code
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{data.name} cannot be pickled for the processes that runs have: {reason}") from None
+    return data
 
 
 def canonical(name: str) -> str:
@@ -105,7 +125,8 @@ def budget_of(wanted: dict[str, Wanted], source: Source, log: Log) -> dict[str, 
     Raises:
         UsageError: if a method cannot be built with these settings.
     """
-    resolved = {name: resolve_for(one, source) for name, one in wanted.items()}
+    inspection = Inspection(source, 1)
+    resolved = {name: resolve_for(one, inspection) for name, one in wanted.items()}
     costs = {name: operations(settings, source) for name, settings in resolved.items()}
     first = next(iter(wanted))
     found = {}
@@ -116,14 +137,15 @@ def budget_of(wanted: dict[str, Wanted], source: Source, log: Log) -> dict[str, 
     return found
 
 
-def resolve_for(wanted: Wanted, source: Source) -> Recipe:
+def resolve_for(wanted: Wanted, inspection: Inspection) -> Recipe:
     """The recipe of a run on the CPU.
 
     Raises:
         UsageError: if its batch cannot be made of these images.
     """
-    settings, _ = recipe.resolve(wanted, len(source), Measurements(source, torch.device("cpu"), 1))
-    batch_size(settings, len(source))
+    images = len(inspection.source)
+    settings, _ = recipe.resolve(wanted, images, Measurements(inspection, torch.device("cpu"), wanted))
+    batch_size(settings, images)
     return settings
 
 
@@ -142,14 +164,16 @@ def operations(settings: Recipe, source: Source) -> int:
     return total // count
 
 
-def one_run(settings: Row, name: str, path: Path, protocols: str, quiet: bool, log: Log) -> None:
-    """Have a run's result, by making the run unless it is there.
+def one_run(
+    settings: Row, name: str, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str, log: Log
+) -> None:
+    """Have a run's result, by making the run unless it is there. ``fingerprint``: of the training images of ``data``.
 
     Raises:
-        UsageError: if what is there was made by another recipe.
+        UsageError: if what is there was made by another recipe or of other images.
     """
     wanted = recipe.wanted(name, **settings, out=str(path))
-    asked = json.loads(json.dumps(wanted.given))
+    asked = json.loads(json.dumps(wanted.given)) | {"images": fingerprint}
     kept = path / "result.json"
     if kept.exists():
         result = json.loads(kept.read_text(encoding="utf-8"))
@@ -161,21 +185,23 @@ def one_run(settings: Row, name: str, path: Path, protocols: str, quiet: bool, l
         if result["protocols"] == protocols:
             return
     log.say(f"{path}: {wanted.get('epochs')} epochs")
-    run_apart(settings, name, path, protocols, quiet)
+    run_apart(settings, name, path, protocols, quiet, data, fingerprint)
     result = json.loads(kept.read_text(encoding="utf-8"))
     if error := result.get("unusable"):
         kept.unlink()
         raise UsageError(error)
 
 
-def run_apart(settings: Row, name: str, path: Path, protocols: str, quiet: bool) -> None:
-    """One run in a process of its own, so that its peak of memory is its own.
+def run_apart(
+    settings: Row, name: str, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str
+) -> None:
+    """`run_one` in a process of its own, so that its peak of memory is its own.
 
     Raises:
         KeyboardInterrupt: if it was interrupted.
         RuntimeError: if it failed for a reason that is not the method's.
     """
-    arguments = (settings, name, path, protocols, quiet)
+    arguments = (settings, name, path, protocols, quiet, data, fingerprint)
     process = multiprocessing.get_context("spawn").Process(target=run_one, args=arguments)
     with Interrupt() as interrupt:
         process.start()
@@ -190,14 +216,17 @@ def run_apart(settings: Row, name: str, path: Path, protocols: str, quiet: bool)
         raise RuntimeError(f"the run in {path} failed; give the command again to go on")
 
 
-def run_one(settings: Row, name: str, path: Path, protocols: str, quiet: bool) -> None:
+def run_one(
+    settings: Row, name: str, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str
+) -> None:
     """Pretrain, evaluate, diagnose, and write result.json when all of it is done."""
     wanted = recipe.wanted(name, **settings, out=str(path))
     result: Row = {"ended": "as it should", "evaluation": {}, "protocols": protocols}
-    result["asked"] = wanted.given
+    result["asked"] = wanted.given | {"images": fingerprint}
     try:
+        opened = open_data(data).limited(wanted.get("limit"))
         try:
-            train(wanted, None if quiet else terminal())
+            train(wanted, None if quiet else terminal(), opened)
         except (Diverged, Collapsed) as error:
             result["ended"] = str(error)
         result["peak memory MB"] = peak_memory(devices.choose(wanted.get("device")))
@@ -205,8 +234,8 @@ def run_one(settings: Row, name: str, path: Path, protocols: str, quiet: bool) -
         result["seconds"] = round(files.load(saved)["seconds"]) if saved.exists() else None
         result["images a second"] = round(statistics.median([row["images_per_second"] for row in run.metrics] or [0]))
         if protocols and (path / "backbone.json").exists():
-            result["evaluation"] = evaluate(run, protocols=protocols, device=wanted.get("device"))["scores"]
-        result["diagnosis"] = diagnose(run, device=wanted.get("device"))
+            result["evaluation"] = evaluate(run, opened, protocols, wanted.get("device"))["scores"]
+        result["diagnosis"] = diagnose(run, opened, device=wanted.get("device"))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except UsageError as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 from scipy.stats import kendalltau
 
-from twofold.data.opening import open_data
+from twofold.data.opening import Data
 
 SCORE = "linear"
 FEW = re.compile(r"\d+ a class|[\d.]+ % of labels")  # names of rows
@@ -29,7 +29,7 @@ LABEL_FREE: dict[str, Callable[[float], float]] = {
 """Measures that rank runs without labels, as what is the more the better: the best alpha is 1."""
 
 
-def collected(folder: Path, budget: dict[str, Row], seeds: int, data: str) -> Row:
+def collected(folder: Path, budget: dict[str, Row], seeds: int, data: Data) -> Row:
     """Everything that the runs wrote, by method, and how well measures without labels rank them."""
     found: dict[str, Row] = {}
     pixels: dict[str, Row] = {}
@@ -53,7 +53,7 @@ def collected(folder: Path, budget: dict[str, Row], seeds: int, data: str) -> Ro
             **{key: [result[key] for result in results] for key in (*COSTS, "ended")},
         }
     return {
-        "data": {"name": data, "fingerprint": open_data(data).train.fingerprint()},
+        "data": {"name": data.name, "fingerprint": data.train.fingerprint()},
         "seeds": seeds,
         "methods": found,
         "raw pixels": pixels,

@@ -23,13 +23,22 @@ def decode(file: bytes) -> np.ndarray:
     """
     try:
         with Image.open(io.BytesIO(file)) as image:
-            image.load()  # raises on a truncated file, where a lazy read would go on with grey
-            return np.ascontiguousarray(np.moveaxis(np.asarray(_rgb(image)), -1, 0))
+            return pixels_of(image)
     except Unreadable:
         raise
     except Exception as error:  # Pillow's plugins raise nearly every kind on broken files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise Unreadable("not an image" if "cannot identify" in reason else reason) from None
+
+
+def pixels_of(image: Image.Image) -> np.ndarray:
+    """What `decode` makes of a file, of an image that Pillow has opened: uint8 [3, H, W].
+
+    Raises:
+        Unreadable: if it has pixels with no natural place in 0 to 255; beside it, Pillow's own errors.
+    """
+    image.load()  # raises on a truncated file, where a lazy read would go on with grey
+    return np.ascontiguousarray(np.moveaxis(np.asarray(_rgb(image)), -1, 0))
 
 
 def size_of(file: bytes) -> tuple[int, int]:
@@ -72,6 +81,28 @@ def as_images(array: np.ndarray, name: str) -> np.ndarray:
     Raises:
         UsageError: for another shape or type.
     """
+    images = _planes(array, name)
+    if images is None:
+        shape = list(array.shape)
+        raise UsageError(f"{name} must have shape [N, H, W], [N, H, W, C] or [N, C, H, W], C 1 or 3, not {shape}")
+    return images
+
+
+def as_image(array: np.ndarray, name: str) -> np.ndarray:
+    """One image as uint8 [3, H, W], from [H, W], [H, W, C] or [C, H, W], C 1 or 3.
+
+    Raises:
+        UsageError: for another shape or type.
+    """
+    images = _planes(array[None], name)
+    if images is None:
+        raise UsageError(f"{name} must have shape [H, W], [H, W, C] or [C, H, W], C 1 or 3, not {list(array.shape)}")
+    image: np.ndarray = images[0]
+    return image
+
+
+def _planes(array: np.ndarray, name: str) -> np.ndarray | None:
+    """Images as uint8 [N, 3, H, W] that torch can share; None if they have no shape of images."""
     if array.dtype != np.uint8:
         raise UsageError(f"{name} must hold uint8 values from 0 to 255, not {array.dtype}")
     if array.ndim == 3:
@@ -79,7 +110,8 @@ def as_images(array: np.ndarray, name: str) -> np.ndarray:
     if array.ndim == 4 and array.shape[-1] in (1, 3):
         array = array.transpose(0, 3, 1, 2)
     if array.ndim != 4 or array.shape[1] not in (1, 3) or 0 in array.shape[2:]:
-        raise UsageError(f"{name} must have shape [N, H, W], [N, H, W, C] or [N, C, H, W], not {list(array.shape)}")
+        return None
     if array.shape[1] == 1:
         array = np.broadcast_to(array, (len(array), 3, *array.shape[2:]))
-    return np.ascontiguousarray(array)
+    shared: np.ndarray = np.require(array, requirements=("C_CONTIGUOUS", "WRITEABLE"))
+    return shared

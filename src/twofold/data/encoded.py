@@ -8,7 +8,7 @@ import tarfile
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -22,6 +22,8 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".jp2", ".avif", ".tga"}
 )
 
+LABELS = ("label", "labels", "fine_label", "class")
+"""Names that a column of labels has."""
 
 IN_MEMORY = 4 << 30
 """Bytes of Parquet that are read into memory; more is mapped from the cache."""
@@ -43,8 +45,13 @@ class EncodedSource(Source):
     def digest_of(self, names: Iterable[str], sizes: Iterable[int]) -> str:
         """Of all names and sizes, and of the contents of 64 files: reading them all would take too long."""
         some = np.linspace(0, len(self) - 1, min(64, len(self))).astype(int).tolist()
-        contents = (hashlib.blake2b(self.read(index), digest_size=8).hexdigest() for index in some)
-        return digest(itertools.chain(names, sizes, contents))
+        return digest(itertools.chain(names, sizes, map(self._digest_at, some)))
+
+    def _digest_at(self, index: int) -> str:
+        try:
+            return hashlib.blake2b(self.read(index), digest_size=8).hexdigest()
+        except OSError:  # there, but not to be read, or not there any more
+            return ""
 
     def _bytes(self, index: int) -> bytes:
         try:
@@ -56,15 +63,11 @@ class EncodedSource(Source):
         return file
 
 
-class Folder(EncodedSource):
-    """Image files under a folder, recursively; the folders right under it are the classes, if it has any."""
+class Files(EncodedSource):
+    """Image files by their paths, as they are or under a root."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.paths = sorted(str(path.relative_to(root)) for path in files_under(root) if is_image(path))
-        parents = [Path(path).parts[0] if len(Path(path).parts) > 1 else None for path in self.paths]
-        if self.paths and None not in parents:
-            self.labels, self.classes = number([str(p) for p in parents])
+    def __init__(self, paths: Sequence[str], root: Path = Path()) -> None:
+        self.paths, self.root = paths, root
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -75,8 +78,26 @@ class Folder(EncodedSource):
     def name(self, index: int) -> str:
         return printable(self.paths[index])
 
-    def fingerprint(self) -> str:
-        return self.digest_of(self.paths, ((self.root / path).stat().st_size for path in self.paths))
+    def compute_fingerprint(self) -> str:
+        return self.digest_of(self.paths, (_length(self.root / path) for path in self.paths))
+
+
+def _length(file: Path) -> int:
+    """In bytes; -1 for a file that is not there."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return -1
+
+
+class Folder(Files):
+    """Image files under a folder, recursively; the folders right under it are the classes, if it has any."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(sorted(str(path.relative_to(root)) for path in files_under(root) if is_image(path)), root)
+        parents = [Path(path).parts[0] if len(Path(path).parts) > 1 else None for path in self.paths]
+        if self.paths and None not in parents:
+            self.labels, self.classes = number([str(p) for p in parents])
 
 
 def printable(name: str) -> str:
@@ -139,7 +160,7 @@ class Tar(EncodedSource):
     def name(self, index: int) -> str:
         return printable(self.members[index][1])
 
-    def fingerprint(self) -> str:
+    def compute_fingerprint(self) -> str:
         return self.digest_of((name for _, name, _, _ in self.members), (size for *_, size in self.members))
 
 
@@ -153,7 +174,7 @@ class Parquet(EncodedSource):
         try:
             schema = pq.read_schema(files[0])
             image = _image_column(schema)
-            label = next((n for n in ("label", "labels", "fine_label", "class") if n in schema.names), None)
+            label = next((name for name in LABELS if name in schema.names), None)
             columns = [image] + ([label] if label else [])
             self._table = _table(files, columns)
         except StopIteration:
@@ -166,14 +187,7 @@ class Parquet(EncodedSource):
             column = pa.chunked_array([chunk.field("bytes") for chunk in column.chunks])
         self._images = column
         if label:
-            values = self._table[label].to_pylist()
-            names = _class_names(schema, label)
-            if None in values or any(isinstance(v, int) and v < 0 for v in values):
-                pass  # some images have no label: then none counts
-            elif names and all(isinstance(v, int) and v < len(names) for v in values):
-                self.labels, self.classes = values, names
-            else:
-                self.labels, self.classes = number([str(v) for v in values])
+            self.labels, self.classes = column_of_labels(self._table[label].to_pylist(), _class_names(schema, label))
 
     def __len__(self) -> int:
         return len(self._images)
@@ -182,11 +196,17 @@ class Parquet(EncodedSource):
         value: bytes | None = self._images[index].as_py()
         return value or b""
 
-    def name(self, index: int) -> str:
-        return f"row {index}"
-
-    def fingerprint(self) -> str:
+    def compute_fingerprint(self) -> str:
         return digest(self._files)
+
+
+def column_of_labels(values: list[Any], names: list[str] | None) -> tuple[list[int] | None, list[str] | None]:
+    """Class numbers and class names of a column's values; ``names`` where the column itself has them by number."""
+    if None in values or any(isinstance(value, int) and value < 0 for value in values):
+        return None, None  # some images have no label: then none counts
+    if names and all(isinstance(value, int) and value < len(names) for value in values):
+        return values, names
+    return number([str(value) for value in values])
 
 
 def _table(files: Sequence[Path], columns: list[str]):  # type: ignore[no-untyped-def]

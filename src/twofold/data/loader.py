@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -24,11 +23,9 @@ from twofold.augment import Views
 from twofold.augment.pipeline import Draws
 from twofold.augment.resample import resized_crop
 from twofold.data.decode import Unreadable
-from twofold.data.sources import Array, Source, Subset
+from twofold.data.sources import Source, Subset
 from twofold.errors import UsageError
 
-RESIDENT_BYTES = 4 << 30
-BATCH_BYTES = 1 << 30  # of the whole images of a batch, as uint8 and as float32
 CONSECUTIVE = 100  # unreadable images in a row before a search for a readable one gives up
 
 Bad = Callable[[str, str], None]
@@ -199,85 +196,12 @@ def check_share(bad: int, of: int, most: float, example: str) -> None:
         )
 
 
-def decode_all(source: Source, threads: int, max_bad: float, bad: Bad) -> tuple[Tensor, Tensor, list[int]]:
-    """Every readable image, once: uint8 [N, C, H, W] padded to the largest, sizes [N, 2], and the images' numbers."""
-    if isinstance(source, Array):
-        images = torch.from_numpy(source.images)
-        return images, torch.tensor([source.images.shape[2:]]).expand(len(images), 2), list(range(len(images)))
-    found = sizes_of(source, threads)
-    height, width = (max((size[i] for size in found), default=1) for i in (0, 1))
-    kept: list[int] = []
-    images = torch.zeros(len(source), 3, height, width, dtype=torch.uint8)
-    sizes = torch.zeros(len(source), 2, dtype=torch.long)
-
-    def read(number: int) -> np.ndarray | str:
-        try:
-            image = source.image(number)
-        except Unreadable as error:
-            return str(error)
-        fits = image.shape[1] <= height and image.shape[2] <= width
-        return image if fits else "it is larger than its header says"
-
-    failures: list[str] = []
-    with ThreadPoolExecutor(threads) as pool:  # Pillow lets other threads run while it decodes
-        for number, image in enumerate(pool.map(read, range(len(source)))):
-            if isinstance(image, str):
-                failures.append(f"{source.name(number)}: {image}")
-                bad(source.name(number), image)
-                continue
-            h, w = image.shape[1:]
-            images[len(kept), :, :h, :w] = torch.from_numpy(image)
-            sizes[len(kept)] = torch.tensor([h, w])
-            kept.append(number)
-    if failures:
-        check_share(len(failures), len(source), max_bad, failures[0])
-    return images[: len(kept)], sizes[: len(kept)], kept
-
-
-def sizes_of(source: Source, threads: int) -> list[tuple[int, int]]:
-    """Height and width of every image with a readable header."""
-
-    def read(number: int) -> tuple[int, int] | None:
-        try:
-            return source.size(number)
-        except Unreadable:
-            return None
-
-    with ThreadPoolExecutor(threads) as pool:
-        return [size for size in pool.map(read, range(len(source))) if size]
-
-
-def fits_in_memory(source: Source, batch: int, threads: int) -> bool:
-    """Whether all images, decoded and padded to the largest, fit `RESIDENT_BYTES`, and a batch `BATCH_BYTES`."""
-    if isinstance(source, Array):
-        return True
-    tried = [3 * height * width for height, width in sizes_of(sample(source, 64), threads)]
-    if not tried:
-        return True  # nothing readable so far: reading it all is how the user learns why
-    if len(source) * sum(tried) / len(tried) > RESIDENT_BYTES:
-        return False
-    found = sizes_of(source, threads)
-    height, width = (max(size[i] for size in found) for i in (0, 1))
-    pixels = 3 * height * width
-    return pixels * len(source) <= RESIDENT_BYTES and 5 * pixels * min(batch, len(source)) <= BATCH_BYTES
-
-
-def sample(source: Source, most: int) -> Source:
+def sample(source: Source, most: int) -> Subset:
     """At most so many images, always the same ones, in an order that has nothing to do with the source's.
 
     A regular spacing would not do: where classes take turns it meets some of them only.
     """
     return Subset(source, torch.randperm(len(source), generator=rng.generator(0, "sample"))[:most].tolist())
-
-
-def load_images(
-    source: Source, resident: bool, device: torch.device, workers: int, max_bad: float, bad: Bad
-) -> tuple[Resident | Streamed, Source]:
-    """The images, resident or streamed, and the source without those that are known to be unreadable."""
-    if not resident:
-        return Streamed(source, device, workers, max_bad, bad), source
-    pixels, sizes, kept = decode_all(source, max(1, workers), max_bad, bad)
-    return Resident(pixels, sizes, device), source if len(kept) == len(source) else Subset(source, kept)
 
 
 def _end_with_parent(parent: int, _: int) -> None:

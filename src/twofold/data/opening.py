@@ -1,16 +1,27 @@
 """From what the user names to sources of images, split into train and test where the data say so."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from twofold.data.cache import cache
 from twofold.data.encoded import Folder, Parquet, Tar, files_under, is_image
-from twofold.data.sources import Array, Items, Source, Subset, load_array
+from twofold.data.sources import Array, Source, Subset, load_array
 from twofold.errors import UsageError, did_you_mean
+
+DataLike = Any
+"""DATA: a text or path as on the command line, or a Python object; `open_data` lists them."""
+
+PYTHON = "python:"
+"""Begins the name of data that were given as a Python object, which cannot be opened by that name."""
+
+TEST = ("test", "val", "valid", "validation")
+"""Names of a test part."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +32,8 @@ class Data:
     test: Source | None = None
     mismatch: str = ""
     """why the two parts' classes do not fit together, if they do not: no matter unless labels are asked for"""
+    name: str = f"{PYTHON}Data"
+    """as in the recipe"""
 
     def limited(self, limit: int) -> "Data":
         """Only the first ``limit`` training images; 0: all."""
@@ -29,19 +42,61 @@ class Data:
         return replace(self, train=Subset(self.train, range(limit)))
 
 
-def open_data(name: str | Path) -> Data:
-    """Open DATA: a folder, tar shards, Parquet, .npz, .npy, ``digits``, ``torchvision:NAME`` or ``hf:owner/name``.
+def open_data(data: DataLike) -> Data:
+    """Open DATA, which is one of these:
+
+    - a text or path: a folder, tar shards, Parquet, .npz, .npy, ``digits``, ``torchvision:NAME``, ``hf:owner/name``;
+    - an array or tensor of images, uint8 [N, H, W], [N, H, W, C] or [N, C, H, W], C 1 or 3;
+    - a list of images, each of its own size: PIL images, paths, or uint8 arrays or tensors [H, W], [H, W, C] or
+      [C, H, W];
+    - a list, or a map-style torch Dataset or any sequence, whose items are images, (image, label), or dicts of both
+      with the names ``image`` and ``label``; images are as in a list. Labels that a Dataset does not list (as
+      ``targets`` or ``labels``) are read from its items, each once, when they are first asked for;
+    - a Hugging Face `datasets.Dataset`;
+    - a tuple of two: (images, labels), the images as one of the above, the labels numbers or texts;
+    - a dict of any of these with a ``train`` and perhaps a ``test`` (or ``validation``) part, as a Hugging Face
+      `DatasetDict` is;
+    - a `Source`, or `Data` that were opened before.
+
+    Images are to be given as they are before transforms. A Dataset is read from several threads, and from worker
+    processes that are forked.
 
     Raises:
         UsageError: if it is not there, holds no images, or cannot be had without a network.
     """
-    text = str(name)
-    data = _open(text)
-    if len(data.train) == 0:
-        raise UsageError(f"there are no images in {text}")
-    if data.test is None or len(data.test) == 0:
-        return Data(data.train)
-    return replace(data, mismatch=_number_alike(data.train, data.test))
+    if isinstance(data, Data):
+        opened = data
+    elif isinstance(data, str | Path):
+        opened = replace(_open(str(data)), name=str(data))
+    else:
+        opened = replace(_objects(data, name_of(data)), name=name_of(data))
+    if len(opened.train) == 0:
+        raise UsageError(f"there are no images in {opened.name}")
+    if opened.test is None or len(opened.test) == 0:
+        return replace(opened, test=None)
+    return replace(opened, mismatch=_number_alike(opened.train, opened.test))
+
+
+def name_of(data: DataLike) -> str:
+    """DATA in a word, for the recipe: the text or path itself, or ``python:`` and the kind of object."""
+    if isinstance(data, Data):
+        return data.name
+    if isinstance(data, str | Path):
+        return str(data)
+    if isinstance(data, tuple) and len(data) == 2:  # images and labels
+        return name_of(data[0])
+    return f"{PYTHON}{type(data).__name__}"
+
+
+def _objects(data: Any, name: str) -> Data:
+    from twofold.data.objects import source_of  # with it comes torch, which the rest can do without
+
+    if not isinstance(data, Mapping):
+        return Data(source_of(data, name))
+    if "train" not in data:
+        raise UsageError(f"{name} has no part named train (it has {', '.join(map(str, data)) or 'none'})")
+    test = next((data[part] for part in TEST if part in data), None)
+    return Data(source_of(data["train"], name), None if test is None else source_of(test, name))
 
 
 def _number_alike(train: Source, test: Source) -> str:
@@ -60,6 +115,8 @@ def _number_alike(train: Source, test: Source) -> str:
 
 
 def _open(text: str) -> Data:
+    if text.startswith(PYTHON):
+        raise UsageError(f"the run was given its images as a Python object ({text}): pass data= again")
     if text == "digits":
         return _digits()
     if text.startswith("torchvision:"):
@@ -112,7 +169,7 @@ def _part(path: Path) -> str:
 
 
 def _image_folder(root: Path) -> Data:
-    held = next((root / n for n in ("test", "val", "valid", "validation") if (root / n).is_dir()), None)
+    held = next((root / name for name in TEST if (root / name).is_dir()), None)
     if held and (root / "train").is_dir():  # without a test part, "train" may well be a class
         return Data(Folder(root / "train"), Folder(held))
     return Data(Folder(root))
@@ -133,6 +190,8 @@ def _digits() -> Data:
 def _torchvision(name: str) -> Data:
     import torchvision.datasets
 
+    from twofold.data.objects import source_of
+
     if not hasattr(torchvision.datasets, name):
         raise UsageError(f"torchvision has no data set {name!r}{did_you_mean(name, torchvision.datasets.__all__)}")
     kind = getattr(torchvision.datasets, name)
@@ -145,7 +204,7 @@ def _torchvision(name: str) -> Data:
                 continue  # this data set names its parts another way, or has no such part
             except (OSError, RuntimeError) as error:
                 raise UsageError(f"torchvision:{name} cannot be downloaded: {' '.join(str(error).split())}") from None
-            splits[split] = Items(items, name, list(map(str, getattr(items, "classes", []))) or None)
+            splits[split] = source_of(items, f"torchvision:{name}")
             break
     if "train" not in splits:
         raise UsageError(f"torchvision:{name} has no part named train")

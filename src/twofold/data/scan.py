@@ -1,18 +1,24 @@
 """`twofold scan`: decode everything once and say what cannot be read."""
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from twofold.data.decode import Unreadable
+from twofold.data.opening import DataLike, open_data
+from twofold.data.parallel import in_order
 from twofold.data.sources import Source
+from twofold.errors import UsageError
 
 
 @dataclass
 class Scan:
-    """What a scan found. ``sizes`` counts (height, width)."""
+    """What a scan found in one part of the data.
+
+    ``images`` there are; ``bad``: name of each that cannot be read, and why; ``sizes``: how many have which height and
+    width; ``classes``: how many images each has, where classes have names.
+    """
 
     images: int
     bad: list[tuple[str, str]] = field(default_factory=list)
@@ -20,7 +26,27 @@ class Scan:
     classes: dict[str, int] = field(default_factory=dict)
 
 
-def scan(source: Source, threads: int = 4) -> Scan:
+def scan(data: DataLike, threads: int = 4) -> dict[str, Scan]:
+    """Decode every image once, and tell those that cannot be read.
+
+    Args:
+        data: a folder, an array, a Dataset, ...: see `twofold.data.opening.open_data`.
+        threads: images decoded at once.
+
+    Returns:
+        What was found in the ``train`` part and, where the data have one, in the ``test`` part.
+
+    Raises:
+        UsageError: for unusable data, or fewer than one thread.
+    """
+    if threads < 1:
+        raise UsageError(f"threads must be at least 1, not {threads}")
+    opened = open_data(data)
+    parts = {"train": opened.train} | ({"test": opened.test} if opened.test else {})
+    return {part: scan_source(source, threads) for part, source in parts.items()}
+
+
+def scan_source(source: Source, threads: int) -> Scan:
     """Decode every image of a source."""
     result = Scan(len(source))
 
@@ -31,12 +57,11 @@ def scan(source: Source, threads: int = 4) -> Scan:
         except Unreadable as error:
             return str(error)
 
-    with ThreadPoolExecutor(threads) as pool:
-        for number, found in enumerate(pool.map(read, range(len(source)))):
-            if isinstance(found, str):
-                result.bad.append((source.name(number), found))
-            else:
-                result.sizes[found] += 1
+    for number, found in enumerate(in_order(read, range(len(source)), threads)):
+        if isinstance(found, str):
+            result.bad.append((source.name(number), found))
+        else:
+            result.sizes[found] += 1
     if source.labels is not None and source.classes is not None:
         counts = np.bincount(np.asarray(source.labels), minlength=len(source.classes))
         result.classes = dict(zip(source.classes, counts.tolist(), strict=True))

@@ -4,23 +4,34 @@ Sources hold file names, offsets or encoded bytes, never open handles, so worker
 """
 
 import hashlib
-import io
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
-from twofold.data.decode import Unreadable, as_images, decode
+from twofold.data.decode import as_images
 from twofold.errors import UsageError
 
 
 class Source(ABC):
-    """Images by number. ``labels`` is one class number an image or None; ``classes`` their names."""
+    """Images by number.
 
-    labels: Sequence[int] | None = None
-    classes: list[str] | None = None
+    A source of one's own says its length, gives an image by its number, and computes its fingerprint; what else
+    it knows (labels, names, sizes) it tells by overriding the rest.
+    """
+
+    @cached_property
+    def labels(self) -> Sequence[int] | None:
+        """One class number an image, or None if not every image has a label."""
+        return None
+
+    @cached_property
+    def classes(self) -> list[str] | None:
+        """The classes' names by number, or None if they have no names."""
+        return None
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -30,16 +41,25 @@ class Source(ABC):
         """uint8 [C, H, W]. Raises `Unreadable` with the reason."""
 
     @abstractmethod
-    def size(self, index: int) -> tuple[int, int]:
-        """Height and width, without decoding. Raises `Unreadable`."""
+    def compute_fingerprint(self) -> str:
+        """A digest that changes when images are added, removed, reordered or resized."""
 
-    @abstractmethod
+    def fingerprint(self) -> str:
+        """What `compute_fingerprint` gives, which is asked once: it may open files."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return self.compute_fingerprint()
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width, where possible without decoding. Raises `Unreadable`."""
+        height, width = self.image(index).shape[1:]
+        return height, width
+
     def name(self, index: int) -> str:
         """What a person would call this image: a path, or a number."""
-
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """A digest that changes when images are added, removed, reordered or resized."""
+        return f"row {index}"
 
     def label(self, index: int) -> int | None:
         return None if self.labels is None else int(self.labels[index])
@@ -48,7 +68,9 @@ class Source(ABC):
 class Array(Source):
     """Images that lie in memory, uint8 [N, C, H, W], all of one size."""
 
-    def __init__(self, images: np.ndarray, labels: Sequence[int] | None = None, classes: list[str] | None = None):
+    def __init__(
+        self, images: np.ndarray, labels: Sequence[int] | None = None, classes: list[str] | None = None
+    ) -> None:
         self.images, self.labels, self.classes = images, labels, classes
         if labels is not None and len(labels) != len(images):
             raise UsageError(f"{len(images)} images with {len(labels)} labels")
@@ -63,56 +85,24 @@ class Array(Source):
     def size(self, index: int) -> tuple[int, int]:
         return self.images.shape[2], self.images.shape[3]
 
-    def name(self, index: int) -> str:
-        return f"row {index}"
-
-    def fingerprint(self) -> str:
+    def compute_fingerprint(self) -> str:
         return hashlib.blake2b(np.ascontiguousarray(self.images).data, digest_size=8).hexdigest()
-
-
-class Items(Source):
-    """A sequence of (PIL image, label), as torchvision's datasets are."""
-
-    def __init__(self, items: Sequence, name: str, classes: list[str] | None) -> None:  # type: ignore[type-arg]
-        self._items, self._name, self.classes = items, name, classes
-        labels = getattr(items, "targets", None)
-        labels = getattr(items, "labels", getattr(items, "_labels", None)) if labels is None else labels
-        if labels is not None and len(labels) == len(items) and np.asarray(labels).ndim == 1:
-            values = np.asarray(labels)
-            if values.dtype.kind in "iu" and values.min(initial=0) >= 0:  # torchvision marks "no label" with -1
-                self.labels = values.tolist()
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def image(self, index: int) -> np.ndarray:
-        buffer = io.BytesIO()
-        try:
-            self._items[index][0].convert("RGB").save(buffer, "BMP")
-        except (OSError, SyntaxError) as error:
-            raise Unreadable(str(error)) from None
-        return decode(buffer.getvalue())
-
-    def size(self, index: int) -> tuple[int, int]:
-        try:
-            image = self._items[index][0]
-        except (OSError, SyntaxError) as error:
-            raise Unreadable(str(error)) from None
-        return image.height, image.width
-
-    def name(self, index: int) -> str:
-        return f"{self._name} {index}"
-
-    def fingerprint(self) -> str:
-        return digest([self._name, len(self), self.labels])
 
 
 class Subset(Source):
     """Some images of another source, renumbered."""
 
-    def __init__(self, source: Source, indices: Sequence[int]) -> None:
-        self._source, self.indices, self.classes = source, [int(i) for i in indices], source.classes
-        self.labels = None if source.labels is None else [int(source.labels[i]) for i in self.indices]
+    def __init__(self, source: Source, indices: Iterable[int]) -> None:
+        self._source, self.indices = source, [int(i) for i in indices]
+
+    @cached_property
+    def labels(self) -> list[int] | None:
+        labels = self._source.labels
+        return None if labels is None else [int(labels[i]) for i in self.indices]
+
+    @cached_property
+    def classes(self) -> list[str] | None:
+        return self._source.classes
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -126,7 +116,7 @@ class Subset(Source):
     def name(self, index: int) -> str:
         return self._source.name(self.indices[index])
 
-    def fingerprint(self) -> str:
+    def compute_fingerprint(self) -> str:
         return digest([(self._source.fingerprint(), str(self.indices))])
 
 
@@ -138,10 +128,10 @@ def number(values: list[str]) -> tuple[list[int], list[str]]:
     return [position[value] for value in values], classes
 
 
-def digest(rows: object) -> str:
+def digest(rows: Iterable[object]) -> str:
     """Eight bytes, in hexadecimal, over an iterable's contents."""
     hasher = hashlib.blake2b(digest_size=8)
-    for row in rows:  # type: ignore[attr-defined]
+    for row in rows:
         hasher.update(repr(row).encode())
     return hasher.hexdigest()
 

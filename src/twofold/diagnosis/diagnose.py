@@ -16,9 +16,10 @@ from torch import Tensor
 from twofold import device as devices
 from twofold import files, rng
 from twofold import measures as m
+from twofold.augment.distortion import named
 from twofold.augment.pipeline import pipelines
 from twofold.data.loader import crop_one, sample
-from twofold.data.opening import open_data
+from twofold.data.opening import DataLike, name_of, open_data
 from twofold.data.sources import Source, Subset
 from twofold.diagnosis.causes import explain
 from twofold.diagnosis.doctor import Finding, examine
@@ -36,7 +37,7 @@ BATCH = 100
 
 def diagnose(
     run: str | Path | Run,
-    data: str | Path | None = None,
+    data: DataLike = None,
     images: int = IMAGES,
     device: str | None = None,
     tell: Tell = silent,
@@ -47,7 +48,8 @@ def diagnose(
 
     Args:
         run: the run directory.
-        data: images to measure on; by default those of the pretraining.
+        data: images to measure on; by default those of the pretraining. A Python object may take the place of a path:
+            see `twofold.data.opening.open_data`.
         images: at most so many of them, always the same.
         device: cpu, cuda or mps; None: a GPU if there is one.
         tell: told how far it is.
@@ -68,7 +70,8 @@ def diagnose(
     spectra: dict[str, list[float]] = {}
     used = 0
     if (run.path / "checkpoint.pt").exists():
-        source = sample(open_data(data or run.recipe.data).limited(0 if data else run.recipe.limit).train, images)
+        opened = open_data(run.recipe.data).limited(run.recipe.limit) if data is None else open_data(data)
+        source = sample(opened.train, images)
         for name, (central, views) in representations(run, source, devices.choose(device), tell).items():
             used, spectrum = len(central), m.covariance_spectrum(central)
             looked[name], spectra[name] = measured(central, spectrum, views), spectrum.tolist()
@@ -78,7 +81,7 @@ def diagnose(
         "measures": looked,
         "spectrum": spectra,
         "last step": next((row["measures"] for row in reversed(rows) if "measures" in row), {}),
-        "images": {"data": str(data or run.recipe.data), "used": used, "views of each": VIEWS},
+        "images": {"data": run.recipe.data if data is None else name_of(data), "used": used, "views of each": VIEWS},
         "steps": rows[-1]["step"] + 1 if rows else 0,
         "looks": sum("measures" in row for row in rows),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -130,7 +133,7 @@ def representations(run: Run, source: Source, on: torch.device, tell: Tell) -> d
 
 def distorted(source: Source, settings: Recipe) -> Iterator[tuple[int, Tensor]]:
     """`VIEWS` views of each image, a batch at a time: how many are done, and uint8 [n, VIEWS, C, S, S]."""
-    kinds = pipelines(settings.augment, settings.image_size)[:2]
+    kinds = pipelines(settings.augment, settings.image_size, own=named(settings.augment.distortions))[:2]
     for start in range(0, len(source), BATCH):
         numbers = range(start, min(start + BATCH, len(source)))
         images = [source.image(number) for number in numbers]

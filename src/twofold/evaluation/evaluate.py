@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from twofold import files
-from twofold.data.opening import Data, open_data
+from twofold.data.opening import Data, DataLike, open_data
 from twofold.data.sources import Source, Subset
 from twofold.encoding.cache import Cache
 from twofold.encoding.progress import Tell, silent, within
@@ -26,7 +26,7 @@ HELD_OUT = "every fifth image of each class held out for testing; if pretraining
 
 def evaluate(
     run: str | Path | Run,
-    data: str | Path | None = None,
+    data: DataLike = None,
     protocols: str | Sequence[str] = ("knn", "linear"),
     device: str | None = None,
     tell: Tell = silent,
@@ -38,7 +38,8 @@ def evaluate(
 
     Args:
         run: the run directory.
-        data: images with labels, with or without a test part; by default those of the pretraining.
+        data: images with labels, with or without a test part; by default those of the pretraining. A Python object
+            may take the place of a path: see `twofold.data.opening.open_data`.
         protocols: any of ``knn``, ``linear``, ``mlp``, ``finetune``, ``fewshot``, ``clusters``, ``retrieval``;
             several also as one text with commas.
         device: cpu, cuda or mps; None: a GPU if there is one, for the networks.
@@ -57,9 +58,8 @@ def evaluate(
     run = Run.open(run)
     protocols, baselines = known(protocols), _names(baseline)
     settings = run.recipe
-    name = str(data or settings.data)
-    opened = open_data(name)
-    train, test, how = labelled_splits(opened.limited(settings.limit) if data is None else opened, name)
+    opened = open_data(settings.data).limited(settings.limit) if data is None else open_data(data)
+    train, test, how = labelled_splits(opened, opened.name)
     splits = {"train": train, "test": test}
     caches = {split: Cache(run.path / "features", split, source) for split, source in splits.items()}
     found = representations(run, caches, baselines, device, tell)
@@ -82,7 +82,7 @@ def evaluate(
         "notes": quotas(seen.train.labels)[1] if "fewshot" in protocols else [],
         "seconds": {protocol: round(value, 1) for protocol, value in seconds.items()},
         "data": {
-            "name": name,
+            "name": opened.name,
             "split": how,
             "train": len(seen.train.index),
             "test": len(seen.test.index),

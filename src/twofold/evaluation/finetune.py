@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from twofold import device as devices
 from twofold import rng
 from twofold.augment import Views
-from twofold.data.loader import MicroBatch, Plan, Resident, Streamed, fits_in_memory, load_images
+from twofold.data.inspection import Inspection
+from twofold.data.loader import MicroBatch, Plan, Resident, Streamed
 from twofold.data.sources import Source, Subset
 from twofold.encoding.crops import central_crops
 from twofold.encoding.encoder import Encoder
@@ -101,8 +102,8 @@ def parameter_groups(backbone: nn.Module, head: nn.Module, rate: float, layer_de
 
 def _load(source: Source, start: Start) -> Resident | Streamed:
     threads = min(16, os.cpu_count() or 1)
-    resident = fits_in_memory(source, BATCH, threads)
-    return load_images(source, resident, start.encoder.device, threads, 1.0, lambda *_: None)[0]
+    inspection = Inspection(source, threads)
+    return inspection.load(inspection.fits_in_memory(BATCH), start.encoder.device, threads)
 
 
 def _train(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from twofold import __version__, files
 from twofold import device as devices
-from twofold.data.opening import open_data
+from twofold.data.opening import DataLike, open_data
 from twofold.data.sources import Source, digest
 from twofold.encoding.cache import fingerprint
 from twofold.encoding.crops import BATCH, batches, cut, read_ahead
@@ -91,15 +91,15 @@ class Part:
 
 @overload
 def embed(
-    run: str | Path | Run, data: str | Path, out: None = None, device: str | None = None, tell: Tell = silent
+    run: str | Path | Run, data: DataLike, out: None = None, device: str | None = None, tell: Tell = silent
 ) -> Embedded: ...
 @overload
 def embed(
-    run: str | Path | Run, data: str | Path, out: str | Path, device: str | None = None, tell: Tell = silent
+    run: str | Path | Run, data: DataLike, out: str | Path, device: str | None = None, tell: Tell = silent
 ) -> Written: ...
 def embed(
     run: str | Path | Run,
-    data: str | Path,
+    data: DataLike,
     out: str | Path | None = None,
     device: str | None = None,
     tell: Tell = silent,
@@ -113,7 +113,7 @@ def embed(
 
     Args:
         run: the run directory.
-        data: images, with or without labels.
+        data: images, with or without labels: a path, or a Python object as `twofold.data.opening.open_data` takes it.
         out: where to write: ``NAME.parquet`` (columns ``path``, ``label``, ``vector``), or ``NAME.npy`` (float32
             [N, D]) with ``NAME.index.csv`` (``path,label``, a row a vector).
         device: cpu, cuda or mps; None: a GPU if there is one.

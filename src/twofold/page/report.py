@@ -5,7 +5,7 @@ from typing import Any
 
 from twofold import device as devices
 from twofold import files
-from twofold.data.opening import open_data
+from twofold.data.opening import DataLike, open_data
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
@@ -20,7 +20,14 @@ from twofold.run import Run
 POINTS = 50_000
 
 
-def report(run: str | Path | Run, points: int = POINTS, device: str | None = None, tell: Tell = silent) -> Path:
+def report(
+    run: str | Path | Run,
+    points: int = POINTS,
+    device: str | None = None,
+    tell: Tell = silent,
+    *,
+    data: DataLike = None,
+) -> Path:
     """Write report.html into a run directory: the doctor's word, scores, map, clusters, curves, views, the recipe.
 
     What cannot be shown (the data have moved, pretraining has not ended) is said in its place.
@@ -30,6 +37,7 @@ def report(run: str | Path | Run, points: int = POINTS, device: str | None = Non
         points: images on the map, at most.
         device: cpu, cuda or mps; None: a GPU if there is one.
         tell: told what is being done, how much of it is done and how much there is.
+        data: the images of the pretraining, if it was given them as a Python object.
 
     Returns:
         The page's path.
@@ -44,7 +52,7 @@ def report(run: str | Path | Run, points: int = POINTS, device: str | None = Non
     settings, metrics, evaluation, diagnosis = run.recipe, run.metrics, run.evaluation, run.diagnosis
     views, atlas, no_views, no_atlas = [], None, "", ""
     try:
-        source = open_data(settings.data).limited(settings.limit).train
+        source = open_data(settings.data if data is None else data).limited(settings.limit).train
         tell("views", 0, 1)
         spec = run.spec
         backbone = run.untrained()

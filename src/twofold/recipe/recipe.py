@@ -48,6 +48,7 @@ class Augment:
         (0.05, 0.2), "share of the image's area that a small view covers, lowest and highest", above=0, high=1,
         ordered=True,
     )  # fmt: skip
+    distortions: tuple[str, ...] = setting((), "own ones after all others, each a package.module:Class")
     mask: tuple[float, float] = setting(
         (0.0, 0.0),
         "share of the patches that are masked, first and second view; a vision transformer drops them and their work",

@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 
 from twofold import device, dist, rng
-from twofold.data.opening import Data
+from twofold.data.opening import DataLike
 from twofold.errors import Collapsed
 from twofold.recipe.recipe import Recipe, Wanted
 from twofold.run import Run
@@ -22,7 +22,7 @@ from twofold.training.step import learn
 SAVE_SECONDS = 300.0
 
 
-def train(wanted: Wanted, console: Console | None = None, data: Data | None = None) -> Run:
+def train(wanted: Wanted, console: Console | None = None, data: DataLike = None) -> Run:
     """Carry out what is wanted, or go on with it where it was stopped.
 
     Args:

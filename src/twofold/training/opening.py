@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from twofold import device, dist, files
-from twofold.data.loader import Plan, Resident, Streamed, load_images
-from twofold.data.opening import Data, open_data
+from twofold.data.inspection import Inspection
+from twofold.data.loader import Plan, Resident, Streamed
+from twofold.data.opening import DataLike, open_data
 from twofold.data.sources import Source
 from twofold.errors import UsageError
 from twofold.methods.base import Method
@@ -71,7 +72,7 @@ class OpenRun:
         checkpoint.save(path, self.method, self.optimizer, step, seconds, self.identity())
 
 
-def open_run(wanted: Wanted, data: Data | None, on: torch.device, log: Log, held: ExitStack) -> OpenRun:
+def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: ExitStack) -> OpenRun:
     """Open a run, new or begun before, and say what was chosen. Nothing is written if it cannot be opened.
 
     Args:
@@ -84,18 +85,18 @@ def open_run(wanted: Wanted, data: Data | None, on: torch.device, log: Log, held
     main = dist.rank() == 0
     writers.check(wanted.get("writers"))
     workers = worker_count(wanted.get("workers"))
-    source = (data or open_data(wanted.get("data"))).limited(wanted.get("limit")).train
+    source = open_data(wanted.get("data") if data is None else data).limited(wanted.get("limit")).train
     run = Run(wanted.get("out") or default_out(wanted))
     begun = (run.path / "checkpoint.pt").exists()
-    settings, said = resolved(wanted, source, run, on, max(1, workers), begun)
-
     unreadable: list[str] = []
 
     def bad(name: str, reason: str) -> None:
         unreadable.append(name)
         log.say(f"cannot read {name}: {reason}", quiet=True)
 
-    images, source = load_images(source, settings.resident, on, workers, settings.max_unreadable, bad)
+    inspection = Inspection(source, max(1, workers), wanted.get("max_unreadable"), bad)
+    settings, said = resolved(wanted, inspection, run, on, begun)
+    images = inspection.load(settings.resident, on, workers)
     batch = batch_size(settings, len(images))
     dtype = torch.float64 if settings.precision == "fp64" else torch.float32
     spec = backbone_spec(settings)
@@ -108,7 +109,7 @@ def open_run(wanted: Wanted, data: Data | None, on: torch.device, log: Log, held
         settings=settings,
         spec=spec,
         images=images,
-        source=source,
+        source=inspection.readable,
         plan=Plan(len(images), batch, settings.seed),
         method=method,
         optimizer=create_optimizer(method, settings.optimizer, settings.weight_decay, settings.optimizer_momentum),
@@ -135,16 +136,17 @@ def open_run(wanted: Wanted, data: Data | None, on: torch.device, log: Log, held
 
 
 def resolved(
-    wanted: Wanted, source: Source, run: Run, on: torch.device, threads: int, begun: bool
+    wanted: Wanted, inspection: Inspection, run: Run, on: torch.device, begun: bool
 ) -> tuple[Recipe, list[str]]:
     """The recipe with nothing left open, and what was chosen, in words; of a run that has begun, its own.
 
     Raises:
         UsageError: if the run was begun by another recipe; the message shows the difference.
     """
+    images = len(inspection.source)
     if begun:
         old = run.recipe
-        changes = recipe.difference(old, wanted, len(source))
+        changes = recipe.difference(old, wanted, images)
         if changes:
             raise UsageError(f"{run.path} holds another run ({'; '.join(changes)}): choose another --out")
         free = {n: wanted.get(n) for n, (d, _) in recipe.known(wanted.spec).items() if d.operational}
@@ -153,7 +155,7 @@ def resolved(
         value = wanted.get(name)
         if value and len(value) != CHANNELS:
             raise UsageError(f"{name} must be {CHANNELS} values, one a channel, not {len(value)}")
-    settings, said = recipe.resolve(wanted, len(source), Measurements(source, on, threads))
+    settings, said = recipe.resolve(wanted, images, Measurements(inspection, on, wanted))
     _, more = describe(
         settings.backbone, settings.backbone_arguments, settings.stem, settings.image_size, settings.pool
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from twofold.data.opening import DataLike, name_of
 from twofold.methods.base import Method
 from twofold.nets import given
 from twofold.recipe import recipe
@@ -16,7 +17,7 @@ __all__ = ["pretrain"]
 
 
 def pretrain(
-    data: str | Path = "digits",
+    data: DataLike = "digits",
     *,
     method: str | type[Method] = "simclr",
     backbone: str | nn.Module | None = None,
@@ -26,7 +27,9 @@ def pretrain(
     """Learn a backbone from images without labels; goes on by itself if the run directory exists.
 
     Args:
-        data: what the command line calls DATA: a folder, tar shards, Parquet, .npz, .npy, ``digits``, ...
+        data: what the command line calls DATA: a folder, tar shards, Parquet, .npz, .npy, ``digits``, ...; or an array
+            of uint8 images, a list of images or of paths, a torch or Hugging Face Dataset: see
+            `twofold.data.opening.open_data`. A run that was given such an object needs it again to go on.
         method: a name that `twofold methods` has, ``package.module:Class``, or a subclass of `Method` that can be
             imported.
         backbone: a timm name, ``package.module:function``, or a module that maps images [N, 3, H, W] to features
@@ -44,8 +47,8 @@ def pretrain(
     """
     name = method if isinstance(method, str) else f"{method.__module__}:{method.__qualname__}"
     network = given.keep(backbone) if isinstance(backbone, nn.Module) else backbone
-    wanted = recipe.wanted(name, data=str(data), backbone=network, **_texts(settings))
-    return train(wanted, None if quiet else terminal())
+    wanted = recipe.wanted(name, data=name_of(data), backbone=network, **_texts(settings))
+    return train(wanted, None if quiet else terminal(), data)
 
 
 def _texts(settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,183 @@
+"""Images that are Python objects: arrays, tensors, lists, torch's and Hugging Face's data sets."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from copy import copy
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch.utils.data
+from PIL import Image
+from torch import Tensor
+
+from twofold.data import hugging_face
+from twofold.data.decode import Unreadable, as_images
+from twofold.data.encoded import Files
+from twofold.data.items import Label, as_array, class_numbers, image_and_label, label_of, pixels
+from twofold.data.sources import Array, Source, Subset, digest
+from twofold.errors import UsageError
+
+SAMPLED = 64
+"""Items whose contents are in a fingerprint."""
+
+
+def source_of(data: Any, name: str) -> Source:
+    """The images that an object holds; ``name`` is what errors call it. `open_data` says what it may be.
+
+    Raises:
+        UsageError: if it holds none, or none of a kind that can be used.
+    """
+    if isinstance(data, Source):
+        return data
+    if isinstance(data, tuple) and len(data) == 2:
+        source = copy(source_of(data[0], name))
+        source.labels, source.classes = class_numbers(given_labels(data[1], len(source), name))
+        return source
+    if isinstance(data, Tensor) or (isinstance(data, np.ndarray) and data.dtype.kind not in "OU"):
+        return Array(as_images(as_array(data, name), name))
+    if isinstance(data, list | tuple | np.ndarray):
+        return _listed(data, name)
+    if hugging_face.is_one(data):
+        return hugging_face.HuggingFace(data, name)
+    if type(data) is torch.utils.data.Subset:
+        return Subset(source_of(data.dataset, name), data.indices)
+    unordered = isinstance(data, torch.utils.data.IterableDataset | Mapping | str | bytes)
+    if unordered or not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+        raise UsageError(
+            f"{name} holds no images that can be had by number: give an array of uint8 images, a list of images or of "
+            "paths, or a Dataset with __len__ and __getitem__"
+        )
+    return Items(data, name, _known_labels(data), getattr(data, "classes", None))
+
+
+def _listed(items: Iterable[Any], name: str) -> Source:
+    """A list, whose items are in memory already: what is not its images' pixels can be looked at beforehand."""
+    pairs = [image_and_label(item) for item in items]
+    images = [image for image, _ in pairs]
+    labels = [label for _, label in pairs]
+    if images and all(isinstance(image, str | Path) for image in images):
+        source = Files([str(image) for image in images])
+        source.labels, source.classes = class_numbers(labels)
+        return source
+    for image in images:
+        if isinstance(image, Image.Image):
+            with suppress(OSError, SyntaxError):  # what is broken is met again when its turn comes
+                image.load()  # it may still have an open file, which worker processes cannot share
+    return Items(images, name, labels)
+
+
+class Items(Source):
+    """A sequence or map-style data set whose items are images, with labels or without.
+
+    Where labels are not known beforehand, they are taken from the items. Each is read once for it: along with its
+    image if that is asked for first, else when labels are asked for.
+    """
+
+    def __init__(
+        self, items: Any, name: str, labels: Sequence[Label] | None = None, classes: Sequence[Any] | None = None
+    ) -> None:
+        """
+        Raises:
+            UsageError: if the first item is no image of a kind that can be used.
+        """
+        self._items, self._known, self._name = items, labels, name
+        self._names = [str(value) for value in classes] if classes else None
+        self._met: dict[int, Label] = dict(enumerate(labels or []))
+        if len(self):
+            try:
+                pixels(self._item(0))
+            except Unreadable:
+                pass  # this one, which says nothing of the others
+            except UsageError as error:
+                raise UsageError(f"{name}: {error}") from None
+
+    @cached_property
+    def labels(self) -> list[int] | None:
+        """
+        Raises:
+            UsageError: if a label is no number of a class that the data set names.
+        """
+        labels, _ = self._numbered
+        if labels and self.classes and max(labels) >= len(self.classes):
+            raise UsageError(f"{self._name} has an image with label {max(labels)} but only {len(self.classes)} classes")
+        return labels
+
+    @cached_property
+    def classes(self) -> list[str] | None:
+        if isinstance(self._met.get(0), int):
+            return self._names  # told without reading all items for their labels
+        return self._numbered[1]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def image(self, index: int) -> np.ndarray:
+        try:
+            return pixels(self._item(index))
+        except UsageError as error:
+            raise Unreadable(str(error)) from None
+
+    def compute_fingerprint(self) -> str:
+        """Of the number of items, of the labels that were known beforehand, and of the pixels of 64 images."""
+        some = np.linspace(0, len(self) - 1, min(SAMPLED, len(self))).astype(int).tolist()
+        return digest([len(self), self._known, *map(self._digest_at, some)])
+
+    def _digest_at(self, index: int) -> str:
+        try:
+            image = self.image(index)
+        except Unreadable:
+            return ""
+        return hashlib.blake2b(image.tobytes(), digest_size=8).hexdigest() + str(image.shape)
+
+    def _item(self, index: int) -> Any:
+        """An item's image as the data set has it; its label is noted."""
+        try:
+            image, label = image_and_label(self._items[index])
+        except Exception as error:  # somebody else's code
+            raise Unreadable(" ".join(f"{type(error).__name__}: {error}".split())) from None
+        self._met.setdefault(index, label)
+        return image
+
+    @cached_property
+    def _numbered(self) -> tuple[list[int] | None, list[str] | None]:
+        for index in range(len(self)):
+            if index not in self._met:
+                with suppress(Unreadable):
+                    self._item(index)
+            if index in self._met and self._met[index] is None:
+                return None, None
+        some = next(iter(self._met.values()), None)  # for items that cannot be read: none of them is ever used
+        return class_numbers([self._met.get(index, some) for index in range(len(self))])
+
+
+def given_labels(labels: Any, images: int, name: str) -> list[Label]:
+    """The labels that were given beside images.
+
+    Raises:
+        UsageError: if they are not as many, or something other than labels.
+    """
+    if not hasattr(labels, "__len__") or len(labels) != images:
+        count = f"{len(labels)} labels" if hasattr(labels, "__len__") else type(labels).__name__
+        raise UsageError(f"{name}: {images} images with {count}; a pair is (images, labels)")
+    found = []
+    for value in labels:
+        label = label_of(value)
+        if label is None and value is not None:
+            raise UsageError(f"{name}: a label must be a whole number or a text, not {type(value).__name__}")
+        found.append(label)
+    return found
+
+
+def _known_labels(data: Any) -> list[Label] | None:
+    """A data set's labels where it has a list of them, as torchvision's do."""
+    for name in ("targets", "labels", "_labels"):
+        values = getattr(data, name, None)
+        values = values.tolist() if isinstance(values, np.ndarray | Tensor) else values
+        if isinstance(values, list | tuple) and len(values) == len(data):
+            labels = [label_of(value) for value in values]
+            if all(isinstance(label, int) for label in labels):
+                return labels
+    return None

@@ -1,0 +1,83 @@
+"""The loader's promises."""
+
+import pytest
+import torch
+
+from tests.data.making import Breaking, photos
+from twofold.augment import Views
+from twofold.data.decoded import decode_all
+from twofold.data.loader import MicroBatch, Plan, Resident, Streamed
+from twofold.errors import UsageError
+
+CPU = torch.device("cpu")
+
+
+VIEWS = Views(32, small_crops=1, small_size=16)
+
+
+def parts(steps, rows):
+    return [MicroBatch(step, rows) for step in steps]
+
+
+def test_every_epoch_has_every_image_once():
+    plan = Plan(images=10, batch=5, seed=3)
+    epochs = [torch.cat([plan.indices(step) for step in steps]).tolist() for steps in ((0, 1), (2, 3))]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(10))
+    assert epochs[0] != epochs[1]
+    assert plan.indices(3).tolist() == Plan(10, 5, 3).indices(3).tolist()
+    assert plan.indices(3).tolist() != Plan(10, 5, 4).indices(3).tolist()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_resident_and_streamed_give_the_same_crops(workers):
+    """Up to the rounding of a crop to whole levels on its way from a worker, and of torch's integer resize."""
+    source, plan = photos(12), Plan(12, 6, 0)
+    decoded = decode_all(source, 2)
+    resident = Resident(decoded.images, decoded.sizes, CPU).load(plan, VIEWS, parts(range(3), slice(0, 6)))
+    streamed = Streamed(source, CPU, workers, 0.1, print).load(plan, VIEWS, parts(range(3), slice(0, 6)))
+    for one, other in zip(resident, streamed, strict=True):
+        assert torch.equal(one.index, other.index)
+        for a, b in zip(one.crops, other.crops, strict=True):
+            assert (a - b).abs().max() < 2.5 / 255
+        assert all(
+            torch.equal(x, y) for a, b in zip(one.draws, other.draws, strict=True) for x, y in zip(a, b, strict=True)
+        )
+
+
+@pytest.mark.parametrize("kind", ["resident", "streamed"])
+def test_a_process_gets_its_rows_of_the_same_batch(kind):
+    source, plan = photos(12), Plan(12, 6, 0)
+
+    def load(rows):
+        if kind == "streamed":
+            return list(Streamed(source, CPU, 0, 0.1, print).load(plan, VIEWS, parts(range(2), rows)))
+        decoded = decode_all(source, 2)
+        return list(Resident(decoded.images, decoded.sizes, CPU).load(plan, VIEWS, parts(range(2), rows)))
+
+    for whole, half in zip(load(slice(0, 6)), load(slice(3, 6)), strict=True):
+        assert torch.equal(whole.index[3:], half.index)
+        for a, b in zip(whole.crops, half.crops, strict=True):
+            torch.testing.assert_close(a[3:], b)
+
+
+def test_starting_later_changes_nothing():
+    source, plan = photos(12), Plan(12, 6, 0)
+    stream = Streamed(source, CPU, 2, 0.1, print)
+    all_steps = list(stream.load(plan, VIEWS, parts(range(4), slice(0, 6))))
+    later = list(stream.load(plan, VIEWS, parts(range(2, 4), slice(0, 6))))
+    for a, b in zip(all_steps[2:], later, strict=True):
+        assert torch.equal(a.index, b.index)
+        assert all(torch.equal(x, y) for x, y in zip(a.crops, b.crops, strict=True))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_unreadable_images_are_replaced_when_streamed(workers):
+    said = []
+    source = Breaking(photos(10), {3})
+    stream = Streamed(source, CPU, workers, 0.1, lambda name, reason: said.append((name, reason)))
+    seen = torch.cat([crops.index for crops in stream.load(Plan(10, 5, 0), VIEWS, parts(range(4), slice(0, 5)))])
+    assert sorted(seen.tolist()) == sorted([0, 1, 2, 4, 4, 5, 6, 7, 8, 9] * 2)
+    assert said == [("row 3", "broken")]  # once, though it was met twice
+    stream = Streamed(Breaking(photos(10), {3, 4, 5}), CPU, workers, 0.1, lambda *_: None)
+    with pytest.raises(UsageError, match="2 of 10"):
+        list(stream.load(Plan(10, 5, 0), VIEWS, parts(range(2), slice(0, 5))))

@@ -1,0 +1,114 @@
+"""What DATA may be, and how it falls into parts and classes."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import encoded, picture
+from tests.data.making import fill, parquet, tar
+from twofold.data.opening import open_data
+from twofold.errors import UsageError
+from twofold.evaluation.evaluate import parts_for_evaluation
+
+
+def test_folders(tmp_path):
+    fill(tmp_path / "plain", ["b.png", "a.JPG".lower(), "deep/er/c.png", ".hidden.png"])
+    (tmp_path / "plain" / "notes.txt").write_text("no image")
+    data = open_data(tmp_path / "plain")
+    assert len(data.train) == 3
+    assert data.train.labels is None
+    assert data.train.name(0) == "a.jpg"
+    fill(tmp_path / "classes", ["cat/1.png", "dog/1.png", "cat/2.png"])
+    data = open_data(tmp_path / "classes")
+    assert data.train.classes == ["cat", "dog"]
+    assert list(data.train.labels) == [0, 0, 1]
+    assert data.test is None
+    fill(tmp_path / "split", ["train/ant/1.png", "train/bee/1.png", "train/cow/1.png", "test/cow/9.png"])
+    data = open_data(tmp_path / "split")
+    assert data.test.classes == ["ant", "bee", "cow"]
+    assert list(data.test.labels) == [2]  # numbered as in the training part, though two classes are missing
+    fill(tmp_path / "split", ["test/dog/9.png"])
+    assert "dog" in open_data(tmp_path / "split").mismatch  # no matter unless labels are asked for
+    with pytest.raises(UsageError, match="dog"):
+        parts_for_evaluation(open_data(tmp_path / "split"), "split")
+
+
+def test_what_is_a_part_and_what_a_class(tmp_path):
+    fill(tmp_path / "rail", ["bus/1.png", "train/1.png", "car/1.png"])
+    data = open_data(tmp_path / "rail")
+    assert data.train.classes == ["bus", "car", "train"]
+    assert data.test is None
+    for split, count in (("train", 3), ("test", 2)):
+        (tmp_path / "hub" / "default" / split).mkdir(parents=True)
+        parquet(tmp_path / "hub" / "default" / split / "0000.parquet", count)
+    data = open_data(tmp_path / "hub")
+    assert (len(data.train), len(data.test)) == (3, 2)
+    tar(tmp_path / "hub2.tar", {"a.png": encoded(picture(8, 8))})
+    (tmp_path / "tars").mkdir()
+    for name in ("valley", "testimonials"):
+        tar(tmp_path / "tars" / f"{name}.tar", {"a.png": encoded(picture(8, 8))})
+    assert len(open_data(tmp_path / "tars").train) == 2
+
+
+def test_folders_with_links_hidden_parts_and_stray_files(tmp_path):
+    fill(tmp_path / "elsewhere", ["1.png"])
+    fill(tmp_path / "mine", ["ant/1.png", ".thumbnails/1.png", "bee/.cache/2.png"])
+    (tmp_path / "mine" / "cow").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "mine" / "ant" / "round").symlink_to(tmp_path / "mine")
+    parquet(tmp_path / "mine" / "vectors.parquet", 1)
+    data = open_data(tmp_path / "mine").train
+    assert data.classes == ["ant", "cow"]
+    assert len(data) == 2
+    for name in ("0.npz", "1.npz"):
+        np.savez(tmp_path / name, images=np.zeros((1, 4, 4), np.uint8))
+    with pytest.raises(UsageError, match="2 places"):
+        open_data(f"{tmp_path}/{{0..1}}.npz")
+
+
+def test_digits_are_there_without_a_network():
+    data = open_data("digits")
+    assert len(data.train) + len(data.test) == 1797
+    assert data.train.image(0).shape == (3, 8, 8)
+    assert max(data.train.image(i).max() for i in range(20)) == 255
+    assert len(data.train.classes) == 10
+
+
+def test_what_is_not_there_is_said_in_one_line(tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "x.txt").write_text("text")
+    monkeypatch.setenv("TWOFOLD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    for name, word in (
+        (tmp_path / "empty", "no images"),
+        (tmp_path / "nowhere", "nowhere"),
+        (tmp_path / "x.txt", "no folder"),
+        ("digit", "digits"),
+        ("torchvision:CIFAR11", "CIFAR10"),
+        ("hf:nobody/nothing", "nobody/nothing"),
+    ):
+        with pytest.raises(UsageError, match=word) as raised:
+            open_data(name)
+        assert "\n" not in str(raised.value)
+
+
+def test_torchvision_items(monkeypatch, tmp_path):
+    """A data set of torchvision's kind, from its cache: items are (PIL image, label)."""
+    import torchvision.datasets
+
+    class Kept:
+        def __init__(self, root, train, download):
+            self.targets = [1, 0, 1] if train else [0]
+            self.classes = ["no", "yes"]
+
+        def __len__(self):
+            return len(self.targets)
+
+        def __getitem__(self, index):
+            return Image.fromarray(picture(9, 9, index)), self.targets[index]
+
+    monkeypatch.setenv("TWOFOLD_CACHE", str(tmp_path))
+    monkeypatch.setattr(torchvision.datasets, "Kept", Kept, raising=False)
+    data = open_data("torchvision:Kept")
+    assert (len(data.train), len(data.test)) == (3, 1)
+    assert list(data.train.labels) == [1, 0, 1]
+    assert np.array_equal(data.train.image(1), np.moveaxis(picture(9, 9, 1), -1, 0))
