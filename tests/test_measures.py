@@ -81,7 +81,7 @@ def test_all_measures_at_once_are_each_alone():
     found = measures.of_embeddings(z.numpy())
     alone = {"rank": "rankme", "alpha": "alpha_req", "uniformity": "uniformity", "cosine": "mean_cosine"}
     assert all(found[name] == getattr(measures, measure)(z) for name, measure in alone.items())
-    assert found["rank limit"] == 9
+    assert found["rank_limit"] == 9
 
 
 CONSTANT = torch.randn(1, D, generator=RANDOM).expand(N, D)

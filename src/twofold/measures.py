@@ -13,7 +13,7 @@ in float64. What is no such array, has fewer than two rows or holds a value that
     >>> measures.spread(constant), round(measures.mean_cosine(constant), 6)
     (0.0, 1.0)
     >>> sorted(measures.of_embeddings(good))
-    ['alpha', 'centred rank', 'cosine', 'dead', 'length', 'rank', 'rank limit', 'spread', 'uniformity']
+    ['alpha', 'centred_rank', 'cosine', 'dead', 'length', 'rank', 'rank_limit', 'spread', 'uniformity']
 """
 
 import math
@@ -72,8 +72,8 @@ def _double(z: Embeddings) -> Tensor:
 def of_embeddings(z: Embeddings, spectrum: Spectrum | None = None) -> dict[str, float]:
     """What one set of embeddings shows, by name. NaN: cannot be told.
 
-    ``spread``, ``dead`` (share of dead dimensions), ``rank`` (`rankme`), ``centred rank`` (the `effective_rank` of the
-    covariance), ``rank limit`` (the largest that either can be), ``alpha``, ``cosine`` (`mean_cosine`), ``uniformity``,
+    ``spread``, ``dead`` (share of dead dimensions), ``rank`` (`rankme`), ``centred_rank`` (the `effective_rank` of the
+    covariance), ``rank_limit`` (the largest that either can be), ``alpha``, ``cosine`` (`mean_cosine`), ``uniformity``,
     ``length`` (the mean one). ``spectrum``: the `covariance_spectrum`, where it is known already.
     """
     z = _double(z)
@@ -82,8 +82,8 @@ def of_embeddings(z: Embeddings, spectrum: Spectrum | None = None) -> dict[str, 
         "spread": spread(z),
         "dead": dead_dimensions(z),
         "rank": rankme(z),
-        "centred rank": effective_rank(spectrum),
-        "rank limit": float(min(z.shape)),
+        "centred_rank": effective_rank(spectrum),
+        "rank_limit": float(min(z.shape)),
         "alpha": power_law(spectrum),
         "cosine": mean_cosine(z),
         "uniformity": uniformity(z),
@@ -149,7 +149,7 @@ def effective_rank(spectrum: Spectrum) -> float:
 
 
 def alpha_req(z: Embeddings) -> float:
-    """How fast the covariance's eigenvalues fall: alpha in lambda_j ~ j^-alpha (alpha-ReQ, NeurIPS 2022, Agrawal et al.).
+    """How fast the covariance's eigenvalues fall: alpha in lambda_j ~ j^-alpha (alpha-ReQ, Agrawal et al., 2022).
 
     Near 1 is best in that paper; larger: few directions hold all. NaN if it cannot be told.
     """
@@ -157,7 +157,7 @@ def alpha_req(z: Embeddings) -> float:
 
 
 def power_law(spectrum: Spectrum) -> float:
-    """The alpha of a spectrum that is as j^-alpha, largest first (section 2 of the paper in `alpha_req`).
+    """The alpha of a spectrum that is as j^-alpha, largest first (alpha-ReQ, NeurIPS 2022, section 2).
 
     Least squares on the logarithms, each weighed 1/j, without the `HEAD` largest (of fewer than forty, a quarter) and
     without what is below 1e-6 of the largest. NaN if fewer than three are left.

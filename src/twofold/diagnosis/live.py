@@ -39,14 +39,14 @@ def measure(method: Method, output: Output, terms: dict[str, float], progress: f
     if len(views) == 2:
         found["alignment"] = m.alignment(*views)
     if len(terms) > 1 and terms.keys() & set(m.ENERGIES):
-        found["energy share"] = m.energy_share(terms)
+        found["energy_share"] = m.energy_share(terms)
     for module in method.children():
         if isinstance(module, MomentumEncoder):
-            found["target distance"] = m.parameter_distance(*module.weights())
+            found["target_distance"] = m.parameter_distance(*module.weights())
         elif isinstance(module, Prototypes):
             chosen = module(torch.cat(views).to(module.weight.dtype)).argmax(1)
-            found["prototype entropy"] = m.prototype_entropy(chosen, len(module.weight))
-            found["largest cluster"] = float(chosen.bincount().max() / len(chosen))
+            found["prototype_entropy"] = m.prototype_entropy(chosen, len(module.weight))
+            found["largest_cluster"] = float(chosen.bincount().max() / len(chosen))
         elif isinstance(module, Queue | Bank) and len(module.rows):
             target = next((t for t in method.children() if isinstance(t, MomentumEncoder)), None)
             horizon = float(epoch) if isinstance(module, Bank) else target.horizon(progress) if target else math.nan
@@ -61,9 +61,9 @@ def memory(rows: Tensor, age: Tensor, horizon: float) -> dict[str, float]:
     """
     some = rows[:: max(1, len(rows) // ROWS)][:ROWS]
     return {
-        "stale negatives": m.stale_share(age, horizon) if horizon == horizon else math.nan,
-        "stand-ins": float((age < 0).double().mean()),
-        "memory cosine": m.mean_cosine(some) if len(some) > 1 else 0.0,
+        "stale_negatives": m.stale_share(age, horizon) if horizon == horizon else math.nan,
+        "stand_ins": float((age < 0).double().mean()),
+        "memory_cosine": m.mean_cosine(some) if len(some) > 1 else 0.0,
     }
 
 
