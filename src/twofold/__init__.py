@@ -6,7 +6,9 @@ The names below are imported when they are first used, so that `import twofold` 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.3.0"
+from twofold.recipe.version import VERSION
+
+__version__ = VERSION
 
 if TYPE_CHECKING:
     from twofold import losses, measures, probes

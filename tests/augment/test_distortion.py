@@ -11,6 +11,7 @@ from tests.conftest import tiny
 from tests.killing import KILLED, at_call, in_a_child
 from twofold import files, metrics
 from twofold.augment import Distortion, Views, distortion
+from twofold.cli.words import recipe_of
 from twofold.data.opening import open_data
 from twofold.diagnosis.diagnose import distorted
 from twofold.errors import UsageError
@@ -172,6 +173,8 @@ def test_what_is_no_distortion_is_said(given, words):
 def test_a_run_has_it_after_a_kill_on_the_page_and_for_the_doctor(tmp_path):
     wanted = tiny("simclr", distortions=("own_noise:Speckle",), save_every=1, knn_every=0, limit=128, epochs=2)
     straight = twofold.pretrain(out=tmp_path / "straight", quiet=True, **wanted)
+    words = ["digits", "--distortions", "own_noise:Speckle"]
+    assert recipe_of(words, "").given["distortions"] == wanted["distortions"]
     assert straight.recipe.augment.distortions == ("own_noise:Speckle",)
 
     def killed():
@@ -189,7 +192,8 @@ def test_a_run_has_it_after_a_kill_on_the_page_and_for_the_doctor(tmp_path):
     source = open_data("digits").limited(8).train
     black = recipe.replace(straight.recipe, distortions=("own_noise:Black",))
     assert all(views.eq(0).all() for _, views in distorted(source, black))
-    uris = {picture.uri for row in view_rows(source, black, 2, 1) for step in row.steps for picture in step}
+    rows = view_rows(source, black, straight.spec, straight.backbone(), images=2, steps=1)
+    uris = {picture.uri for row in rows for step in row.steps for picture in step}
     assert len(uris) == 1  # all views are black
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from tests.conftest import encoded, picture
 from twofold.data.decode import Unreadable
-from twofold.data.sources import Array, Source, Subset
+from twofold.data.sources import Array, Subset
 
 
 def fill(root, names, size=16):
@@ -62,5 +62,3 @@ class Counting(Subset):
     def image(self, index):
         self.opened.append(index)
         return super().image(index)
-
-    size = Source.size

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import encoded, picture
-from twofold.data.decode import Unreadable, decode, size_of
+from twofold.data.decode import Unreadable, decode
 
 
 def saved(image, kind="PNG", **options):
@@ -71,7 +71,6 @@ def test_rotated_photographs_are_turned_upright(orientation):
     exif[0x0112] = orientation
     file = saved(COLOURS if stored is None else COLOURS.transpose(stored), exif=exif)
     assert np.array_equal(decode(file), np.moveaxis(picture(20, 30), -1, 0))
-    assert size_of(file) == (20, 30)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
@@ -86,11 +85,3 @@ def test_what_is_no_image_is_unreadable():
     for file in (b"hello", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0" + bytes(100)):
         with pytest.raises(Unreadable):
             decode(file)
-
-
-@pytest.mark.parametrize(("kind", "orientation"), [("TIFF", 6), ("JPEG", 9), ("JPEG", 6)])
-def test_sizes_are_told_as_decoded(kind, orientation):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    file = saved(COLOURS, kind, exif=exif)
-    assert size_of(file) == decode(file).shape[1:]

@@ -26,7 +26,7 @@ def test_images_of_any_size_are_padded_and_come_back_as_they_were(block, monkeyp
     assert decoded.images.shape == (6, 3, 16, 15)
     for number, (height, width) in enumerate(SIZES):
         assert np.array_equal(decoded.image(number), source.image(number))
-        assert decoded.size(number) == (height, width)
+        assert decoded.sizes[number].tolist() == [height, width]
         assert decoded.images[number, :, height:].sum() == decoded.images[number, :, :, width:].sum() == 0
     assert (decoded.labels, decoded.fingerprint()) == (source.labels, source.fingerprint())
 

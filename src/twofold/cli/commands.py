@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from twofold import __version__
 from twofold.cli.words import DATA_HELP, PROTOCOLS_HELP, Parser, comparison_of, number, recipe_of
 from twofold.errors import Collapsed, Diverged, UsageError, did_you_mean
 from twofold.recipe.declared import methods, spec
+from twofold.recipe.version import VERSION
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -35,7 +35,7 @@ def dispatch(argv: list[str]) -> None:
     if not argv or argv[0] in ("-h", "--help"):
         print(overview())
     elif argv[0] == "--version":
-        print(__version__)
+        print(VERSION)
     elif argv[0] not in COMMANDS:
         raise UsageError(f"there is no command {argv[0]!r}{did_you_mean(argv[0], COMMANDS)} (twofold --help)")
     else:

@@ -22,39 +22,31 @@ def decode(file: bytes) -> np.ndarray:
         Unreadable: if it is no image, is truncated, or has pixels with no natural place in 0 to 255.
     """
     try:
-        with Image.open(io.BytesIO(file)) as image:
-            return pixels_of(image)
-    except Unreadable:
-        raise
+        image = Image.open(io.BytesIO(file))
     except Exception as error:  # Pillow's plugins raise nearly every kind on broken files
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise Unreadable("not an image" if "cannot identify" in reason else reason) from None
+        raise _unreadable(error) from None
+    with image:
+        return pixels_of(image)
 
 
 def pixels_of(image: Image.Image) -> np.ndarray:
     """What `decode` makes of a file, of an image that Pillow has opened: uint8 [3, H, W].
 
     Raises:
-        Unreadable: if it has pixels with no natural place in 0 to 255; beside it, Pillow's own errors.
-    """
-    image.load()  # raises on a truncated file, where a lazy read would go on with grey
-    return np.ascontiguousarray(np.moveaxis(np.asarray(_rgb(image)), -1, 0))
-
-
-def size_of(file: bytes) -> tuple[int, int]:
-    """Height and width as `decode` gives them, from the header alone.
-
-    Raises:
-        Unreadable: if it is no image.
+        Unreadable: as `decode`.
     """
     try:
-        with Image.open(io.BytesIO(file)) as image:
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-            if turned and image.format != "TIFF":  # whose size Pillow gives as turned already
-                return image.size
-            return image.height, image.width
+        image.load()  # raises on a truncated file, where a lazy read would go on with grey
+        return np.ascontiguousarray(np.moveaxis(np.asarray(_rgb(image)), -1, 0))
+    except Unreadable:
+        raise
     except Exception as error:
-        raise Unreadable(" ".join(str(error).split()) or type(error).__name__) from None
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: Exception) -> Unreadable:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return Unreadable("not an image" if "cannot identify" in reason else reason)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -13,7 +13,8 @@ from twofold.data.decode import Unreadable
 from twofold.data.parallel import in_order
 from twofold.data.sources import Array, Source, Subset
 
-BLOCK_BYTES = 64 << 20  # so large that the system has the memory back as soon as it is free
+BLOCK_BYTES = 64 << 20
+"""So much that the system has the memory back as soon as it is free, which it has not of many small pieces."""
 
 
 class Decoded(Source):
@@ -41,12 +42,8 @@ class Decoded(Source):
         return len(self.images)
 
     def image(self, index: int) -> np.ndarray:
-        height, width = self.size(index)
-        return self.images[index, :, :height, :width].numpy()
-
-    def size(self, index: int) -> tuple[int, int]:
         height, width = self.sizes[index].tolist()
-        return height, width
+        return self.images[index, :, :height, :width].numpy()
 
     def name(self, index: int) -> str:
         return self._readable.name(index)
@@ -86,7 +83,7 @@ def decode_all(source: Source, threads: int, most: float = math.inf) -> Decoded 
 
 
 class _Pile:
-    """Images [C, h, w] of any sizes, their pixels one after the other in blocks: how far to pad is known at the end."""
+    """Images [C, h, w] of any sizes, unpadded in blocks of memory until it is known how far they must be padded."""
 
     def __init__(self) -> None:
         self.sizes: list[tuple[int, int]] = []
@@ -105,7 +102,7 @@ class _Pile:
             self._close_block()
 
     def padded(self) -> np.ndarray:
-        """All of them [n, C, H, W]. Each block is gone when its images are in their places."""
+        """All images, uint8 [n, C, H, W], each in the top left corner. Blocks are freed on the way."""
         self._close_block()
         channels = self.largest[0]
         images = np.zeros((len(self.sizes), *self.largest), np.uint8)  # the system gives memory where it is written to

@@ -1,20 +1,20 @@
 """Sources of encoded image files: folders, tar shards, Parquet."""
 
-import hashlib
 import itertools
 import json
 import os
 import tarfile
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from twofold.data.cache import cache
-from twofold.data.decode import Unreadable, decode, size_of
-from twofold.data.sources import Source, digest, number
+from twofold.data.decode import Unreadable, decode
+from twofold.data.sources import Contents, Source, digest, number
 from twofold.errors import UsageError
 from twofold.files import write_atomically
 
@@ -39,19 +39,13 @@ class EncodedSource(Source):
     def image(self, index: int) -> np.ndarray:
         return decode(self._bytes(index))
 
-    def size(self, index: int) -> tuple[int, int]:
-        return size_of(self._bytes(index))
-
     def digest_of(self, names: Iterable[str], sizes: Iterable[int]) -> str:
         """Of all names and sizes, and of the contents of 64 files: reading them all would take too long."""
-        some = np.linspace(0, len(self) - 1, min(64, len(self))).astype(int).tolist()
-        return digest(itertools.chain(names, sizes, map(self._digest_at, some)))
+        return digest(itertools.chain(names, sizes, self._contents.digests(self._bytes)))
 
-    def _digest_at(self, index: int) -> str:
-        try:
-            return hashlib.blake2b(self.read(index), digest_size=8).hexdigest()
-        except OSError:  # there, but not to be read, or not there any more
-            return ""
+    @cached_property
+    def _contents(self) -> Contents:
+        return Contents(len(self))
 
     def _bytes(self, index: int) -> bytes:
         try:
@@ -60,6 +54,7 @@ class EncodedSource(Source):
             raise Unreadable(error.strerror or str(error)) from None
         if not file:
             raise Unreadable("empty file")
+        self._contents.note(index, file)
         return file
 
 

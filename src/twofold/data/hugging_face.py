@@ -11,7 +11,7 @@ from twofold.errors import UsageError
 
 def is_one(data: object) -> bool:
     """Whether an object is a `datasets.Dataset`, told without importing that library."""
-    return any(kind.__module__ == "datasets.arrow_dataset" for kind in type(data).__mro__)
+    return any((kind.__module__, kind.__name__) == ("datasets.arrow_dataset", "Dataset") for kind in type(data).__mro__)
 
 
 class HuggingFace(EncodedSource):

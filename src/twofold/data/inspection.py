@@ -1,4 +1,4 @@
-"""What training must know of its images before the first step, each of them opened as seldom as possible."""
+"""What training must know of its images before the first step, with no image opened more often than it need be."""
 
 from functools import cached_property
 
@@ -13,18 +13,18 @@ from twofold.data.sources import Array, Source, Subset
 from twofold.errors import UsageError
 
 RESIDENT_BYTES = 4 << 30
-"""All images that stay in memory, decoded and padded to the largest, take no more."""
+"""Images stay in memory if all of them, decoded and padded to the largest, take no more than this,"""
 BATCH_BYTES = 1 << 30
-"""Where images stay in memory, the whole images of a batch, as uint8 and as float32, take no more."""
+"""and if the padded images of a batch, as uint8 and as float32, take no more than this."""
 SAMPLE = 500
-"""Images that are measured."""
+"""Size and colours are measured on at most so many images."""
 
 
 class Inspection:
-    """A source of images, looked at.
+    """Whether a source's images fit in memory, how large they are, and the mean and deviation of their colours.
 
-    Images that are to stay in memory are decoded first, and everything else is told from what is there then: so each
-    is opened and decoded once. Of others a sample is decoded.
+    Images that are to stay in memory are decoded before anything else is asked, and all answers come from there: so
+    each image is opened and decoded once. Of images that do not stay in memory a sample is decoded for the answers.
     """
 
     def __init__(self, source: Source, threads: int, max_unreadable: float = 1.0, bad: Bad = lambda *_: None) -> None:
@@ -40,9 +40,9 @@ class Inspection:
         self._decoded: Decoded | None = None
 
     def fits_in_memory(self, batch_size: int) -> bool:
-        """Whether all images, decoded and padded to the largest, fit `RESIDENT_BYTES`, and a batch `BATCH_BYTES`.
+        """Whether all images fit in `RESIDENT_BYTES`, and a batch of them in `BATCH_BYTES`.
 
-        If they do, they are decoded; decoding ends at the first image that is too large for it.
+        To answer, they are decoded, and stay in memory if they fit. If not, the first image that is too large ends it.
 
         Raises:
             UsageError: if more images than permitted are unreadable.
@@ -79,7 +79,7 @@ class Inspection:
     @property
     def readable(self) -> Source:
         """The source itself or, once they are decoded, those of its images that can be read, out of memory."""
-        return self._decoded or self.source
+        return self.source if self._decoded is None else self._decoded
 
     def load(self, resident: bool, device: torch.device, workers: int) -> Resident | Streamed:
         """The images for training, decoded in memory (and moved to the device) or by worker processes as needed."""

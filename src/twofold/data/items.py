@@ -47,13 +47,13 @@ def pixels(image: Any) -> np.ndarray:
     """
     if isinstance(image, np.ndarray | Tensor):
         return as_image(as_array(image, "an image"), "an image")
-    try:
-        if isinstance(image, Image.Image):
-            return pixels_of(image)
-        if isinstance(image, str | Path):
+    if isinstance(image, Image.Image):
+        return pixels_of(image)
+    if isinstance(image, str | Path):
+        try:
             return decode(Path(image).read_bytes())
-    except (OSError, SyntaxError) as error:
-        raise Unreadable(str(error)) from None
+        except OSError as error:
+            raise Unreadable(error.strerror or str(error)) from None
     raise UsageError(f"an image cannot be {type(image).__name__}: give PIL images, uint8 arrays or tensors, or paths")
 
 

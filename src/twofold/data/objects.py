@@ -1,6 +1,5 @@
 """Images that are Python objects: arrays, tensors, lists, torch's and Hugging Face's data sets."""
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
@@ -17,11 +16,8 @@ from twofold.data import hugging_face
 from twofold.data.decode import Unreadable, as_images
 from twofold.data.encoded import Files
 from twofold.data.items import Label, as_array, class_numbers, image_and_label, label_of, pixels
-from twofold.data.sources import Array, Source, Subset, digest
+from twofold.data.sources import Array, Contents, Source, Subset, digest
 from twofold.errors import UsageError
-
-SAMPLED = 64
-"""Items whose contents are in a fingerprint."""
 
 
 def source_of(data: Any, name: str) -> Source:
@@ -44,13 +40,19 @@ def source_of(data: Any, name: str) -> Source:
         return hugging_face.HuggingFace(data, name)
     if type(data) is torch.utils.data.Subset:
         return Subset(source_of(data.dataset, name), data.indices)
-    unordered = isinstance(data, torch.utils.data.IterableDataset | Mapping | str | bytes)
-    if unordered or not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+    if isinstance(data, torch.utils.data.IterableDataset | Mapping | str | bytes) or not _is_sequence(data):
         raise UsageError(
             f"{name} holds no images that can be had by number: give an array of uint8 images, a list of images or of "
             "paths, or a Dataset with __len__ and __getitem__"
         )
     return Items(data, name, _known_labels(data), getattr(data, "classes", None))
+
+
+def _is_sequence(data: Any) -> bool:
+    try:
+        return hasattr(data, "__getitem__") and len(data) >= 0
+    except Exception:  # some data sets have a length only to say that they have none
+        return False
 
 
 def _listed(items: Iterable[Any], name: str) -> Source:
@@ -64,7 +66,7 @@ def _listed(items: Iterable[Any], name: str) -> Source:
         return source
     for image in images:
         if isinstance(image, Image.Image):
-            with suppress(OSError, SyntaxError):  # what is broken is met again when its turn comes
+            with suppress(Exception):  # whatever Pillow says of a broken one: it is met again when its turn comes
                 image.load()  # it may still have an open file, which worker processes cannot share
     return Items(images, name, labels)
 
@@ -72,8 +74,8 @@ def _listed(items: Iterable[Any], name: str) -> Source:
 class Items(Source):
     """A sequence or map-style data set whose items are images, with labels or without.
 
-    Where labels are not known beforehand, they are taken from the items. Each is read once for it: along with its
-    image if that is asked for first, else when labels are asked for.
+    Labels that are not known beforehand are taken from the items: of an item whose image has been read its label is
+    known from then on; the others are read, once, when labels are asked for.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Items(Source):
         self._items, self._known, self._name = items, labels, name
         self._names = [str(value) for value in classes] if classes else None
         self._met: dict[int, Label] = dict(enumerate(labels or []))
+        self._contents = Contents(len(self))
         if len(self):
             try:
                 pixels(self._item(0))
@@ -116,21 +119,15 @@ class Items(Source):
 
     def image(self, index: int) -> np.ndarray:
         try:
-            return pixels(self._item(index))
+            image = pixels(self._item(index))
         except UsageError as error:
             raise Unreadable(str(error)) from None
+        self._contents.note(index, image.data)
+        return image
 
     def compute_fingerprint(self) -> str:
         """Of the number of items, of the labels that were known beforehand, and of the pixels of 64 images."""
-        some = np.linspace(0, len(self) - 1, min(SAMPLED, len(self))).astype(int).tolist()
-        return digest([len(self), self._known, *map(self._digest_at, some)])
-
-    def _digest_at(self, index: int) -> str:
-        try:
-            image = self.image(index)
-        except Unreadable:
-            return ""
-        return hashlib.blake2b(image.tobytes(), digest_size=8).hexdigest() + str(image.shape)
+        return digest([len(self), self._known, *self._contents.digests(self.image)])
 
     def _item(self, index: int) -> Any:
         """An item's image as the data set has it; its label is noted."""

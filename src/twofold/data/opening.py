@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -74,7 +75,8 @@ def open_data(data: DataLike) -> Data:
         raise UsageError(f"there are no images in {opened.name}")
     if opened.test is None or len(opened.test) == 0:
         return replace(opened, test=None)
-    return replace(opened, mismatch=_number_alike(opened.train, opened.test))
+    test, mismatch = _numbered_alike(opened.train, opened.test)
+    return replace(opened, test=test, mismatch=mismatch)
 
 
 def name_of(data: DataLike) -> str:
@@ -99,19 +101,20 @@ def _objects(data: Any, name: str) -> Data:
     return Data(source_of(data["train"], name), None if test is None else source_of(test, name))
 
 
-def _number_alike(train: Source, test: Source) -> str:
-    """Give the test part's classes the numbers they have in the training part, of which it may lack some.
+def _numbered_alike(train: Source, test: Source) -> tuple[Source, str]:
+    """The test part with the numbers that its classes have in the training part, and what prevents that, if anything.
 
-    Returns what prevents that, if anything does.
+    It may lack some of the classes.
     """
     if not (train.classes and test.classes and test.labels is not None) or train.classes == test.classes:
-        return ""
+        return test, ""
     unknown = [name for name in test.classes if name not in train.classes]
     if unknown:
-        return f"the test part has a class that the training part lacks: {unknown[0]}"
+        return test, f"the test part has a class that the training part lacks: {unknown[0]}"
     numbers = [train.classes.index(name) for name in test.classes]
-    test.labels, test.classes = [numbers[label] for label in test.labels], train.classes
-    return ""
+    renumbered = copy(test)
+    renumbered.labels, renumbered.classes = [numbers[label] for label in test.labels], train.classes
+    return renumbered, ""
 
 
 def _open(text: str) -> Data:

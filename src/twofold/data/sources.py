@@ -5,14 +5,15 @@ Sources hold file names, offsets or encoded bytes, never open handles, so worker
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
-from twofold.data.decode import as_images
+from twofold.data.decode import Unreadable, as_images
 from twofold.errors import UsageError
 
 
@@ -20,7 +21,7 @@ class Source(ABC):
     """Images by number.
 
     A source of one's own says its length, gives an image by its number, and computes its fingerprint; what else
-    it knows (labels, names, sizes) it tells by overriding the rest.
+    it knows (labels, names) it tells by overriding the rest.
     """
 
     @cached_property
@@ -52,11 +53,6 @@ class Source(ABC):
     def _fingerprint(self) -> str:
         return self.compute_fingerprint()
 
-    def size(self, index: int) -> tuple[int, int]:
-        """Height and width, where possible without decoding. Raises `Unreadable`."""
-        height, width = self.image(index).shape[1:]
-        return height, width
-
     def name(self, index: int) -> str:
         """What a person would call this image: a path, or a number."""
         return f"row {index}"
@@ -81,9 +77,6 @@ class Array(Source):
     def image(self, index: int) -> np.ndarray:
         image: np.ndarray = self.images[index]
         return image
-
-    def size(self, index: int) -> tuple[int, int]:
-        return self.images.shape[2], self.images.shape[3]
 
     def compute_fingerprint(self) -> str:
         return hashlib.blake2b(np.ascontiguousarray(self.images).data, digest_size=8).hexdigest()
@@ -110,14 +103,35 @@ class Subset(Source):
     def image(self, index: int) -> np.ndarray:
         return self._source.image(self.indices[index])
 
-    def size(self, index: int) -> tuple[int, int]:
-        return self._source.size(self.indices[index])
-
     def name(self, index: int) -> str:
         return self._source.name(self.indices[index])
 
     def compute_fingerprint(self) -> str:
         return digest([(self._source.fingerprint(), str(self.indices))])
+
+
+class Contents:
+    """Digests of the contents of 64 images, which tell data apart whose names and sizes are the same.
+
+    Whoever reads images notes them here. So a fingerprint that is asked for after all were read opens none again.
+    """
+
+    def __init__(self, images: int) -> None:
+        numbers = np.linspace(0, images - 1, min(64, images)).astype(int).tolist()
+        self._found: dict[int, str] = dict.fromkeys(numbers, "")
+
+    def note(self, index: int, content: bytes | memoryview) -> None:
+        """The encoded or decoded image that was read."""
+        if self._found.get(index) == "":
+            self._found[index] = hashlib.blake2b(content, digest_size=8).hexdigest()
+
+    def digests(self, read: Callable[[int], object]) -> list[str]:
+        """All of them, in order; ``read`` notes an image that was not read yet. Empty for what is unreadable."""
+        for index, found in self._found.items():
+            if not found:
+                with suppress(Unreadable):
+                    read(index)
+        return list(self._found.values())
 
 
 def number(values: list[str]) -> tuple[list[int], list[str]]:

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twofold import __version__, files
 from twofold import device as devices
+from twofold import files
 from twofold.data.opening import DataLike, open_data
 from twofold.data.sources import Source, digest
 from twofold.encoding.cache import fingerprint
@@ -23,6 +23,7 @@ from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
 from twofold.outputs import vectors
 from twofold.outputs.vectors import Record
+from twofold.recipe.version import VERSION
 from twofold.run import Run
 
 PIECE = 8 * BATCH
@@ -138,7 +139,7 @@ def embed(
     if target is None:
         return _collect(encoder, parts, tell)
     backbone = fingerprint(encoder.backbone, encoder.spec)
-    about = {"twofold": __version__, "backbone": backbone, "device": encoder.device.type}
+    about = {"twofold": VERSION, "backbone": backbone, "device": encoder.device.type}
     identity = {**about, "data": [part.identity() for part in parts]}
     return _stream(encoder, parts, target, identity, tell)
 

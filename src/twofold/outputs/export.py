@@ -12,6 +12,8 @@ from torch import nn
 from twofold import files
 from twofold.errors import UsageError, did_you_mean
 from twofold.nets.backbone import BackboneSpec
+from twofold.nets.given import is_given
+from twofold.recipe.foreign import is_foreign
 from twofold.run import Run
 
 FORMATS = ("timm", "torchvision", "onnx")
@@ -42,10 +44,20 @@ def export(run: str | Path | Run, out: str | Path, format: Literal["timm", "torc
         name = _torchvision_name(backbone, spec)
         start = f"import torch, torchvision\nmodel = torchvision.models.{name}()\nmodel.fc = torch.nn.Identity()"
     else:
-        arguments = "".join(f", {key}={value!r}" for key, value in spec.arguments.items())
-        start = f"import timm, torch\nmodel = timm.create_model({spec.name!r}, num_classes=0{arguments})"
+        start = building_lines(spec)
     files.write_atomically(out, lambda file: file.write(save(weights, metadata={"format": "pt"})))
     return "\n".join([f"wrote {out}; load it with", *indented(start + stem_lines(backbone, spec) + load_line(out))])
+
+
+def building_lines(spec: BackboneSpec) -> str:
+    """The lines that build the network, with timm or with the function of somebody else's that built it here."""
+    arguments = [f"{key}={value!r}" for key, value in spec.arguments.items()]
+    if is_given(spec.name):
+        return "model = ...  # as it was given to pretrain"
+    if is_foreign(spec.name):
+        module, _, function = spec.name.partition(":")
+        return f"from {module} import {function}\nmodel = {function}({', '.join(arguments)})"
+    return f"import timm, torch\nmodel = timm.create_model({', '.join([repr(spec.name), 'num_classes=0', *arguments])})"
 
 
 def stem_lines(backbone: nn.Module, spec: BackboneSpec) -> str:

@@ -5,8 +5,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from twofold import __version__
 from twofold.errors import UsageError
+from twofold.recipe import version
 from twofold.recipe.recipe import Recipe, Wanted, recorded, wanted
 from twofold.recipe.settings import declarations
 
@@ -17,7 +17,7 @@ VERSION = "twofold"
 def dumps(recipe: Recipe) -> str:
     """The recipe as TOML, with twofold's version; a setting that is None, for which TOML has no word, is left out."""
     groups = {"run": recipe, "augmentation": recipe.augment, recipe.method: recipe.options}
-    text = [f"{VERSION} = {value_text(__version__)}\n"]
+    text = [f"{VERSION} = {value_text(version.VERSION)}\n"]
     for title, group in groups.items():
         values = {name: getattr(group, name) for name in declarations(type(group))}
         lines = [f"{name} = {value_text(value)}\n" for name, value in values.items() if value is not None]
