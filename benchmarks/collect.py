@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from twofold.cli.tables import COLUMNS, percent
+from twofold.evaluation.titles import RAW_PIXELS, representation_title, row_title
 from twofold.recipe.declared import methods, spec
 from twofold.recipe.recipe import Recipe
 from twofold.recipe.settings import declarations
@@ -50,9 +51,9 @@ def labels_table(names: list[str]) -> str:
     """Accuracy by the number of labels, of one run."""
     (result,) = load(names)
     columns = result["representations"]
-    lines = ["| labels | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
-    for protocol, scores in result["scores"].items():
-        title = "all, kNN" if protocol == "knn" else protocol
+    lines = ["| labels | " + " | ".join(map(representation_title, columns)) + " |", "|---|" + "---:|" * len(columns)]
+    for row, scores in result["scores"].items():
+        title = "all, kNN" if row == "knn" else row_title(row)
         lines.append(f"| {title} | " + " | ".join(percent(scores.get(name)) for name in columns) + " |")
     return "\n".join(lines)
 
@@ -64,7 +65,7 @@ def learn_table(names: list[str]) -> str:
         "| method | backbone | steps | seconds | kNN | untrained | linear | untrained |",
         "|---|---|" + "---:|" * 6,
     ]
-    pixels = next(iter(result["methods"].values()))["scores"]["raw pixels"]
+    pixels = next(iter(result["methods"].values()))["scores"][RAW_PIXELS]
     lines.append(
         f"| raw pixels | 16 px | | | {over_seeds(pixels['knn'][:1])} | | {over_seeds(pixels['linear'][:1])} | |"
     )

@@ -31,10 +31,11 @@ from twofold.encoding.encoder import Encoder
 from twofold.encoding.extract import extract, raw_pixels
 from twofold.evaluation.knn import accuracy, knn_predict
 from twofold.evaluation.linear import fit_probe
+from twofold.evaluation.titles import RAW_PIXELS
 from twofold.recipe import recipe
 
 RESULTS = Path(__file__).parent / "results"
-REPRESENTATIONS = ("raw pixels", "untrained", "pretrained")
+REPRESENTATIONS = (RAW_PIXELS, "untrained", "pretrained")
 IMAGES = 10_000  # of each part; the copy is balanced
 RESNET = dict(
     backbone="resnet18",
@@ -85,10 +86,10 @@ def run_one(method: str, data: str, seed: int, out: Path, changes: dict[str, Any
     seconds = time.process_time() - began
     spec, on = run.spec, torch.device("cpu")
     score = {"pretrained": measure(data, spec.size, Encoder(run.backbone(), spec, on))}
-    yardsticks = {"untrained": lambda: Encoder(run.untrained(), spec, on), "raw pixels": lambda: raw_pixels}
+    yardsticks = {"untrained": lambda: Encoder(run.untrained(), spec, on), RAW_PIXELS: lambda: raw_pixels}
     for name, encoder in yardsticks.items():
         about = [spec.size, spec.stem, spec.arguments, seed] if name == "untrained" else [spec.size]
-        kept = out.parent / f"{name.replace(' ', '-')}-{digest(about)}.json"  # the same for several methods
+        kept = out.parent / f"{name}-{digest(about)}.json"  # the same for several methods
         if not kept.exists():
             kept.write_text(json.dumps(measure(data, spec.size, encoder())))
         score[name] = json.loads(kept.read_text())

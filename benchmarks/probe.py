@@ -69,21 +69,22 @@ def main() -> None:
         scaled, asked = (((part - mean) / length).numpy() for part in (x, test))
         model = LogisticRegression(C=probe.strength, max_iter=10_000)
         _, theirs = timed(lambda: model.fit(scaled, y.numpy()))
-    predicted = {"twofold": probe.predict(test).numpy(), "scikit-learn": model.predict(asked)}
+    predicted = {"twofold": probe.predict(test).numpy(), "scikit_learn": model.predict(asked)}
     accuracy = {name: float(np.mean(found == truth.numpy())) for name, found in predicted.items()}
     result = {
         "what": f"{options.images} x {options.features} features, {options.classes} classes, {options.threads} threads",
         "seconds": {
-            f"twofold, C chosen of {len(linear.STRENGTHS)}": ours,
-            "twofold, one C": once,
-            "scikit-learn, one C": theirs,
+            "twofold_strength_chosen": ours,
+            "twofold_one_strength": once,
+            "scikit_learn_one_strength": theirs,
         },
         "times_as_fast": {kind: round(theirs[kind] / once[kind], 1) for kind in once},
-        "C": probe.strength,
+        "strength": probe.strength,
+        "tried": list(linear.STRENGTHS),
         "accuracy": accuracy,
-        "accuracy_for_one_C": float((again.predict(test) == truth).float().mean()),
-        "points_apart": round(100 * abs(accuracy["twofold"] - accuracy["scikit-learn"]), 3),
-        "same_prediction": float(np.mean(predicted["twofold"] == predicted["scikit-learn"])),
+        "accuracy_at_one_strength": float((again.predict(test) == truth).float().mean()),
+        "points_apart": round(100 * abs(accuracy["twofold"] - accuracy["scikit_learn"]), 3),
+        "same_prediction": float(np.mean(predicted["twofold"] == predicted["scikit_learn"])),
         "settings": {key: value for key, value in vars(options).items() if key != "out"},
         "versions": {m.__name__: m.__version__ for m in (twofold, torch, sklearn)}
         | {"python": platform.python_version()},

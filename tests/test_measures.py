@@ -1,5 +1,6 @@
 """Each measure on embeddings whose answer is known."""
 
+import doctest
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from scipy.spatial.distance import pdist
 
 from twofold import measures
+from twofold.errors import UsageError
 
 N, D = 200, 16
 RANDOM = torch.Generator().manual_seed(0)
@@ -26,6 +28,62 @@ def with_spectrum(values, n=N):
     return orthogonal(n, len(values)) * torch.tensor(values, dtype=torch.float64).sqrt() * n**0.5 @ turn
 
 
+ALONE = ("alpha_req", "covariance_spectrum", "dead_dimensions", "deviations", "mean_cosine", "of_embeddings", "rankme",
+         "rounding", "spread", "uniformity")  # fmt: skip
+"""measures of one set of embeddings"""
+
+
+def test_the_example_is_true():
+    done = doctest.testmod(measures)
+    assert done.attempted > 5
+    assert done.failed == 0
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_arrays_are_as_good_as_tensors(name):
+    """Whatever their order in memory, and whether they may be written to."""
+    measure, z = getattr(measures, name), torch.randn(50, 6, generator=RANDOM)
+    array = z.numpy()
+    array.flags.writeable = False
+    torch.testing.assert_close(measure(array), measure(z))
+    torch.testing.assert_close(measure(np.asfortranarray(array)), measure(z))
+
+
+@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize(
+    ("z", "words"),
+    [
+        (torch.randn(10), r"must have the shape \[N, D\], not \[10\]"),
+        (torch.randn(10, 0), r"must have the shape \[N, D\], not \[10, 0\]"),
+        (torch.randn(1, 5), "must have at least 2 rows, not 1"),
+        (np.full((5, 2), np.nan), "hold values that are not finite"),
+        (np.ones((5, 2), int), "must be a tensor or an array of floats, not of int64"),
+        ([[1.0, 2.0]], "must be a tensor or an array of floats, not a list"),
+    ],
+)
+def test_what_are_no_embeddings_is_one_line(name, z, words):
+    with pytest.raises(UsageError, match=words) as caught:
+        getattr(measures, name)(z)
+    assert "\n" not in str(caught.value)
+
+
+def test_views_that_cannot_be_compared_are_one_line():
+    with pytest.raises(UsageError, match=r"one shape, not \[5, 3\] and \[5, 4\]"):
+        measures.alignment(torch.ones(5, 3), torch.ones(5, 4))
+    with pytest.raises(UsageError, match="at least 2 of each image"):
+        measures.lidar(torch.ones(5, 1, 3))
+    with pytest.raises(UsageError, match=r"views must have the shape \[N, Q, D\]"):
+        measures.lidar(torch.ones(5, 3))
+
+
+def test_all_measures_at_once_are_each_alone():
+    z = torch.randn(60, 9, generator=RANDOM)
+    found = measures.of_embeddings(z.numpy())
+    alone = {"rank": "rankme", "alpha": "alpha_req", "uniformity": "uniformity", "cosine": "mean_cosine"}
+    assert all(found[name] == getattr(measures, measure)(z) for name, measure in alone.items())
+    assert found["rank_limit"] == 9
+
+
 CONSTANT = torch.randn(1, D, generator=RANDOM).expand(N, D)
 
 
@@ -38,7 +96,7 @@ def test_a_constant_output():
     assert measures.mean_cosine(CONSTANT) == pytest.approx(1)
     assert measures.uniformity(CONSTANT) == pytest.approx(0, abs=1e-6)
     assert measures.alignment(CONSTANT, CONSTANT) == 0
-    assert math.isnan(measures.alpha_req(measures.covariance_spectrum(CONSTANT)))
+    assert math.isnan(measures.alpha_req(CONSTANT))
     zero = torch.zeros(N, D)
     assert (measures.spread(zero), measures.dead_dimensions(zero)) == (0, 1)
 
@@ -66,11 +124,12 @@ def test_an_isotropic_cloud():
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.5])
 def test_a_power_law(alpha):
     values = (np.arange(1, 101) ** -alpha).tolist()
-    spectrum = measures.covariance_spectrum(with_spectrum(values))
+    z = with_spectrum(values)
+    spectrum = measures.covariance_spectrum(z)
     torch.testing.assert_close(spectrum, torch.tensor(values, dtype=torch.float64) / sum(values))
-    assert measures.alpha_req(spectrum) == pytest.approx(alpha, rel=1e-6)
+    assert measures.alpha_req(z) == pytest.approx(alpha, rel=1e-6)
     bent = torch.cat([torch.full((10,), 50.0), spectrum[10:]])  # the head does not count
-    assert measures.alpha_req(bent / bent.sum()) == pytest.approx(alpha, rel=1e-6)
+    assert measures.power_law(bent / bent.sum()) == pytest.approx(alpha, rel=1e-6)
 
 
 def test_rank_and_spectrum_are_the_same_from_either_gram_matrix():

@@ -11,17 +11,19 @@ from twofold.recipe.version import VERSION
 __version__ = VERSION
 
 if TYPE_CHECKING:
-    from twofold import losses
+    from twofold import losses, measures, probes
     from twofold.augment.distortion import Distortion
     from twofold.augment.views import Views
     from twofold.batch import Batch
     from twofold.comparison.compare import compare
     from twofold.data.scan import scan
     from twofold.diagnosis.diagnose import diagnose
+    from twofold.encoding.features import features
     from twofold.evaluation.evaluate import evaluate
     from twofold.methods.base import Method, Output, Setup
     from twofold.methods.create import create_method, list_methods
     from twofold.outputs.embed import embed
+    from twofold.outputs.export import export
     from twofold.page.report import report
     from twofold.recipe.settings import setting
     from twofold.run import Run, load_backbone
@@ -40,6 +42,8 @@ _HOMES = {
     "diagnose": "diagnosis.diagnose",
     "embed": "outputs.embed",
     "evaluate": "evaluation.evaluate",
+    "export": "outputs.export",
+    "features": "encoding.features",
     "list_methods": "methods.create",
     "load_backbone": "run",
     "pretrain": "training.pretrain",
@@ -49,11 +53,12 @@ _HOMES = {
 }
 """Where each public name is defined."""
 
-_MODULES = ("losses",)
+_MODULES = ("losses", "measures", "probes")
 
 __all__ = [
     "Batch", "Distortion", "Method", "Output", "Run", "Setup", "Views", "compare", "create_method", "diagnose", "embed",
-    "evaluate", "list_methods", "load_backbone", "losses", "pretrain", "report", "scan", "setting",
+    "evaluate", "export", "features", "list_methods", "load_backbone", "losses", "measures", "pretrain", "probes",
+    "report", "scan", "setting",
 ]  # fmt: skip
 
 

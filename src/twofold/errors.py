@@ -16,6 +16,16 @@ class Collapsed(Exception):
     """The run was stopped, as asked for, because its embeddings collapsed: exit code 3."""
 
 
+def refuse(what: str, **arguments: object) -> None:
+    """
+    Raises:
+        UsageError: for the first argument that was given, as none of them is of use with ``what``.
+    """
+    for name, value in arguments.items():
+        if value is not None:
+            raise UsageError(f"{name} is of no use with {what}")
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """``; did you mean NAME?`` or nothing."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)

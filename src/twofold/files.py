@@ -2,6 +2,7 @@
 
 import fcntl
 import glob
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -66,6 +67,26 @@ def held(folder: Path) -> Iterator[None]:
 
 def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def target(path: str | Path | None) -> Path | None:
+    """A path to write to, if there is to be one.
+
+    Raises:
+        UsageError: if its folder does not exist.
+    """
+    if path is not None and not Path(path).parent.is_dir():
+        raise UsageError(f"there is no folder {Path(path).parent}")
+    return None if path is None else Path(path)
+
+
+def write_json(path: Path | None, content: dict[str, Any], indent: int) -> dict[str, Any]:
+    """Write JSON to a file, if one is named; returns the content as it would be read from there."""
+    text = json.dumps(content, indent=indent)
+    if path is not None:
+        write_text(path, text + "\n")
+    written: dict[str, Any] = json.loads(text)
+    return written
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

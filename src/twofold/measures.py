@@ -1,17 +1,39 @@
 """What can be read off embeddings without labels: pure functions, each with its formula and source.
 
-All take float tensors [N, D], a row an image, and compute in float64.
+Embeddings are float tensors or NumPy arrays [N, D], a row for each of N images, on any device; everything is computed
+in float64. What is no such array, has fewer than two rows or holds a value that is not finite is a `UsageError`.
+
+    >>> import numpy as np
+    >>> from twofold import measures
+    >>> good = np.random.default_rng(0).normal(size=(1000, 8))   # 8 dimensions that vary alike
+    >>> poor = good * [1, 1, 0, 0, 0, 0, 0, 0]                    # only two of them are left
+    >>> round(measures.rankme(good), 1), round(measures.rankme(poor), 1)
+    (8.0, 2.0)
+    >>> constant = poor * 0 + 1                                   # the same output, whatever comes in
+    >>> measures.spread(constant), round(measures.mean_cosine(constant), 6)
+    (0.0, 1.0)
+    >>> sorted(measures.of_embeddings(good))
+    ['alpha', 'centred_rank', 'cosine', 'dead', 'length', 'rank', 'rank_limit', 'spread', 'uniformity']
 """
 
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-Embeddings = Float[Tensor, "n d"]
+from twofold.errors import UsageError
+
+__all__ = [
+    "alignment", "alpha_req", "covariance_spectrum", "dead_dimensions", "deviations", "effective_rank", "energy_share",
+    "lidar", "mean_cosine", "of_embeddings", "parameter_distance", "power_law", "prototype_entropy", "rankme",
+    "rounding", "spread", "stale_share", "uniformity",
+]  # fmt: skip
+
+Embeddings = Float[Tensor, "n d"] | Float[np.ndarray, "n d"]
 Spectrum = Float[Tensor, " r"]
 
 DEAD = 1e-2  # deviation below which a dimension says nothing, as a share of the embeddings' root mean square
@@ -21,24 +43,57 @@ ENERGIES = ("energy", "attraction", "invariance")  # names of terms
 WITHIN = 1e-4  # added to the within-class covariance (arXiv 2312.04000, section 4)
 
 
-def of_embeddings(z: Embeddings, spectrum: Spectrum) -> dict[str, float]:
-    """What one set of embeddings shows, by name; ``spectrum`` is its `covariance_spectrum`. NaN: cannot be told."""
+def as_embeddings(z: object, what: str = "embeddings", rows: int = 2, shape: str = "N, D") -> Tensor:
+    """``z`` as a float tensor of this shape, in its own precision.
+
+    Raises:
+        UsageError: if it is none, has fewer ``rows`` or holds a value that is not finite; ``what`` is its name there.
+    """
+    if isinstance(z, np.ndarray):
+        if z.dtype.kind != "f":
+            raise UsageError(f"{what} must be a tensor or an array of floats, not of {z.dtype}")
+        z = torch.from_numpy(np.require(z, requirements=["C", "W"]))
+    if not isinstance(z, Tensor) or not z.is_floating_point():
+        kind = f"of {z.dtype}".replace("torch.", "") if isinstance(z, Tensor) else f"a {type(z).__name__}"
+        raise UsageError(f"{what} must be a tensor or an array of floats, not {kind}")
+    if z.ndim != len(shape.split()) or 0 in z.shape[1:]:
+        raise UsageError(f"{what} must have the shape [{shape}], not {list(z.shape)}")
+    if len(z) < rows:
+        raise UsageError(f"{what} must have at least {rows} rows, not {len(z)}")
+    if not bool(z.isfinite().all()):
+        raise UsageError(f"{what} hold values that are not finite (NaN or infinite)")
+    return z.cpu() if z.device.type == "mps" else z  # which has no float64
+
+
+def _double(z: Embeddings) -> Tensor:
+    return as_embeddings(z).double()
+
+
+def of_embeddings(z: Embeddings, spectrum: Spectrum | None = None) -> dict[str, float]:
+    """What one set of embeddings shows, by name. NaN: cannot be told.
+
+    ``spread``, ``dead`` (share of dead dimensions), ``rank`` (`rankme`), ``centred_rank`` (the `effective_rank` of the
+    covariance), ``rank_limit`` (the largest that either can be), ``alpha``, ``cosine`` (`mean_cosine`), ``uniformity``,
+    ``length`` (the mean one). ``spectrum``: the `covariance_spectrum`, where it is known already.
+    """
+    z = _double(z)
+    spectrum = covariance_spectrum(z) if spectrum is None else spectrum
     return {
         "spread": spread(z),
         "dead": dead_dimensions(z),
         "rank": rankme(z),
-        "centred rank": effective_rank(spectrum),
-        "rank limit": float(min(z.shape)),
-        "alpha": alpha_req(spectrum),
+        "centred_rank": effective_rank(spectrum),
+        "rank_limit": float(min(z.shape)),
+        "alpha": power_law(spectrum),
         "cosine": mean_cosine(z),
         "uniformity": uniformity(z),
-        "length": float(z.double().norm(dim=1).mean()),
+        "length": float(z.norm(dim=1).mean()),
     }
 
 
 def deviations(z: Embeddings) -> Float[Tensor, " d"]:
     """Each dimension's standard deviation over the images."""
-    return z.double().std(0, correction=0)
+    return _double(z).std(0, correction=0)
 
 
 def spread(z: Embeddings) -> float:
@@ -46,14 +101,15 @@ def spread(z: Embeddings) -> float:
 
     0: the same output whatever comes in; 1: the mean is at the origin.
     """
-    z = z.double()
+    z = _double(z)
     length = z.square().sum(1).mean().sqrt()
     return float((z - z.mean(0)).square().sum(1).mean().sqrt() / length.clamp_min(1e-300))
 
 
 def dead_dimensions(z: Embeddings) -> float:
     """Share of dimensions that hardly vary: standard deviation under `DEAD` of the root mean square of all entries."""
-    rms = z.double().square().mean().sqrt().clamp_min(1e-300)
+    z = _double(z)
+    rms = z.square().mean().sqrt().clamp_min(1e-300)
     return float((deviations(z) < DEAD * rms).double().mean())
 
 
@@ -63,18 +119,19 @@ def covariance_spectrum(z: Embeddings, noise: float = 1e-20) -> Spectrum:
     From the N x N Gram matrix where that is the smaller one. What is below ``noise`` times the squared length of all of
     z together is rounding (see `rounding`) and counts as 0.
     """
-    z = z.double()
+    z = _double(z)
     values = _squared_singular_values(z - z.mean(0))
     values = torch.where(values > noise * z.square().sum(), values, 0.0)
     return values / values.sum().clamp_min(1e-300)
 
 
-def rounding(z: Tensor) -> float:
+def rounding(z: Embeddings) -> float:
     """The largest eigenvalue that rounding to z's precision gives by itself, as a share of z's squared length.
 
     The entries' errors, eps / sqrt(12) of each at most, are as good as independent: a random matrix of n x d, whose
     largest squared singular value is (sqrt(n) + sqrt(d))^2 times their variance.
     """
+    z = as_embeddings(z)
     n, d = z.shape
     eps = torch.finfo(z.dtype).eps
     return eps**2 / 12 * (math.sqrt(n) + math.sqrt(d)) ** 2 / (n * d)
@@ -82,7 +139,7 @@ def rounding(z: Tensor) -> float:
 
 def rankme(z: Embeddings) -> float:
     """Effective rank: exp of the entropy of the singular values' shares, 1 to min(N, D) (arXiv 2210.02885 eq. 1)."""
-    return effective_rank(_squared_singular_values(z.double()))
+    return effective_rank(_squared_singular_values(_double(z)))
 
 
 def effective_rank(spectrum: Spectrum) -> float:
@@ -91,12 +148,19 @@ def effective_rank(spectrum: Spectrum) -> float:
     return _effective(singular / singular.sum().clamp_min(1e-300))
 
 
-def alpha_req(spectrum: Spectrum) -> float:
-    """Decay of the eigenvalues: alpha in lambda_j ~ j^-alpha (alpha-ReQ, Agrawal et al., NeurIPS 2022, section 2).
+def alpha_req(z: Embeddings) -> float:
+    """How fast the covariance's eigenvalues fall: alpha in lambda_j ~ j^-alpha (alpha-ReQ, Agrawal et al., 2022).
+
+    Near 1 is best in that paper; larger: few directions hold all. NaN if it cannot be told.
+    """
+    return power_law(covariance_spectrum(z))
+
+
+def power_law(spectrum: Spectrum) -> float:
+    """The alpha of a spectrum that is as j^-alpha, largest first (alpha-ReQ, NeurIPS 2022, section 2).
 
     Least squares on the logarithms, each weighed 1/j, without the `HEAD` largest (of fewer than forty, a quarter) and
-    without what is below 1e-6 of the largest. Near 1 is best in that paper; larger: few directions hold all. NaN if
-    fewer than three are left.
+    without what is below 1e-6 of the largest. NaN if fewer than three are left.
     """
     values = spectrum.double()
     first = min(HEAD, len(values) // 4)
@@ -110,15 +174,17 @@ def alpha_req(spectrum: Spectrum) -> float:
     return -float((weight * x * y).sum() / (weight * x * x).sum())
 
 
-def lidar(views: Float[Tensor, "n q d"]) -> float:
+def lidar(views: Float[Tensor, "n q d"] | Float[np.ndarray, "n q d"]) -> float:
     """Effective rank of what tells images apart from what tells views of one apart (LiDAR, arXiv 2312.04000).
 
     ``views``: q embeddings of each of n images. With Sb the covariance of the images' means, Sw the mean covariance
     within an image plus `WITHIN` times the identity: exp of the entropy of the eigenvalues' shares of
     Sw^-1/2 Sb Sw^-1/2 (eqs. 1 to 5). 1 to min(n - 1, d).
     """
-    views = views.double()
+    views = as_embeddings(views, "views", shape="N, Q, D").double()
     n, q, d = views.shape
+    if q < 2:
+        raise UsageError(f"views must be at least 2 of each image, not {q}")
     means = views.mean(1)
     apart = means - means.mean(0)
     within = (views - means[:, None]).flatten(0, 1)
@@ -131,7 +197,10 @@ def lidar(views: Float[Tensor, "n q d"]) -> float:
 
 def alignment(x: Embeddings, y: Embeddings) -> float:
     """Mean squared distance of an image's two embeddings, at length 1: 0 to 4 (arXiv 2005.10242 eq. 1, alpha 2)."""
-    x, y = F.normalize(x.double()), F.normalize(y.double())
+    x, y = _double(x), _double(y)
+    if x.shape != y.shape:
+        raise UsageError(f"the two views must have one shape, not {list(x.shape)} and {list(y.shape)}")
+    x, y = F.normalize(x), F.normalize(y)
     return float((x - y).square().sum(1).mean())
 
 
@@ -140,13 +209,13 @@ def uniformity(z: Embeddings) -> float:
 
     0: all alike; about -4: spread over the whole sphere.
     """
-    return float((-2 * torch.pdist(F.normalize(z.double())).square()).exp().mean().log())
+    return float((-2 * torch.pdist(F.normalize(_double(z))).square()).exp().mean().log())
 
 
 def mean_cosine(z: Embeddings) -> float:
     """Mean cosine between different images, -1 to 1: (|sum of unit vectors|^2 - N) / (N (N - 1))."""
-    unit, n = F.normalize(z.double()), len(z)
-    return float((unit.sum(0).square().sum() - n) / (n * (n - 1))) if n > 1 else math.nan
+    unit, n = F.normalize(_double(z)), len(z)
+    return float((unit.sum(0).square().sum() - n) / (n * (n - 1)))
 
 
 def energy_share(terms: dict[str, float], energies: Sequence[str] = ENERGIES) -> float:
@@ -177,7 +246,7 @@ def stale_share(age: Int[Tensor, " k"], horizon: float) -> float:
     return float(((age < 0) | (age > horizon)).double().mean())
 
 
-def _squared_singular_values(z: Embeddings) -> Float[Tensor, " r"]:
+def _squared_singular_values(z: Float[Tensor, "n d"]) -> Float[Tensor, " r"]:
     n, d = z.shape
     squared: Tensor = torch.linalg.eigvalsh(z @ z.T if n < d else z.T @ z)
     return squared.clamp_min(0).flip(0)

@@ -14,7 +14,7 @@ import torch
 from scipy.stats import kendalltau
 
 import twofold
-from tests.conftest import TINY, tiny
+from tests.conftest import TINY, resolved, tiny
 from twofold.comparison import compare as comparison
 from twofold.comparison import standings
 from twofold.data.opening import open_data
@@ -64,7 +64,7 @@ def test_figures_are_those_of_the_runs(compared):
         assert score["value"] == pytest.approx(statistics.fmean(values))
         assert score["spread"] == pytest.approx(statistics.stdev(values))
         assert own["measures"] == [run.diagnosis["measures"]["features"] for run in runs]
-        assert all(100 < peak < 10_000 for peak in own["peak memory MB"])
+        assert all(100 < peak < 10_000 for peak in own["peak_memory_mb"])
     assert json.loads((out / "compare.json").read_text()) == result
     page = (out / "compare.html").read_text()
     assert "rotation" in page
@@ -109,7 +109,7 @@ def test_another_recipe_is_refused_and_other_protocols_are_measured_anew(compare
         twofold.compare("digits", "rotation,simclr", out, quiet=True, **settings | {"lr": 3.0})
     before = {path: path.stat().st_mtime_ns for path in out.glob("*/checkpoint.pt")}
     result = twofold.compare("digits", "rotation,simclr", out, protocols="retrieval", quiet=True, **settings)
-    assert next(iter(result["methods"]["simclr"]["scores"]["pretrained"])) == "retrieval, mAP"
+    assert next(iter(result["methods"]["simclr"]["scores"]["pretrained"])) == "retrieval_map"
     assert {path: path.stat().st_mtime_ns for path in out.glob("*/checkpoint.pt")} == before
 
 
@@ -154,12 +154,12 @@ def test_labels_needed():
     def row(labels, value, over="10 draws of the labels"):
         return {"pretrained": {"labels": labels, "value": value, "over": over}}
 
-    curve = {"1 a class": row(10, 0.4), "10 a class": row(100, 0.6)}
-    whole = {"all labels": row(1000, 0.9, "359 test images") | {"untrained": {"value": 0.5}}}
+    curve = {"few_1": row(10, 0.4), "few_10": row(100, 0.6)}
+    whole = {"all_labels": row(1000, 0.9, "359 test images") | {"untrained": {"value": 0.5}}}
     assert standings.labels_needed(curve | whole) == pytest.approx(10**1.5, abs=0.1)
-    whole["all labels"]["untrained"]["value"] = 0.3
+    whole["all_labels"]["untrained"]["value"] = 0.3
     assert standings.labels_needed(curve | whole) == 10
-    whole["all labels"]["untrained"]["value"] = 0.95
+    whole["all_labels"]["untrained"]["value"] = 0.95
     assert standings.labels_needed(curve | whole) is None
     assert standings.labels_needed({"knn": row(1000, 0.9, "359 test images")}) is None
 

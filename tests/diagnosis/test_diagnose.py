@@ -4,9 +4,13 @@ import json
 import shutil
 
 import pytest
+import timm
+import torch
+from torch import nn
 
 import twofold
-from tests.diagnosis.test_doctor import pretrain
+from tests.diagnosis.test_doctor import COMPLETE, DIMENSIONAL, pretrain
+from twofold import measures
 from twofold.cli import commands as cli
 from twofold.errors import Diverged, UsageError
 
@@ -49,3 +53,73 @@ def test_what_was_not_looked_at_is_not_called_healthy(tmp_path, capsys):
     (run.path / "checkpoint.pt").unlink()
     with pytest.raises(UsageError, match="neither a checkpoint nor a failure"):
         twofold.diagnose(run)
+
+
+# -- without a run ----------------------------------------------------------------------------------------------------
+
+
+def cloud(n=60, d=16):
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(0))
+
+
+def test_embeddings_are_measured_as_they_are(tmp_path):
+    """Nothing is written unless it is asked for; of many, always the same ones are looked at."""
+    z = cloud()
+    result = twofold.diagnose(z.numpy())
+    assert result["findings"] == []
+    assert result["measures"] == {"embeddings": measures.of_embeddings(z)}
+    assert result["images"] == {"data": "embeddings", "used": 60, "views_of_each": 0}
+    assert sum(result["spectrum"]["embeddings"]) == pytest.approx(1)
+    few = twofold.diagnose(z, images=20, out=tmp_path / "d.json")
+    assert few["images"]["used"] == 20
+    assert json.loads((tmp_path / "d.json").read_text()) == few
+    assert few["measures"] == twofold.diagnose(z, images=20)["measures"]
+
+
+def test_a_collapse_is_told_from_embeddings_alone():
+    """With the doctor's words; there is no step since when."""
+    constant = torch.ones(60, 16) + 1e-4 * cloud()
+    (found,) = twofold.diagnose(constant)["findings"]
+    assert (found["name"], found["since"]) == (COMPLETE, None)
+    assert "mean cosine between different images is 1.0000" in found["seen"]
+    assert found["cause"]
+    assert found["advice"]
+    flat = cloud() * torch.tensor([1.0, 1.0] + [1e-3] * 14)
+    (found,) = twofold.diagnose(flat)["findings"]
+    assert (found["name"], found["since"]) == (DIMENSIONAL, None)
+    assert "embeddings vary in about 2" in found["seen"]
+    assert twofold.diagnose(cloud(10, 3))["findings"] == []  # so few have no more directions
+
+
+@pytest.mark.parametrize("name", ["resnet18", "test_vit"])
+def test_a_network_that_was_never_trained_has_not_collapsed(name):
+    torch.manual_seed(0)
+    network = timm.create_model(name, num_classes=0, **({"img_size": 32} if "vit" in name else {}))
+    result = twofold.diagnose(network, "digits", images=40, size=32)
+    assert result["findings"] == []
+    assert list(result["measures"]) == ["features"]
+    assert result["measures"]["features"].keys() >= {"rank", "lidar", "alignment"}
+    assert result["images"] == {"data": "digits", "used": 40, "views_of_each": 5}
+
+
+def test_a_network_of_one_output_has_collapsed():
+    constant = nn.Sequential(nn.Flatten(), nn.Linear(192, 16).requires_grad_(False))
+    constant[1].weight.zero_()
+    (found,) = twofold.diagnose(constant, "digits", images=20, size=8)["findings"]
+    assert found["name"] == COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (dict(what=cloud(), data="digits"), "data is of no use with embeddings"),
+        (dict(what=cloud()[:1]), "at least 2 rows"),
+        (dict(what=cloud() * torch.inf), "not finite"),
+        (dict(what=cloud(), images=1), "images must be at least 2, not 1"),
+        (dict(what=cloud(), out="nowhere/x.json"), "there is no folder nowhere"),
+        (dict(what=nn.Flatten(), size=8), "data is needed"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_one_line(arguments, words):
+    with pytest.raises(UsageError, match=words):
+        twofold.diagnose(**arguments)

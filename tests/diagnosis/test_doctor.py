@@ -144,7 +144,7 @@ def test_a_stop_is_kept_when_the_run_goes_on(tmp_path):
 
 def rows_of(**signs):
     """Sixty measured steps of a healthy run, with some measures replaced."""
-    healthy = {"cosine": 0.3, "centred rank": 10.0, "rank limit": 16.0, "length": 1.0, "spread": 0.8}
+    healthy = {"cosine": 0.3, "centred_rank": 10.0, "rank_limit": 16.0, "length": 1.0, "spread": 0.8}
     rows = []
     for step in range(60):
         measures = {k: v[step] if isinstance(v, list) else v for k, v in {**healthy, **signs}.items()}
@@ -167,16 +167,16 @@ def test_what_passes_is_no_finding():
 
 def test_few_images_are_no_collapse():
     """Four images vary in three directions at most."""
-    few = rows_of(**{"centred rank": 2.8, "rank limit": 4.0})
+    few = rows_of(**{"centred_rank": 2.8, "rank_limit": 4.0})
     assert examine(few, resolved("simclr")) == []
-    poor = rows_of(**{"centred rank": 2.8, "rank limit": 16.0})
+    poor = rows_of(**{"centred_rank": 2.8, "rank_limit": 16.0})
     assert [finding.name for finding in examine(poor, resolved("simclr"))] == [DIMENSIONAL]
 
 
 def test_what_an_unreadable_image_leaves_is_no_dead_memory():
     settings = resolved("pirl")
-    assert examine(rows_of(**{"stand-ins": 0.02, "memory cosine": 0.5}), settings) == []
-    (found,) = examine(rows_of(**{"stand-ins": 0.6, "memory cosine": 0.5}), settings)
+    assert examine(rows_of(**{"stand_ins": 0.02, "memory_cosine": 0.5}), settings) == []
+    (found,) = examine(rows_of(**{"stand_ins": 0.6, "memory_cosine": 0.5}), settings)
     assert found.name == "dead memory"
 
 

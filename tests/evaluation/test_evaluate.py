@@ -4,19 +4,24 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import twofold
+from tests.conftest import blobs
+from twofold import probes
 from twofold.cli import tables
 from twofold.data.opening import Data, open_data
 from twofold.data.sources import Array
-from twofold.encoding import cache
+from twofold.encoding import extract
 from twofold.errors import UsageError
 from twofold.evaluation import evaluate as evaluation
 from twofold.evaluation import finetune, mlp
-from twofold.evaluation.evaluate import labelled_splits
 from twofold.evaluation.protocols import PROTOCOLS
+from twofold.evaluation.split import labelled_splits
 
 EVERY = tuple(PROTOCOLS)
+SIX = tuple(name for name in EVERY if name != "finetune")
 
 
 @pytest.fixture
@@ -32,27 +37,28 @@ def test_a_run_is_measured_beside_its_yardsticks(finished, quick, monkeypatch):
     told = []
     result = twofold.evaluate(finished, protocols=EVERY, tell=lambda *words: told.append(words))
     assert json.loads((finished.path / "evaluation.json").read_text()) == result
-    every = ["raw pixels", "untrained", "pretrained", "projector"]
+    every = ["raw_pixels", "untrained", "pretrained", "projector"]
     assert result["representations"] == every
-    few = ["1 a class", "2 a class", "5 a class", "10 a class", "10 % of labels", "all labels"]
-    found = [f"10 clusters, {n} label{'s' * (n > 1)} each" for n in (1, 2, 5, 10)]
-    ranked = ["retrieval, mAP", *(f"retrieval, recall at {k}" for k in (1, 5, 10))]
+    few = ["few_1", "few_2", "few_5", "few_10", "few_10_percent", "all_labels"]
+    found = [f"clusters_10_labels_{n}" for n in (1, 2, 5, 10)]
+    ranked = ["retrieval_map", *(f"recall_at_{k}" for k in (1, 5, 10))]
     assert list(result["scores"]) == [
-        "knn", "linear", "mlp", "finetune", *few, "10 clusters, NMI", "10 clusters, ARI", *found, *ranked,
+        "knn", "linear", "mlp", "finetune", *few, "clusters_10_nmi", "clusters_10_ari", *found, *ranked,
     ]  # fmt: skip
+    metrics = {"clusters_10_nmi": "NMI", "clusters_10_ari": "ARI", "retrieval_map": "mean average precision"}
+    metrics |= {f"recall_at_{k}": f"recall at {k}" for k in (1, 5, 10)}
     for row, scores in result["scores"].items():
         assert list(scores) == (["untrained", "pretrained"] if row == "finetune" else every)
         for score in scores.values():
             assert 0 < score["value"] <= 1
             assert score["spread"] > 0
             assert score["over"]
-            named = row.rpartition(", ")[2].replace("mAP", "mean average precision")
-            assert score["metric"] == ("accuracy" if row in [*result["scores"]][:10] + found else named)
+            assert score["metric"] == metrics.get(row, "accuracy")
     labels = {row: scores["pretrained"].get("labels") for row, scores in result["scores"].items()}
-    assert labels["linear"] == labels["finetune"] == labels["all labels"] == 256
+    assert labels["linear"] == labels["finetune"] == labels["all_labels"] == 256
     assert [labels[row] for row in few] == [10, 20, 50, 100, 26, 256]
     assert [labels[row] for row in found] == [10, 20, 50, 100]
-    assert labels["retrieval, mAP"] is None
+    assert labels["retrieval_map"] is None
     assert result["notes"] == ["1 % of 256 labels are 3, less than one for each of 10 classes: no such row"]
     assert result["recipe"]["method"] == "simclr"
     assert result["data"]["test"] == 359
@@ -61,17 +67,25 @@ def test_a_run_is_measured_beside_its_yardsticks(finished, quick, monkeypatch):
     assert any(what.startswith("finetune, pretrained: run 2 of 2") for what, _, _ in told)
 
     text = tables.evaluation(result)
+    for title in (
+        "raw pixels",
+        "\n 5 a class",
+        "10 % of labels",
+        "10 clusters, 1 label each",
+        "retrieval, recall at 10",
+    ):
+        assert title in text
     assert max(map(len, text.split("digits:")[0].splitlines())) <= 100
     assert "± b: over 3 seeds of the head\n" in text
     assert text.count(" a\n") >= 6  # what a spread is over stands in the row, as a letter
     # The features are kept: a second time nothing goes through a network.
-    monkeypatch.setattr(cache, "extract", None)
+    monkeypatch.setattr(extract, "extract", None)
     again = twofold.evaluate(finished, protocols=("knn", "fewshot", "mlp"))
     for row in again["scores"]:
         assert again["scores"][row] == result["scores"][row]
     other = twofold.evaluate(finished, protocols="fewshot", seed=1)
     assert other["seed"] == 1
-    assert other["scores"]["1 a class"] != result["scores"]["1 a class"]
+    assert other["scores"]["few_1"] != result["scores"]["few_1"]
 
 
 def test_nothing_is_chosen_by_the_test_labels(finished, quick, monkeypatch):
@@ -84,7 +98,11 @@ def test_nothing_is_chosen_by_the_test_labels(finished, quick, monkeypatch):
         monkeypatch.setattr(evaluation, "open_data", lambda name, changed=changed: changed)
         scores = twofold.evaluate(finished, protocols=("knn", "linear", "mlp", "finetune"))["scores"]
         chosen.append(
-            [(row, who, s.get("C"), s.get("rate"), s.get("k")) for row, it in scores.items() for who, s in it.items()]
+            [
+                (row, who, s.get("strength"), s.get("rate"), s.get("k"))
+                for row, it in scores.items()
+                for who, s in it.items()
+            ]
         )
         chosen[-1].append(scores["linear"]["pretrained"]["value"] > 0.3)
     assert chosen[0][:-1] == chosen[1][:-1]
@@ -98,10 +116,79 @@ def test_unknown_protocols_name_the_nearest(finished):
 
 def test_a_held_out_split_is_made_where_there_is_none():
     images = np.zeros((12, 3, 8, 8), np.uint8)
-    train, test, _ = labelled_splits(Data(Array(images, [0] * 6 + [1] * 6)), "x")
+    train, test, _ = labelled_splits(Data(Array(images, [0] * 6 + [1] * 6)))
     assert test.indices == [4, 10]
     assert len(train) == 10
     with pytest.raises(UsageError, match="no labels"):
-        labelled_splits(Data(Array(images)), "x")
+        labelled_splits(Data(Array(images)))
     with pytest.raises(UsageError, match="one class"):
-        labelled_splits(Data(Array(images, [0] * 12)), "x")
+        labelled_splits(Data(Array(images, [0] * 12)))
+
+
+# -- without a run ----------------------------------------------------------------------------------------------------
+
+
+def test_any_backbone_is_measured_beside_raw_pixels(tmp_path, quick):
+    """A network as it is; nothing is written unless it is asked for. Its scores are those of its plain features."""
+    network, data = nn.Sequential(nn.AvgPool2d(2), nn.Flatten()), open_data("digits").limited(200)
+    result = twofold.evaluate(network, data, ("knn", "finetune"), size=8, out=tmp_path / "scores.json")
+    assert json.loads((tmp_path / "scores.json").read_text()) == result
+    assert result["representations"] == ["raw_pixels", "backbone"]
+    assert list(result["scores"]["finetune"]) == ["backbone"]
+    assert "recipe" not in result
+    assert result["data"]["name"] == "digits"
+    train, test = (twofold.features(network, source, size=8) for source in (data.train, data.test))
+    score = probes.knn(train, data.train.labels, test, data.test.labels)
+    assert result["scores"]["knn"]["backbone"]["value"] == pytest.approx(score.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scores.json"]
+
+
+def test_a_run_and_its_backbone_have_the_same_scores(finished):
+    """A backbone that was loaded knows how its images are prepared."""
+    run = twofold.evaluate(finished, protocols="linear")["scores"]["linear"]["pretrained"]
+    data = open_data("digits").limited(finished.recipe.limit)
+    backbone = twofold.evaluate(twofold.load_backbone(finished), data, "linear")["scores"]["linear"]["backbone"]
+    assert backbone == run
+
+
+def test_features_are_measured_without_images():
+    """By every protocol but fine-tuning; a fifth of each class is held out if nothing else is said."""
+    x, y = blobs(300, spread=1.0)
+    names = np.array(["ant", "bee", "cat", "dog"])[y]
+    told = []
+    alone = twofold.evaluate(x.numpy(), labels=names, protocols=SIX, tell=lambda *words: told.append(words))
+    assert alone["representations"] == ["features"]
+    assert alone["data"]["classes"] == ["ant", "bee", "cat", "dog"]
+    assert (alone["data"]["train"], alone["data"]["test"]) == (240, 60)
+    assert set(alone["seconds"]) == set(SIX)
+    assert told
+    test, truth = blobs(100, seed=1, spread=1.0)
+    given = twofold.evaluate(x, labels=y, test=test, test_labels=truth)["scores"]
+    assert given["knn"]["features"]["value"] == probes.knn(x, y, test, truth).value
+    assert given["linear"]["features"]["value"] == probes.linear(x, y, test, truth).value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (dict(what=torch.ones(5, 2)), "labels are needed, one for each row"),
+        (dict(what=torch.ones(5, 2), labels=[0, 1, 0, 1, 0], data="digits"), "data is of no use with features"),
+        (dict(what=torch.ones(5, 2), labels=[0] * 5, protocols="finetune"), "finetune needs a backbone and images"),
+        (dict(what=torch.ones(9, 2), labels=[0] * 9), "all of one class"),
+        (dict(what=torch.ones(5, 2), labels=[0, 1, 0, 1, 0]), "no class in the labels has five images"),
+        (dict(what=nn.Flatten(), size=8), "data is needed"),
+        (dict(what=nn.Flatten(), data="digits", size=8, labels=[1]), "labels is of no use with a backbone"),
+        (dict(what=nn.Flatten(), data="digits", size=8, baseline="backbone"), "backbone is a column already"),
+        (dict(what=nn.Flatten(), data="digits", size=8, out="nowhere/x.json"), "there is no folder nowhere"),
+        (dict(what="resnet81", data="digits"), "no run directory and no timm model 'resnet81'; did you mean"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(arguments, words):
+    with pytest.raises(UsageError, match=words) as caught:
+        twofold.evaluate(**arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_prepares_its_images_itself(finished):
+    with pytest.raises(UsageError, match="size is of no use with a run"):
+        twofold.evaluate(finished, size=16)

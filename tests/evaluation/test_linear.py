@@ -73,7 +73,7 @@ def test_the_strength_is_the_best_on_what_is_held_out():
 
 def test_probes_of_several_draws_are_scikit_learns():
     x, y = blobs(300, 20, spread=4.0)
-    chosen = draws(y, *quotas(y)[0]["5 a class"], seed=0)
+    chosen = draws(y, *quotas(y)[0]["few_5"], seed=0)
     for rows, probe in zip(chosen, fit_probes(x, y, chosen), strict=True):
         plain = oracle(scaled(x, x)[0][rows], y[rows].numpy(), 10.0)
         assert (probe.predict(x).numpy() == plain.predict(scaled(x, x)[0])).mean() > 0.99

@@ -36,6 +36,6 @@ def test_few_and_uneven_labels_are_no_obstacle():
 def test_collapsed_features_say_nothing_and_break_nothing(value):
     x, y = torch.full((80, 5), value), torch.arange(80) % 4
     assert len(set(fit_probe(x, y).predict(x).tolist())) == 1
-    assert few_shot(x, y, x, y, draws(y, *quotas(y)[0]["2 a class"], seed=0)) == [0.25] * 10
+    assert few_shot(x, y, x, y, draws(y, *quotas(y)[0]["few_2"], seed=0)) == [0.25] * 10
     assert accuracy(mlp.fit_heads(x, y, x)[0][0], y) == 0.25
     assert kmeans(x, 4, 0).tolist() == [0] * 80

@@ -42,8 +42,8 @@ def test_prototypes_are_clusters_and_another_run_is_a_baseline(finished, tmp_pat
     (run.path / "checkpoint.pt").touch()
     result = twofold.evaluate(run, protocols=("knn", "clusters"), baseline=str(finished.path))
     assert result["representations"][-1] == str(finished.path)
-    assert list(result["scores"]["prototypes, NMI"]) == ["projector"]
-    assert list(result["scores"]["prototypes, 1 label each"]) == ["projector"]
+    assert list(result["scores"]["prototypes_nmi"]) == ["projector"]
+    assert list(result["scores"]["prototypes_labels_1"]) == ["projector"]
     other = twofold.evaluate(finished, protocols="knn")["scores"]["knn"]["pretrained"]
     assert result["scores"]["knn"][str(finished.path)] == other
     # By hand: the prototype with the largest cosine, of each test image.
@@ -55,7 +55,7 @@ def test_prototypes_are_clusters_and_another_run_is_a_baseline(finished, tmp_pat
     weights = method.prototypes.weight.detach()
     cosines = (z / z.norm(dim=1, keepdim=True)) @ (weights / weights.norm(dim=1, keepdim=True)).T
     expected = normalized_mutual_info_score(data.labels, cosines.argmax(1))
-    assert result["scores"]["prototypes, NMI"]["projector"]["value"] == pytest.approx(expected, abs=0.01)
+    assert result["scores"]["prototypes_nmi"]["projector"]["value"] == pytest.approx(expected, abs=0.01)
     # The backbone is enough, for what needs no more.
     (run.path / "checkpoint.pt").unlink()
     assert "projector" not in twofold.evaluate(run, protocols="knn")["representations"]

@@ -12,16 +12,16 @@ def score(value, **more):
 
 
 EVALUATION = {
-    "representations": ["raw pixels", "pretrained"],
+    "representations": ["raw_pixels", "pretrained"],
     "scores": {
-        "knn": {"raw pixels": score(0.5), "pretrained": score(0.75)},
-        "1 a class": {"raw pixels": score(0.25, labels=10), "pretrained": score(0.5, labels=10)},
-        "all labels": {"raw pixels": score(0.5, labels=1000), "pretrained": score(0.875, labels=1000)},
-        "10 % of labels": {"raw pixels": score(0.375, labels=100), "pretrained": score(0.625, labels=100)},
-        "finetune, 10 % of labels": {"pretrained": score(0.5, labels=100)},
-        "10 clusters, 1 label each": {"raw pixels": score(0.1, labels=10), "pretrained": score(0.2, labels=10)},
-        "10 clusters, 5 labels each": {"raw pixels": score(0.2, labels=50), "pretrained": score(0.4, labels=50)},
-        "10 clusters, NMI": {"pretrained": {"metric": "NMI", "value": 0.5, "spread": 0.1, "over": "5 starts"}},
+        "knn": {"raw_pixels": score(0.5), "pretrained": score(0.75)},
+        "few_1": {"raw_pixels": score(0.25, labels=10), "pretrained": score(0.5, labels=10)},
+        "all_labels": {"raw_pixels": score(0.5, labels=1000), "pretrained": score(0.875, labels=1000)},
+        "few_10_percent": {"raw_pixels": score(0.375, labels=100), "pretrained": score(0.625, labels=100)},
+        "finetune_few_10_percent": {"pretrained": score(0.5, labels=100)},
+        "clusters_10_labels_1": {"raw_pixels": score(0.1, labels=10), "pretrained": score(0.2, labels=10)},
+        "clusters_10_labels_5": {"raw_pixels": score(0.2, labels=50), "pretrained": score(0.4, labels=50)},
+        "clusters_10_nmi": {"pretrained": {"metric": "NMI", "value": 0.5, "spread": 0.1, "over": "5 starts"}},
     },
     "data": {"name": "digits", "split": "the data's own test part", "train": 1438, "test": 359},
 }

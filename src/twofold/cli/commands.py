@@ -99,14 +99,15 @@ def evaluate(words: Sequence[str]) -> None:
     seed = "decides the draws of labels, what is held out to choose by, first weights"
     parser.add_argument("--seed", type=number(int), default=0, help=seed)
     asked = parser.read(words)
+    run = asked.pop("run")
 
     from twofold.cli import tables
     from twofold.evaluation.evaluate import evaluate as measure
 
     with tables.progress() as tell:
-        result = measure(**asked, tell=tell)
+        result = measure(run, **asked, tell=tell)
     print(tables.evaluation(result))
-    print(f"wrote {asked['run'] / 'evaluation.json'}")
+    print(f"wrote {run / 'evaluation.json'}")
 
 
 def embed(words: Sequence[str]) -> None:
@@ -134,16 +135,15 @@ def diagnose(words: Sequence[str]) -> None:
     parser.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; none: that of the pretraining")
     parser.add_argument("--images", type=number(int), default=1000, help="measure on at most so many, always the same")
     asked = parser.read(words)
-    if asked["images"] < 2:
-        raise UsageError(f"images must be at least 2, not {asked['images']}")
+    run = asked.pop("run")
 
     from twofold.cli import tables
     from twofold.diagnosis.diagnose import diagnose as examine
 
     with tables.progress() as tell:
-        result = examine(**asked, tell=tell)
+        result = examine(run, **asked, tell=tell)
     print(tables.diagnosis(result))
-    print(f"wrote {asked['run'] / 'diagnosis.json'}")
+    print(f"wrote {run / 'diagnosis.json'}")
 
 
 def compare(words: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from twofold.cli.words import shown
+from twofold.evaluation.titles import RAW_PIXELS, measure_title, representation_title, row_title
 from twofold.recipe.settings import declarations, defaults_of
 
 if TYPE_CHECKING:
@@ -31,13 +32,14 @@ def evaluation(result: dict[str, Any]) -> str:
     table.title = "%; accuracy where the row names nothing else"
     table.add_column("", no_wrap=True)
     for name in result["representations"]:
-        table.add_column(name, justify="right", overflow="fold", min_width=10)
+        table.add_column(representation_title(name), justify="right", overflow="fold", min_width=10)
     table.add_column("±", style="dim")
     marks: dict[str, str] = {}
     for row, scores in result["scores"].items():
         over = next(iter(scores.values()))["over"]
         mark = marks.setdefault(over, chr(ord("a") + len(marks)))
-        table.add_row(row, *(percent(scores.get(name)) for name in result["representations"]), mark)
+        cells = (percent(scores.get(name)) for name in result["representations"])
+        table.add_row(row_title(row), *cells, mark)
     data = result["data"]
     lines = [f"± {mark}: over {over}" for over, mark in marks.items()]
     lines += [
@@ -56,8 +58,8 @@ MEASURES = {
     "spread": "distance from the mean, as a share of the length; 0: all the same",
     "dead": "share of dimensions that hardly vary",
     "rank": "effective rank (RankMe), of at most the rank limit",
-    "centred rank": "the same without the mean: directions in which images differ",
-    "rank limit": "fewer of images and dimensions",
+    "centred_rank": "the same without the mean: directions in which images differ",
+    "rank_limit": "fewer of images and dimensions",
     "alpha": "decay of the covariance's eigenvalues (alpha-ReQ); near 1 is best",
     "lidar": "directions that tell images apart, not views (LiDAR)",
     "cosine": "mean cosine between different images",
@@ -87,7 +89,7 @@ def diagnosis(result: dict[str, Any]) -> str:
     table.add_column("", style="dim")
     for measure, meaning in MEASURES.items():
         cells = [f"{m[measure]:.3g}" if measure in (m := result["measures"][name]) else "" for name in names]
-        table.add_row(measure, *cells, meaning)
+        table.add_row(measure_title(measure), *cells, meaning)
     data, used, views = result["images"].values()
     about = f"{used} images of {data}, whole; {views} distorted views of each for lidar and alignment"
     return "\n".join([*said, render(table), about])
@@ -97,19 +99,19 @@ def comparison(result: dict[str, Any]) -> str:
     """A row a method: its scores over the seeds, its costs, the doctor's word."""
     methods = result["methods"]
     rows = list(dict.fromkeys(row for own in methods.values() for row in own["scores"]["pretrained"]))
-    shown = [row for row in rows if row in ("knn", "linear", "mlp", "finetune", "1 a class", "10 a class")]
+    shown = [row for row in rows if row in ("knn", "linear", "mlp", "finetune", "few_1", "few_10")]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for title in ("", "epochs", *shown, "seconds", "images/s", "MB", "findings"):
+    for title in ("", "epochs", *map(row_title, shown), "seconds", "images/s", "MB", "findings"):
         table.add_column(title, justify="left" if title in ("", "findings") else "right")
-    if result["raw pixels"]:
-        table.add_row("raw pixels", "", *(percent(result["raw pixels"].get(row)) for row in shown))
+    if pixels := result[RAW_PIXELS]:
+        table.add_row(representation_title(RAW_PIXELS), "", *(percent(pixels.get(row)) for row in shown))
     for name, own in methods.items():
         for who, scores in own["scores"].items():
             cells = [percent(scores.get(row)) for row in shown]
             if who == "untrained":
                 table.add_row(Text("  untrained", style="dim"), "", *cells)
                 continue
-            costs = [" ".join(map(str, own[key])) for key in ("seconds", "images a second", "peak memory MB")]
+            costs = [" ".join(map(str, own[key])) for key in ("seconds", "images_per_second", "peak_memory_mb")]
             found = sorted({finding for run in own["findings"] for finding in run})
             table.add_row(name, str(own["epochs"]), *cells, *costs, ", ".join(found) or "none")
     lines = []

@@ -23,7 +23,8 @@ from twofold.data.opening import PYTHON, Data, DataLike, name_of, open_data
 from twofold.data.sources import Source
 from twofold.diagnosis.diagnose import diagnose
 from twofold.errors import Collapsed, Diverged, UsageError
-from twofold.evaluation.evaluate import evaluate, known, labelled_splits
+from twofold.evaluation.evaluate import evaluate, known
+from twofold.evaluation.split import labelled_splits
 from twofold.recipe import recipe
 from twofold.recipe.declared import spec
 from twofold.recipe.recipe import Recipe, Wanted
@@ -83,7 +84,7 @@ def compare(
     if opened.train.labels is None:
         protocols = ""
     else:
-        labelled_splits(opened, opened.name)
+        labelled_splits(opened)
     for one in wanted.values():
         writers.check(one.get("writers"))
     sent = sendable(opened)
@@ -229,10 +230,10 @@ def run_one(
             train(wanted, None if quiet else terminal(), opened)
         except (Diverged, Collapsed) as error:
             result["ended"] = str(error)
-        result["peak memory MB"] = peak_memory(devices.choose(wanted.get("device")))
+        result["peak_memory_mb"] = peak_memory(devices.choose(wanted.get("device")))
         run, saved = Run(path), path / "checkpoint.pt"
         result["seconds"] = round(files.load(saved)["seconds"]) if saved.exists() else None
-        result["images a second"] = round(statistics.median([row["images_per_second"] for row in run.metrics] or [0]))
+        result["images_per_second"] = round(statistics.median([row["images_per_second"] for row in run.metrics] or [0]))
         if protocols and (path / "backbone.json").exists():
             result["evaluation"] = evaluate(run, opened, protocols, wanted.get("device"))["scores"]
         result["diagnosis"] = diagnose(run, opened, device=wanted.get("device"))

@@ -14,10 +14,11 @@ from typing import Any
 from scipy.stats import kendalltau
 
 from twofold.data.opening import Data
+from twofold.evaluation.titles import RAW_PIXELS
 
 SCORE = "linear"
-FEW = re.compile(r"\d+ a class|[\d.]+ % of labels")  # names of rows
-COSTS = ("seconds", "images a second", "peak memory MB")
+FEW = re.compile(r"few_\d+|few_[\d.]+_percent")  # names of rows
+COSTS = ("seconds", "images_per_second", "peak_memory_mb")
 
 Row = dict[str, Any]
 
@@ -37,7 +38,7 @@ def collected(folder: Path, budget: dict[str, Row], seeds: int, data: Data) -> R
         runs = [f"{name}-{seed}" for seed in range(seeds)]
         results = [json.loads((folder / run / "result.json").read_text(encoding="utf-8")) for run in runs]
         evaluations = [result["evaluation"] for result in results if result["evaluation"]]
-        pixels = pixels or over_runs(evaluations[:1], "raw pixels")  # the same for every seed
+        pixels = pixels or over_runs(evaluations[:1], RAW_PIXELS)  # the same for every seed
         found[name] = {
             **share,
             "runs": runs,
@@ -47,7 +48,7 @@ def collected(folder: Path, budget: dict[str, Row], seeds: int, data: Data) -> R
                 for run, result in zip(runs, results, strict=True)
                 if SCORE in result["evaluation"]
             },
-            "labels needed": [labels_needed(evaluation) for evaluation in evaluations],
+            "labels_needed": [labels_needed(evaluation) for evaluation in evaluations],
             "measures": [result["diagnosis"]["measures"].get("features", {}) for result in results],
             "findings": [[finding["name"] for finding in result["diagnosis"]["findings"]] for result in results],
             **{key: [result[key] for result in results] for key in (*COSTS, "ended")},
@@ -56,7 +57,7 @@ def collected(folder: Path, budget: dict[str, Row], seeds: int, data: Data) -> R
         "data": {"name": data.name, "fingerprint": data.train.fingerprint()},
         "seeds": seeds,
         "methods": found,
-        "raw pixels": pixels,
+        RAW_PIXELS: pixels,
         "ranking": ranking(found),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: version(name) for name in ("twofold", "torch", "timm", "scikit-learn")},
@@ -87,14 +88,14 @@ def labels_needed(evaluation: Row) -> float | None:
     Between two measured numbers on a straight line over their logarithm; None if it does not, or if no protocol
     measured several numbers of labels.
     """
-    goal = evaluation.get("all labels", {}).get("untrained")
+    goal = evaluation.get("all_labels", {}).get("untrained")
     drawn = [row["pretrained"] for name, row in evaluation.items() if FEW.fullmatch(name)]
     curve = sorted((row["labels"], row["value"]) for row in drawn)
     if goal is None or not curve:
         return None
     if curve[0][1] >= goal["value"]:
         return float(curve[0][0])
-    everything = evaluation["all labels"]["pretrained"]
+    everything = evaluation["all_labels"]["pretrained"]
     for (few, low), (many, high) in pairwise([*curve, (everything["labels"], everything["value"])]):
         if low < goal["value"] <= high:
             share = (goal["value"] - low) / (high - low)

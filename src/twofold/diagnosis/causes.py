@@ -115,10 +115,11 @@ CAUSES = [
 ]  # fmt: skip
 
 
-def explain(finding: str, recipe: Recipe) -> tuple[str, str]:
-    """The likeliest cause and what to try."""
-    settings = settings_of(recipe)
+def explain(finding: str, recipe: Recipe | None) -> tuple[str, str]:
+    """The likeliest cause and what to try; without a recipe, what is likely whatever the method."""
+    settings = {} if recipe is None else settings_of(recipe)
     for row in CAUSES:
-        if finding in row.findings and (not row.methods or recipe.method in row.methods) and row.when(settings):
+        fits = not row.methods or (recipe is not None and recipe.method in row.methods)
+        if finding in row.findings and fits and row.when(settings):
             return row.cause, row.advice
     raise AssertionError(f"the table has no row for {finding}")

@@ -1,96 +1,166 @@
-"""`twofold diagnose`: a run's measures on its own images, and the doctor's word on its history."""
+"""`twofold.diagnose`: what can be said without labels, of a run and its history, of any backbone, or of embeddings."""
 
 import copy
 import dataclasses
-import json
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from twofold import device as devices
 from twofold import files, rng
 from twofold import measures as m
-from twofold.augment.distortion import named
-from twofold.augment.pipeline import pipelines
-from twofold.data.loader import crop_one, sample
+from twofold.data.loader import sample
 from twofold.data.opening import DataLike, name_of, open_data
-from twofold.data.sources import Source, Subset
-from twofold.diagnosis.causes import explain
-from twofold.diagnosis.doctor import Finding, examine
+from twofold.data.sources import Source
+from twofold.diagnosis.causes import FINITE, explain
+from twofold.diagnosis.doctor import Finding, examine, examine_once
+from twofold.diagnosis.views import VIEWS, encoded
+from twofold.encoding.backbones import open_backbone
 from twofold.encoding.encoder import Encoder
-from twofold.encoding.extract import extract
 from twofold.encoding.progress import Tell, silent
-from twofold.errors import UsageError
-from twofold.recipe.recipe import Recipe
+from twofold.errors import UsageError, refuse
+from twofold.recipe.recipe import Augment
 from twofold.run import Run
 
 IMAGES = 1000
-VIEWS = 5  # of each image, for LiDAR and the alignment
-BATCH = 100
+
+Looked = Mapping[str, tuple[Tensor, Tensor | None]]
+"""By name: embeddings of images [n, d], and of `VIEWS` distorted views of each [n, VIEWS, d], if there are any."""
 
 
 def diagnose(
-    run: str | Path | Run,
+    what: str | Path | Run | nn.Module | Tensor | np.ndarray,
     data: DataLike = None,
     images: int = IMAGES,
     device: str | None = None,
     tell: Tell = silent,
+    *,
+    size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    out: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Measure a run's features and embeddings without labels, look through its history, and write diagnosis.json.
+    """Say whether representations have collapsed, and measure them without labels.
 
-    The run need not have ended: its last checkpoint is looked at.
+    Of a run, which need not have ended, the doctor looks through the whole history, and the features and embeddings
+    of the last checkpoint are measured; diagnosis.json is written. Of another backbone the features are measured, of
+    embeddings these themselves, and the doctor says what can be told from a single look::
+
+        twofold.diagnose("runs/cats")
+        twofold.diagnose("resnet50.a1_in1k", "photos/")      # a timm model, with its weights
+        twofold.diagnose(my_network, images, size=32)        # an nn.Module
+        twofold.diagnose(embeddings)
 
     Args:
-        run: the run directory.
-        data: images to measure on; by default those of the pretraining. A Python object may take the place of a path:
-            see `twofold.data.opening.open_data`.
-        images: at most so many of them, always the same.
-        device: cpu, cuda or mps; None: a GPU if there is one.
+        what: a run or its directory; the name of a timm model; a network, images [N, 3, H, W] -> features [N, D]; or
+            embeddings, float [N, D].
+        data: images to measure on, as `open_data` takes them; by default, of a run, those of the pretraining.
+        images: at most so many of them, or of the embeddings, always the same.
+        device: cpu, cuda or mps; None: a network that is given stays where it is, others go to a GPU if there is one.
         tell: told how far it is.
+        size: side in pixels of the images a backbone gets, if it is no run. By default what a timm model's
+            ``pretrained_cfg`` says, else 224.
+        mean: of each channel, for images from 0 to 1, likewise; else ImageNet's.
+        std: the standard deviation of each channel, likewise.
+        out: a file to write the result to, as JSON; by default, of a run, its diagnosis.json, else nowhere.
 
     Returns:
-        What diagnosis.json holds: ``findings``; ``measures`` of ``untrained`` and pretrained ``features`` and, where
-        the method has a projector, of ``embeddings`` after it; ``spectrum``, the eigenvalues of each one's
-        covariance, largest first, as shares; ``last step``, what was measured there while training.
+        ``findings``, each with ``name``, ``since`` (the step; None where there is no history), what was ``seen``, the
+        likeliest ``cause`` and ``advice``; ``measures`` and ``spectrum`` (the eigenvalues of the covariance, largest
+        first, as shares) by what was measured: of a run ``untrained``, ``features`` and, where the method has a
+        projector, ``embeddings`` after it; of a backbone ``features``; ``images``; of a run also ``last_step``, what
+        was measured there while training, ``steps`` and ``looks``; ``date``, ``versions``.
 
     Raises:
-        UsageError: if there is no such run, or no checkpoint and no failure in it.
+        UsageError: if there is no such run, model or data, no checkpoint and no failure in a run, or an argument is of
+            no use with what is looked at.
     """
-    run = Run.open(run)
-    if not (run.path / "checkpoint.pt").exists() and not (run.path / "failure.pt").exists():
-        raise UsageError(f"{run.path} has neither a checkpoint nor a failure to look at yet")
-    findings = found_in(run)
-    looked: dict[str, dict[str, float]] = {}
-    spectra: dict[str, list[float]] = {}
-    used = 0
-    if (run.path / "checkpoint.pt").exists():
-        opened = open_data(run.recipe.data).limited(run.recipe.limit) if data is None else open_data(data)
-        source = sample(opened.train, images)
-        for name, (central, views) in representations(run, source, devices.choose(device), tell).items():
-            used, spectrum = len(central), m.covariance_spectrum(central)
-            looked[name], spectra[name] = measured(central, spectrum, views), spectrum.tolist()
-    rows = run.metrics
-    result = {
-        "findings": [dataclasses.asdict(finding) for finding in findings],
-        "measures": looked,
-        "spectrum": spectra,
-        "last step": next((row["measures"] for row in reversed(rows) if "measures" in row), {}),
-        "images": {"data": run.recipe.data if data is None else name_of(data), "used": used, "views of each": VIEWS},
-        "steps": rows[-1]["step"] + 1 if rows else 0,
-        "looks": sum("measures" in row for row in rows),
+    target = files.target(out)
+    preparation: dict[str, Any] = {"size": size, "mean": mean, "std": std}
+    if images < 2:
+        raise UsageError(f"images must be at least 2, not {images}")
+    if isinstance(what, Tensor | np.ndarray):
+        refuse("embeddings", data=data, device=device, **preparation)
+        result = _of_embeddings(what, images)
+    elif isinstance(what, Run | Path) or (isinstance(what, str) and Path(what).is_dir()):
+        refuse("a run, which says itself how its images are prepared", **preparation)
+        run = Run.open(what)
+        result, target = _of_run(run, data, images, device, tell), target or run.path / "diagnosis.json"
+    else:
+        encoder = open_backbone(what, device=device, **preparation)
+        if data is None:
+            raise UsageError("data is needed: the images that the backbone is looked at with")
+        result = _of_backbone(encoder, data, images, tell)
+    result |= {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: version(name) for name in ("twofold", "torch", "timm")},
     }
-    text = json.dumps(result, indent=1)
-    files.write_text(run.path / "diagnosis.json", text + "\n")
-    written: dict[str, Any] = json.loads(text)
-    return written
+    return files.write_json(target, result, indent=1)
+
+
+def _of_run(run: Run, data: DataLike, images: int, device: str | None, tell: Tell) -> dict[str, Any]:
+    checkpoint, settings, rows = run.path / "checkpoint.pt", run.recipe, run.metrics
+    if not checkpoint.exists() and not (run.path / "failure.pt").exists():
+        raise UsageError(f"{run.path} has neither a checkpoint nor a failure to look at yet")
+    looked: Looked = {}
+    if checkpoint.exists():
+        opened = open_data(settings.data).limited(settings.limit) if data is None else open_data(data)
+        found = embeddings_of(run, sample(opened.train, images), devices.choose(device), tell)
+        looked = {name: it for name, it in found.items() if it[0].isfinite().all()}  # the history says why one is not
+    name = settings.data if data is None else name_of(data)
+    return _result(found_in(run), looked, name) | {
+        "last_step": next((row["measures"] for row in reversed(rows) if "measures" in row), {}),
+        "steps": rows[-1]["step"] + 1 if rows else 0,
+        "looks": sum("measures" in row for row in rows),
+    }
+
+
+def _of_backbone(encoder: Encoder, data: DataLike, images: int, tell: Tell) -> dict[str, Any]:
+    source = sample(open_data(data).train, images)
+    looked = encoded(source, encoder.spec.size, {"features": encoder}, Augment(), 0, tell)
+    return _result(None, looked, name_of(data))
+
+
+def _of_embeddings(embeddings: Tensor | np.ndarray, images: int) -> dict[str, Any]:
+    rows = m.as_embeddings(embeddings).detach()
+    if len(rows) > images:
+        rows = rows[torch.randperm(len(rows), generator=rng.generator(0, "sample"))[:images].to(rows.device)]
+    return _result(None, {"embeddings": (rows, None)}, "embeddings")
+
+
+def _result(findings: list[Finding] | None, looked: Looked, data: str) -> dict[str, Any]:
+    """What was found and measured; ``findings`` None: what the doctor says of a single look at the last embeddings."""
+    measures: dict[str, dict[str, float]] = {}
+    spectra: dict[str, list[float]] = {}
+    for name, (embeddings, views) in looked.items():
+        spectrum = m.covariance_spectrum(embeddings)
+        measures[name], spectra[name] = measured(embeddings, spectrum, views), spectrum.tolist()
+    if findings is None:
+        findings = examine_once(list(measures.values())[-1])
+    used = {"data": data, "used": 0, "views_of_each": 0}
+    for embeddings, views in looked.values():
+        used |= {"used": len(embeddings), "views_of_each": 0 if views is None else views.shape[1]}
+    return {
+        "findings": [dataclasses.asdict(finding) for finding in findings],
+        "measures": measures,
+        "spectrum": spectra,
+        "images": used,
+    }
+
+
+def measured(embeddings: Tensor, spectrum: Tensor, views: Tensor | None) -> dict[str, float]:
+    """Every measure of embeddings [n, d] by its name; what cannot be told is left out."""
+    found = m.of_embeddings(embeddings, spectrum)
+    if views is not None:
+        found |= {"lidar": m.lidar(views), "alignment": m.alignment(views[:, 0], views[:, 1])}
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def found_in(run: Run) -> list[Finding]:
@@ -101,58 +171,23 @@ def found_in(run: Run) -> list[Finding]:
     state = files.load(failure) if failure.exists() else {"step": -1}
     if state["step"] >= len(rows):  # not one that a later try got over
         seen = f"the terms are {state['terms']}, the norm of the gradient is {state['gradient_norm']}"
-        name = "non-finite values"
-        findings.insert(0, Finding(name, state["step"], seen, *explain(name, settings)))
+        findings.insert(0, Finding(FINITE, state["step"], seen, *explain(FINITE, settings)))
     return findings
 
 
-def representations(run: Run, source: Source, on: torch.device, tell: Tell) -> dict[str, tuple[Tensor, Tensor]]:
-    """name -> what it makes of each image, whole [n, d], and of `VIEWS` distorted views of each [n, VIEWS, d]."""
+def embeddings_of(run: Run, source: Source, device: torch.device, tell: Tell) -> Looked:
+    """``untrained`` and pretrained ``features`` of images and, where there is a projector, ``embeddings`` after it."""
     settings, spec, fresh = run.recipe, run.spec, run.untrained()
     method = run.method(into=copy.deepcopy(fresh))
-    encoders = {"untrained": Encoder(fresh, spec, on), "features": Encoder(method.backbone, spec, on)}
-    whole = extract(source, settings.image_size, encoders, tell)
-    central = {name: features.values for name, features in whole.items()}
-    parts: dict[str, list[Tensor]] = {name: [] for name in encoders}
-    readable = Subset(source, whole["features"].index)
-    for done, pixels in distorted(readable, settings):
-        for name, encoder in encoders.items():
-            parts[name].append(encoder(pixels.flatten(0, 1)).cpu().unflatten(0, (-1, VIEWS)))
-        tell("distorted views", done, len(readable))
-    views = {name: torch.cat(rows) for name, rows in parts.items()}
+    encoders = {"untrained": Encoder(fresh, spec, device), "features": Encoder(method.backbone, spec, device)}
+    looked: dict[str, tuple[Tensor, Tensor | None]] = {
+        **encoded(source, settings.image_size, encoders, settings.augment, settings.seed, tell)
+    }
+    features, views = looked["features"]
+    assert views is not None
     with torch.inference_mode():
-        method = devices.place(method, on).eval()
-        embedded = method.project(central["features"].to(on))
-        if embedded is not None:
-            central["embeddings"] = embedded.float().cpu()
-            flat = method.project(views["features"].flatten(0, 1).to(on))
-            assert flat is not None
-            views["embeddings"] = flat.float().cpu().unflatten(0, (-1, VIEWS))
-    return {name: (central[name], views[name]) for name in central}
-
-
-def distorted(source: Source, settings: Recipe) -> Iterator[tuple[int, Tensor]]:
-    """`VIEWS` views of each image, a batch at a time: how many are done, and uint8 [n, VIEWS, C, S, S]."""
-    kinds = pipelines(settings.augment, settings.image_size, own=named(settings.augment.distortions))[:2]
-    for start in range(0, len(source), BATCH):
-        numbers = range(start, min(start + BATCH, len(source)))
-        images = [source.image(number) for number in numbers]
-        sizes = torch.tensor([image.shape[1:] for image in images])
-        rows = []
-        for number in range(VIEWS):
-            view = kinds[number % 2]
-            draws = view.draw(rng.Streams(settings.seed, ("diagnose", number, start)), len(images))
-            crops = [
-                crop_one(image, box, bool(flip), view.size, view.augment.interpolation)
-                for image, box, flip in zip(images, view.boxes(draws, sizes).tolist(), draws.flip, strict=True)
-            ]
-            rows.append((view.distort(torch.stack(crops) / 255, draws) * 255).round().byte())
-        yield numbers[-1] + 1, torch.stack(rows, 1)
-
-
-def measured(central: Tensor, spectrum: Tensor, views: Tensor) -> dict[str, float]:
-    """Every measure of a representation by its name; what cannot be told, of too few images, is left out."""
-    found = m.of_embeddings(central, spectrum)
-    found["lidar"] = m.lidar(views) if len(views) > 1 else math.nan
-    found["alignment"] = m.alignment(views[:, 0], views[:, 1])
-    return {name: value for name, value in found.items() if math.isfinite(value)}
+        method = devices.place(method, device).eval()
+        embedded, flat = (method.project(rows.to(device)) for rows in (features, views.flatten(0, 1)))
+    if embedded is not None and flat is not None:
+        looked["embeddings"] = embedded.float().cpu(), flat.float().cpu().unflatten(0, (-1, VIEWS))
+    return looked

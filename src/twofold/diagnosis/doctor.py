@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from twofold.diagnosis.causes import explain
+from twofold.diagnosis.causes import COMPLETE, DIMENSIONAL, explain
 from twofold.recipe.declared import spec
 from twofold.recipe.recipe import Recipe
 
 LASTING = 3  # measured steps in a row that must show a sign
 SETTLED = 0.1  # share of the run before which only a dead start is looked for
-SAME = 0.995  # mean cosine between different images above which outputs count as the same
+SAME = 0.995  # mean cosine between different images above which outputs count as the same, if it lasts, ...
+SAME_AT_ONCE = 0.999  # ... and at a single look: networks that were never trained were seen with 0.994
 FEW = {"pretext": 2.0, "generative": 2.0}  # directions under which outputs count as poor, by the method's family, ...
 FEW_ELSE = 3.0  # ... in the others: healthy runs of BYOL and MoCo on few images were seen with 4 to 6
 DECORRELATED = 0.08  # ... and share of the possible ones, where the loss decorrelates: there, 20 % and more were seen
@@ -40,17 +41,21 @@ Sign = Callable[[Row], str]
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong. ``since`` is the first measured step of the stretch that shows it."""
+    """What is wrong.
+
+    ``since`` is the first measured step of the stretch that shows it; None where there is no history to tell from.
+    """
 
     name: str
-    since: int
+    since: int | None
     seen: str
     cause: str
     advice: str
 
     @property
     def sentence(self) -> str:
-        return f"{self.name} since step {self.since}: {self.seen}. Likely cause: {self.cause}. Try: {self.advice}."
+        since = "" if self.since is None else f" since step {self.since}"
+        return f"{self.name}{since}: {self.seen}. Likely cause: {self.cause}. Try: {self.advice}."
 
 
 def examine(rows: Sequence[Row], settings: Recipe) -> list[Finding]:
@@ -84,6 +89,14 @@ def examine(rows: Sequence[Row], settings: Recipe) -> list[Finding]:
     return [Finding(name, since, seen, *explain(name, settings)) for name, (since, seen) in found.items()]
 
 
+def examine_once(measures: dict[str, float]) -> list[Finding]:
+    """What is wrong with embeddings by their `measures` alone, where nothing is known of how they came to be."""
+    row = {"measures": measures}
+    seen = {COMPLETE: all_the_same(row, SAME_AT_ONCE), DIMENSIONAL: few_directions(row, "")}
+    worst = next((name for name, words in seen.items() if words), None)
+    return [] if worst is None else [Finding(worst, None, seen[worst], *explain(worst, None))]
+
+
 def stretch(rows: Sequence[Row], sign: Sign) -> list[Row]:
     """The rows at the end that all show a sign."""
     shown: list[Row] = []
@@ -100,20 +113,20 @@ def still(first: Row) -> str:
     return f"the first gradient has the norm {first['gradient_norm']:.1e} at a loss of {first['loss']:.3g}"
 
 
-def all_the_same(row: Row) -> str:
+def all_the_same(row: Row, same: float = SAME) -> str:
     cosine = row["measures"]["cosine"]
-    return f"the mean cosine between different images is {cosine:.4f}" if cosine > SAME else ""
+    return f"the mean cosine between different images is {cosine:.4f}" if cosine > same else ""
 
 
 def few_directions(row: Row, family: str) -> str:
-    rank, most = row["measures"]["centred rank"], row["measures"]["rank limit"]
+    rank, most = row["measures"]["centred_rank"], row["measures"]["rank_limit"]
     few = max(FEW.get(family, FEW_ELSE), DECORRELATED * most if family == "non-contrastive" else 0)
     told = most >= ENOUGH * few  # of fewer images or dimensions even the best embeddings have no more
     return f"embeddings vary in about {rank:.1f} of {most:.0f} possible directions" if told and rank < few else ""
 
 
 def one_cluster(row: Row) -> str:
-    share = row["measures"].get("largest cluster", 0.0)
+    share = row["measures"].get("largest_cluster", 0.0)
     return f"{share:.0%} of the batch is nearest the same prototype" if share > ALL else ""
 
 
@@ -129,11 +142,11 @@ def exploding(row: Row, first: Row) -> str:
 
 def dead_memory(row: Row, rows: Sequence[Row]) -> str:
     m = row["measures"]
-    if m.get("memory cosine", 0.0) > ALIKE:
-        return f"the memory's entries are alike, their mean cosine is {m['memory cosine']:.4f}"
+    if m.get("memory_cosine", 0.0) > ALIKE:
+        return f"the memory's entries are alike, their mean cosine is {m['memory_cosine']:.4f}"
     before = [r for r in rows if r["epoch"] < row["epoch"]]
-    if before and m.get("stand-ins", 0.0) == before[-1]["measures"].get("stand-ins") > UNFED:
-        return f"{m['stand-ins']:.0%} of the memory's entries are still random, as many as an epoch before"
+    if before and m.get("stand_ins", 0.0) == before[-1]["measures"].get("stand_ins") > UNFED:
+        return f"{m['stand_ins']:.0%} of the memory's entries are still random, as many as an epoch before"
     return ""
 
 
@@ -149,7 +162,7 @@ def stuck(rows: Sequence[Row], first: Row, steps: int, given: bool) -> tuple[int
         return None
     mean = statistics.fmean(row["loss"] for row in window)
     stays = sum(abs(row["loss"] - trivial) < 5 * near for row in window) >= 0.9 * len(window)
-    pulls = trivial != 0 and any(row["measures"].get("energy share", 0.0) > NO_ENERGY for row in window)
+    pulls = trivial != 0 and any(row["measures"].get("energy_share", 0.0) > NO_ENERGY for row in window)
     if not stays or pulls or abs(mean - trivial) > near:
         return None
     return window[0]["step"], f"the loss is {mean:.4f} on average, a collapsed batch has {trivial:.4f}"

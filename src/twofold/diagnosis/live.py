@@ -22,12 +22,16 @@ ROWS = 512  # images that are looked at; the cost grows with their cube
 def measure(method: Method, output: Output, terms: dict[str, float], progress: float, epoch: int) -> dict[str, float]:
     """What `measures` says of a step's embeddings, and of the target, prototypes and memory where there are any.
 
+    Nothing, if embeddings hold values that are not finite: the loop judges those by the loss.
+
     Args:
         terms: the loss's terms as numbers.
         progress: share of the run that is done, 0 to 1.
         epoch: steps in an epoch.
     """
     views = [rows.detach()[:ROWS] for rows in output.embeddings[:2]]
+    if not all(bool(rows.isfinite().all()) for rows in views):
+        return {}
     if views[0].device.type == "mps":  # it has no float64
         views, method = [rows.cpu() for rows in views], copy.deepcopy(method).cpu()
     spectrum = m.covariance_spectrum(views[0], m.rounding(views[0]))
@@ -35,14 +39,14 @@ def measure(method: Method, output: Output, terms: dict[str, float], progress: f
     if len(views) == 2:
         found["alignment"] = m.alignment(*views)
     if len(terms) > 1 and terms.keys() & set(m.ENERGIES):
-        found["energy share"] = m.energy_share(terms)
+        found["energy_share"] = m.energy_share(terms)
     for module in method.children():
         if isinstance(module, MomentumEncoder):
-            found["target distance"] = m.parameter_distance(*module.weights())
+            found["target_distance"] = m.parameter_distance(*module.weights())
         elif isinstance(module, Prototypes):
             chosen = module(torch.cat(views).to(module.weight.dtype)).argmax(1)
-            found["prototype entropy"] = m.prototype_entropy(chosen, len(module.weight))
-            found["largest cluster"] = float(chosen.bincount().max() / len(chosen))
+            found["prototype_entropy"] = m.prototype_entropy(chosen, len(module.weight))
+            found["largest_cluster"] = float(chosen.bincount().max() / len(chosen))
         elif isinstance(module, Queue | Bank) and len(module.rows):
             target = next((t for t in method.children() if isinstance(t, MomentumEncoder)), None)
             horizon = float(epoch) if isinstance(module, Bank) else target.horizon(progress) if target else math.nan
@@ -57,9 +61,9 @@ def memory(rows: Tensor, age: Tensor, horizon: float) -> dict[str, float]:
     """
     some = rows[:: max(1, len(rows) // ROWS)][:ROWS]
     return {
-        "stale negatives": m.stale_share(age, horizon) if horizon == horizon else math.nan,
-        "stand-ins": float((age < 0).double().mean()),
-        "memory cosine": m.mean_cosine(some) if len(some) > 1 else 0.0,
+        "stale_negatives": m.stale_share(age, horizon) if horizon == horizon else math.nan,
+        "stand_ins": float((age < 0).double().mean()),
+        "memory_cosine": m.mean_cosine(some) if len(some) > 1 else 0.0,
     }
 
 
@@ -78,11 +82,14 @@ class Watch:
         if every <= 0 or (done % every and done not in (1, self.steps)):
             return []
         terms = {name: row[name] for name in output.terms}
-        row["measures"] = measure(self.method, output, terms, row["step"] / self.steps, self.epoch)
+        found = measure(self.method, output, terms, row["step"] / self.steps, self.epoch)
+        if not found:
+            return []
+        row["measures"] = found
         self.rows.append(row)
-        found = [finding for finding in self.findings() if finding.name not in self.told]
-        self.told |= {finding.name for finding in found}
-        return found
+        new = [finding for finding in self.findings() if finding.name not in self.told]
+        self.told |= {finding.name for finding in new}
+        return new
 
     def findings(self) -> list[Finding]:
         return examine(self.rows, self.settings)

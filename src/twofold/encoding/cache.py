@@ -15,7 +15,7 @@ from twofold import files
 from twofold.data.sources import Source, digest
 from twofold.encoding.crops import BATCH
 from twofold.encoding.encoder import Encoder
-from twofold.encoding.extract import Encode, Features, extract
+from twofold.encoding.extract import Encode, Features, extract_each
 from twofold.encoding.progress import Tell, silent
 
 UNSAFE = r"[^-\w. ]"  # in the name of a file
@@ -65,10 +65,9 @@ class Cache:
     def extracted(self, extractors: Mapping[str, Extractor], tell: Tell = silent) -> dict[str, Features]:
         """`extract`, but from files where they are there, and kept in files for the next time."""
         missing = {name: e for name, e in extractors.items() if not self._path(name, e.key, e.size).exists()}
-        for size in dict.fromkeys(extractor.size for extractor in missing.values()):
-            encoders = {name: e.encode for name, e in missing.items() if e.size == size}
-            for name, features in extract(self.source, size, encoders, tell, f"features, {self.split} images").items():
-                self._keep(self._path(name, missing[name].key, size), features)
+        sized = {name: (e.size, e.encode) for name, e in missing.items()}
+        for name, features in extract_each(self.source, sized, tell, f"features, {self.split} images").items():
+            self._keep(self._path(name, missing[name].key, missing[name].size), features)
         return {name: self._read(self._path(name, e.key, e.size)) for name, e in extractors.items()}
 
     def derived(self, name: str, key: str, base: Features, convert: Callable[[Tensor], Tensor]) -> Features:

@@ -58,6 +58,17 @@ def extract(
     return {name: Features.of(source, kept, torch.cat(batches)) for name, batches in values.items()}
 
 
+def extract_each(
+    source: Source, encoders: Mapping[str, tuple[int, Encode]], tell: Tell = silent, what: str = "images"
+) -> dict[str, Features]:
+    """`extract` for encoders that take images of different sizes, each given with its own; one pass for each size."""
+    found: dict[str, Features] = {}
+    for size in dict.fromkeys(size for size, _ in encoders.values()):
+        alike = {name: encode for name, (own, encode) in encoders.items() if own == size}
+        found |= extract(source, size, alike, tell, what)
+    return found
+
+
 def raw_pixels(images: Tensor) -> Tensor:
     """The pixels themselves, 0 to 1, as features: uint8 [n, C, S, S] -> [n, C * s * s], s at most 32."""
     scaled = images.float() / 255

@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from twofold.data.decode import as_images
-from twofold.data.opening import open_data
-from twofold.data.sources import Array, Source
+from twofold.data.opening import DataLike, open_data
+from twofold.data.sources import Source
 from twofold.encoding.backbones import open_backbone
 from twofold.encoding.crops import BATCH, cut, read_ahead
 from twofold.encoding.progress import Tell, silent
@@ -20,7 +17,7 @@ from twofold.run import Run
 
 def features(
     backbone: str | Path | Run | nn.Module,
-    images: Any,
+    images: DataLike,
     *,
     size: int | None = None,
     mean: Sequence[float] | None = None,
@@ -38,8 +35,8 @@ def features(
     Args:
         backbone: a run or its directory; the name of a timm model, which comes with the weights published for it; or a
             network, images [N, 3, H, W] -> features [N, D].
-        images: uint8 [N, C, H, W], or whatever may be pretrained on. If it has a training and a test part, the training
-            images come first.
+        images: whatever `open_data` takes: an array or tensor uint8 [N, C, H, W], a folder, a list of PIL images, a
+            Dataset, ... If there is a training and a test part, the training images come first.
         size: side in pixels of the images that the backbone gets. By default a run's own; what a timm model's
             ``pretrained_cfg`` says; else 224.
         mean: of each channel, for images from 0 to 1. By default the run's; the ``pretrained_cfg``'s; else ImageNet's.
@@ -56,7 +53,8 @@ def features(
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1, not {batch_size}")
     encoder = open_backbone(backbone, size=size, mean=mean, std=std, device=device)
-    sources = sources_of(images)
+    data = open_data(images)
+    sources = [data.train] if data.test is None else [data.train, data.test]
     total, found = sum(map(len, sources)), list[Tensor]()
     for source in sources:
         for batch in read_ahead(source, encoder.spec.size, cut(range(len(source)), batch_size)):
@@ -64,18 +62,6 @@ def features(
             found.append(encoder(torch.stack(crops)).cpu())
             tell("images", sum(map(len, found)), total)
     return torch.cat(found)
-
-
-def sources_of(images: Any) -> list[Source]:
-    """The training images, and the test images if there are any, of what may be pretrained on."""
-    if isinstance(images, Source):
-        return [images]
-    if isinstance(images, Tensor):
-        images = images.cpu().numpy()
-    if isinstance(images, np.ndarray):
-        return [Array(as_images(images, "images"))]
-    data = open_data(images)
-    return [data.train] if data.test is None else [data.train, data.test]
 
 
 def _readable(source: Source, number: int, crop: Tensor | str) -> Tensor:

@@ -1,110 +1,203 @@
-"""`twofold evaluate`: every protocol for the pretrained backbone, beside the untrained one and raw pixels."""
+"""`twofold.evaluate`: how good frozen features are, of a run, of any backbone, or as they are."""
 
-import json
 import platform
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from torch import Tensor, nn
+
 from twofold import files
-from twofold.data.opening import Data, DataLike, open_data
-from twofold.data.sources import Source, Subset
+from twofold.data.opening import DataLike, open_data
+from twofold.data.sources import Source, digest
+from twofold.encoding.backbones import open_backbone
 from twofold.encoding.cache import Cache
 from twofold.encoding.progress import Tell, silent, within
-from twofold.errors import UsageError, did_you_mean
+from twofold.errors import UsageError, did_you_mean, refuse
+from twofold.evaluation.arrays import as_splits
 from twofold.evaluation.fewshot import quotas
-from twofold.evaluation.protocols import PROTOCOLS, Score, Task
-from twofold.evaluation.representations import representations
+from twofold.evaluation.protocols import PROTOCOLS, Task
+from twofold.evaluation.representations import Representation, of_backbone, of_run
+from twofold.evaluation.split import labelled_splits
 from twofold.recipe.recipe import settings_of
 from twofold.run import Run
 
-HELD_OUT = "every fifth image of each class held out for testing; if pretraining saw them, then without labels"
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: representations by name, in the order of the table, and the data that they are of.
+
+    ``splits``: the images, if there are any. ``about``: what the result says of the data and of the run.
+    """
+
+    representations: dict[str, Representation]
+    splits: dict[str, Source]
+    about: dict[str, Any]
 
 
 def evaluate(
-    run: str | Path | Run,
+    what: str | Path | Run | nn.Module | Tensor | np.ndarray,
     data: DataLike = None,
     protocols: str | Sequence[str] = ("knn", "linear"),
     device: str | None = None,
     tell: Tell = silent,
     *,
+    labels: Any = None,
+    test: Tensor | np.ndarray | None = None,
+    test_labels: Any = None,
     baseline: str | Sequence[str] = (),
+    size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
     seed: int = 0,
+    out: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Measure a run's backbone on labelled images, and write evaluation.json.
+    """Measure how good frozen features are at telling labelled images apart.
+
+    Of a run the pretrained backbone is measured beside raw pixels, the backbone before its first step, and the features
+    after the method's projector; of another backbone beside raw pixels; features are measured as they are::
+
+        twofold.evaluate("runs/cats", "labelled/")                               # writes runs/cats/evaluation.json
+        twofold.evaluate("vit_small_patch14_dinov2.lvd142m", "labelled/")        # a timm model, with its weights
+        twofold.evaluate(my_network, (images, labels), size=32)                  # an nn.Module
+        twofold.evaluate(features, labels=labels)                                # every fifth row is held out
+        twofold.evaluate(features, labels=labels, test=others, test_labels=their_labels)
 
     Args:
-        run: the run directory.
-        data: images with labels, with or without a test part; by default those of the pretraining. A Python object
-            may take the place of a path: see `twofold.data.opening.open_data`.
+        what: a run or its directory; the name of a timm model; a network, images [N, 3, H, W] -> features [N, D]; or
+            features, float [N, D].
+        data: images with labels, as `open_data` takes them, with or without a test part. By default, of a run, those
+            of the pretraining.
         protocols: any of ``knn``, ``linear``, ``mlp``, ``finetune``, ``fewshot``, ``clusters``, ``retrieval``;
             several also as one text with commas.
-        device: cpu, cuda or mps; None: a GPU if there is one, for the networks.
+        device: cpu, cuda or mps; None: a network that is given stays where it is, others go to a GPU if there is one.
         tell: told how far it is.
+        labels: of features, [N], whole numbers or texts.
+        test: features to test on, float [M, D]; by default every fifth row of each class.
+        test_labels: theirs, [M].
         baseline: other backbones to measure, timm's names (with their published weights) or run directories; several
             also as one text with commas.
-        seed: decides which images are held out to choose by, the draws of labels, the heads' first weights.
+        size: side in pixels of the images a backbone gets, if it is no run. By default what a timm model's
+            ``pretrained_cfg`` says, else 224.
+        mean: of each channel, for images from 0 to 1, likewise; else ImageNet's.
+        std: the standard deviation of each channel, likewise.
+        seed: decides what is held out to choose by, the draws of labels, the heads' first weights.
+        out: a file to write the result to, as JSON; by default, of a run, its evaluation.json, else nowhere.
 
     Returns:
-        What evaluation.json holds: ``scores[row][representation]`` is a `Score`, beside ``representations`` in their
-        order, ``notes``, ``seconds`` by protocol, recipe, data, seed, versions.
+        ``scores[row][representation]``, each with ``metric``, ``value``, ``spread``, what the spread is ``over``, and
+        often ``labels``, how many were used; ``representations`` in their order, ``notes``, ``seconds`` by protocol,
+        ``data``, ``recipe`` (of a run), ``seed``, ``date``, ``versions``.
 
     Raises:
-        UsageError: if there is no such run, protocol or baseline, or the images have no labels.
+        UsageError: if there is no such run, model, data, protocol or baseline, the images have no labels, or an
+            argument is of no use with what is measured.
     """
-    run = Run.open(run)
-    protocols, baselines = known(protocols), _names(baseline)
+    wanted, baselines, target = known(protocols), names_in(baseline), files.target(out)
+    preparation = {"size": size, "mean": mean, "std": std}
+    if isinstance(what, Tensor | np.ndarray):
+        refuse("features", data=data, device=device, baseline=baselines or None, **preparation)
+        if "finetune" in wanted:
+            raise UsageError("finetune needs a backbone and images: features cannot be fine-tuned")
+        subject = _features(what, labels, test, test_labels)
+    else:
+        refuse("a backbone, whose images have their labels in data", labels=labels, test=test, test_labels=test_labels)
+        if isinstance(what, Run | Path) or (isinstance(what, str) and Path(what).is_dir()):
+            refuse("a run, which says itself how its images are prepared", **preparation)
+            run = Run.open(what)
+            subject = _run(run, data, baselines, device, tell)
+            target = target or run.path / "evaluation.json"
+        else:
+            subject = _backbone(what, data, baselines, device, tell, **preparation)
+    scores, seconds = measured(subject, wanted, seed, tell)
+    seen = next(iter(subject.representations.values()))
+    result = {
+        "scores": scores,
+        "representations": list(subject.representations),
+        "notes": quotas(seen.train.labels)[1] if "fewshot" in wanted else [],
+        "seconds": seconds,
+        **subject.about,
+        "seed": seed,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {name: version(name) for name in ("twofold", "torch", "timm", "scikit-learn")}
+        | {"python": platform.python_version()},
+    }
+    return files.write_json(target, result, indent=2)
+
+
+def _run(run: Run, data: DataLike, baselines: list[str], device: str | None, tell: Tell) -> Subject:
     settings = run.recipe
     opened = open_data(settings.data).limited(settings.limit) if data is None else open_data(data)
-    train, test, how = labelled_splits(opened, opened.name)
+    train, test, how = labelled_splits(opened)
     splits = {"train": train, "test": test}
     caches = {split: Cache(run.path / "features", split, source) for split, source in splits.items()}
-    found = representations(run, caches, baselines, device, tell)
+    found = of_run(run, caches, baselines, device, tell)
+    fingerprints = [cache.fingerprint for cache in caches.values()]
+    about = _about(opened.name, how, found, _classes(train), fingerprints)
+    return Subject(found, splits, about | {"recipe": settings_of(settings)})
 
-    scores: dict[str, dict[str, Score]] = {}
+
+def _backbone(
+    what: str | nn.Module, data: DataLike, baselines: list[str], device: str | None, tell: Tell, **preparation: Any
+) -> Subject:
+    encoder = open_backbone(what, device=device, **preparation)
+    if data is None:
+        raise UsageError("data is needed: the labelled images that the backbone is measured on")
+    opened = open_data(data)
+    train, test, how = labelled_splits(opened)
+    splits = {"train": train, "test": test}
+    found = of_backbone(what if isinstance(what, str) else "backbone", encoder, splits, baselines, device, tell)
+    fingerprints = [source.fingerprint() for source in splits.values()]
+    return Subject(found, splits, _about(opened.name, how, found, _classes(train), fingerprints))
+
+
+def _features(features: Tensor | np.ndarray, labels: Any, test: Any, test_labels: Any) -> Subject:
+    train, asked, classes, how = as_splits(features, labels, test, test_labels)
+    found = {"features": Representation(train, asked)}
+    digests = [digest([split.values.numpy().tobytes()]) for split in (train, asked)]
+    return Subject(found, {}, _about("features", how, found, classes, digests))
+
+
+def _about(
+    name: str, how: str, found: dict[str, Representation], classes: list[str], fingerprints: list[str]
+) -> dict[str, Any]:
+    """What the result says of the data: ``how`` training and test images were told apart, how many have features."""
+    seen = next(iter(found.values()))
+    counts = {"train": len(seen.train.index), "test": len(seen.test.index)}
+    return {"data": {"name": name, "split": how, **counts, "classes": classes, "fingerprint": fingerprints}}
+
+
+def _classes(source: Source) -> list[str]:
+    return source.classes or sorted({str(label) for label in source.labels or []})
+
+
+def measured(
+    subject: Subject, protocols: Sequence[str], seed: int, tell: Tell
+) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
+    """The scores by row and representation, as evaluation.json has them, and the seconds that each protocol took."""
+    scores: dict[str, dict[str, Any]] = {}
     seconds = dict.fromkeys(protocols, 0.0)
-    tasks = {who: Task(it, splits, seed, silent) for who, it in found.items()}
+    tasks = {who: Task(it, subject.splits, seed, silent) for who, it in subject.representations.items()}
     for protocol in protocols:
         for position, (who, task) in enumerate(tasks.items()):
             tell(f"{protocol}, {who}", position, len(tasks))
             task.tell = within(tell, f"{protocol}, {who}")
             began = time.monotonic()
             for row, score in PROTOCOLS[protocol](task).items():
-                scores.setdefault(row, {})[who] = score
+                scores.setdefault(row, {})[who] = score.json()
             seconds[protocol] += time.monotonic() - began
-    seen = found["pretrained"]
-    result = {
-        "scores": scores,
-        "representations": list(found),
-        "notes": quotas(seen.train.labels)[1] if "fewshot" in protocols else [],
-        "seconds": {protocol: round(value, 1) for protocol, value in seconds.items()},
-        "data": {
-            "name": opened.name,
-            "split": how,
-            "train": len(seen.train.index),
-            "test": len(seen.test.index),
-            "classes": train.classes or sorted({str(label) for label in train.labels or []}),
-            "fingerprint": [cache.fingerprint for cache in caches.values()],
-        },
-        "recipe": settings_of(settings),
-        "seed": seed,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {name: version(name) for name in ("twofold", "torch", "timm", "scikit-learn")}
-        | {"python": platform.python_version()},
-    }
-    text = json.dumps(result, indent=2)
-    files.write_text(run.path / "evaluation.json", text + "\n")
-    written: dict[str, Any] = json.loads(text)
-    return written
+    return scores, {protocol: round(value, 1) for protocol, value in seconds.items()}
 
 
-def _names(given: str | Sequence[str]) -> list[str]:
+def names_in(given: str | Sequence[str]) -> list[str]:
     """Names, once each, also of one text with commas."""
-    parts = given.split(",") if isinstance(given, str) else given
-    return list(dict.fromkeys(filter(None, (part.strip() for part in parts))))
+    names = given.split(",") if isinstance(given, str) else given
+    return list(dict.fromkeys(filter(None, (name.strip() for name in names))))
 
 
 def known(protocols: str | Sequence[str]) -> list[str]:
@@ -113,37 +206,8 @@ def known(protocols: str | Sequence[str]) -> list[str]:
     Raises:
         UsageError: if there is none of that name.
     """
-    names = _names(protocols)
+    names = names_in(protocols)
     for name in names:
         if name not in PROTOCOLS:
             raise UsageError(f"there is no protocol {name!r}{did_you_mean(name, PROTOCOLS)}; {', '.join(PROTOCOLS)}")
     return names
-
-
-def labelled_splits(data: Data, name: str) -> tuple[Source, Source, str]:
-    """Labelled training and test images, and in words how they were told apart.
-
-    Raises:
-        UsageError: if there are no labels, or fewer than two classes.
-    """
-    if data.train.labels is None:
-        raise UsageError(f"the images in {name} have no labels: evaluation needs class folders or a column of labels")
-    if len(set(data.train.labels)) < 2:
-        raise UsageError(f"the images in {name} are all of one class: there is nothing to tell apart")
-    if data.mismatch:
-        raise UsageError(f"{name}: {data.mismatch}")
-    if data.test is not None and data.test.labels is not None:
-        return data.train, data.test, "the data's own test part"
-    seen: dict[int, int] = {}
-    train: list[int] = []
-    test: list[int] = []
-    for number, label in enumerate(data.train.labels):
-        seen[label] = seen.get(label, 0) + 1
-        (test if seen[label] % 5 == 0 else train).append(number)
-    if not test:
-        raise UsageError(f"no class in {name} has five images or more: too few to hold some out for testing")
-    return (
-        Subset(data.train, train),
-        Subset(data.train, test),
-        HELD_OUT,
-    )

@@ -1,5 +1,7 @@
 """Few labels: a probe from some labelled images of every class, over several draws of which ones."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -14,19 +16,21 @@ DRAWS = 10
 ELEMENTS = 1 << 27  # numbers of the drawn features held at once, half a gigabyte
 
 
-def quotas(labels: Tensor) -> tuple[dict[str, tuple[Tensor, int]], list[str]]:
-    """What is drawn, by name: images of each class [K], and of all together; and why some shares are not.
+def quotas(
+    labels: Tensor, shots: Sequence[int] = SHOTS, shares: Sequence[float] = SHARES
+) -> tuple[dict[str, tuple[Tensor, int]], list[str]]:
+    """What is drawn, by the name of its row: images of each class [K], and in all; and why some shares are not.
 
-    So many of each class, or all of one that has fewer; or a share of all images, every class with the same share of
-    its own as far as that is a whole number, and with one at least.
+    ``shots`` images of each class, or all of one that has fewer; or a share of all images, every class with the same
+    share of its own as far as that is a whole number, and with one at least.
     """
     counts = labels.unique(return_counts=True)[1]
     rows = {}
-    for shots in SHOTS:
-        quota = counts.clamp_max(shots)
-        rows[f"{shots} a class"] = (quota, int(quota.sum()))
+    for number in shots:
+        quota = counts.clamp_max(number)
+        rows[f"few_{number}"] = (quota, int(quota.sum()))
     skipped = []
-    for share in SHARES:
+    for share in shares:
         total = round(share * len(labels))
         quota = (counts * share).long().clamp_min(1)
         if total < len(counts):
@@ -35,14 +39,14 @@ def quotas(labels: Tensor) -> tuple[dict[str, tuple[Tensor, int]], list[str]]:
                 f"{len(counts)} classes: no such row"
             )
         else:
-            rows[f"{100 * share:g} % of labels"] = (quota, max(total, int(quota.sum())))
+            rows[f"few_{100 * share:g}_percent"] = (quota, max(total, int(quota.sum())))
     return rows, skipped
 
 
-def draws(labels: Tensor, quota: Tensor, total: int, seed: int) -> Tensor:
-    """Numbers of labelled images [DRAWS, total]: of labels and seed alone, so the same for every representation."""
-    names = [rng.generator(seed, "few labels", total, number) for number in range(DRAWS)]
-    return torch.stack([draw(labels, quota, total, generator) for generator in names])
+def draws(labels: Tensor, quota: Tensor, total: int, seed: int, count: int = DRAWS) -> Tensor:
+    """Numbers of labelled images [count, total]: of labels and seed alone, so the same for every representation."""
+    generators = [rng.generator(seed, "few labels", total, number) for number in range(count)]
+    return torch.stack([draw(labels, quota, total, generator) for generator in generators])
 
 
 def few_shot(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, chosen: Tensor) -> list[float]:

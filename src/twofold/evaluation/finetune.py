@@ -91,7 +91,9 @@ def parameter_groups(backbone: nn.Module, head: nn.Module, rate: float, layer_de
     as one layer more.
     """
     exempt: set[str] = getattr(backbone, "no_weight_decay", set)()
-    groups = param_groups_layer_decay(backbone, WEIGHT_DECAY, exempt, layer_decay=layer_decay)
+    groups = []
+    if any(True for _ in backbone.parameters()):
+        groups = param_groups_layer_decay(backbone, WEIGHT_DECAY, exempt, layer_decay=layer_decay)
     for group in groups:
         group["peak"] = rate * group.pop("lr_scale")
     weight, bias = head.parameters()

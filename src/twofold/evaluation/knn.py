@@ -10,28 +10,31 @@ def knn_predict(
     bank: Float[Tensor, "n d"],
     bank_labels: Int[Tensor, " n"],
     queries: Float[Tensor, "m d"],
-    k: int = 200,
+    k: int | None = None,
     temperature: float = 0.1,
 ) -> Int[Tensor, " m"]:
-    """The class with the largest sum of exp(cosine / temperature) over the k nearest of the bank.
+    """The class with the largest sum of exp(cosine / temperature) over the ``k`` nearest of the bank.
 
-    ``k`` is capped at the mean number of images a class: in a small bank, 200 neighbours would be of all classes.
+    By default k is what `neighbours` gives.
     """
     names, numbers = bank_labels.unique(return_inverse=True)
-    k = neighbours(len(bank), len(names), k)
+    k = neighbours(len(bank), len(names)) if k is None else k
     bank = F.normalize(bank)
     predictions = []
-    for part in F.normalize(queries).split(2048):
-        similarity, nearest = (part @ bank.T).topk(k)
-        votes = torch.zeros(len(part), len(names), device=part.device)
+    for rows in F.normalize(queries).split(2048):
+        similarity, nearest = (rows @ bank.T).topk(k)
+        votes = torch.zeros(len(rows), len(names), device=rows.device)
         votes.scatter_add_(1, numbers[nearest], ((similarity - 1) / temperature).exp())
         predictions.append(names[votes.argmax(1)])
     return torch.cat(predictions)
 
 
-def neighbours(images: int, classes: int, k: int = 200) -> int:
-    """``k``, capped for a small bank."""
-    return max(1, min(k, images // classes))
+def neighbours(images: int, classes: int) -> int:
+    """How many neighbours are asked: 200, as in the paper, but no more than there are images of a class on average.
+
+    In a small bank 200 neighbours would be of all classes.
+    """
+    return max(1, min(200, images // classes))
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:

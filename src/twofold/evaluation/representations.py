@@ -1,25 +1,29 @@
 """What is compared: raw pixels, the backbone untrained and pretrained, its projector, other backbones."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from twofold import device as devices
+from twofold.data.sources import Source
 from twofold.encoding.backbones import open_backbone
 from twofold.encoding.cache import Cache, Extractor, fingerprint
 from twofold.encoding.encoder import Encoder
-from twofold.encoding.extract import Features, raw_pixels
+from twofold.encoding.extract import Features, extract_each, raw_pixels
 from twofold.encoding.progress import Tell
 from twofold.errors import UsageError
 from twofold.evaluation.finetune import Start
+from twofold.evaluation.titles import RAW_PIXELS
 from twofold.nets.heads import Prototypes
+from twofold.recipe.recipe import Augment
 from twofold.run import Run
 
-YARDSTICKS = ("raw pixels", "untrained")
+YARDSTICKS = (RAW_PIXELS, "untrained")
 OWN = (*YARDSTICKS, "pretrained", "projector")
+"""A run's representations, in the order of the table."""
 
 
 @dataclass(frozen=True)
@@ -36,22 +40,20 @@ class Representation:
     prototypes: Prototypes | None = None
 
 
-def representations(
-    run: Run, caches: dict[str, Cache], baselines: Sequence[str], device: str | None, tell: Tell
+def of_run(
+    run: Run, caches: Mapping[str, Cache], baselines: Sequence[str], device: str | None, tell: Tell
 ) -> dict[str, Representation]:
-    """All of them by name, in the order of the table, of the ``train`` and the ``test`` split of the data.
+    """A run's representations and its baselines', by name, of the ``train`` and the ``test`` split of the data.
 
     Raises:
         UsageError: if the run has no backbone yet, or a baseline cannot be had.
     """
-    for name in set(baselines) & set(OWN):
-        raise UsageError(f"{name} is a column already: name the run directory ./{name}")
-    others = {name: open_backbone(name, device=device) for name in baselines}  # first of all, as it may fail
+    others = opened(baselines, OWN, device)  # first of all, as it may fail
     spec, recipe, on = run.spec, run.recipe, devices.choose(device)
     fresh = run.untrained()
     own = {"untrained": fresh, "pretrained": run.backbone(into=copy.deepcopy(fresh))}
     encoders = {name: Encoder(backbone, spec, on) for name, backbone in own.items()} | others
-    extractors = {"raw pixels": Extractor("raw", spec.size, raw_pixels)}
+    extractors = {RAW_PIXELS: Extractor("raw", spec.size, raw_pixels)}
     extractors |= {name: Extractor.of(encoder) for name, encoder in encoders.items()}
     found = {split: cache.extracted(extractors, tell) for split, cache in caches.items()}
     precision = devices.good_precision(on) if recipe.precision == "bf16" else recipe.precision
@@ -62,7 +64,37 @@ def representations(
     return {**{n: every.pop(n) for n in YARDSTICKS}, **_own(run, fresh, every.pop("pretrained"), caches), **every}
 
 
-def _own(run: Run, fresh: nn.Module, pretrained: Representation, caches: dict[str, Cache]) -> dict[str, Representation]:
+def of_backbone(
+    name: str,
+    encoder: Encoder,
+    splits: Mapping[str, Source],
+    baselines: Sequence[str],
+    device: str | None,
+    tell: Tell,
+) -> dict[str, Representation]:
+    """Raw pixels, a backbone under its ``name``, and baselines, of the ``train`` and the ``test`` split of the data.
+
+    Raises:
+        UsageError: if a baseline cannot be had.
+    """
+    encoders = {name: encoder} | opened(baselines, (RAW_PIXELS, name), device)
+    sized = {RAW_PIXELS: (encoder.spec.size, raw_pixels)} | {n: (e.spec.size, e) for n, e in encoders.items()}
+    found = {split: extract_each(source, sized, tell, f"features, {split} images") for split, source in splits.items()}
+    flip = Augment().flip
+    starts = {n: Start(e, True, flip, devices.good_precision(e.device)) for n, e in encoders.items()}
+    return {n: Representation(found["train"][n], found["test"][n], starts.get(n)) for n in sized}
+
+
+def opened(baselines: Sequence[str], taken: Sequence[str], device: str | None) -> dict[str, Encoder]:
+    """The encoders of baselines by their names, none of which may be ``taken``."""
+    for name in set(baselines) & set(taken):
+        raise UsageError(f"{name} is a column already: name the run directory ./{name}")
+    return {name: open_backbone(name, device=device) for name in baselines}
+
+
+def _own(
+    run: Run, fresh: nn.Module, pretrained: Representation, caches: Mapping[str, Cache]
+) -> dict[str, Representation]:
     """The pretrained features before the method's projector and, where it has one, after it."""
     if not (run.path / "checkpoint.pt").exists():  # the backbone may be all that was kept
         return {"pretrained": pretrained}

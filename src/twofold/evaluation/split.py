@@ -1,9 +1,52 @@
-"""Which labelled images: a part held out to choose by, and a few to learn from."""
+"""Which labelled images are for what: training and testing, some held out to choose by, a few to learn from."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from twofold import rng
+from twofold.data.opening import Data
+from twofold.data.sources import Source, Subset
+from twofold.errors import UsageError
+
+HELD_OUT = "every fifth image of each class held out for testing; if pretraining saw them, then without labels"
+
+
+def labelled_splits(data: Data) -> tuple[Source, Source, str]:
+    """Labelled training and test images, and in words how they were told apart.
+
+    Raises:
+        UsageError: if there are no labels, or fewer than two classes.
+    """
+    name, labels = data.name, data.train.labels
+    if labels is None:
+        raise UsageError(f"the images in {name} have no labels: evaluation needs class folders or a column of labels")
+    if len(set(labels)) < 2:
+        raise UsageError(f"the images in {name} are all of one class: there is nothing to tell apart")
+    if data.mismatch:
+        raise UsageError(f"{name}: {data.mismatch}")
+    if data.test is not None and data.test.labels is not None:
+        return data.train, data.test, "the data's own test part"
+    train, test = every_fifth(labels, name)
+    return Subset(data.train, train), Subset(data.train, test), HELD_OUT
+
+
+def every_fifth(labels: Sequence[int], name: str) -> tuple[list[int], list[int]]:
+    """The numbers of the images to train on, and of every fifth one of each class, in their order, to test on.
+
+    Raises:
+        UsageError: if no class has five; ``name`` is what has the labels.
+    """
+    seen: dict[int, int] = {}
+    train: list[int] = []
+    test: list[int] = []
+    for number, label in enumerate(labels):
+        seen[label] = seen.get(label, 0) + 1
+        (test if seen[label] % 5 == 0 else train).append(number)
+    if not test:
+        raise UsageError(f"no class in {name} has five images or more: too few to hold some out for testing")
+    return train, test
 
 
 def hold_out(labels: Tensor, seed: int) -> tuple[Tensor, Tensor] | None:

@@ -128,11 +128,9 @@ def embed(
             ``OUT.partial`` is of another run or of other data.
     """
     run = Run.open(run)
-    target = Path(out) if out else None
+    target = files.target(out)
     if target and target.suffix not in vectors.ENDINGS:
         raise UsageError(f"{target} must end in {' or '.join(vectors.ENDINGS)}")
-    if target and not target.parent.is_dir():
-        raise UsageError(f"there is no folder {target.parent}")
     if target and target.is_dir():
         raise UsageError(f"{target} is a folder")
     opened = open_data(data)

@@ -10,29 +10,32 @@ from timm.models.resnet import ResNet
 from torch import nn
 
 from twofold import files
-from twofold.errors import UsageError
+from twofold.errors import UsageError, did_you_mean
 from twofold.nets.backbone import BackboneSpec
 from twofold.nets.given import is_given
 from twofold.recipe.foreign import is_foreign
 from twofold.run import Run
 
+FORMATS = ("timm", "torchvision", "onnx")
+
 
 def export(run: str | Path | Run, out: str | Path, format: Literal["timm", "torchvision", "onnx"] = "timm") -> str:
-    """Write a run's backbone; returns, in a few lines, how to load it.
+    """Write a run's backbone for other programs; returns, in a few lines of text, how it is loaded there.
 
     Args:
+        run: the run or its directory.
+        out: the file to write.
         format: ``timm`` and ``torchvision`` are safetensors with that library's key names (torchvision: ResNets
             of the plain kind only); ``onnx`` is a graph that takes normalised images, in batches of any size.
 
     Raises:
-        UsageError: if there is no such run, or its backbone cannot be had in that format.
+        UsageError: if there is no such run, format or folder, or the backbone cannot be had in that format.
     """
+    if format not in FORMATS:
+        raise UsageError(f"there is no format {format!r}{did_you_mean(format, FORMATS)}; {', '.join(FORMATS)}")
     run, out = Run.open(run), Path(out)
-    if not out.parent.is_dir():
-        raise UsageError(f"there is no folder {out.parent}")
+    files.target(out)
     spec, backbone = run.spec, run.backbone()
-    if format not in ("timm", "torchvision", "onnx"):
-        raise UsageError(f"there is no format {format!r}; timm, torchvision or onnx")
     if format == "onnx":
         _onnx(backbone, spec, out)
         return f'wrote {out}: input "images" [N, 3, {spec.size}, {spec.size}], output "features" [N, {spec.features}]'

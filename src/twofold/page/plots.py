@@ -5,10 +5,12 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from twofold.evaluation.titles import measure_title, representation_title, row_title
+
 POINTS = 1000  # of a curve; more cannot be told apart on a screen
 NOTHING = 1e-9  # an eigenvalue, as a share of their sum, that rounding alone can give
-FEW_LABELS = re.compile(r"\d+ a class|[\d.]+ % of labels|all labels")
-NAMED = re.compile(r"(\d+ clusters|prototypes), \d+ labels? each").match
+FEW_LABELS = re.compile(r"few_\d+|few_[\d.]+_percent|all_labels")  # names of rows
+NAMED = re.compile(r"(clusters_\d+|prototypes)_labels_\d+").fullmatch
 
 Number = int | float
 Figure = dict[str, Any]
@@ -81,7 +83,7 @@ def measures(metrics: list[dict[str, Any]]) -> list[Figure]:
         have = [row for row in rows if name in row["measures"]]
         points = line(name, [row["step"] for row in have], [row["measures"][name] for row in have])
         points["mode"] = "lines+markers" if len(have) < 30 else "lines"
-        found.append(figure(name.replace("_", " "), [points]))
+        found.append(figure(measure_title(name), [points]))
     return found
 
 
@@ -113,11 +115,11 @@ def labels_curves(evaluation: dict[str, Any]) -> list[Figure]:
         for name, scores in evaluation["scores"].items()
         if all(score["metric"] == "accuracy" and "labels" in score for score in scores.values())
     }
-    probe = {name: scores for name, scores in rows.items() if FEW_LABELS.match(name)}
+    probe = {name: scores for name, scores in rows.items() if FEW_LABELS.fullmatch(name)}
     drawn = {"Accuracy from few labels, %": probe}
-    for grouping in dict.fromkeys(found[1] for found in map(NAMED, rows) if found):  # 10 clusters, prototypes
-        named = {name: scores for name, scores in rows.items() if name.startswith(f"{grouping}, ")}
-        drawn[f"Accuracy of named groups, %: {grouping}"] = named
+    for grouping in dict.fromkeys(found[1] for found in map(NAMED, rows) if found):  # clusters_10, prototypes
+        named = {name: scores for name, scores in rows.items() if name.startswith(f"{grouping}_labels_")}
+        drawn[f"Accuracy of named groups, %: {row_title(grouping)}"] = named
     return [
         _by_labels(title, chosen, evaluation["representations"]) for title, chosen in drawn.items() if len(chosen) > 1
     ]
@@ -130,5 +132,5 @@ def _by_labels(title: str, rows: dict[str, dict[str, Any]], representations: lis
         if scores:
             bars = {"type": "data", "array": [100 * score["spread"] for score in scores]}
             labels, values = [score["labels"] for score in scores], [100 * score["value"] for score in scores]
-            lines.append(line(name, labels, values, mode="lines+markers", error_y=bars))
+            lines.append(line(representation_title(name), labels, values, mode="lines+markers", error_y=bars))
     return figure(title, lines, "labels", xaxis=logarithmic(x for line in lines for x in line["x"]))

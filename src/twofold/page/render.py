@@ -10,6 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from twofold.evaluation.titles import measure_title, representation_title, row_title
+
 
 def render(template: str, **values: Any) -> str:
     """A page made of ``templates/<template>``; every value is escaped."""
@@ -27,6 +29,7 @@ def environment() -> Environment:
     )
     made.globals |= {"inline": inline, "plotly": lambda: Markup(get_plotlyjs())}
     made.filters |= {"score": score, "short": short}
+    made.filters |= {"row": row_title, "representation": representation_title, "measure": measure_title}
     return made
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from twofold import files
+from twofold.evaluation.titles import RAW_PIXELS
 from twofold.page import plots
 from twofold.page.render import render
 
@@ -34,8 +35,8 @@ def write_page(folder: Path, result: Row) -> Path:
 def as_evaluation(result: Row, rows: list[str]) -> Row:
     """The methods as the columns of one evaluation, beside raw pixels and the untrained backbone of the first."""
     columns: dict[str, Row] = {}
-    if result["raw pixels"]:
-        columns["raw pixels"] = result["raw pixels"]
+    if result[RAW_PIXELS]:
+        columns[RAW_PIXELS] = result[RAW_PIXELS]
     first = next(iter(result["methods"].values()))
     if first["scores"]["untrained"]:
         columns["untrained"] = first["scores"]["untrained"]

@@ -1,0 +1,79 @@
+"""Features and labels as anybody has them, NumPy or torch, checked and put into the form that probes take."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from twofold.encoding.extract import Features
+from twofold.errors import UsageError
+from twofold.evaluation.split import every_fifth
+from twofold.measures import as_embeddings
+
+GIVEN = "the test features that were given"
+HELD_OUT = "every fifth row of each class held out for testing"
+
+
+def as_splits(
+    train: object, train_labels: object, test: object = None, test_labels: object = None
+) -> tuple[Features, Features, list[str], str]:
+    """Training and test features, the classes' names, and in words where the test features are from.
+
+    Args:
+        train: float [N, D].
+        train_labels: [N], whole numbers or texts.
+        test: float [M, D]; None: every fifth row of each class is held out.
+        test_labels: [M], as the training labels.
+
+    Raises:
+        UsageError: if these are no features or labels, do not go together, or are all of one class.
+    """
+    values = _values(train, "features")
+    if test is None:
+        if test_labels is not None:
+            raise UsageError("test_labels are of no use without test, the features they belong to")
+        (labels,), classes = number_labels({"labels": (train_labels, len(values))})
+        fitting, asked = (torch.tensor(rows) for rows in every_fifth(labels.tolist(), "the labels"))
+        splits = (values[fitting], labels[fitting]), (values[asked], labels[asked])
+    else:
+        rows = _values(test, "test features")
+        if rows.shape[1] != values.shape[1]:
+            raise UsageError(f"features of {values.shape[1]} numbers cannot be tested on {rows.shape[1]} numbers each")
+        given = {"labels": (train_labels, len(values)), "test labels": (test_labels, len(rows))}
+        (labels, truth), classes = number_labels(given)
+        splits = (values, labels), (rows, truth)
+    if len(labels.unique()) < 2:
+        raise UsageError("the labels are all of one class: there is nothing to tell apart")
+    first, second = (Features(x, list(range(len(x))), y) for x, y in splits)
+    return first, second, classes, HELD_OUT if test is None else GIVEN
+
+
+def _values(features: object, what: str) -> Tensor:
+    return as_embeddings(features, what, rows=1).detach().float().cpu()
+
+
+def number_labels(given: dict[str, tuple[object, int]]) -> tuple[list[Tensor], list[str]]:
+    """Class numbers, int64, of several lists of labels, and the classes' names, sorted.
+
+    ``given``: by what they are called, the labels and how many there must be.
+
+    Raises:
+        UsageError: if they are neither whole numbers nor texts, or there are more or fewer.
+    """
+    arrays = []
+    for what, (labels, count) in given.items():
+        if labels is None:
+            raise UsageError(f"{what} are needed, one for each row of the features")
+        array = np.asarray(labels.detach().cpu() if isinstance(labels, Tensor) else labels)
+        if array.dtype.kind == "O" and all(isinstance(label, str) for label in array.ravel()):
+            array = array.astype(str)
+        if array.ndim != 1 or array.dtype.kind not in "biuU":
+            kind = f"{array.dtype} {list(array.shape)}"
+            raise UsageError(f"{what} must be one whole number or text for each row of the features, not {kind}")
+        if len(array) != count:
+            raise UsageError(f"{count} rows of features with {len(array)} {what}")
+        arrays.append(array)
+    if len({array.dtype.kind == "U" for array in arrays}) > 1:
+        raise UsageError("labels must all be whole numbers, or all be texts")
+    names, numbers = np.unique(np.concatenate(arrays), return_inverse=True)
+    parts = torch.from_numpy(numbers.astype(np.int64)).split([len(array) for array in arrays])
+    return list(parts), [str(name) for name in names]

@@ -1,0 +1,197 @@
+"""What frozen features are worth: each probe's figure, its spread, and what the spread is over.
+
+Each function takes `Features` of labelled training and test images, and gives scores. Nothing in it is chosen by the
+test labels.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from torch import Tensor
+
+from twofold import rng
+from twofold.encoding.extract import Features
+from twofold.encoding.progress import Tell, silent
+from twofold.evaluation import clusters as grouping
+from twofold.evaluation import fewshot, mlp, retrieval
+from twofold.evaluation.knn import accuracy, knn_predict, neighbours
+from twofold.evaluation.linear import fit_probe
+
+BOOTSTRAPS = 20
+"""samples of the test images, for the spread of a measure of a single grouping"""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A figure, ``value`` ± ``spread``. An accuracy is from 0 to 1.
+
+    ``over`` says in words what the spread is over: the standard error of a share of the test images, or the standard
+    deviation over draws, seeds or starts. ``labels``: how many were used. ``chosen``: what the probe settled by itself,
+    by name, as the number of neighbours ``k`` or the ``strength`` of a linear probe.
+    """
+
+    value: float
+    spread: float
+    over: str
+    metric: str = "accuracy"
+    labels: int | None = None
+    chosen: Mapping[str, int | float] = field(default_factory=dict)
+
+    def __float__(self) -> float:
+        return self.value
+
+    @classmethod
+    def of_share(cls, share: float, images: int, **more: Any) -> "Score":
+        """A share of the test images and its standard error: what another test set of this size could change."""
+        return cls(share, math.sqrt(share * (1 - share) / images), f"{images} test images", **more)
+
+    @classmethod
+    def of_several(cls, values: Sequence[float], over: str, **more: Any) -> "Score":
+        """The mean of several figures and their standard deviation; ``over`` names what they are, in the plural."""
+        return cls(statistics.fmean(values), statistics.stdev(values), f"{len(values)} {over}", **more)
+
+    def json(self) -> dict[str, Any]:
+        """As evaluation.json has it."""
+        kept = {"metric": self.metric, "value": self.value, "spread": self.spread, "over": self.over}
+        return kept | ({} if self.labels is None else {"labels": self.labels}) | dict(self.chosen)
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """How well clusters match the classes, ``nmi`` (normalised mutual information) and ``ari`` (adjusted Rand index).
+
+    ``named``: by the number of labelled images in each cluster, the accuracy when their majority names it.
+    """
+
+    nmi: Score
+    ari: Score
+    named: dict[int, Score]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How well queries find their class: the mean average precision, and by depth whether the first few have it."""
+
+    mean_average_precision: Score
+    recall: dict[int, Score]
+
+
+def knn(train: Features, test: Features, k: int | None = None) -> Score:
+    """Weighted nearest neighbours; ``k`` as `neighbours` has it by default."""
+    k = neighbours(len(train.values), len(train.labels.unique())) if k is None else k
+    predicted = knn_predict(train.values, train.labels, test.values, k)
+    return _accuracy(predicted, test, labels=len(train.labels), chosen={"k": k})
+
+
+def linear(train: Features, test: Features, strength: float | None = None, seed: int = 0) -> Score:
+    """A linear probe, of the given inverse regularisation or of the one chosen on held-out training images."""
+    probe = fit_probe(train.values, train.labels, strength, seed)
+    chosen = {"strength": probe.strength}
+    return _accuracy(probe.predict(test.values), test, labels=len(train.labels), chosen=chosen)
+
+
+def hidden_layer(train: Features, test: Features, seed: int = 0, tell: Tell = silent) -> Score:
+    """Heads with one hidden layer, several seeds of them."""
+    predicted, rate = mlp.fit_heads(train.values, train.labels, test.values, seed, tell)
+    values = [accuracy(labels, test.labels) for labels in predicted]
+    return Score.of_several(values, "seeds of the head", labels=len(train.labels), chosen={"rate": rate})
+
+
+def few_labels(
+    train: Features, test: Features, quota: Tensor, total: int, draws: int = fewshot.DRAWS, seed: int = 0
+) -> Score:
+    """A linear probe from ``total`` labels, ``quota`` [K] of them from each class, over several draws of which."""
+    chosen = fewshot.draws(train.labels, quota, total, seed, draws)
+    values = fewshot.few_shot(train.values, train.labels, test.values, test.labels, chosen)
+    return Score.of_several(values, "draws of the labels", labels=total)
+
+
+def clusters(
+    train: Features,
+    test: Features,
+    count: int,
+    starts: int = grouping.STARTS,
+    seed: int = 0,
+    tell: Tell = silent,
+) -> Clustering:
+    """k-means of the training images into ``count`` clusters, from several starts; test images go to the nearest."""
+    found = []
+    for start in range(starts):
+        tell(f"{count} clusters", start, starts)
+        members = grouping.kmeans(train.values, count, rng.fold(seed, "start", start))
+        centres = grouping.centres(train.values, members, count)
+        found.append((members, grouping.nearest_centre(test.values, centres)))
+    return _clustering(train, test, found, count, seed)
+
+
+def prototypes(
+    train: Features, test: Features, compare: Callable[[Tensor], Tensor], count: int, seed: int = 0
+) -> Clustering:
+    """The clusters of a method's own prototypes; ``compare``: features [N, D] to similarities [N, count]."""
+    with torch.inference_mode():
+        members, asked = (
+            torch.cat([compare(rows).argmax(1) for rows in split.values.split(4096)]) for split in (train, test)
+        )
+    return _clustering(train, test, [(members, asked)], count, seed)
+
+
+def ranking(train: Features, test: Features, tell: Tell = silent) -> Ranking:
+    """Every test image ranks the training images by the cosine of their features."""
+    precision, found = retrieval.rank(train.values, train.labels, test.values, test.labels, tell)
+    images = len(precision)
+    error = float(precision.std(correction=0)) / math.sqrt(max(1, images - 1))
+    over = f"{images} test images"
+    shares = dict(zip(retrieval.DEPTHS, found.mean(0).tolist(), strict=True))
+    return Ranking(
+        Score(float(precision.mean()), error, over, "mean average precision"),
+        {depth: Score.of_share(share, images, metric=f"recall at {depth}") for depth, share in shares.items()},
+    )
+
+
+def _accuracy(predicted: Tensor, test: Features, **more: Any) -> Score:
+    return Score.of_share(accuracy(predicted, test.labels), len(test.labels), **more)
+
+
+def _clustering(
+    train: Features, test: Features, groupings: list[tuple[Tensor, Tensor]], count: int, seed: int
+) -> Clustering:
+    """Of one or several groupings of training and test images, numbers [N] and [M] below ``count``."""
+    named = {}
+    filled = min(len(members.unique()) for members, _ in groupings)
+    for shots in grouping.LABELS:
+        if filled * shots > len(train.labels) / 2:
+            break
+        values, used = [], []
+        for draw in range(grouping.DRAWS):
+            members, asked = groupings[draw % len(groupings)]
+            names, labels = grouping.named(members, train.labels, count, shots, seed, draw)
+            values.append(accuracy(names[asked], test.labels))
+            used.append(labels)
+        over = "draws of the labels" + (f", {len(groupings)} starts of k-means" if len(groupings) > 1 else "")
+        named[shots] = Score.of_several(values, over, labels=round(statistics.fmean(used)))
+    nmi = _agreement("NMI", normalized_mutual_info_score, test.labels, groupings, seed)
+    ari = _agreement("ARI", adjusted_rand_score, test.labels, groupings, seed)
+    return Clustering(nmi, ari, named)
+
+
+def _agreement(
+    metric: str,
+    measure: Callable[[Any, Any], float],
+    labels: Tensor,
+    groupings: list[tuple[Tensor, Tensor]],
+    seed: int,
+) -> Score:
+    """A measure of groupings against the classes of the test images; its spread over starts, or over bootstraps."""
+    truth = labels.numpy()
+    values = [float(measure(truth, asked.numpy())) for _, asked in groupings]
+    if len(groupings) > 1:
+        return Score.of_several(values, "starts of k-means", metric=metric)
+    generator, asked = rng.generator(seed, "bootstrap"), groupings[0][1].numpy()
+    samples = [torch.randint(len(truth), (len(truth),), generator=generator).numpy() for _ in range(BOOTSTRAPS)]
+    spread = statistics.stdev(float(measure(truth[rows], asked[rows])) for rows in samples)
+    return Score(values[0], spread, f"{BOOTSTRAPS} bootstrap samples of the test images", metric)

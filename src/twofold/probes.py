@@ -1,0 +1,163 @@
+"""How good frozen features are at telling classes apart: probes of plain arrays, for features of any origin.
+
+Features are float tensors or NumPy arrays [N, D], a row for each image; labels are whole numbers or texts [N]. A probe
+learns from the training features and is asked about the test features; what it must choose for itself, it chooses on
+training features that it holds out. Figures come as a `Score`: a value, its spread, and what the spread is over.
+
+    >>> from sklearn.datasets import load_digits
+    >>> from twofold import probes
+    >>> x, y = load_digits(return_X_y=True)                      # 1,797 images of 64 pixels
+    >>> split = x[:1400], y[:1400], x[1400:], y[1400:]
+    >>> score = probes.knn(*split)
+    >>> print(f"{score.value:.2f} ± {score.spread:.2f}, over {score.over}")
+    0.91 ± 0.01, over 397 test images
+    >>> few = probes.few_labels(*split, labels_per_class=(1, 10))
+    >>> few[1].value < few[10].value < probes.linear(*split).value
+    True
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from twofold.errors import UsageError
+from twofold.evaluation import fewshot, scores
+from twofold.evaluation.arrays import as_splits
+from twofold.evaluation.clusters import STARTS
+from twofold.evaluation.scores import Clustering, Ranking, Score
+
+__all__ = ["Clustering", "Ranking", "Score", "clusters", "few_labels", "knn", "linear", "mlp", "retrieval"]
+
+Array = Tensor | np.ndarray
+Labels = Array | Sequence[int] | Sequence[str]
+
+
+def knn(train: Array, train_labels: Labels, test: Array, test_labels: Labels, k: int | None = None) -> Score:
+    """Accuracy of weighted nearest neighbours: votes of exp(cosine / 0.1) (arXiv 1805.01978, section 3.4).
+
+    ``k``: how many neighbours vote; by default 200, or as many as there are training rows of a class on average.
+
+    Raises:
+        UsageError: if these are no features and labels, or there are fewer rows than ``k``.
+    """
+    fitting, asked, *_ = as_splits(train, train_labels, test, test_labels)
+    if k is not None and not 1 <= k <= len(fitting.labels):
+        raise UsageError(f"k must be from 1 to the {len(fitting.labels)} training rows, not {k}")
+    return scores.knn(fitting, asked, k)
+
+
+def linear(
+    train: Array,
+    train_labels: Labels,
+    test: Array,
+    test_labels: Labels,
+    strength: float | None = None,
+    seed: int = 0,
+) -> Score:
+    """Accuracy of a linear head: multinomial logistic regression, solved to convergence.
+
+    Args:
+        train: float [N, D].
+        train_labels: [N].
+        test: float [M, D].
+        test_labels: [M].
+        strength: the inverse regularisation, scikit-learn's C on features of mean squared norm 1; by default the best
+            of 0.1, 1, 10 and 100 on held-out training rows.
+        seed: decides which rows are held out.
+
+    Raises:
+        UsageError: if these are no features and labels.
+    """
+    if strength is not None and not strength > 0:
+        raise UsageError(f"strength must be above 0, not {strength:g}")
+    fitting, asked, *_ = as_splits(train, train_labels, test, test_labels)
+    return scores.linear(fitting, asked, strength, seed)
+
+
+def mlp(train: Array, train_labels: Labels, test: Array, test_labels: Labels, seed: int = 0) -> Score:
+    """Accuracy of a head with one hidden layer: what a linear one may miss. Mean and deviation over three seeds.
+
+    Raises:
+        UsageError: if these are no features and labels.
+    """
+    fitting, asked, *_ = as_splits(train, train_labels, test, test_labels)
+    return scores.hidden_layer(fitting, asked, seed)
+
+
+def few_labels(
+    train: Array,
+    train_labels: Labels,
+    test: Array,
+    test_labels: Labels,
+    labels_per_class: Sequence[int] = fewshot.SHOTS,
+    draws: int = fewshot.DRAWS,
+    seed: int = 0,
+) -> dict[int, Score]:
+    """Accuracy of a linear head from a few labels of each class: mean and deviation over several draws of which.
+
+    Args:
+        train: float [N, D]; those rows that are not drawn only set the features' scale.
+        train_labels: [N].
+        test: float [M, D].
+        test_labels: [M].
+        labels_per_class: how many; of a class that has fewer, all.
+        draws: how often the labels are drawn, at least twice.
+        seed: decides the draws, together with the labels alone: they are the same for features of any kind.
+
+    Returns:
+        The score for each number of labels.
+
+    Raises:
+        UsageError: if these are no features and labels, or a number is too small.
+    """
+    if draws < 2 or not labels_per_class or min(labels_per_class) < 1:
+        raise UsageError("few_labels needs at least 1 label a class, and at least 2 draws, which its spread is over")
+    fitting, asked, *_ = as_splits(train, train_labels, test, test_labels)
+    quotas = fewshot.quotas(fitting.labels, labels_per_class, ())[0].values()
+    found = (scores.few_labels(fitting, asked, quota, total, draws, seed) for quota, total in quotas)
+    return dict(zip(labels_per_class, found, strict=True))
+
+
+def clusters(
+    train: Array,
+    train_labels: Labels,
+    test: Array,
+    test_labels: Labels,
+    count: int | None = None,
+    starts: int = STARTS,
+    seed: int = 0,
+) -> Clustering:
+    """How well clusters, found without labels, match the classes, and how far a few labels in each name them.
+
+    Args:
+        train: float [N, D]: what is clustered, at length 1, by k-means.
+        train_labels: [N]: 1, 2, 5 and 10 of them in a cluster name it, by majority.
+        test: float [M, D]: each row belongs to the nearest cluster.
+        test_labels: [M].
+        count: of the clusters; by default as many as classes.
+        starts: of k-means, at least twice.
+        seed: decides the starts and which labels name a cluster.
+
+    Raises:
+        UsageError: if these are no features and labels, or a number is out of range.
+    """
+    fitting, asked, *_ = as_splits(train, train_labels, test, test_labels)
+    count = len(fitting.labels.unique()) if count is None else count
+    if not 2 <= count <= len(fitting.labels):
+        raise UsageError(f"count must be from 2 to the {len(fitting.labels)} training rows, not {count}")
+    if starts < 2:
+        raise UsageError(f"starts must be at least 2, which the spread is over, not {starts}")
+    return scores.clusters(fitting, asked, count, starts, seed)
+
+
+def retrieval(train: Array, train_labels: Labels, test: Array, test_labels: Labels) -> Ranking:
+    """How well test rows find their class among the training rows, ranked by cosine.
+
+    The mean average precision over the whole ranking, and whether the first 1, 5 and 10 have one of the class.
+
+    Raises:
+        UsageError: if these are no features and labels.
+    """
+    fitting, asked, *_ = as_splits(train, train_labels, test, test_labels)
+    return scores.ranking(fitting, asked)
