@@ -1,16 +1,19 @@
 """A run directory gives back what was trained, with and without twofold."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import timm
 import torch
 
 import twofold
 from tests.conftest import tiny
 from tests.training.making import weights
+from twofold.errors import UsageError
 
 PLAIN_TIMM = """
 import json, sys
@@ -65,3 +68,29 @@ def test_the_whole_method_comes_back_from_a_run(finished):
     features = torch.randn(5, finished.spec.features)
     assert torch.equal(method.project(features), method.projector(features))
     assert method.project(features).shape == (5, 16)
+
+
+def test_what_a_directory_lacks_is_said(finished, tmp_path):
+    with pytest.raises(UsageError, match=r"no run at .*nowhere"):
+        twofold.Run.open(tmp_path / "nowhere")
+    shutil.copy(finished.path / "recipe.toml", tmp_path)
+    begun = twofold.Run.open(tmp_path)
+    assert (begun.metrics, begun.evaluation, begun.diagnosis) == ([], None, None)
+    with pytest.raises(UsageError, match="no backbone yet"):
+        begun.backbone()
+    with pytest.raises(UsageError, match="no checkpoint yet"):
+        begun.method()
+
+
+def test_its_first_weights_come_back_from_the_seed(finished):
+    untrained, trained = finished.untrained(), finished.backbone()
+    again = finished.untrained()
+    assert not untrained.training
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in untrained.state_dict().items())
+    assert not torch.equal(untrained.conv1.weight, trained.conv1.weight)
+
+
+def test_timms_own_functions_prepare_its_images(finished):
+    config = timm.data.resolve_model_data_config(finished.backbone())
+    spec = finished.spec
+    assert (config["input_size"], config["mean"], config["std"]) == ((3, 8, 8), spec.mean, spec.std)

@@ -36,3 +36,17 @@ def test_the_order_without_labels_and_its_agreement():
     assert ranked["alpha"]["order"] == ["b-0", "a-0", "c-0"]  # nearest 1 first
     tau = kendalltau([9, 3, 4], [0.5, 0.7, 0.6]).statistic
     assert ranked["lidar"] == {"order": ["a-0", "c-0", "b-0"], "agreement": pytest.approx(tau), "runs": 3}
+
+
+def test_a_score_is_the_mean_over_runs_and_its_deviation():
+    def row(value, **more):
+        return {"pretrained": {"metric": "accuracy", "value": value, "spread": 0.01, "over": "9 images", **more}}
+
+    runs = [{"knn": row(0.5), "few": row(0.25, labels=10)}, {"knn": row(0.75)}]
+    found = standings.over_runs(runs, "pretrained")
+    assert found["knn"]["value"] == 0.625
+    assert found["knn"]["spread"] == pytest.approx(0.125 * 2**0.5)
+    assert (found["knn"]["over"], found["knn"]["values"]) == ("2 seeds", [0.5, 0.75])
+    alone = found["few"]  # measured in one run: the spread that it had there
+    assert (alone["value"], alone["spread"], alone["over"], alone["labels"]) == (0.25, 0.01, "9 images", 10)
+    assert standings.over_runs(runs, "untrained") == {}

@@ -1,9 +1,11 @@
 """Projectors and prototypes."""
 
+import pytest
 import torch
 from torch import nn
 
-from twofold.nets.heads import Prototypes, mlp
+from twofold.errors import UsageError
+from twofold.nets.heads import Prototypes, mlp, predictor
 
 
 def test_mlp():
@@ -30,3 +32,10 @@ def test_prototypes_are_used_at_length_one():
     assert prototypes.weight.grad is not None
     with torch.autocast("cpu", torch.bfloat16):
         assert prototypes(embeddings.bfloat16()).dtype == torch.float32
+
+
+def test_a_predictor_ends_as_it_begins():
+    assert predictor(8, (16, 8))(torch.randn(4, 8)).shape == (4, 8)
+    assert isinstance(predictor(8, ()), nn.Identity)
+    with pytest.raises(UsageError, match="the predictor must end as the projector does, in 8, not 4"):
+        predictor(8, (16, 4))

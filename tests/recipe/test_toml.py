@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import resolved
 from twofold.errors import UsageError
-from twofold.recipe import toml
+from twofold.recipe import recipe, toml
+from twofold.recipe.version import VERSION
 
 values = st.recursive(
     st.booleans()
@@ -30,3 +32,28 @@ def test_broken_files_are_said(tmp_path):
         toml.read(tmp_path / "r.toml")
     with pytest.raises(UsageError, match="no recipe"):
         toml.read(tmp_path / "none.toml")
+
+
+def test_what_a_recipe_asks_for_comes_back_from_its_file(tmp_path):
+    """Also what is None, for which TOML has no word: it is left out. The version that wrote it is no setting."""
+    made = resolved("simclr", image_size=8, temperature=0.3, backbone_arguments={"act_layer": "silu", "layers": [1, 2]})
+    text = toml.dumps(made)
+    (tmp_path / "r.toml").write_text(text)
+    assert text.startswith(f'twofold = "{VERSION}"\n')
+    assert "\nworkers" not in text
+    wanted = toml.load(tmp_path / "r.toml")
+    assert wanted.method == "simclr"
+    assert wanted.given["temperature"] == 0.3
+    assert wanted.given["backbone_arguments"] == {"act_layer": "silu", "layers": [1, 2]}
+    assert "workers" not in wanted.given
+    assert recipe.difference(made, wanted) == []
+    (tmp_path / "old.toml").write_text(text.split("\n", 1)[1])
+    assert toml.load_recorded(tmp_path / "old.toml") == (made, "")
+
+
+def test_what_there_is_not_is_said_of_a_file_too(tmp_path):
+    (tmp_path / "r.toml").write_text('method = "simclr"\ntemprature = 0.1\n')
+    with pytest.raises(UsageError, match="did you mean temperature"):
+        toml.load(tmp_path / "r.toml")
+    with pytest.raises(UsageError, match="cannot be read"):
+        toml.read(tmp_path)

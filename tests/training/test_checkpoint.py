@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from tests.conftest import picture
 from tests.training.making import pretrain
 from twofold.errors import UsageError
+from twofold.training import checkpoint
 
 
 @pytest.mark.parametrize("method", ["simclr", "pirl"])
@@ -28,3 +31,19 @@ def test_a_damaged_checkpoint_is_said(tmp_path):
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(UsageError, match="damaged"):
         pretrain(tmp_path / "run", epochs=1)
+
+
+def test_weights_optimizer_and_time_come_back(tmp_path):
+    method, other = nn.Linear(3, 2), nn.Linear(3, 2)
+    optimizer, again = (torch.optim.SGD(module.parameters(), 0.1, momentum=0.9) for module in (method, other))
+    data = {"images": 9, "fingerprint": "ab"}
+    for done in (1, 2):
+        method(torch.ones(4, 3)).sum().backward()
+        optimizer.step()
+        checkpoint.save(tmp_path / "checkpoint.pt", method, optimizer, done, 2.5 * done, data)
+    assert checkpoint.load(tmp_path / "checkpoint.pt", other, again, data, "photos") == (2, 5.0, [])
+    for module, steps in ((method, optimizer), (other, again)):
+        module.zero_grad()
+        module(torch.ones(4, 3)).sum().backward()
+        steps.step()
+    assert torch.equal(method.weight, other.weight)  # the momentum is there too
