@@ -25,17 +25,23 @@ from twofold.nets.heads import mlp
 RECIPE = dict(optimizer="adamw", lr=2e-3, weight_decay=0.01)
 
 
+def widths(facts: twofold.Facts) -> tuple[int, ...]:
+    """128 64, from 10,000 images on 512 128"""
+    return (512, 128) if (facts.images or 0) >= 10_000 else (128, 64)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     sharpness: float = setting(2.0, "power of the distance between two views", low=0.1)
     temperature: float = setting(0.2, "divides the similarities", low=1e-4)
-    projector: tuple[int, ...] = setting((128, 64), "widths of the projector", low=1)
+    projector: tuple[int, ...] = setting(None, "widths of the projector", low=1, auto=widths)
 
 
 class Sharpness(twofold.Method):
     def __init__(self, backbone: nn.Module, setup: twofold.Setup, options: Options) -> None:
         super().__init__(backbone)
-        self.projector, self.options = mlp(setup.features, options.projector), options
+        self.projector = mlp(setup.features, options.projector)  # by this name evaluation measures it too
+        self.options = options
 
     def forward(self, batch: twofold.Batch, progress: float) -> twofold.Output:
         x, y = (gather(self.projector(self.encode(view))) for view in batch.views[:2])

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from twofold.outputs.embed import embed
     from twofold.outputs.export import export
     from twofold.page.report import report
+    from twofold.recipe.rules import Facts
     from twofold.recipe.settings import setting
     from twofold.run import Run, load_backbone
     from twofold.training.pretrain import pretrain
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Batch": "batch",
     "Distortion": "augment.distortion",
+    "Facts": "recipe.rules",
     "Method": "methods.base",
     "Output": "methods.base",
     "Run": "run",
@@ -56,9 +58,9 @@ _HOMES = {
 _MODULES = ("losses", "measures", "probes")
 
 __all__ = [
-    "Batch", "Distortion", "Method", "Output", "Run", "Setup", "Views", "compare", "create_method", "diagnose", "embed",
-    "evaluate", "export", "features", "list_methods", "load_backbone", "losses", "measures", "pretrain", "probes",
-    "report", "scan", "setting",
+    "Batch", "Distortion", "Facts", "Method", "Output", "Run", "Setup", "Views", "compare", "create_method", "diagnose",
+    "embed", "evaluate", "export", "features", "list_methods", "load_backbone", "losses", "measures", "pretrain",
+    "probes", "report", "scan", "setting",
 ]  # fmt: skip
 
 

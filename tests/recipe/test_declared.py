@@ -7,6 +7,7 @@ import textwrap
 import pytest
 
 from twofold.errors import UsageError
+from twofold.recipe import recipe
 from twofold.recipe.declared import methods, spec
 from twofold.recipe.settings import declarations, defaults_of, types_of
 
@@ -110,15 +111,27 @@ def test_entry_points_give_names(place, monkeypatch):
     [
         ("nowhere_at_all:Mine", None, "no module nowhere_at_all"),
         ("nowhere.at.all:Mine", None, "cannot be found"),
-        ("broken_a:Mine", "class Minne: pass", "no class Mine; did you mean Minne"),
-        ("broken_b:Mine", "class Options:\n    x: float = 1.0\nclass Mine: pass", "declared as setting"),
+        ("broken_a:Mine", "class Minne(Method): pass", "no method.* did you mean Minne"),
+        ("broken_f:Mine", "class Mine: pass", "must be a class derived from twofold.Method"),
+        ("broken_g:Mine", "class Options:\n    x: int = setting(None, 'x')\nclass Mine(Method): pass", "no rule auto="),
+        (
+            "broken_h:Mine",
+            "class Options:\n    x: int | None = setting(3, 'x')\nclass Mine(Method): pass",
+            "without None",
+        ),
+        ("broken_i:Mine", "class Mine(Method: pass", "is no Python file"),
+        ("broken_b:Mine", "class Options:\n    x: float = 1.0\nclass Mine(Method): pass", "declared as setting"),
         (
             "broken_c:Mine",
-            "class Options:\n    x: float = setting(1 / 3, 'x')\nclass Mine: pass",
+            "class Options:\n    x: float = setting(1 / 3, 'x')\nclass Mine(Method): pass",
             "must be a plain value",
         ),
-        ("broken_d:Mine", "class Options:\n    x: list = setting([], 'x')\nclass Mine: pass", "has the type list"),
-        ("broken_e:Mine", "RECIPE = dict(lr=rate())\nclass Mine: pass", "must be a plain value"),
+        (
+            "broken_d:Mine",
+            "class Options:\n    x: list = setting([], 'x')\nclass Mine(Method): pass",
+            "has the type list",
+        ),
+        ("broken_e:Mine", "RECIPE = dict(lr=rate())\nclass Mine(Method): pass", "must be a plain value"),
     ],
 )
 def test_what_cannot_be_read_is_said(place, name, text, words):
@@ -127,3 +140,19 @@ def test_what_cannot_be_read_is_said(place, name, text, words):
     with pytest.raises(UsageError, match=words) as said:
         spec(name)
     assert "\n" not in str(said.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("RECIPE = dict(optimiser='adamw')", "RECIPE: there is no setting 'optimiser'; did you mean optimizer"),
+        ("RECIPE = dict(lr='fast')", "RECIPE: lr must be a number"),
+        ("LARGE = dict(epochs=0)", "epochs must be at least 1"),
+        ("class Options:\n    epochs: int = setting(3, 'mine')", "called as a setting that all methods have"),
+    ],
+)
+def test_own_defaults_are_held_against_the_settings(place, text, words):
+    name = f"wrong_{abs(hash(text))}"
+    write(place, name, f"{text}\nclass Mine(Method): pass")
+    with pytest.raises(UsageError, match=words):
+        recipe.wanted(f"{name}:Mine")

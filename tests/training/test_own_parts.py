@@ -156,7 +156,7 @@ def test_a_module_from_python_is_given_again_in_another_process(tmp_path, monkey
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--method json:JSONDecoder", "declares no class JSONDecoder"),
+        ("--method json:JSONDecoder", "json:JSONDecoder is no method"),
         ("--backbone json:dumpz", "json has no 'dumpz'; did you mean dump"),
         ("--backbone nowhere.nets:build", "cannot be imported: ModuleNotFoundError"),
         ("--backbone json:loads --image-size 8", "fails: TypeError"),

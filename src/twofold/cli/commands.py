@@ -10,6 +10,7 @@ from pathlib import Path
 from twofold.cli.words import DATA_HELP, PROTOCOLS_HELP, Parser, comparison_of, number, recipe_of
 from twofold.errors import Collapsed, Diverged, UsageError, did_you_mean
 from twofold.recipe.declared import methods, spec
+from twofold.recipe.recipe import check_declaration
 from twofold.recipe.version import VERSION
 
 
@@ -210,6 +211,8 @@ def show_methods(words: Sequence[str]) -> None:
 
     from twofold.cli import tables
 
+    if name:
+        check_declaration(spec(name))
     print(tables.method(spec(name)) if name else tables.overview([spec(each) for each in methods()]))
 
 

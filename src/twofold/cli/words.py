@@ -24,12 +24,13 @@ class Parser(argparse.ArgumentParser):
     """argparse, but what is wrong is a `UsageError` in one line that names the nearest valid word."""
 
     def __init__(self, prog: str, about: str = "", **more: Any) -> None:
+        self.help_words = prog
         super().__init__(
             prog, description=about, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter, **more
         )
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} ({self.prog} --help)")
+        raise UsageError(f"{message} ({self.help_words} --help)")
 
     def read(self, words: Sequence[str]) -> dict[str, Any]:
         """The words by name; of options without a default only those that were given."""
@@ -59,6 +60,8 @@ def recipe_of(words: Sequence[str], about: str) -> Wanted:
         base = recipe.wanted(**{**base.given, "method": named.method})
 
     parser = Parser("twofold pretrain", about, parents=[first], usage="twofold pretrain DATA [options]")
+    if "method" in named:
+        parser.help_words += f" --method {named.method}"
     known = base.given.get("data")
     parser.add_argument(
         "data", metavar="DATA", help=DATA_HELP, **({} if known is None else {"nargs": "?", "default": known})

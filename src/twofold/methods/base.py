@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twofold.batch import Batch, View, cat
+from twofold.errors import UsageError
 from twofold.nets.vit import encode
 
 T = TypeVar("T")
@@ -89,11 +90,21 @@ class Method(nn.Module, ABC):
             batch: what `Views` gives, or a normalised tensor [n, C, S, S] for each view.
             progress: the share of the run that is done, 0 to 1; schedules follow it.
         """
-        output: Output = super().__call__(Batch.of(batch), progress)
+        output = super().__call__(Batch.of(batch), progress)
+        if not isinstance(output, Output):
+            kind = type(self).__name__
+            raise UsageError(f"forward of {kind} must return a twofold.Output, not {type(output).__name__}")
         return output
 
     @abstractmethod
-    def forward(self, batch: Batch, progress: float) -> Output: ...
+    def forward(self, batch: Batch, progress: float) -> Output:
+        """What a subclass defines: the terms of the loss, and the embeddings that they are computed of.
+
+        Args:
+            batch: ``views``, the full-size ones first; ``index``, the images' numbers or None; ``chance``, random
+                numbers by name.
+            progress: the share of the run that is done, 0 to 1.
+        """
 
     def after_step(self, progress: float) -> None:
         """To be called after the optimizer has moved the weights: a momentum encoder follows here."""

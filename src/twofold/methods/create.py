@@ -80,6 +80,8 @@ def build_method(resolved: Recipe, backbone: nn.Module, setup: Setup) -> Method:
     kind = spec(resolved.method).load()
     if not (isinstance(kind, type) and issubclass(kind, Method)):
         raise UsageError(f"{resolved.method} is no method: it must be a class derived from twofold.Method")
+    if missing := ", ".join(sorted(getattr(kind, "__abstractmethods__", ()))):
+        raise UsageError(f"{resolved.method} lacks what every method must have: {missing}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.fold(setup.seed, "heads"))
         make: Callable[..., Method] = kind

@@ -71,6 +71,7 @@ class Spec:
         Raises:
             UsageError: if the module has other options than its source declares.
         """
+        self.load()
         declared: type[Any] = getattr(importlib.import_module(self.module), "Options", self.options)
         if declarations(declared).keys() != declarations(self.options).keys():
             raise UsageError(f"{self.module} must declare its class Options in its own file, with setting(...)")
@@ -87,9 +88,16 @@ def spec(name: str) -> Spec:
         return _read(name, *name.split(":"))
     key = name.strip().replace("-", "_").lower()
     names = methods()
+    if key not in names and Path(f"{name}.py").exists():
+        raise UsageError(f"a method of your own is named by module and class: {name}:ItsClass, not {name!r}")
     if key not in names:
         raise UsageError(f"there is no method {name!r}{did_you_mean(key, names)} (twofold methods lists them)")
     return _read(key, *names[key].split(":"))
+
+
+def is_method(node: ast.ClassDef) -> bool:
+    """Whether a class in a source is derived from `Method`, by whatever path it is imported."""
+    return "Method" in [ast.unparse(base).split(".")[-1] for base in node.bases]
 
 
 @cache
@@ -101,9 +109,7 @@ def methods() -> dict[str, str]:
     found = {}
     for path in sorted(HOME.glob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef) and [ast.unparse(base).split(".")[-1] for base in node.bases] == [
-                "Method"
-            ]:
+            if isinstance(node, ast.ClassDef) and is_method(node):
                 found[path.stem] = f"{GROUP}.{path.stem}:{node.name}"
 
     def place_of(name: str) -> tuple[int, str]:
@@ -118,10 +124,15 @@ def methods() -> dict[str, str]:
 @cache
 def _read(name: str, module: str, class_name: str) -> Spec:
     path = _file_of(module, name)
-    source = ast.parse(path.read_text(encoding="utf-8"))
+    try:
+        source = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no Python file: {' '.join(str(error).split())}") from None
     classes = {node.name: node for node in source.body if isinstance(node, ast.ClassDef)}
-    if class_name not in classes:
-        raise UsageError(f"{module} declares no class {class_name}{did_you_mean(class_name, classes)}")
+    kinds = [kind for kind, node in classes.items() if is_method(node)]
+    if class_name not in kinds:
+        what = "is no method, it must be a class derived from twofold.Method"
+        raise UsageError(f"{module}:{class_name} {what}{did_you_mean(class_name, kinds)}")
     card = ast.get_docstring(source) or ast.get_docstring(classes[class_name]) or class_name
     fields = list(_fields(classes["Options"], source, module)) if "Options" in classes else []
     options = make_dataclass("Options", fields, kw_only=True, frozen=True)
@@ -164,6 +175,8 @@ def _fields(options: ast.ClassDef, source: ast.Module, module: str) -> Iterator[
         values = {key: _plain(value, f"{module}.Options.{name}") for key, value in given.items()}
         if rule is not None:
             values["auto"] = _rule(ast.unparse(rule), source, module)
+        elif values.get("default") is None:
+            raise UsageError(f"{module}.Options.{name} has no default and no rule auto= that would choose it")
         yield name, _type(node.annotation, f"{module}.Options.{name}"), setting(**values)
 
 
@@ -207,9 +220,11 @@ def _type(node: ast.expr, where: str) -> Any:
         if head == "Literal":
             return Literal[tuple(_plain(element, where) for element in inner)]
         if head == "tuple":
-            kinds = [... if ast.unparse(element) == "..." else _type(element, where) for element in inner]
-            return tuple.__class_getitem__(tuple(kinds))
-    raise UsageError(f"{where} has the type {text}; a setting is a float, int, str, bool, tuple of them, or Literal")
+            parts = [... if ast.unparse(element) == "..." else _type(element, where) for element in inner]
+            return tuple.__class_getitem__(tuple(parts))
+    hint = "; write it without None, which is no value but means that a rule chooses" if "None" in text else ""
+    allowed = "a setting is a float, int, str, bool, dict, a tuple of them, or a Literal"
+    raise UsageError(f"{where} has the type {text}: {allowed}{hint}")
 
 
 __all__ = ["Declaration", "Spec", "methods", "spec"]

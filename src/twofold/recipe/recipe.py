@@ -12,7 +12,7 @@ from twofold.errors import UsageError, did_you_mean
 from twofold.recipe import rules
 from twofold.recipe.declared import Spec, spec
 from twofold.recipe.rules import Facts, Measured
-from twofold.recipe.settings import Declaration, convert, declarations, defaults_of, setting, show, types_of
+from twofold.recipe.settings import Declaration, convert, declarations, defaults_of, listed, setting, show, types_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +166,26 @@ def known(declared: Spec) -> dict[str, tuple[Declaration, Any]]:
     }
 
 
+def check_declaration(declared: Spec) -> None:
+    """
+    Raises:
+        UsageError: if a method's own defaults hold what does not fit, or an option has another setting's name.
+    """
+    common = {name for owner in GROUPS for name in declarations(owner)}
+    for name in declarations(declared.options):
+        if name in common:
+            raise UsageError(f"{declared.module}.Options.{name} is called as a setting that all methods have")
+    settable = known(declared)
+    for table, values in (("RECIPE", declared.recipe), ("LARGE", declared.large)):
+        for name, value in values.items():
+            if name not in settable:
+                raise UsageError(
+                    f"{declared.module}.{table}: there is no setting {name!r}{did_you_mean(name, settable)}"
+                )
+            declaration, kind = settable[name]
+            declaration.check(name, convert(value, kind, f"{declared.module}.{table}: {name}"))
+
+
 def wanted(method: str = "simclr", **settings: Any) -> Wanted:
     """The wish for a run: flat settings (`lr=0.1, temperature=0.5, blur=(1, 0.1)`), checked. None: not given.
 
@@ -173,6 +193,7 @@ def wanted(method: str = "simclr", **settings: Any) -> Wanted:
         UsageError: for a name that is no setting of this method (with the nearest one) or a value that does not fit.
     """
     declared = spec(method)
+    check_declaration(declared)
     settable = known(declared)
     given = {}
     for name, value in settings.items():
@@ -214,20 +235,16 @@ def resolve(request: Wanted, images: int | None = None, measured: Measured | Non
         large = {n: v for n, v in declared.large.items() if n not in given and values[n] != v}
         values.update(large)
         if large:
-            said.append(f"views of {values['image_size']} pixels: {_listed(large, values)}")
+            said.append(f"views of {values['image_size']} pixels: {listed(large, values)}")
     choose([name for name in rule_of if name not in declarations(options)])
     if chosen := choose([name for name in rule_of if name in declarations(options)]):
         known_of = [f"{images} images"] * (images is not None) + [f"{facts.steps} steps"] * (facts.steps is not None)
-        said.append(f"chosen for {', '.join(known_of) or 'any number of images'}: {_listed(chosen, values)}")
+        said.append(f"chosen for {', '.join(known_of) or 'any number of images'}: {listed(chosen, values)}")
     for name, declaration in declarations(options).items():
         if declaration.high == "images" and images is not None and values[name] > images:
             said.append(f"{name} {images}, not {values[name]}: there are no more images")
             values[name] = images
     return _assembled(values, options), said
-
-
-def _listed(names: Any, values: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {show(values[name])}" for name in names)
 
 
 def _assembled(values: dict[str, Any], options: type) -> Recipe:

@@ -10,7 +10,7 @@ None is the one spelling of "choose for me": what is None is chosen by the rule 
 
 import math
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ KEY = "twofold"
 
 @dataclass(frozen=True)
 class Declaration:
-    """What `setting` was told of a field."""
+    """What `setting` was told of a field; its arguments say what each means."""
 
     help: str
     low: float | None = None
@@ -68,10 +68,19 @@ def setting(
     auto: Callable[..., Any] | None = None,
     operational: bool = False,
 ) -> Any:
-    """A dataclass field that declares a setting; see `Declaration` for what the arguments mean.
+    """A dataclass field that declares a setting; its annotation is float, int, str, bool, dict, tuple or Literal.
 
     Args:
-        default: the value where none is given; None where ``auto`` chooses it.
+        default: the value where none is given; None where ``auto`` chooses it (the annotation is then without None).
+        help: what it is, in words, for ``--help``.
+        low: the smallest value, of every number where there are several.
+        high: the largest value; ``"images"``: as many as there are images.
+        above: what every number must be larger than.
+        ordered: whether the second of two numbers must not be smaller than the first.
+        auto: the rule that chooses where nothing is given, a function of `twofold.Facts` (settings by name, the number
+            of images and of steps, each None where nobody knows it). Its docstring says it in ``--help``.
+        operational: whether it changes how a run is carried out, not what it computes, so that it may differ when a run
+            goes on.
     """
     declaration = Declaration(help, low, high, above, ordered, auto, operational)
     if isinstance(default, dict):
@@ -102,6 +111,11 @@ def defaults_of(owner: type) -> dict[str, Any]:
 def show(value: Any) -> str:
     """A value as a person writes it."""
     return "nothing" if value is None else " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def listed(names: Iterable[str], values: dict[str, Any]) -> str:
+    """Some settings with their values, as a person writes them."""
+    return ", ".join(f"{name} {show(values[name])}" for name in names)
 
 
 def convert(value: Any, kind: Any, name: str) -> Any:
