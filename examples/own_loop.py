@@ -26,7 +26,7 @@ def main(backbone: str = "resnet18", epochs: int = 10, batch_size: int = 128) ->
 
     def accuracy() -> float:
         features = twofold.features(method.backbone, images, size=8)
-        return probes.knn(features[~test], digits.target[~test], features[test], digits.target[test])
+        return probes.knn(features[~test], digits.target[~test], features[test], digits.target[test]).value
 
     untrained = accuracy()
     steps = epochs * (len(train) // batch_size)
