@@ -73,7 +73,7 @@ def learn_table(names: list[str]) -> str:
         scores = row["scores"]
         cells = [over_seeds(scores[who][s]) for s in ("knn", "linear") for who in ("pretrained", "untrained")]
         kind = "ViT" if row["settings"]["backbone"].startswith("vit") else "ResNet"
-        size, seconds = row["settings"]["size"], round(statistics.mean(row["seconds"]))
+        size, seconds = row["settings"]["image_size"], round(statistics.mean(row["seconds"]))
         lines.append(f"| {name} | {kind}, {size} px | {row['steps']} | {seconds} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

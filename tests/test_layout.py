@@ -12,6 +12,28 @@ from twofold.recipe.declared import methods
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
+PACKAGE, TESTS = ROOT / "src" / "twofold", ROOT / "tests"
+
+CROSSING = {
+    "test_examples.py",  # examples/
+    "test_layout.py",  # the files themselves
+    "test_readme.py",  # README.md
+    "methods/test_battery.py",  # one battery over every method
+    "page/test_browser.py",  # the page as a browser shows it
+    "training/test_kill.py",  # a run is killed anywhere and goes on
+    "training/test_own_parts.py",  # somebody else's parts through every command
+}
+"""Tests that are about no single file."""
+
+UNTESTED = {
+    "__main__.py",  # three lines, which every test that starts `python -m twofold` runs
+    "data/cache.py",  # a folder's name, which the tests of what is kept there set
+    "encoding/progress.py",  # what is told, by whoever tells it
+    "evaluation/protocols.py",  # each protocol by its own test, their names by test_evaluate.py
+    "outputs/vectors.py",  # files of vectors, read back by test_embed.py
+    "page/versus.py",  # the page of a comparison, opened by test_compare.py
+}
+"""Files that have no test of their own name; a method's file is covered by the battery."""
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -19,6 +41,23 @@ def test_a_file_is_short_and_says_what_it_is(path):
     text = path.read_text()
     assert len(text.splitlines()) <= 300
     assert text.startswith('"""')
+
+
+def test_whoever_looks_for_a_files_test_finds_it_by_name():
+    """The test of src/twofold/ROOM/FILE.py is tests/ROOM/test_FILE.py, and there is one for every file."""
+    files = {path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"}
+    tests = {path.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
+    by_name = {str(path.with_name(f"test_{path.name}")) for path in files}
+    of_methods = {f"methods/{name}.py" for name in methods()}
+    assert {str(path) for path in tests} - by_name == CROSSING
+    tested = {str(path.with_name(path.name.removeprefix("test_"))) for path in tests}
+    assert {str(path) for path in files} - tested - of_methods == UNTESTED
+
+
+@pytest.mark.parametrize("room", sorted(p.name for p in PACKAGE.iterdir() if (p / "__init__.py").exists()))
+def test_a_room_of_tests_is_a_package(room):
+    """So that two rooms may have tests of the same name, and tests may share helpers."""
+    assert (TESTS / room / "__init__.py").exists()
 
 
 def test_the_version_is_one():

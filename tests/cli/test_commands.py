@@ -9,25 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import encoded, picture, resolved, tiny
+from tests.cli.running import twofold
+from tests.conftest import encoded, picture, tiny
 from twofold.cli import commands as cli
-from twofold.recipe import recipe, toml
-from twofold.recipe.declared import methods, spec
-from twofold.recipe.settings import declarations
+from twofold.recipe import toml
+from twofold.recipe.declared import methods
 from twofold.run import Run
 
 ROOT = Path(__file__).parents[2]
-
-
-def twofold(capsys, *words):
-    """Exit code, stdout and stderr of one command, in this process."""
-    code = 0
-    try:
-        cli.main([str(word) for word in words])
-    except SystemExit as end:
-        code = end.code or 0
-    said = capsys.readouterr()
-    return code, said.out, said.err
 
 
 COMMANDS = [
@@ -50,17 +39,6 @@ def test_help_needs_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.endswith("light\n"), done.stderr
-
-
-def test_help_explains_every_setting(capsys):
-    for name in methods():
-        code, out, _ = twofold(capsys, "pretrain", "--method", name, "--help")
-        assert code == 0
-        settings = recipe.settings_of(resolved(name, image_size=8))
-        for key in settings:
-            if key not in ("data", "method"):
-                assert f"--{key.replace('_', '-')}" in out, key
-        assert f"\n{name}:\n" in out
 
 
 def test_the_overview_lists_every_command(capsys):
@@ -199,34 +177,6 @@ def test_every_method_goes_through_every_command(name, capsys, tmp_path):
     assert code == 0, err
 
 
-def test_the_table_of_methods_and_their_cards(capsys):
-    _, table, _ = twofold(capsys, "methods")
-    for name in methods():
-        assert re.search(rf"^ *{name} ", table, re.M)
-        code, card, _ = twofold(capsys, "methods", name)
-        assert code == 0
-        assert card.startswith(spec(name).title)
-        assert "\nloss " in card
-        for option in declarations(spec(name).options):
-            assert f"--{option.replace('_', '-')}" in card
-
-
-def test_a_default_that_is_given_is_given(capsys, tmp_path):
-    """From 128 pixels on SimCLR's temperature follows the photographs' recipes, unless it was asked for."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number in range(8):
-        (folder / f"{number}.png").write_bytes(encoded(picture(128, 128, number)))
-    words = "--backbone test_resnet --projector 16 --batch-size 8 --epochs 1 --image-size 128".split()
-    words += "--device cpu --precision fp32".split()
-    for more, temperature in (((), 0.1), (("--temperature", "0.2"), 0.2)):
-        out = tmp_path / f"run{temperature}"
-        code, _, err = twofold(capsys, "pretrain", folder, *words, *more, "--out", out)
-        assert code == 0, err
-        assert Run(out).recipe.options.temperature == temperature
-        assert ("temperature 0.1" in err) == (temperature == 0.1)
-
-
 def test_a_loss_that_is_no_number_is_exit_code_3(capsys, tmp_path):
     words = f"pretrain digits --optimizer sgd --lr 1e30 --limit 64 --epochs 9 --out {tmp_path}/run".split()
     code, _, err = twofold(capsys, *words, *SMALL)
@@ -238,25 +188,3 @@ def test_a_changed_recipe_is_exit_code_2(capsys, finished):
     code, _, err = twofold(capsys, "pretrain", "--recipe", finished.path / "recipe.toml", "--epochs", "99")
     assert code == 2
     assert "epochs: 8 -> 99" in err
-
-
-def test_backbone_arguments_are_toml_values(capsys, tmp_path):
-    arguments = ["--backbone-arguments", "layers", "[1, 1, 1, 1]", "channels", "[16, 16, 16, 16]", "act_layer", "silu"]
-    words = [
-        "pretrain",
-        "digits",
-        "--projector",
-        "8",
-        "--limit",
-        "32",
-        "--batch-size",
-        "32",
-        "--epochs",
-        "1",
-        "--device",
-        "cpu",
-    ]
-    code, _, _ = twofold(capsys, *words, *arguments, "--out", tmp_path / "run")
-    assert code == 0
-    expected = {"layers": [1, 1, 1, 1], "channels": [16, 16, 16, 16], "act_layer": "silu"}
-    assert Run.open(tmp_path / "run").recipe.backbone_arguments == expected

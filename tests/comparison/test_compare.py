@@ -11,12 +11,10 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from scipy.stats import kendalltau
 
 import twofold
 from tests.conftest import TINY, resolved, tiny
 from twofold.comparison import compare as comparison
-from twofold.comparison import standings
 from twofold.data.opening import open_data
 from twofold.errors import UsageError
 
@@ -148,38 +146,6 @@ def test_a_comparison_goes_on_where_it_was_stopped(tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "rotation-0" / "checkpoint.pt").stat().st_mtime_ns == first
     assert f"goes on at step {steps} of" in (tmp_path / "out" / "simclr-0" / "log.txt").read_text()
-
-
-def test_labels_needed():
-    def row(labels, value, over="10 draws of the labels"):
-        return {"pretrained": {"labels": labels, "value": value, "over": over}}
-
-    curve = {"few_1": row(10, 0.4), "few_10": row(100, 0.6)}
-    whole = {"all_labels": row(1000, 0.9, "359 test images") | {"untrained": {"value": 0.5}}}
-    assert standings.labels_needed(curve | whole) == pytest.approx(10**1.5, abs=0.1)
-    whole["all_labels"]["untrained"]["value"] = 0.3
-    assert standings.labels_needed(curve | whole) == 10
-    whole["all_labels"]["untrained"]["value"] = 0.95
-    assert standings.labels_needed(curve | whole) is None
-    assert standings.labels_needed({"knn": row(1000, 0.9, "359 test images")}) is None
-
-
-def test_the_order_without_labels_and_its_agreement():
-    measured = {"a": (5.0, 1.5, 9.0), "b": (7.0, 0.9, 3.0), "c": (6.0, 3.0, 4.0)}
-    accuracy = {"a": 0.5, "b": 0.7, "c": 0.6}
-    found = {
-        name: {
-            "runs": [f"{name}-0"],
-            "measures": [dict(zip(("rank", "alpha", "lidar"), values, strict=True))],
-            "linear": {f"{name}-0": accuracy[name]},
-        }
-        for name, values in measured.items()
-    }
-    ranked = standings.ranking(found)
-    assert ranked["rank"] == {"order": ["b-0", "c-0", "a-0"], "agreement": 1.0, "runs": 3}
-    assert ranked["alpha"]["order"] == ["b-0", "a-0", "c-0"]  # nearest 1 first
-    tau = kendalltau([9, 3, 4], [0.5, 0.7, 0.6]).statistic
-    assert ranked["lidar"] == {"order": ["a-0", "c-0", "b-0"], "agreement": pytest.approx(tau), "runs": 3}
 
 
 @pytest.mark.parametrize(

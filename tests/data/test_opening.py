@@ -8,7 +8,7 @@ from tests.conftest import encoded, picture
 from tests.data.making import fill, parquet, tar
 from twofold.data.opening import open_data
 from twofold.errors import UsageError
-from twofold.evaluation.evaluate import parts_for_evaluation
+from twofold.evaluation.split import labelled_splits
 
 
 def test_folders(tmp_path):
@@ -30,7 +30,7 @@ def test_folders(tmp_path):
     fill(tmp_path / "split", ["test/dog/9.png"])
     assert "dog" in open_data(tmp_path / "split").mismatch  # no matter unless labels are asked for
     with pytest.raises(UsageError, match="dog"):
-        parts_for_evaluation(open_data(tmp_path / "split"), "split")
+        labelled_splits(open_data(tmp_path / "split"), "split")
 
 
 def test_what_is_a_part_and_what_a_class(tmp_path):

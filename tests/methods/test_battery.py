@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import twofold.methods
-from tests.conftest import OWN, TINY, batch_of, resolved, tiny
+from tests.conftest import OWN, TINY, resolved, tiny
+from tests.methods.making import loss_of, made
 from twofold.batch import Batch, View
 from twofold.errors import UsageError
 from twofold.nets.heads import Prototypes
@@ -17,13 +18,11 @@ from twofold.nets.memory import Bank, Queue
 from twofold.recipe import recipe, toml
 from twofold.recipe.declared import methods, spec
 from twofold.recipe.settings import declarations, defaults_of, types_of
-from twofold.run import backbone_spec, build_method
 from twofold.training.prepare import Preparation
 
 METHODS = list(methods())
 every_method = pytest.mark.parametrize("name", METHODS)
 SOURCE = Path(twofold.methods.__file__).parent
-IMAGES = 256
 SWITCHES = (
     *(
         "projector",
@@ -43,20 +42,6 @@ SWITCHES = (
 
 def has(name, option):
     return option in declarations(spec(name).options)
-
-
-def made(name, **settings):
-    """A tiny method and a batch of 32 images."""
-    wanted = resolved(images=IMAGES, **tiny(name, **settings))
-    method = build_method(wanted, backbone_spec(wanted), IMAGES).train()
-    random = torch.Generator().manual_seed(0)
-    x = torch.randn(32, 3, wanted.image_size, wanted.image_size, generator=random)
-    noisy = x + 0.3 * torch.randn(x.shape, generator=random)
-    return method, batch_of(method, wanted, (x, noisy))
-
-
-def loss_of(method, batch, progress=0.5):
-    return method(batch, progress).loss
 
 
 @every_method
@@ -252,19 +237,6 @@ def test_the_first_weights_are_a_function_of_the_seed():
         assert not all(torch.equal(same[key], other[key]) for key in same)
 
 
-def test_momentum_encoder_follows_by_the_schedule():
-    """weights <- m * weights + (1 - m) * online, m rising to 1 by a cosine (arXiv 2006.07733, section 3.3)."""
-    method, _ = made("byol", momentum=(0.9, 1.0))
-    with torch.no_grad():
-        for parameter in method.backbone.parameters():
-            parameter.add_(1.0)
-    before = [p.clone() for p in method.target.stages[0].parameters()]
-    method.after_step(0.25)
-    m = 1 - (1 - 0.9) * (math.cos(math.pi * 0.25) + 1) / 2
-    expected = [m * b + (1 - m) * p for b, p in zip(before, method.backbone.parameters(), strict=True)]
-    torch.testing.assert_close(list(method.target.stages[0].parameters()), expected)
-
-
 def test_unknown_methods_and_settings_name_the_nearest():
     with pytest.raises(UsageError, match="did you mean vicreg"):
         spec("vicregg")
@@ -273,3 +245,34 @@ def test_unknown_methods_and_settings_name_the_nearest():
         recipe.wanted("simclr", temprature=0.1)
     with pytest.raises(UsageError, match="predictor must end"):
         made("byol", predictor=(32, 15))
+
+
+@pytest.mark.parametrize("name", ["swav", "dino"])
+def test_prototypes_are_frozen_at_first(name):
+    for progress, frozen in ((0.0, True), (0.5, False)):
+        method, batch = made(name, freeze=0.1)
+        loss_of(method, batch, progress).backward()
+        assert (method.prototypes.weight.grad is None) == frozen
+        assert method.projector[0].weight.grad.abs().sum() > 0
+
+
+def test_momentum_rises_along_the_run():
+    """MoCo's, BYOL's, DINO's and data2vec's by a cosine, from the first of the pair to the last."""
+    for name, option in (
+        ("moco", "momentum"),
+        ("byol", "momentum"),
+        ("dino", "teacher_momentum"),
+        ("data2vec", "teacher_momentum"),
+    ):
+        method, _ = made(name, **{option: (0.8, 0.98)})
+        for progress in (0.0, 0.5, 1.0):
+            with torch.no_grad():
+                for theirs, mine in zip(
+                    method.backbone.parameters(), method.target.stages[0].parameters(), strict=True
+                ):
+                    theirs.fill_(1.0)
+                    mine.fill_(0.0)
+            method.after_step(progress)
+            moved = 1 - (0.98 + (0.8 - 0.98) * (1 + math.cos(math.pi * progress)) / 2)
+            for mine in method.target.stages[0].parameters():
+                torch.testing.assert_close(mine, torch.full_like(mine, moved))

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from tests.conftest import batch_of, resolved
-from twofold.errors import UsageError
 from twofold.run import backbone_spec, build_method
 
 NARROW = {"layers": (1, 1, 1, 1), "channels": (4, 4, 8, 8), "zero_init_last": False}
@@ -88,16 +87,3 @@ def test_a_memory_counts_as_part_of_the_batch():
     """The second step's functionals see the first step's embeddings."""
     with_it, without = (step("joint", steps=2, **VICREG, memory=memory)[0] for memory in (20, 0))
     assert with_it != without
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("variance:25,covarience:1", "did you mean covariance"),
-        ("variance:much", "weight of variance must be a number"),
-        ("variance:nan", "weight of variance must be a number"),
-    ],
-)
-def test_functionals_that_do_not_exist_are_said(text, words):
-    with pytest.raises(UsageError, match=words):
-        step("joint", functionals=text)

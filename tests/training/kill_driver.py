@@ -53,7 +53,7 @@ def attempt(out, method, sabotage):
 
     def work():
         sabotage()
-        twofold.api.pretrain(out=out, quiet=True, **tiny(method, save_every=3))
+        twofold.pretrain(out=out, quiet=True, **tiny(method, save_every=3))
 
     return in_a_child(work)
 
@@ -61,7 +61,7 @@ def attempt(out, method, sabotage):
 def attempt_killed_from_outside(out, method, delay):
     child = os.fork()
     if child == 0:
-        twofold.api.pretrain(out=out, quiet=True, **tiny(method, save_every=3))
+        twofold.pretrain(out=out, quiet=True, **tiny(method, save_every=3))
         os._exit(0)
     time.sleep(delay)
     os.kill(child, signal.SIGKILL)

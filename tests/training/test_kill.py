@@ -22,23 +22,41 @@ ROOT = Path(__file__).parents[2]
 CLOCKS = ("images_per_second", "waiting")
 
 
+STATEFUL = ("moco", "pirl", "swav", "dino")
+"""Methods with a queue, a bank, prototypes, a center: killed by default. The battery holds every method's state."""
+
+
+def kill(root, *words):
+    """What became of the runs of methods that were killed; see kill_driver."""
+    command = [sys.executable, "-m", "tests.training.kill_driver", root, *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return {line["method"]: line["codes"] for line in lines}
+
+
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
-    """What became of every method's runs, killed at a random step; MoCo's, with most state, at exact places too."""
-    root, codes = tmp_path_factory.mktemp("kill"), {}
-    others = ",".join(set(methods()) - {"moco"})
-    for words in (["moco", "every moment"], [others]):
-        command = [sys.executable, "-m", "tests.training.kill_driver", root, *words]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        lines = [json.loads(line) for line in done.stdout.splitlines()]
-        codes |= {line["method"]: line["codes"] for line in lines}
-    return root, codes
+    """Runs killed at a random step; MoCo's, with most state, at exact places too."""
+    root = tmp_path_factory.mktemp("kill")
+    return root, kill(root, "moco", "every moment") | kill(root, ",".join(set(STATEFUL) - {"moco"}))
 
 
-@pytest.mark.parametrize("method", methods())
+@pytest.mark.parametrize("method", STATEFUL)
 def test_killed_and_resumed_is_bit_identical(method, killed):
-    root, codes = killed[0] / method, killed[1][method]
+    check_killed(method, *killed)
+
+
+@pytest.mark.slow
+def test_so_are_all_others(tmp_path):
+    others = [name for name in methods() if name not in STATEFUL]
+    codes = kill(tmp_path, ",".join(others))
+    for method in others:
+        check_killed(method, tmp_path, codes)
+
+
+def check_killed(method, root, codes):
+    root, codes = root / method, codes[method]
     for name, code in codes.items():
         survived = name == "straight" or name.endswith("resumed")
         assert code == (0 if survived else -signal.SIGKILL), name

@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import SCALARS, Even
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 import twofold
-from tests.conftest import tiny
+from tests.conftest import resolved, tiny
 from twofold.errors import UsageError
 from twofold.metrics import read_metrics
 from twofold.recipe import recipe

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+import twofold
 from tests.conftest import tiny
 from tests.killing import at_call, in_a_child
 from twofold import metrics
@@ -20,7 +21,7 @@ BOTH = "tensorboard,wandb"
 
 
 def pretrain(out, writers, **settings):
-    return twofold.api.pretrain(out=out, quiet=True, writers=writers, **tiny("simclr", **{"save_every": 3, **settings}))
+    return twofold.pretrain(out=out, quiet=True, writers=writers, **tiny("simclr", **{"save_every": 3, **settings}))
 
 
 def killed(out, writers, **settings):

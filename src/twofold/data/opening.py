@@ -12,6 +12,7 @@ import numpy as np
 
 from twofold.data.cache import cache
 from twofold.data.encoded import Folder, Parquet, Tar, files_under, is_image
+from twofold.data.objects import source_of
 from twofold.data.sources import Array, Source, Subset, load_array
 from twofold.errors import UsageError, did_you_mean
 
@@ -91,8 +92,6 @@ def name_of(data: DataLike) -> str:
 
 
 def _objects(data: Any, name: str) -> Data:
-    from twofold.data.objects import source_of  # with it comes torch, which the rest can do without
-
     if not isinstance(data, Mapping):
         return Data(source_of(data, name))
     if "train" not in data:
@@ -192,8 +191,6 @@ def _digits() -> Data:
 
 def _torchvision(name: str) -> Data:
     import torchvision.datasets
-
-    from twofold.data.objects import source_of
 
     if not hasattr(torchvision.datasets, name):
         raise UsageError(f"torchvision has no data set {name!r}{did_you_mean(name, torchvision.datasets.__all__)}")

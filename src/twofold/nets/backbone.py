@@ -114,6 +114,17 @@ def describe(
     return BackboneSpec(name, arguments, "small" if stem == "small" else "default", size, (), ()), said
 
 
+def check_name(name: str) -> None:
+    """
+    Raises:
+        UsageError: if nothing of that name can be built: no timm model, function of a module, or module that was given.
+    """
+    if is_foreign(name):
+        load(name, "a backbone")
+    elif not given.is_given(name) and not timm.is_model(name.split(".")[0]):
+        raise UsageError(f"timm has no model {name!r}{did_you_mean(name, timm.list_models())}")
+
+
 def stem_for(name: str, size: int) -> str:
     """``small`` for timm's ResNets at `SMALL` pixels and under, else ``default``."""
     return "small" if size <= SMALL and defines(name, "ResNet") else "default"

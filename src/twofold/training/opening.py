@@ -18,7 +18,7 @@ from twofold.data.sources import Source
 from twofold.errors import UsageError
 from twofold.methods.base import Method
 from twofold.nets import given
-from twofold.nets.backbone import BackboneSpec, describe, features_of
+from twofold.nets.backbone import BackboneSpec, check_name, describe, features_of
 from twofold.recipe import recipe, toml
 from twofold.recipe.recipe import Recipe, Wanted
 from twofold.run import Run, backbone_spec, build_method
@@ -84,6 +84,7 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
     """
     main = dist.rank() == 0
     writers.check(wanted.get("writers"))
+    check_name(wanted.get("backbone"))  # before images are decoded, which may take long
     workers = worker_count(wanted.get("workers"))
     source = open_data(wanted.get("data") if data is None else data).limited(wanted.get("limit")).train
     run = Run(wanted.get("out") or default_out(wanted))

@@ -1,0 +1,52 @@
+"""What the runs of a comparison come to."""
+
+import pytest
+from scipy.stats import kendalltau
+
+from twofold.comparison import standings
+
+
+def test_labels_needed():
+    def row(labels, value, over="10 draws of the labels"):
+        return {"pretrained": {"labels": labels, "value": value, "over": over}}
+
+    curve = {"few_1": row(10, 0.4), "few_10": row(100, 0.6)}
+    whole = {"all_labels": row(1000, 0.9, "359 test images") | {"untrained": {"value": 0.5}}}
+    assert standings.labels_needed(curve | whole) == pytest.approx(10**1.5, abs=0.1)
+    whole["all_labels"]["untrained"]["value"] = 0.3
+    assert standings.labels_needed(curve | whole) == 10
+    whole["all_labels"]["untrained"]["value"] = 0.95
+    assert standings.labels_needed(curve | whole) is None
+    assert standings.labels_needed({"knn": row(1000, 0.9, "359 test images")}) is None
+
+
+def test_the_order_without_labels_and_its_agreement():
+    measured = {"a": (5.0, 1.5, 9.0), "b": (7.0, 0.9, 3.0), "c": (6.0, 3.0, 4.0)}
+    accuracy = {"a": 0.5, "b": 0.7, "c": 0.6}
+    found = {
+        name: {
+            "runs": [f"{name}-0"],
+            "measures": [dict(zip(("rank", "alpha", "lidar"), values, strict=True))],
+            "linear": {f"{name}-0": accuracy[name]},
+        }
+        for name, values in measured.items()
+    }
+    ranked = standings.ranking(found)
+    assert ranked["rank"] == {"order": ["b-0", "c-0", "a-0"], "agreement": 1.0, "runs": 3}
+    assert ranked["alpha"]["order"] == ["b-0", "a-0", "c-0"]  # nearest 1 first
+    tau = kendalltau([9, 3, 4], [0.5, 0.7, 0.6]).statistic
+    assert ranked["lidar"] == {"order": ["a-0", "c-0", "b-0"], "agreement": pytest.approx(tau), "runs": 3}
+
+
+def test_a_score_is_the_mean_over_runs_and_its_deviation():
+    def row(value, **more):
+        return {"pretrained": {"metric": "accuracy", "value": value, "spread": 0.01, "over": "9 images", **more}}
+
+    runs = [{"knn": row(0.5), "few": row(0.25, labels=10)}, {"knn": row(0.75)}]
+    found = standings.over_runs(runs, "pretrained")
+    assert found["knn"]["value"] == 0.625
+    assert found["knn"]["spread"] == pytest.approx(0.125 * 2**0.5)
+    assert (found["knn"]["over"], found["knn"]["values"]) == ("2 seeds", [0.5, 0.75])
+    alone = found["few"]  # measured in one run: the spread that it had there
+    assert (alone["value"], alone["spread"], alone["over"], alone["labels"]) == (0.25, 0.01, "9 images", 10)
+    assert standings.over_runs(runs, "untrained") == {}

@@ -1,0 +1,82 @@
+"""InfoNCE and its kin, against plain loops."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tests.losses.plain import SHAPES, assert_same, cos, embeddings
+from twofold import losses
+from twofold.losses import contrastive
+
+
+def plain_nt_xent(x, y, t):
+    views = [*x, *y]
+    n, total = len(x), 0.0
+    for i, view in enumerate(views):
+        partner = views[(i + n) % (2 * n)]
+        others = sum(torch.exp(cos(view, other) / t) for k, other in enumerate(views) if k != i)
+        total = total - torch.log(torch.exp(cos(view, partner) / t) / others)
+    return total / (2 * n)
+
+
+@pytest.mark.parametrize(("n", "d"), SHAPES)
+@pytest.mark.parametrize("block", [contrastive.BLOCK, 20])
+def test_nt_xent(n, d, block, monkeypatch):
+    monkeypatch.setattr(contrastive, "BLOCK", block)
+    x, y = embeddings(n, d, 2)
+    assert_same(losses.nt_xent(x, y, 0.3), plain_nt_xent(x, y, 0.3), [x, y])
+
+
+@pytest.mark.parametrize("block", [contrastive.BLOCK, 10])
+def test_info_nce(block, monkeypatch):
+    monkeypatch.setattr(contrastive, "BLOCK", block)
+    query, key = embeddings(5, 4, 2)
+    (negatives,) = embeddings(7, 4, 1, seed=1)
+    total = 0.0
+    for q, k in zip(query, key, strict=True):
+        positive = torch.exp(cos(q, k) / 0.2)
+        total = total - torch.log(positive / (positive + sum(torch.exp(cos(q, m) / 0.2) for m in negatives)))
+    assert_same(losses.info_nce(query, key, negatives, 0.2), total / 5, [query, key, negatives])
+
+
+def test_attraction_and_repulsion_are_the_two_halves_of_info_nce():
+    x, y = embeddings(5, 4, 2)
+    (memory,) = embeddings(3, 4, 1, seed=1)
+    plain = sum((1 - cos(a, b)) / 0.3 for a, b in zip(x, y, strict=True)) / 5
+    assert_same(losses.attraction(x, y, 0.3), plain, [x, y])
+    products = sum((1 - a @ b) / 0.3 for a, b in zip(x, y, strict=True)) / 5
+    assert_same(losses.attraction(x, y, 0.3, normalize=False), products, [x, y])
+    views = [*x, *y]
+    total = 0.0
+    for i, view in enumerate(views):
+        others = [other for k, other in enumerate(views) if k != i] + list(memory)
+        total = total + torch.log(sum(torch.exp((cos(view, other) - 1) / 0.3) for other in others)) / 10
+    assert_same(losses.repulsion(x, y, 0.3, memory=memory), total, [x, y, memory])
+    whole = losses.attraction(x, y, 0.3) + losses.repulsion(x, y, 0.3)
+    assert_same(whole, plain_nt_xent(x, y, 0.3), [x, y])
+
+
+def test_a_negative_of_the_same_image_is_left_out():
+    query, key = embeddings(4, 3, 2)
+    (negatives,) = embeddings(6, 3, 1, seed=1)
+    number, numbers = torch.arange(4), torch.tensor([0, 5, 1, 1, 7, 3])
+    total = 0.0
+    for i in range(4):
+        others = [key[i], *(n for n, k in zip(negatives, numbers, strict=True) if k != i)]
+        total = total + torch.log(sum(torch.exp((cos(query[i], other) - 1) / 0.2) for other in others)) / 4
+    ours = losses.repulsion_from(query, key, negatives, (number, numbers), 0.2)
+    assert_same(ours, total, [query, key, negatives])
+
+
+def test_trivial_values():
+    """What a collapsed batch costs, as the documentation of each loss says."""
+    x = torch.ones(8, 5, dtype=torch.float64)
+    assert losses.nt_xent(x, x).item() == pytest.approx(math.log(15))
+    assert losses.info_nce(x, x, x).item() == pytest.approx(math.log(9))
+
+
+def test_normalised_embeddings_give_the_same():
+    x, y = embeddings(6, 4, 2)
+    torch.testing.assert_close(losses.nt_xent(x, y), losses.nt_xent(F.normalize(x), 3 * y))

@@ -1,0 +1,43 @@
+"""Backbones are fitted to the size of the images."""
+
+import pytest
+import torch
+from torch import nn
+
+from twofold.errors import UsageError
+from twofold.nets.backbone import describe, features_of, stem_for
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "stem"),
+    [("resnet18", 32, "small"), ("resnet18", 64, "small"), ("resnet18", 65, "default"), ("test_resnet", 32, "small")],
+)
+def test_the_small_stem(name, size, stem):
+    spec, said = describe(name, {}, stem_for(name, size), size)
+    assert spec.stem == stem
+    backbone = spec.build()
+    assert bool(said) == (stem == "small")
+    if stem == "small":
+        assert backbone.conv1.kernel_size == (3, 3)
+        assert backbone.conv1.stride == (1, 1)
+        assert isinstance(backbone.maxpool, nn.Identity)
+        assert backbone.forward_features(torch.zeros(1, 3, size, size)).shape[-1] == size // 8
+
+
+@pytest.mark.parametrize(("size", "patch"), [(8, 2), (28, 2), (32, 4), (64, 8), (96, 12), (224, 16)])
+def test_vision_transformers_fit_the_image(size, patch):
+    spec, _ = describe("vit_tiny_patch16_224", {"depth": 1}, "default", size)
+    backbone = spec.build()
+    assert backbone.patch_embed.patch_size == (patch, patch)
+    assert backbone.pos_embed.shape[1] == (size // patch) ** 2 + 1
+    assert features_of(backbone, size) == 192
+
+
+def test_what_cannot_be_built_is_said():
+    for name, arguments, stem, words in (
+        ("resnet81", {}, "default", "did you mean resnet18"),
+        ("resnet18", {"nonsense": 1}, "default", "nonsense"),
+        ("test_vit", {}, "small", "only timm's ResNets"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            describe(name, arguments, stem, 32)[0].build()

@@ -1,0 +1,59 @@
+"""Recipes on the disk."""
+
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conftest import resolved
+from twofold.errors import UsageError
+from twofold.recipe import recipe, toml
+from twofold.recipe.version import VERSION
+
+values = st.recursive(
+    st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(exclude_categories=["Cs", "Cc"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab.- é", max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(values)
+def test_values_are_written_as_toml_reads_them(value):
+    assert tomllib.loads(f"value = {toml.value_text(value)}")["value"] == value
+
+
+def test_broken_files_are_said(tmp_path):
+    (tmp_path / "r.toml").write_text("epochs = = 3")
+    with pytest.raises(UsageError, match="not TOML"):
+        toml.read(tmp_path / "r.toml")
+    with pytest.raises(UsageError, match="no recipe"):
+        toml.read(tmp_path / "none.toml")
+
+
+def test_what_a_recipe_asks_for_comes_back_from_its_file(tmp_path):
+    """Also what is None, for which TOML has no word: it is left out. The version that wrote it is no setting."""
+    made = resolved("simclr", image_size=8, temperature=0.3, backbone_arguments={"act_layer": "silu", "layers": [1, 2]})
+    text = toml.dumps(made)
+    (tmp_path / "r.toml").write_text(text)
+    assert text.startswith(f'twofold = "{VERSION}"\n')
+    assert "\nworkers" not in text
+    wanted = toml.load(tmp_path / "r.toml")
+    assert wanted.method == "simclr"
+    assert wanted.given["temperature"] == 0.3
+    assert wanted.given["backbone_arguments"] == {"act_layer": "silu", "layers": [1, 2]}
+    assert "workers" not in wanted.given
+    assert recipe.difference(made, wanted) == []
+    (tmp_path / "old.toml").write_text(text.split("\n", 1)[1])
+    assert toml.load_recorded(tmp_path / "old.toml") == (made, "")
+
+
+def test_what_there_is_not_is_said_of_a_file_too(tmp_path):
+    (tmp_path / "r.toml").write_text('method = "simclr"\ntemprature = 0.1\n')
+    with pytest.raises(UsageError, match="did you mean temperature"):
+        toml.load(tmp_path / "r.toml")
+    with pytest.raises(UsageError, match="cannot be read"):
+        toml.read(tmp_path)

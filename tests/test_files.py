@@ -1,0 +1,82 @@
+"""What stands at a path is always whole; one process writes to a folder."""
+
+import os
+
+import pytest
+import torch
+
+from tests.killing import KILLED, die, in_a_child
+from twofold import files
+from twofold.errors import UsageError
+
+
+def test_what_fails_leaves_the_old_file_alone(tmp_path):
+    path = tmp_path / "file"
+    files.write_text(path, "old")
+
+    def fail(file):
+        file.write(b"half of the n")
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011 - it is this test's own
+        files.write_atomically(path, fail)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_kill_leaves_the_old_file_and_a_part_that_can_be_removed(tmp_path):
+    path, other = tmp_path / "file[1]", tmp_path / "file[2]"
+    files.write_text(path, "old")
+
+    def killed():
+        files.write_atomically(path, lambda file: (file.write(b"half"), file.flush(), die()))
+
+    assert in_a_child(killed) == KILLED
+    assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 2
+    files.remove_partial(other)
+    assert len(list(tmp_path.iterdir())) == 2  # it was not this one's
+    files.remove_partial(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_state_comes_back_as_it_was(tmp_path):
+    path = tmp_path / "state.pt"
+    state = {"step": 3, "name": "a", "weights": {"w": torch.randn(4, 3).to(torch.bfloat16)}, "rows": [torch.arange(3)]}
+    files.save(path, state)
+    loaded = files.load(path)
+    assert (loaded["step"], loaded["name"]) == (3, "a")
+    assert torch.equal(loaded["weights"]["w"], state["weights"]["w"])
+    assert torch.equal(loaded["rows"][0], state["rows"][0])
+
+
+class Harmful:
+    """What would do something when it is unpickled."""
+
+    def __reduce__(self):
+        return os.mkdir, ("made_by_a_file",)
+
+
+def test_no_code_of_a_file_is_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"step": Harmful()}, tmp_path / "state.pt")
+    with pytest.raises(UsageError, match=r"state\.pt is damaged") as said:
+        files.load(tmp_path / "state.pt")
+    assert "\n" not in str(said.value)
+    assert not (tmp_path / "made_by_a_file").exists()
+
+
+def test_a_folder_is_held_by_one_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.time, "sleep", lambda seconds: None)
+    folder = tmp_path / "new" / "run"
+
+    def another():
+        with files.held(folder):
+            pass
+
+    with files.held(folder), pytest.raises(UsageError, match="another process is at work"), files.held(folder):
+        pass
+    assert in_a_child(another) == 0
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be made a folder"), files.held(tmp_path / "file"):
+        pass

@@ -1,0 +1,31 @@
+"""What a run tells: measuring changes nothing, and a loss that is no number leaves what explains it."""
+
+import math
+
+import pytest
+import torch
+
+import twofold
+from tests.training.making import pretrain, weights
+from twofold import files
+from twofold.errors import Diverged
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
+    """A learning rate beyond reason: the run ends by itself and leaves what is needed to look into it."""
+    with pytest.raises(Diverged, match="step"):
+        pretrain(tmp_path / "run", method="vicreg", optimizer="sgd", lr=1e30, epochs=8)
+    failure = files.load(tmp_path / "run" / "failure.pt")
+    rows = twofold.Run.open(tmp_path / "run").metrics
+    assert failure["step"] == rows[-1]["step"] + 1
+    assert len(failure["index"]) == 64
+    assert not all(math.isfinite(value) for value in failure["terms"].values())
+    assert all(math.isfinite(row["loss"]) for row in rows)
+
+
+def test_online_knn_does_not_touch_the_run(tmp_path):
+    with_it, without = pretrain(tmp_path / "a", epochs=2), pretrain(tmp_path / "b", epochs=2, knn_every=0)
+    assert "knn" in with_it.metrics[-1]
+    assert "knn" not in without.metrics[-1]
+    for key, value in weights(with_it).items():
+        assert torch.equal(value, weights(without)[key]), key

@@ -1,0 +1,46 @@
+"""Optimizers and what they exempt."""
+
+import torch
+from timm.optim.lars import Lars
+
+from twofold.training.optimizer import create_optimizer
+
+
+def test_norms_and_biases_are_exempt_from_decay():
+    from twofold.nets.backbone import BackboneSpec
+
+    method = torch.nn.Module()
+    method.backbone = BackboneSpec("test_vit", {"img_size": 32}, "default", 32, (), ()).build()
+    optimizer = create_optimizer(method, "adamw", 0.1, 0.9)
+    decayed, exempt = ({id(p) for p in group["params"]} for group in optimizer.param_groups)
+    for name, parameter in method.backbone.named_parameters():
+        free = parameter.ndim == 1 or name in ("pos_embed", "cls_token")
+        assert (id(parameter) in exempt) == free, name
+        assert (id(parameter) in decayed) != free, name
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
+
+
+def test_what_is_frozen_is_left_out_and_each_name_is_its_optimizer():
+    method = torch.nn.ModuleDict({"backbone": torch.nn.Linear(3, 2), "target": torch.nn.Linear(3, 2)})
+    method["target"].requires_grad_(False)
+    kinds = {"lars": Lars, "sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}
+    for name, kind in kinds.items():
+        optimizer = create_optimizer(method, name, 0.1, 0.8)
+        assert type(optimizer) is kind
+        groups = optimizer.param_groups
+        assert [p for group in groups for p in group["params"]] == list(method["backbone"].parameters())
+        assert all(group.get("momentum", group.get("betas", [0])[0]) == 0.8 for group in groups)
+
+
+def test_lars_adapts_weights_also_without_decay():
+    """A weight's step is scaled by 0.02 |w| / |g|, at most 1; a bias's is the plain one (arXiv 1708.03888)."""
+    method = torch.nn.ModuleDict({"backbone": torch.nn.Linear(3, 2)})
+    weight, bias = method["backbone"].parameters()
+    optimizer = create_optimizer(method, "lars", 0.0, 0.0)
+    before, gradient = weight.detach().clone(), torch.full_like(weight, 7.0)
+    weight.grad, bias.grad = gradient.clone(), torch.ones_like(bias)
+    old_bias = bias.detach().clone()
+    optimizer.step()
+    trust = min(1.0, 0.02 * (before.norm() / gradient.norm()).item())
+    torch.testing.assert_close(weight.detach(), before - trust * gradient)
+    torch.testing.assert_close(bias.detach(), old_bias - 1)

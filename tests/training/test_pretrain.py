@@ -1,0 +1,78 @@
+"""`twofold.pretrain`: what a run directory holds, the same recipe the same run, what cannot work."""
+
+import math
+
+import pytest
+import torch
+
+import twofold
+from tests.training.making import pretrain, weights
+from twofold.errors import UsageError
+from twofold.recipe import recipe
+
+
+def test_a_run_directory_tells_the_whole_story(finished):
+    names = {path.name for path in finished.path.iterdir()}
+    assert {
+        "recipe.toml",
+        "metrics.jsonl",
+        "checkpoint.pt",
+        "backbone.safetensors",
+        "backbone.json",
+        "log.txt",
+    } <= names
+    settings = finished.recipe
+    assert settings.image_size == 8  # what was left open is chosen and recorded
+    assert settings.stem == "small"
+    assert len(settings.mean) == len(settings.std) == 3
+    rows = finished.metrics
+    assert [row["step"] for row in rows] == list(range(32))
+    assert all(math.isclose(row["loss"], row["attraction"] + row["repulsion"]) for row in rows)
+    assert rows[0]["collapsed"] == pytest.approx(math.log(127))
+    assert rows[-1]["epoch"] == 7
+    assert "small stem" in (finished.path / "log.txt").read_text()
+
+
+def test_the_same_recipe_gives_the_same_run(finished, tmp_path):
+    """From the run's own recipe file."""
+    settings = {**recipe.settings_of(finished.recipe), "out": str(tmp_path / "again")}
+    again = twofold.pretrain(quiet=True, **settings)
+    for key, value in weights(finished).items():
+        assert torch.equal(value, weights(again)[key]), key
+
+
+def test_another_seed_gives_another_run(finished, tmp_path):
+    other = pretrain(tmp_path / "other", epochs=8, seed=1)
+    assert other.metrics[0]["loss"] != finished.metrics[0]["loss"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            dict(method="mae", backbone="test_vit", backbone_arguments={}, image_size=16, mask=(0.001, 0.0)),
+            "needs a masked view",
+        ),
+        (
+            dict(method="mae", backbone="test_vit", backbone_arguments={}, image_size=16, decoder_width=100),
+            "multiple of 32",
+        ),
+        (dict(method="mae", backbone="test_vit", backbone_arguments={"patch_size": 1}, image_size=8), "one pixel"),
+        (
+            dict(method="rotation", backbone="test_vit", backbone_arguments={}, image_size=16, mask=(0.0, 0.5)),
+            "has one view",
+        ),
+        (
+            dict(method="jigsaw", backbone="test_convnext", backbone_arguments={}, image_size=32),
+            "does not take images of 8",
+        ),
+        (dict(method="vicreg", invariance=math.nan), "invariance must be a number"),
+        (dict(method="joint", functionals="variance:1,variance:2"), "named twice"),
+        (dict(mean=(0.5, 0.5), std=(0.5, 0.5)), "3 values"),
+        (dict(pool="average"), "vision transformers"),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_is_written(settings, words, tmp_path):
+    with pytest.raises(UsageError, match=words):
+        pretrain(tmp_path / "run", **settings)
+    assert not (tmp_path / "run").exists()
