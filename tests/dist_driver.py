@@ -80,6 +80,33 @@ def gradients(method):
     return {k: p.grad for k, p in method.named_parameters() if p.grad is not None}
 
 
+def gathering():
+    """Every loss that gathers, on this process's rows of one batch: its value, and the gradient of a weight matrix."""
+    from twofold import losses
+
+    random = torch.Generator().manual_seed(0)
+    x, y, memory = (torch.randn(n, 6, generator=random, dtype=torch.float64) for n in (BATCH, BATCH, 5))
+    mine = slice(dist.rank() * BATCH // dist.world(), (dist.rank() + 1) * BATCH // dist.world())
+    calls = {
+        "nt_xent": losses.nt_xent,
+        "info_nce": lambda x, y, gather: losses.info_nce(x, y, memory, gather=gather),
+        "repulsion": losses.repulsion,
+        "barlow_twins": losses.barlow_twins,
+        "vicreg": losses.vicreg,
+        "variance": lambda x, y, gather: losses.variance(x, gather=gather),
+        "covariance": lambda x, y, gather: losses.covariance(y, gather=gather),
+        "swapped_prediction": losses.swapped_prediction,
+    }
+    found = {}
+    for name, loss in calls.items():
+        weight = torch.nn.Parameter(torch.eye(6, dtype=torch.float64) + 0.1)
+        value = loss(x[mine] @ weight, y[mine] @ weight, gather=True)
+        value.backward()
+        dist.average_gradients([weight])
+        found[name] = (value.item(), weight.grad)
+    return found
+
+
 def a_run(name, out):
     """The losses of six steps through `pretrain`."""
     settings = dict(limit=IMAGES, batch_size=24, epochs=3, accumulate=2, knn_every=0, device="cpu", grad_clip=1.0)
@@ -94,6 +121,7 @@ def main(root, running):
         found = {name: in_a_plain_loop(name) for name in methods()}
         if dist.world() > 1:
             found = {name: it | under_launchers(name) for name, it in found.items()}
+        found["losses"] = gathering()
         for name in running:
             found[name]["run"] = a_run(name, root / f"{name}-{dist.world()}")
         if dist.rank() == 0:

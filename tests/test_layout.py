@@ -29,6 +29,7 @@ UNTESTED = {
     "__main__.py",  # three lines, which every test that starts `python -m twofold` runs
     "data/cache.py",  # a folder's name, which the tests of what is kept there set
     "encoding/progress.py",  # what is told, by whoever tells it
+    "evaluation/scores.py",  # by test_probes.py, through which people have them
     "evaluation/protocols.py",  # each protocol by its own test, their names by test_evaluate.py
     "outputs/vectors.py",  # files of vectors, read back by test_embed.py
     "page/versus.py",  # the page of a comparison, opened by test_compare.py

@@ -31,10 +31,10 @@ def score(value, over):
 
 def test_an_evaluation_is_a_row_a_measurement_and_says_what_spreads_are_over():
     result = {
-        "representations": ["raw pixels", "pretrained"],
+        "representations": ["raw_pixels", "pretrained"],
         "scores": {
-            "knn": {"raw pixels": score(0.5, "359 test images"), "pretrained": score(0.755, "359 test images")},
-            "1 a class": {"pretrained": score(0.25, "10 draws of the labels")},
+            "knn": {"raw_pixels": score(0.5, "359 test images"), "pretrained": score(0.755, "359 test images")},
+            "few_1": {"pretrained": score(0.25, "10 draws of the labels")},
         },
         "notes": ["a note"],
         "data": {"name": "digits", "train": 1438, "test": 359, "split": "the data's own test part"},
@@ -68,13 +68,13 @@ def test_a_diagnosis_says_what_was_found_and_measured():
 def test_a_comparison_is_a_row_a_method():
     def own(value, findings):
         scores = {"pretrained": {"knn": score(value, "2 seeds")}, "untrained": {"knn": score(0.25, "2 seeds")}}
-        costs = {"seconds": [10, 12], "images a second": [99], "peak memory MB": [500]}
+        costs = {"seconds": [10, 12], "images_per_second": [99], "peak_memory_mb": [500]}
         return {"epochs": 4, "scores": scores, "findings": findings, **costs}
 
     text = tables.comparison(
         {
             "methods": {"simclr": own(0.75, [[], []]), "byol": own(0.5, [["collapse"], ["collapse", "slow"]])},
-            "raw pixels": {"knn": score(0.125, "359 test images")},
+            "raw_pixels": {"knn": score(0.125, "359 test images")},
             "ranking": {
                 "rank": {"order": ["simclr-0", "byol-0"], "agreement": 0.5, "runs": 2},
                 "alpha": {"order": ["byol-0"], "agreement": None, "runs": 0},

@@ -122,6 +122,7 @@ def test_attention_is_counted():
     assert large - small == 3 * 2 * tokens * (weights + 2 * tokens * vit.embed_dim)
 
 
+@pytest.mark.slow
 def test_a_comparison_goes_on_where_it_was_stopped(tmp_path):
     """Interrupted from outside in its second run: the first is kept as it is, the second resumes."""
     words = ["--methods", "rotation,simclr", "--epochs", "10", "--limit", "128", "--batch-size", "32",

@@ -10,7 +10,9 @@ from twofold import files
 from twofold.errors import Diverged
 
 
-@pytest.mark.parametrize("method", ["simclr", "vicreg", "byol"])
+@pytest.mark.parametrize(
+    "method", ["byol", *(pytest.param(name, marks=pytest.mark.slow) for name in ("simclr", "vicreg"))]
+)
 def test_it_learns(method, tmp_path):
     """Some seconds on 1,438 digits: neighbours agree clearly more often than the untrained backbone's."""
     wider = {"layers": (1, 1, 1, 1), "channels": (16, 32, 32, 32), "zero_init_last": False}

@@ -88,7 +88,8 @@ def diagnosis(result: dict[str, Any]) -> str:
         table.add_column(name, justify="right")
     table.add_column("", style="dim")
     for measure, meaning in MEASURES.items():
-        cells = [f"{m[measure]:.3g}" if measure in (m := result["measures"][name]) else "" for name in names]
+        values = [result["measures"][name].get(measure) for name in names]
+        cells = ["" if value is None else f"{value:.3g}" for value in values]
         table.add_row(measure_title(measure), *cells, meaning)
     data, used, views = result["images"].values()
     about = f"{used} images of {data}, whole; {views} distorted views of each for lidar and alignment"

@@ -65,7 +65,8 @@ def _head(x: Tensor, y: Tensor, rate: float, seed: int, tell: Tell, what: str) -
     for step in range(steps):
         if step % an_epoch == 0:
             order = torch.randperm(len(x), generator=rng.generator(seed, "order", step))
-        rows = order[(first := step % an_epoch * batch) : first + batch]
+        first = step % an_epoch * batch
+        rows = order[first : first + batch]
         optimizer.param_groups[0]["lr"] = warmup_cosine(rate, step, steps, steps // 20)
         optimizer.zero_grad()
         F.cross_entropy(head(x[rows]), y[rows]).backward()

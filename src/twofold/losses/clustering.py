@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from twofold import dist
 from twofold.losses.energy import Scalar
 from twofold.losses.precision import exact
 
@@ -13,30 +14,39 @@ Scores = Float[Tensor, "n k"]
 
 @torch.no_grad()
 @exact
-def sinkhorn(scores: Scores, epsilon: float = 0.05, iterations: int = 3) -> Scores:
+def sinkhorn(scores: Scores, epsilon: float = 0.05, iterations: int = 3, gather: bool = False) -> Scores:
     """Soft assignments with clusters of equal size (SwAV, arXiv 2006.09882 eq. 3 to 5); no gradient.
 
     Starts from exp(scores / epsilon); each iteration first gives every cluster the same total, then every sample
-    the total 1. Rows of the result sum to 1. Computed on logarithms, so no epsilon overflows.
+    the total 1. Rows of the result sum to 1. Computed on logarithms, so no epsilon overflows. With ``gather`` clusters
+    are of equal size over the samples of all processes; the result has the rows of this one.
     """
-    log = scores / epsilon
+    log = (dist.gather(scores) if gather else scores) / epsilon
     for _ in range(iterations):
         log = log - log.logsumexp(0, keepdim=True)
         log = log - log.logsumexp(1, keepdim=True)
-    return log.softmax(1)
+    balanced = log.softmax(1)
+    return balanced.chunk(dist.world())[dist.rank()] if gather else balanced
 
 
 @exact
 def swapped_prediction(
-    scores_x: Scores, scores_y: Scores, temperature: float = 0.1, epsilon: float = 0.05, iterations: int = 3
+    scores_x: Scores,
+    scores_y: Scores,
+    temperature: float = 0.1,
+    epsilon: float = 0.05,
+    iterations: int = 3,
+    gather: bool = False,
 ) -> Scalar:
     """SwAV's loss for two views (arXiv 2006.09882 eq. 2): each view predicts the other's assignment; mean of the two.
 
-    Scores are products of unit embeddings and unit prototypes.
+    Scores are products of unit embeddings and unit prototypes. With ``gather`` the mean, and the equal size
+    of the clusters, are over the samples of all processes.
     """
-    x_from_y = assignment(scores_x, sinkhorn(scores_y, epsilon, iterations), temperature)
-    y_from_x = assignment(scores_y, sinkhorn(scores_x, epsilon, iterations), temperature)
-    return (x_from_y + y_from_x) / 2
+    x_from_y = assignment(scores_x, sinkhorn(scores_y, epsilon, iterations, gather), temperature)
+    y_from_x = assignment(scores_y, sinkhorn(scores_x, epsilon, iterations, gather), temperature)
+    loss = (x_from_y + y_from_x) / 2
+    return dist.mean(loss) if gather else loss
 
 
 @exact

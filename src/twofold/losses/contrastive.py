@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from twofold import dist
 from twofold.losses.energy import Embeddings, Scalar
 from twofold.losses.precision import exact
 
@@ -25,12 +26,15 @@ BLOCK = 1 << 24
 
 
 @exact
-def nt_xent(x: Embeddings, y: Embeddings, temperature: float = 0.5) -> Scalar:
+def nt_xent(x: Embeddings, y: Embeddings, temperature: float = 0.5, gather: bool = False) -> Scalar:
     """SimCLR's loss, mean over the 2n views (arXiv 2002.05709 eq. 1).
 
     Each view's positive is the other view of its image; its negatives are the 2n - 2 views of other images.
-    Embeddings need not be normalised. Where all embeddings are alike it is ln(2n - 1).
+    Embeddings need not be normalised. Where all embeddings are alike it is ln(2n - 1). With ``gather`` the n images are
+    those of all processes.
     """
+    if gather:
+        x, y = dist.gather(x), dist.gather(y)
     return attraction(x, y, temperature) + repulsion(x, y, temperature)
 
 
@@ -49,11 +53,14 @@ def repulsion(
     temperature: float = 0.5,
     normalize: bool = True,
     memory: Float[Tensor, "k d"] | None = None,
+    gather: bool = False,
 ) -> Scalar:
     """The rest of `nt_xent`: mean over the 2n views of the log of the sum over the 2n - 1 others, and a ``memory``.
 
-    Where all embeddings are alike it is ln(2n - 1 + k).
+    Where all embeddings are alike it is ln(2n - 1 + k). With ``gather`` the n images are those of all processes.
     """
+    if gather:
+        x, y = dist.gather(x), dist.gather(y)
     views = torch.cat([x, y])
     others = views if memory is None else torch.cat([views, memory.to(views.dtype)])
     if normalize:
@@ -63,11 +70,20 @@ def repulsion(
 
 
 @exact
-def info_nce(query: Embeddings, key: Embeddings, negatives: Float[Tensor, "k d"], temperature: float = 0.2) -> Scalar:
+def info_nce(
+    query: Embeddings,
+    key: Embeddings,
+    negatives: Float[Tensor, "k d"],
+    temperature: float = 0.2,
+    gather: bool = False,
+) -> Scalar:
     """MoCo's loss, mean over queries (arXiv 1911.05722 eq. 1): each query's own key against k shared negatives.
 
-    Embeddings need not be normalised. Where all embeddings are alike it is ln(k + 1).
+    Embeddings need not be normalised. Where all embeddings are alike it is ln(k + 1). With ``gather`` the mean is over
+    the queries of all processes, which hold the same negatives.
     """
+    if gather:
+        query, key = dist.gather(query), dist.gather(key)
     return attraction(query, key, temperature) + repulsion_from(query, key, negatives, None, temperature)
 
 

@@ -101,7 +101,9 @@ def methods() -> dict[str, str]:
     found = {}
     for path in sorted(HOME.glob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef) and [ast.unparse(base) for base in node.bases] == ["Method"]:
+            if isinstance(node, ast.ClassDef) and [ast.unparse(base).split(".")[-1] for base in node.bases] == [
+                "Method"
+            ]:
                 found[path.stem] = f"{GROUP}.{path.stem}:{node.name}"
 
     def place_of(name: str) -> tuple[int, str]:
