@@ -119,9 +119,11 @@ def check_name(name: str) -> None:
     Raises:
         UsageError: if nothing of that name can be built: no timm model, function of a module, or module that was given.
     """
-    if is_foreign(name):
+    if given.is_given(name):
+        given.copy_of(name)
+    elif is_foreign(name):
         load(name, "a backbone")
-    elif not given.is_given(name) and not timm.is_model(name.split(".")[0]):
+    elif not timm.is_model(name.split(".")[0]):
         raise UsageError(f"timm has no model {name!r}{did_you_mean(name, timm.list_models())}")
 
 

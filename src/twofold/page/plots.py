@@ -81,9 +81,10 @@ def measures(metrics: list[dict[str, Any]]) -> list[Figure]:
     found = []
     for name in names:
         have = [row for row in rows if name in row["measures"]]
-        points = line(name, [row["step"] for row in have], [row["measures"][name] for row in have])
+        title, values = measure_title(name), [row["measures"][name] for row in have]
+        points = line(title, [row["step"] for row in have], values)
         points["mode"] = "lines+markers" if len(have) < 30 else "lines"
-        found.append(figure(measure_title(name), [points]))
+        found.append(figure(title, [points]))
     return found
 
 
