@@ -106,6 +106,26 @@ def test_a_timm_name_is_fitted_to_the_size():
     )
 
 
+def test_a_short_run_gets_a_short_memory_as_pretrain_gives_it():
+    long, _ = small("moco")
+    short, _ = small("moco", steps=60, batch_size=128)
+    assert (len(long.queue.rows), long.target.momentum) == (32768, (0.99, 0.999))
+    assert len(short.queue.rows) == 2 * 60 * 128 // 100
+    assert short.target.momentum == (pytest.approx(1 - 20 / 60, abs=1e-4), pytest.approx(1 - 20 / 60, abs=1e-4))
+
+
+def test_what_a_loop_gives_is_checked_at_the_door():
+    torch.manual_seed(0)
+    method, size = small("simclr")
+    images = torch.randn(4, 3, size, size)
+    with pytest.raises(UsageError, match="needs 2 views of each image, not 1"):
+        method(images)
+    with pytest.raises(UsageError, match="from 0 to 1, not 30"):
+        method((images, images), progress=30)
+    array = torch.randint(0, 256, (4, 3, size, size), dtype=torch.uint8).numpy()
+    assert len(twofold.Views(size)(array).views) == 2
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -116,12 +136,17 @@ def test_a_timm_name_is_fitted_to_the_size():
         (lambda: twofold.create_method("mae", size=32), "vision transformers"),
         (lambda: twofold.create_method("vicreg", nn.Identity(), size=32), "one vector an image"),
         (lambda: twofold.create_method(nn.Linear, size=32), "no method"),
+        (lambda: twofold.create_method("vicreg", nn.Identity, size=32), "not Identity"),
     ],
 )
 def test_what_does_not_go_together_is_said_in_one_line(call, words):
     with pytest.raises(UsageError, match=words) as said:
         call()
     assert "\n" not in str(said.value)
+
+
+def test_names_are_found_by_completion():
+    assert {"Views", "create_method", "features", "pretrain", "losses"} <= set(dir(twofold))
 
 
 def test_the_list_has_all_methods():

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -88,7 +89,9 @@ class Views(nn.Module):
         self.patch_size, self.dtype = patch_size, dtype
         self.step, self.checked = 0, False
 
-    def forward(self, images: Tensor | Sequence[Tensor], index: Tensor | None = None, step: int | None = None) -> Batch:
+    def forward(
+        self, images: Tensor | np.ndarray | Sequence[Tensor], index: Tensor | None = None, step: int | None = None
+    ) -> Batch:
         """The views of one step, on the images' device.
 
         Args:
@@ -99,7 +102,9 @@ class Views(nn.Module):
         Raises:
             UsageError: for images of another kind, range or number of channels.
         """
-        stacks = [images] if isinstance(images, Tensor) else [image[None] for image in images]
+        if isinstance(images, np.ndarray):
+            images = torch.from_numpy(images)
+        stacks = [images] if isinstance(images, Tensor) else [torch.as_tensor(image)[None] for image in images]
         self.check(stacks)
         n, device = sum(map(len, stacks)), stacks[0].device
         step = self.step if step is None else step

@@ -89,8 +89,19 @@ class Method(nn.Module, ABC):
         Args:
             batch: what `Views` gives, or a normalised tensor [n, C, S, S] for each view.
             progress: the share of the run that is done, 0 to 1; schedules follow it.
+
+        Raises:
+            UsageError: for fewer views than the method needs, or progress outside 0 to 1.
         """
-        output = super().__call__(Batch.of(batch), progress)
+        given = Batch.of(batch)
+        if len(given.views) < self.VIEWS:
+            kind = type(self).__name__
+            raise UsageError(
+                f"{kind} needs {self.VIEWS} views of each image, not {len(given.views)}: see twofold.Views"
+            )
+        if not 0 <= progress <= 1:
+            raise UsageError(f"progress is the share of the run that is done, from 0 to 1, not {progress:g}")
+        output = super().__call__(given, progress)
         if not isinstance(output, Output):
             kind = type(self).__name__
             raise UsageError(f"forward of {kind} must return a twofold.Output, not {type(output).__name__}")

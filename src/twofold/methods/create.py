@@ -27,6 +27,8 @@ def create_method(
     size: int = 224,
     *,
     images: int | None = None,
+    steps: int | None = None,
+    batch_size: int = 256,
     channels: int = 3,
     seed: int = 0,
     **settings: Any,
@@ -42,6 +44,9 @@ def create_method(
         images: how many there are in the data; memories are no longer than that. PIRL's memory bank needs it, with the
             images' numbers in every batch (``views(images, index=numbers)``); without it PIRL compares with the other
             images of the batch.
+        steps: of the whole run, if it is known: in a short one momentum encoders are faster and MoCo's queue is
+            shorter, as `pretrain` chooses them.
+        batch_size: images in a step, over all processes; it is used for that alone.
         channels: of an image.
         seed: decides the first weights of the method's own networks, and of a backbone that is built here.
         **settings: the method's options by their names (see `twofold methods NAME`), and ``stem``, ``pool`` and
@@ -51,11 +56,16 @@ def create_method(
         UsageError: for a method, backbone or option that there is not, or that do not go together.
     """
     name = method if isinstance(method, str) else f"{method.__module__}:{method.__qualname__}"
-    asked = recipe.wanted(name, **settings, image_size=size, seed=seed)
+    asked = recipe.wanted(name, **settings, image_size=size, batch_size=batch_size, seed=seed)
     stray = [key for key in settings if key not in defaults_of(asked.spec.options) and key not in BACKBONE]
     if stray:
         raise UsageError(f"{stray[0]} is no option of {asked.method}; it belongs to Views, the optimizer or the loop")
-    resolved, _ = recipe.resolve(asked, images, _Open())
+    resolved, _ = recipe.resolve(asked, images, _Open(), steps)
+    if not isinstance(backbone, str | nn.Module):
+        kind = getattr(backbone, "__name__", type(backbone).__name__)
+        raise UsageError(
+            f"backbone must be a name or a torch.nn.Module, not {kind} (a class or function is called first)"
+        )
     if isinstance(backbone, str):
         stem = asked.get("stem") or stem_for(backbone, size)
         arguments = {**({"in_chans": channels} if channels != 3 else {}), **resolved.backbone_arguments}

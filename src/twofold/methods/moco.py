@@ -37,8 +37,8 @@ def published_momentum(facts: Facts) -> tuple[float, float]:
 
 def queue_length(facts: Facts) -> int:
     """32768, for photographs 65536; at most two thirds of the images, and a hundredth of the run's keys"""
-    length = 65536 if facts.photographs else 32768
-    return length if facts.images is None else min(length, facts.images * 2 // 3, facts.recent_images)
+    lengths = [65536 if facts.photographs else 32768, facts.recent_images]
+    return int(min(lengths if facts.images is None else [*lengths, facts.images * 2 // 3]))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -207,7 +207,9 @@ def wanted(method: str = "simclr", **settings: Any) -> Wanted:
     return Wanted(declared.name, given)
 
 
-def resolve(request: Wanted, images: int | None = None, measured: Measured | None = None) -> tuple[Recipe, list[str]]:
+def resolve(
+    request: Wanted, images: int | None = None, measured: Measured | None = None, steps: int | None = None
+) -> tuple[Recipe, list[str]]:
     """The recipe with nothing left open, and in words what was chosen.
 
     What was given stays. From `rules.LARGE` pixels on a method's defaults are those published for photographs. What is
@@ -216,12 +218,13 @@ def resolve(request: Wanted, images: int | None = None, measured: Measured | Non
     Args:
         images: how many there are; None where nobody has said.
         measured: what rules may ask of the images and the machine.
+        steps: of the run, where they do not follow from images, batch size and epochs.
     """
     declared, given = request.spec, request.given
     options = declared.real_options()
     values: dict[str, Any] = {**general_defaults(), **defaults_of(options), **declared.recipe, **given}
     values["method"] = request.method
-    facts, said = Facts(values, images, measured), []
+    facts, said = Facts(values, images, measured, steps), []
     rule_of = {n: d.auto for owner in (*GROUPS, options) for n, d in declarations(owner).items() if d.auto}
 
     def choose(names: list[str]) -> list[str]:
@@ -277,8 +280,7 @@ def difference(old: Recipe, request: Wanted, images: int | None = None) -> list[
 
     How a run is carried out may differ, and what was left open agrees with whatever was chosen.
 
-    Args:
-        images: how many there are, which some settings never exceed.
+    ``images``: how many there are, which some settings never exceed.
     """
     declared = request.spec
     large = declared.large if old.image_size >= rules.LARGE else {}

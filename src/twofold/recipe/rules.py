@@ -1,5 +1,6 @@
 """Rules by which settings that were left open are chosen: each a function of `Facts`, whose docstring is its help."""
 
+import math
 from typing import Any, Protocol
 
 SMALL = 64
@@ -33,11 +34,17 @@ class Facts:
     """What is known when settings are chosen.
 
     ``settings``: those that are decided already, by name. ``images``: how many there are; None where nobody has said,
-    as in a loop of one's own.
+    as in a loop of one's own. ``steps``: of the run, where they do not follow from images, batch size and epochs.
     """
 
-    def __init__(self, settings: dict[str, Any], images: int | None, measured: Measured | None = None) -> None:
-        self.settings, self.images, self._measured = settings, images, measured
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        images: int | None,
+        measured: Measured | None = None,
+        steps: int | None = None,
+    ) -> None:
+        self.settings, self.images, self._measured, self._steps = settings, images, measured, steps
 
     @property
     def measured(self) -> Measured:
@@ -51,20 +58,25 @@ class Facts:
 
     @property
     def steps(self) -> int | None:
-        """About how many steps the run has; exactly, if all images can be read."""
-        if self.images is None:
-            return None
+        """About how many steps the run has; exactly, if all images can be read. None where nobody knows."""
+        if self._steps is not None or self.images is None:
+            return self._steps
         batch: int = min(self.settings["batch_size"], max(1, self.images))
         epochs: int = self.settings["epochs"]
         return epochs * max(1, self.images // batch)
 
     @property
-    def recent_images(self) -> int:
-        """A hundredth of the views of a run, at least a batch: as many as an encoder sees before it has moved on."""
-        assert self.images is not None
+    def recent_images(self) -> float:
+        """A hundredth of the views of a run, at least a batch: as many as an encoder sees before it has moved on.
+
+        Infinity where nobody knows how long the run is.
+        """
+        if self.steps is None:
+            return math.inf
         batch: int = self.settings["batch_size"]
         epochs: int = self.settings["epochs"]
-        return max(batch, 2 * epochs * self.images // 100)
+        seen = epochs * (self.images or 0) if self._steps is None else self._steps * batch
+        return max(batch, 2 * seen // 100)
 
 
 def natural_size(facts: Facts) -> int:
