@@ -12,14 +12,13 @@ from torch.utils.data import Subset as TorchSubset
 
 import twofold
 from tests.conftest import encoded, picture, tiny
-from twofold.augment import views_of
+from twofold.augment import Views
 from twofold.comparison import compare as comparison
 from twofold.data.decode import Unreadable
 from twofold.data.loader import MicroBatch, Plan, Streamed
 from twofold.data.opening import Data, name_of, open_data
 from twofold.data.sources import Array
 from twofold.errors import UsageError
-from twofold.recipe.recipe import Augment
 
 CPU = torch.device("cpu")
 CLASSES = ("cat", "dog")
@@ -298,9 +297,7 @@ def test_workers_read_what_the_process_itself_reads(kind, tmp_path):
     source = open_data(KINDS[kind](*files(tmp_path / "photos", False))).train
     parts = [MicroBatch(step, slice(0, 6)) for step in range(6)]
     here, there = (
-        Streamed(source, torch.device("cpu"), workers, 0.0, print).load(
-            Plan(COUNT, 6, 0), views_of(Augment(), 16), parts
-        )
+        Streamed(source, torch.device("cpu"), workers, 0.0, print).load(Plan(COUNT, 6, 0), Views(16), parts)
         for workers in (0, 2)
     )
     for one, other in zip(here, there, strict=True):
@@ -364,7 +361,7 @@ def test_a_comparison_of_objects(photos, tmp_path, monkeypatch):
         comparison.run_one(*pickle.loads(pickle.dumps(arguments)))
 
     monkeypatch.setattr(comparison, "run_apart", here)
-    settings = {**SETTINGS, "method": "simclr", "knn_every": -1, "limit": 40}
+    settings = {**SETTINGS, "method": "simclr", "knn_every": 0, "limit": 40}
     settings.pop("method")
 
     def compared(data):

@@ -30,7 +30,7 @@ def test_folders(tmp_path):
     fill(tmp_path / "split", ["test/dog/9.png"])
     assert "dog" in open_data(tmp_path / "split").mismatch  # no matter unless labels are asked for
     with pytest.raises(UsageError, match="dog"):
-        labelled_splits(open_data(tmp_path / "split"), "split")
+        labelled_splits(open_data(tmp_path / "split"))
 
 
 def test_what_is_a_part_and_what_a_class(tmp_path):

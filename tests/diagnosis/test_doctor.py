@@ -88,10 +88,10 @@ def test_a_run_is_ended_when_asked_for(tmp_path, capsys):
     assert end.value.code == 3
     run = twofold.Run(tmp_path / "run")
     done = torch.load(run.path / "checkpoint.pt", weights_only=True)["step"]
-    assert done == len(run.metrics) < 120
+    assert done == len(run.metrics) < 160
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("twofold: stopped at step")
-    assert COMPLETE in said
+    assert COMPLETE in said or "loss stuck at its trivial value" in said  # whichever of its signs lasts first
 
 
 def test_weights_that_sit_in_the_trivial_solution_are_seen_at_once(tmp_path, monkeypatch):

@@ -274,11 +274,13 @@ from twofold.run import Run
 torch.set_num_threads(1)
 root, images = sys.argv[1], int(sys.argv[2])
 arguments = {"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 256]}
-spec, _ = backbone.fit("resnet26", arguments, "small", 8, 0, "default")
-spec = BackboneSpec(**{**spec.json(), "mean": (0.5,) * 3, "std": (0.5,) * 3})
+spec, _ = backbone.describe("resnet26", arguments, "small", 8)
+spec = BackboneSpec(**{**spec.json(), "mean": (0.5,) * 3, "std": (0.5,) * 3, "features": 1024})
 run = Run(root)
 run.path.mkdir()
-(run.path / "recipe.toml").write_text(toml.dumps(recipe.make()))
+chosen = dict(image_size=8, stem="small", mean=spec.mean, std=spec.std, precision="fp32", resident=True)
+wanted = recipe.wanted("simclr", **chosen)
+(run.path / "recipe.toml").write_text(toml.dumps(recipe.resolve(wanted)[0]))
 run.write_backbone(spec.build(), spec)
 np.save(f"{root}/images.npy", np.random.default_rng(0).integers(0, 256, (images, 8, 8, 3), np.uint8))
 for name in ("v.parquet", "v.npy"):
