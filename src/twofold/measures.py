@@ -36,11 +36,16 @@ __all__ = [
 Embeddings = Float[Tensor, "n d"] | Float[np.ndarray, "n d"]
 Spectrum = Float[Tensor, " r"]
 
-DEAD = 1e-2  # deviation below which a dimension says nothing, as a share of the embeddings' root mean square
-FLOOR = 1e-7  # added to shares before their logarithm (arXiv 2210.02885 eq. 1)
-HEAD = 10  # largest eigenvalues that a power law is not fitted to
-ENERGIES = ("energy", "attraction", "invariance")  # names of terms
-WITHIN = 1e-4  # added to the within-class covariance (arXiv 2312.04000, section 4)
+DEAD = 1e-2
+"""A dimension with less deviation than this share of the embeddings' root mean square says nothing."""
+FLOOR = 1e-7
+"""What is added to shares before their logarithm is taken (arXiv 2210.02885 eq. 1)."""
+HEAD = 10
+"""A power law is not fitted to so many of the largest eigenvalues."""
+ENERGIES = ("energy", "attraction", "invariance")
+"""The names that methods give to the terms of their energy."""
+WITHIN = 1e-4
+"""What is added to the diagonal of the covariance within images (arXiv 2312.04000, section 4)."""
 
 
 def as_embeddings(z: object, what: str = "embeddings", rows: int = 2, shape: str = "N, D") -> Tensor:

@@ -15,6 +15,8 @@ import time
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
@@ -22,6 +24,7 @@ from tests.killing import at_call, in_a_child
 from twofold.encoding import crops
 from twofold.outputs import embed as embedding
 from twofold.outputs import vectors
+from twofold.run import Run
 
 torch.set_num_threads(1)
 crops.BATCH, embedding.PIECE = 16, 32  # four pieces: 70 training images, and 20 for testing
@@ -82,6 +85,8 @@ def killed_again_and_again(attempt, lasts):
 
 
 def main(run, data, root):
+    Run(run).backbone()(torch.zeros(16, 3, 8, 8))  # what libraries do once, they need not do in every child
+    pa.array(np.zeros(1))
     said = {}
     for ending, moments in WHOLE.items():
         targets = {name: root / ending / name / f"vectors{ending}" for name in NAMES | MOMENTS | moments | CLEANING}

@@ -11,7 +11,7 @@ from PIL import Image
 from tests.conftest import batch_of, resolved, tiny
 from twofold.data.opening import open_data
 from twofold.methods import jigsaw
-from twofold.page.pictures import restored, seen, view_rows
+from twofold.page.pictures import restored, seen, views_of_images
 from twofold.run import backbone_spec, build_method, fresh_backbone
 
 
@@ -28,7 +28,7 @@ def settings_for(method, **settings):
 def rows_of(settings):
     """The page's rows of views of digits, for a run with these settings."""
     spec = backbone_spec(settings)
-    return view_rows(open_data("digits").train, settings, spec, fresh_backbone(spec, 0))
+    return views_of_images(open_data("digits").train, settings, spec, fresh_backbone(spec, 0))
 
 
 def test_an_undistorted_view_is_the_image():

@@ -137,6 +137,8 @@ def reading(kind: Any) -> dict[str, Any]:
         return {"nargs": count, "type": number(arguments[0])}
     if kind is dict:
         return {"nargs": "*", "action": Table}
+    if get_origin(kind) is Literal and "none" in arguments:
+        return {"type": str}  # the word is a value of this setting
     return {"type": {bool: truth, int: number(int), float: number(float)}.get(kind, text)}
 
 

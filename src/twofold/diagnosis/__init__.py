@@ -1,1 +1,1 @@
-"""Whether a representation has collapsed, how, since when, and what to do about it."""
+"""Whether a representation has collapsed, how, since when, and what can be done about it."""

@@ -9,7 +9,10 @@ Settings = dict[str, Any]
 
 
 class Cause(NamedTuple):
-    """``when`` looks at a run's flat settings; a cause without methods is for all."""
+    """A row of the doctor's table: the likely cause of findings, and what to try.
+
+    It is for runs of these methods, or of all if none is named, of which ``when`` is true of the settings.
+    """
 
     findings: tuple[str, ...]
     methods: tuple[str, ...]
@@ -18,15 +21,16 @@ class Cause(NamedTuple):
     advice: str
 
 
-COMPLETE, DIMENSIONAL, CLUSTER = "complete collapse", "dimensional collapse", "one cluster takes all"
+COMPLETE = "complete collapse"
+DIMENSIONAL = "dimensional collapse"
+CLUSTER = "one cluster takes all"
 FINITE = "non-finite values"
-STUCK, START, NORMS, MEMORY = (
-    "loss stuck at its trivial value",
-    "no gradient at the start",
-    "exploding norms",
-    "dead memory",
-)
+STUCK = "loss stuck at its trivial value"
+START = "no gradient at the start"
+NORMS = "exploding norms"
+MEMORY = "dead memory"
 FLAT = (COMPLETE, STUCK, DIMENSIONAL, MEMORY)
+"""What may be found where nothing keeps outputs apart."""
 CONTRASTIVE = ("simclr", "moco", "mocov3", "pirl", "joint")
 EVERY: tuple[str, ...] = ()
 UNFED = "the memory is not fed, or is fed embeddings that are all alike"
@@ -46,7 +50,7 @@ def functional(name: str) -> Callable[[Settings], bool]:
     return missing
 
 
-# The first that fits is taken: what a setting has switched off comes before what is merely likely.
+# The first row that fits is taken: what a setting has switched off comes before what is merely likely.
 CAUSES = [
     Cause(FLAT, ("simclr", "moco", "mocov3"), lambda s: s["repulsion"] == 0,
           "the repulsion has the weight 0, so nothing keeps images apart", "--repulsion 1"),

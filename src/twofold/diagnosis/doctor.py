@@ -1,4 +1,4 @@
-"""The doctor: from the rows of a run to what is wrong with it, since when, why, and what to try.
+"""The doctor: from the metrics of a run to what is wrong with it, since when, why, and what to try.
 
 It tells two collapses apart: complete, the same output whatever comes in (arXiv 2105.04906 section 1), and dimensional,
 different outputs with little information in each (arXiv 2110.09348). Every rule looks at measured steps only and asks
@@ -10,31 +10,51 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from twofold.diagnosis.causes import COMPLETE, DIMENSIONAL, explain
+from twofold.diagnosis import causes
+from twofold.diagnosis.causes import CLUSTER, COMPLETE, DIMENSIONAL, MEMORY, NORMS, START, explain
 from twofold.recipe.declared import spec
 from twofold.recipe.recipe import Recipe
 
-LASTING = 3  # measured steps in a row that must show a sign
-SETTLED = 0.1  # share of the run before which only a dead start is looked for
-SAME = 0.995  # mean cosine between different images above which outputs count as the same, if it lasts, ...
-SAME_AT_ONCE = 0.999  # ... and at a single look: networks that were never trained were seen with 0.994
-FEW = {"pretext": 2.0, "generative": 2.0}  # directions under which outputs count as poor, by the method's family, ...
-FEW_ELSE = 3.0  # ... in the others: healthy runs of BYOL and MoCo on few images were seen with 4 to 6
-DECORRELATED = 0.08  # ... and share of the possible ones, where the loss decorrelates: there, 20 % and more were seen
-NEAR = 0.002  # of the trivial loss, or of the way to it, that counts as at it, ...
-NEAR_GIVEN = 0.01  # ... where the target is given: a loss is noisier there, and passes by only once
-STUCK = 0.5  # share of the run that a loss must have been there
-NO_ENERGY = 0.02  # share of the energy in a collapsed loss of several terms
-ENOUGH = 4  # times as many directions must have been possible
-ALL = 0.9  # share of a batch in one cluster
-UNFED = 0.1  # share of a memory that was never fed; unreadable images and the tail of an epoch are less
-ALIKE = 0.99  # mean cosine between a memory's entries
-BURST = 1e3  # times what it was at first that lengths or gradients may grow
-STILL = 1e-7  # norm of the first gradient, for each unit of loss, that moves nothing
+LASTING = 3
+"""How many measured steps in a row must show a sign."""
+SETTLED = 0.1
+"""The share of a run before which only a dead start is looked for."""
+SAME = 0.995
+"""Outputs count as the same if the mean cosine between different images stays above this."""
+SAME_AT_ONCE = 0.999
+"""The same at a single look: networks that were never trained were seen with 0.994."""
+FEW = {"pretext": 2.0, "generative": 2.0}
+"""Outputs that vary in fewer directions count as poor, by the method's family."""
+FEW_ELSE = 3.0
+"""The same for other families: healthy runs of BYOL and MoCo on few images were seen with 4 to 6."""
+DECORRELATED = 0.08
+"""The same as a share of the possible directions, where the loss decorrelates: 20 % and more were seen."""
+ENOUGH = 4
+"""So many times as many directions must be possible: of fewer images even the best outputs have no more."""
+NEAR = 0.002
+"""A loss counts as at its trivial value within this share of that value, or of the way that it has come from there."""
+NEAR_GIVEN = 0.01
+"""The same where the target is given: such a loss is noisier, and passes the value only once."""
+STUCK = 0.5
+"""The share of a run that a loss must have been at its trivial value."""
+NO_ENERGY = 0.02
+"""The largest share that the energy has in a collapsed loss of several terms."""
+ALL = 0.9
+"""The share of a batch in one cluster above which that cluster takes all."""
+UNFED = 0.1
+"""The share of a memory that may never have been fed: unreadable images and the tail of an epoch are less."""
+ALIKE = 0.99
+"""The mean cosine between a memory's entries above which they are alike."""
+BURST = 1e3
+"""How many times what they were at first lengths or gradients may grow."""
+STILL = 1e-7
+"""The norm of the first gradient, for each unit of loss, that moves nothing."""
 
-GIVEN = ("pretext", "generative")  # families whose target cannot collapse
+GIVEN = ("pretext", "generative")
+"""Families whose target is given and cannot collapse."""
 
 Row = dict[str, Any]
+"""A row of metrics.jsonl: what is recorded of a step."""
 Sign = Callable[[Row], str]
 """What a row shows, in words; empty if it does not show it."""
 
@@ -70,22 +90,22 @@ def examine(rows: Sequence[Row], settings: Recipe) -> list[Finding]:
     first, steps = rows[0], rows[0]["steps"]
     family = spec(settings.method).parts().get("family", "")
     signs: dict[str, Sign] = {
-        "one cluster takes all": one_cluster,
-        "complete collapse": all_the_same,
-        "dimensional collapse": lambda row: few_directions(row, family),
-        "exploding norms": lambda row: exploding(row, first),
-        "dead memory": lambda row: dead_memory(row, rows),
+        CLUSTER: one_cluster,
+        COMPLETE: all_the_same,
+        DIMENSIONAL: lambda row: few_directions(row, family),
+        NORMS: lambda row: exploding(row, first),
+        MEMORY: lambda row: dead_memory(row, rows),
     }
-    found = {"no gradient at the start": (first["step"], still(first))} if still(first) else {}
+    found = {START: (first["step"], still(first))} if still(first) else {}
     settled = [row for row in rows if row["step"] >= SETTLED * steps]
     for name, sign in signs.items():
         shown = stretch(settled, sign)
         if len(shown) >= LASTING:
             found[name] = (shown[0]["step"], sign(shown[-1]))
     if since := stuck(settled, first, steps, family in GIVEN):
-        found["loss stuck at its trivial value"] = since
-    if "complete collapse" in found:  # the rest of it follows
-        found = {name: it for name, it in found.items() if name not in ("dimensional collapse", "dead memory")}
+        found[causes.STUCK] = since
+    if COMPLETE in found:  # the rest of it follows
+        found = {name: it for name, it in found.items() if name not in (DIMENSIONAL, MEMORY)}
     return [Finding(name, since, seen, *explain(name, settings)) for name, (since, seen) in found.items()]
 
 
@@ -121,8 +141,9 @@ def all_the_same(row: Row, same: float = SAME) -> str:
 def few_directions(row: Row, family: str) -> str:
     rank, most = row["measures"]["centred_rank"], row["measures"]["rank_limit"]
     few = max(FEW.get(family, FEW_ELSE), DECORRELATED * most if family == "non-contrastive" else 0)
-    told = most >= ENOUGH * few  # of fewer images or dimensions even the best embeddings have no more
-    return f"embeddings vary in about {rank:.1f} of {most:.0f} possible directions" if told and rank < few else ""
+    if most < ENOUGH * few or rank >= few:
+        return ""
+    return f"embeddings vary in about {rank:.1f} of {most:.0f} possible directions"
 
 
 def one_cluster(row: Row) -> str:

@@ -15,7 +15,8 @@ from twofold.nets.memory import Bank, Queue
 from twofold.nets.momentum import MomentumEncoder
 from twofold.recipe.recipe import Recipe
 
-ROWS = 512  # images that are looked at; the cost grows with their cube
+ROWS = 512
+"""How many images of a batch are looked at, at most: the cost grows with their cube."""
 
 
 @torch.no_grad()
@@ -68,16 +69,23 @@ def memory(rows: Tensor, age: Tensor, horizon: float) -> dict[str, float]:
 
 
 class Watch:
-    """The doctor beside a run: measures every so many steps, and says what is new."""
+    """The doctor beside a run: every so many steps he measures, and says what he did not say before."""
 
     def __init__(self, settings: Recipe, method: Method, steps: int, epoch: int, rows: Sequence[Row]) -> None:
-        """``rows``: those of metrics.jsonl so far, when a run goes on."""
+        """
+        Args:
+            settings: the run's recipe; ``measure_every`` says when it is measured.
+            method: what is learning.
+            steps: of the whole run.
+            epoch: how many steps an epoch has.
+            rows: those of metrics.jsonl so far, when a run goes on.
+        """
         self.settings, self.method, self.steps, self.epoch = settings, method, steps, epoch
         self.rows = [row for row in rows if "measures" in row]
         self.told = {finding.name for finding in self.findings()} if settings.on_collapse == "warn" else set()
 
     def look(self, row: Row, output: Output) -> list[Finding]:
-        """Put ``measures`` into a step's row, if it is its turn; findings that were not there before."""
+        """Measure a step, if it is its turn, and put ``measures`` into its row; the findings that are new."""
         every, done = self.settings.measure_every, row["step"] + 1
         if every <= 0 or (done % every and done not in (1, self.steps)):
             return []

@@ -18,7 +18,8 @@ from twofold.encoding.encoder import Encoder
 from twofold.encoding.extract import Encode, Features, extract_each
 from twofold.encoding.progress import Tell, silent
 
-UNSAFE = r"[^-\w. ]"  # in the name of a file
+UNSAFE = r"[^-\w. ]"
+"""What has no place in the name of a file."""
 
 
 def fingerprint(module: nn.Module, about: object) -> str:

@@ -1,1 +1,1 @@
-"""How good a representation is: frozen features, and what can be told from them."""
+"""How good frozen features are: the protocols of an evaluation, and the probes that they are made of."""

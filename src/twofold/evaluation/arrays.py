@@ -75,5 +75,5 @@ def number_labels(given: dict[str, tuple[object, int]]) -> tuple[list[Tensor], l
     if len({array.dtype.kind == "U" for array in arrays}) > 1:
         raise UsageError("labels must all be whole numbers, or all be texts")
     names, numbers = np.unique(np.concatenate(arrays), return_inverse=True)
-    parts = torch.from_numpy(numbers.astype(np.int64)).split([len(array) for array in arrays])
-    return list(parts), [str(name) for name in names]
+    lists = torch.from_numpy(numbers.astype(np.int64)).split([len(array) for array in arrays])
+    return list(lists), [str(name) for name in names]

@@ -11,11 +11,11 @@ from torch.nn import functional as F
 from twofold import rng
 
 LABELS = (1, 2, 5, 10)
-"""labelled images a cluster"""
+"""How many images of a cluster are labelled, to name it."""
 STARTS = 5
-"""of k-means"""
+"""How often k-means begins anew."""
 DRAWS = 10
-"""of the labelled images"""
+"""How often the labelled images are drawn."""
 
 
 def sizes(images: int, classes: int) -> tuple[int, ...]:
@@ -24,7 +24,7 @@ def sizes(images: int, classes: int) -> tuple[int, ...]:
 
 
 def kmeans(values: Tensor, count: int, seed: int) -> Tensor:
-    """Clusters of features [N, D], scaled to length 1, by k-means from one k-means++ start: numbers [N] below count."""
+    """The cluster of each of the features [N, D], scaled to length 1: k-means from a single k-means++ start, [N]."""
     model = KMeans(count, n_init=1, random_state=rng.fold(seed, "k-means", count) % 2**32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # features that have collapsed are fewer than the clusters
@@ -39,14 +39,14 @@ def centres(values: Tensor, clusters: Tensor, count: int) -> Tensor:
 
 def nearest_centre(values: Tensor, middle: Tensor) -> Tensor:
     """The number [N] of the nearest centre for features [N, D], scaled to length 1."""
-    return torch.cat([torch.cdist(part, middle).argmin(1) for part in F.normalize(values).split(4096)])
+    return torch.cat([torch.cdist(block, middle).argmin(1) for block in F.normalize(values).split(4096)])
 
 
 def named(clusters: Tensor, labels: Tensor, count: int, shots: int, seed: int, draw: int) -> tuple[Tensor, int]:
-    """The class each cluster is taken for [count], and how many labels that took.
+    """The class that each cluster is taken for, [count], and how many labels that took.
 
-    ``shots`` images of each cluster are labelled, or all it has, and the majority names it; of equally many the one
-    drawn first. -1: a cluster without an image.
+    ``shots`` images of each cluster are labelled, or all that it has, and the commonest label names it; of equally
+    common ones it is the one that was drawn first. A cluster without an image has the name -1.
     """
     order = torch.randperm(len(labels), generator=rng.generator(seed, "name clusters", count, shots, draw))
     names = torch.full((count,), -1)

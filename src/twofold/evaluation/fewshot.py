@@ -1,4 +1,4 @@
-"""Few labels: a probe from some labelled images of every class, over several draws of which ones."""
+"""Few labels: a linear probe learns from some labelled images of each class; which ones, is drawn several times."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,29 @@ from twofold.evaluation.linear import fit_probes
 from twofold.evaluation.split import draw
 
 SHOTS = (1, 2, 5, 10)
+"""How many labels of each class are drawn."""
 SHARES = (0.01, 0.1)
+"""Which shares of all labels are drawn."""
 DRAWS = 10
-ELEMENTS = 1 << 27  # numbers of the drawn features held at once, half a gigabyte
+"""How often each number of labels is drawn."""
+ELEMENTS = 1 << 27
+"""How many numbers of drawn features are held at once: half a gigabyte."""
 
 
 def quotas(
     labels: Tensor, shots: Sequence[int] = SHOTS, shares: Sequence[float] = SHARES
 ) -> tuple[dict[str, tuple[Tensor, int]], list[str]]:
-    """What is drawn, by the name of its row: images of each class [K], and in all; and why some shares are not.
+    """How many labelled images are drawn, by the name of the row that shows it; and why some shares are left out.
 
-    ``shots`` images of each class, or all of one that has fewer; or a share of all images, every class with the same
-    share of its own as far as that is a whole number, and with one at least.
+    Args:
+        labels: of the training images, [N], K classes.
+        shots: draw so many images of each class, or all of a class that has fewer.
+        shares: draw such a share of all images: of each class its share, rounded down, but at least one image, and then
+            any images up to the total.
+
+    Returns:
+        For each row how many images of each class are drawn, [K], and how many in all; and a sentence for each share
+        that would be less than an image a class.
     """
     counts = labels.unique(return_counts=True)[1]
     rows = {}
@@ -44,13 +55,19 @@ def quotas(
 
 
 def draws(labels: Tensor, quota: Tensor, total: int, seed: int, count: int = DRAWS) -> Tensor:
-    """Numbers of labelled images [count, total]: of labels and seed alone, so the same for every representation."""
+    """Which labelled images are drawn, ``count`` times: their numbers [count, total].
+
+    They depend on the labels and the seed alone, so that they are the same for every representation.
+    """
     generators = [rng.generator(seed, "few labels", total, number) for number in range(count)]
     return torch.stack([draw(labels, quota, total, generator) for generator in generators])
 
 
 def few_shot(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, chosen: Tensor) -> list[float]:
-    """Test accuracy of a linear probe from each row of ``chosen`` [B, n], at the strength that needs no choosing."""
+    """Test accuracy of the linear probe that learns from each row of ``chosen``, numbers of images [B, n].
+
+    Its strength is `linear.DEFAULT`: so few labels leave none to choose it by.
+    """
     at_once = max(1, ELEMENTS // (chosen.shape[1] * train.shape[1]))
-    probes = [probe for rows in chosen.split(at_once) for probe in fit_probes(train, train_labels, rows)]
+    probes = [probe for some in chosen.split(at_once) for probe in fit_probes(train, train_labels, some)]
     return [accuracy(probe.predict(test), test_labels) for probe in probes]

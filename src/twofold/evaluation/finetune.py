@@ -28,32 +28,35 @@ from twofold.nets.vit import patch_size
 from twofold.schedule import warmup_cosine
 
 RATES = (1e-4, 4e-4, 1.6e-3, 6.4e-3)
-"""of the backbone, tried"""
+"""The learning rates of the backbone that are tried."""
 DEFAULT = 4e-4
-"""where there are too few labels to choose by"""
+"""The rate where there are too few labels to choose one by."""
 HEAD = 5.0
-"""times the backbone's rate is the head's"""
+"""The head's rate is so many times the backbone's."""
 LAYER_DECAY = 0.75
-"""a vision transformer's layer has this share of the next one's rate"""
+"""A layer of a pretrained vision transformer has this share of the next one's rate."""
 EPOCHS = 15
 STEPS = 300
-"""at least, where epochs are short"""
+"""How many steps there are at least, where epochs are short."""
 BATCH = 64
 WEIGHT_DECAY = 0.05
 CROP = (0.5, 1.0)
-"""share of the image's area that a crop covers"""
+"""The share of an image's area that a crop covers, lowest and highest."""
 SEEDS = 3
 
 
 @dataclass(frozen=True)
 class Start:
-    """What fine-tuning begins with, and what decides its course beside the labels."""
+    """What fine-tuning begins with, and what decides its course beside the labels.
+
+    ``trained``: whether the backbone has learned before; else all its layers learn at one rate, as they must from
+    scratch. ``flip``: the probability that an image is mirrored; a digit's mirror image is no digit. ``precision``: of
+    the network, as a recipe has it.
+    """
 
     encoder: Encoder
     trained: bool
-    """else all layers learn at one rate, as they must from scratch"""
     flip: float
-    """probability of mirroring: a digit's mirror image is no digit"""
     precision: str
 
 
@@ -62,18 +65,19 @@ def fine_tune(
 ) -> tuple[list[Tensor], float]:
     """Labels predicted for the test images [M] by `SEEDS` runs, and the rate chosen for them.
 
-    The rate of `RATES` is the one that does best on a held-out part of the training images, all readable, which have
-    ``labels`` [N]; the runs then learn from all. They differ in the head's first weights and in order and crops.
+    The rate is the one of `RATES` that does best on training images that are held out; the runs then learn from all
+    images of ``train``, which must be readable and have ``labels`` [N]. They differ in the head's first weights and in
+    the order and the crops of the images.
     """
     names, y = labels.unique(return_inverse=True)
-    parts = hold_out(labels, seed)
+    choosing = hold_out(labels, seed)
     rate = DEFAULT
-    if parts:
-        fitting, held = (Subset(train, part.tolist()) for part in parts)
+    if choosing:
+        fitting, held = (Subset(train, numbers.tolist()) for numbers in choosing)
         images, scores = _load(fitting, start), []
         for tried in RATES:
-            network = _train(start, images, y[parts[0]], tried, seed, tell, f"rate {tried:g}")
-            scores.append(accuracy(_predict(start, network, held), y[parts[1]]))
+            network = _train(start, images, y[choosing[0]], tried, seed, tell, f"rate {tried:g}")
+            scores.append(accuracy(_predict(start, network, held), y[choosing[1]]))
         rate = RATES[scores.index(max(scores))]
     images, predicted = _load(train, start), []
     for number in range(SEEDS):
@@ -84,11 +88,11 @@ def fine_tune(
 
 
 def parameter_groups(backbone: nn.Module, head: nn.Module, rate: float, layer_decay: float) -> list[dict[str, object]]:
-    """For AdamW, each with its ``peak`` rate; norms, biases and what the backbone exempts have no weight decay.
+    """Parameters in groups for AdamW, each with its ``peak`` rate.
 
-    Of a transformer's L blocks the l-th, from 1, has rate * layer_decay^(L - l), what comes before the first one
-    rate * layer_decay^L, and the last norm the rate itself; a norm after the pooling, as with `--pool average`, counts
-    as one layer more.
+    Norms, biases and what the backbone exempts have no weight decay. Of a transformer's L blocks the l-th, from 1, has
+    rate * layer_decay^(L - l), what comes before the first one rate * layer_decay^L, and the last norm the rate itself;
+    a norm after the pooling, as with `--pool average`, counts as one layer more.
     """
     exempt: set[str] = getattr(backbone, "no_weight_decay", set)()
     groups = []
@@ -117,7 +121,7 @@ def _train(
     tell: Tell,
     what: str,
 ) -> nn.Sequential:
-    """Backbone and head after `EPOCHS` passes, or `STEPS` steps, over images with class numbers [N]."""
+    """Backbone and head, trained on images with class numbers [N] for `EPOCHS` passes, but at least `STEPS` steps."""
     encoder = start.encoder
     on, spec = encoder.device, encoder.spec
     with torch.random.fork_rng(devices=[]):
@@ -131,16 +135,16 @@ def _train(
     plan = Plan(len(images), min(BATCH, len(images)), seed)
     steps = max(STEPS, EPOCHS * plan.steps_per_epoch)
     crops = Views(spec.size, views=1, seed=seed, crop_scale=CROP, flip=start.flip)
-    parts = [MicroBatch(step, slice(0, plan.batch)) for step in range(steps)]
+    micro_batches = [MicroBatch(step, slice(0, plan.batch)) for step in range(steps)]
     with torch.random.fork_rng(devices=[on] if on.type == "cuda" else []):
-        for step, part in enumerate(images.load(plan, crops, parts)):
+        for step, loaded in enumerate(images.load(plan, crops, micro_batches)):
             torch.manual_seed(rng.fold(seed, "network", step))  # dropout, where there is any
             for group in optimizer.param_groups:
                 group["lr"] = warmup_cosine(group["peak"], step, steps, steps // 10)
-            normalised = encoder.normalize(part.crops[0]).contiguous(memory_format=layout)
+            normalised = encoder.normalize(loaded.crops[0]).contiguous(memory_format=layout)
             with devices.autocast(on, start.precision):
                 logits = network(normalised)
-            loss = F.cross_entropy(logits.float(), y[part.index.to(on)])
+            loss = F.cross_entropy(logits.float(), y[loaded.index.to(on)])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

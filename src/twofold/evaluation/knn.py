@@ -21,9 +21,9 @@ def knn_predict(
     k = neighbours(len(bank), len(names)) if k is None else k
     bank = F.normalize(bank)
     predictions = []
-    for rows in F.normalize(queries).split(2048):
-        similarity, nearest = (rows @ bank.T).topk(k)
-        votes = torch.zeros(len(rows), len(names), device=rows.device)
+    for block in F.normalize(queries).split(2048):
+        similarity, nearest = (block @ bank.T).topk(k)
+        votes = torch.zeros(len(block), len(names), device=block.device)
         votes.scatter_add_(1, numbers[nearest], ((similarity - 1) / temperature).exp())
         predictions.append(names[votes.argmax(1)])
     return torch.cat(predictions)

@@ -9,14 +9,17 @@ from twofold.evaluation import logistic
 from twofold.evaluation.split import hold_out
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
-"""Inverse regularisations tried: scikit-learn's C, on features of mean squared norm 1."""
+"""The inverse regularisations that are tried: scikit-learn's C, on features of mean squared norm 1."""
 DEFAULT = 10.0
-"""Where there are too few labels to choose by; the same for every representation."""
+"""The strength where there are too few labels to choose one by; the same for every representation."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Weights [D, K] and intercepts [K] for features as they are; the labels' values [K]; the strength C it has."""
+    """A linear probe of features as they are: ``weights`` [D, K], ``intercepts`` [K].
+
+    ``names`` [K] are the values of the labels; ``strength`` is the inverse regularisation that it was found with.
+    """
 
     weights: Tensor
     intercepts: Tensor
@@ -29,20 +32,20 @@ class Probe:
 
 
 def fit_probe(features: Tensor, labels: Tensor, strength: float | None = None, seed: int = 0) -> Probe:
-    """The probe of features [N, D] with labels [N] of any two values or more.
+    """The probe of features [N, D] with labels [N], which have two values or more.
 
-    ``strength``: the inverse regularisation C; None: that of `STRENGTHS` which does best on a held-out part, all of
-    them trained at once, the strongest regularisation winning a tie.
+    ``strength`` is the inverse regularisation. By default it is that of `STRENGTHS` which does best on training images
+    that are held out; all are tried at once, and of equally good ones the strongest regularisation is taken.
     """
     scale = scale_of(features)
     x = (features - scale[0]) / scale[1]
     names, y = labels.unique(return_inverse=True)
     start = None
-    parts = hold_out(labels, seed) if strength is None else None
-    if strength is None and parts is None:
+    choosing = hold_out(labels, seed) if strength is None else None
+    if strength is None and choosing is None:
         strength = DEFAULT
-    if parts is not None:
-        fitting, held = parts
+    if choosing is not None:
+        fitting, held = choosing
         penalties = 1 / (torch.tensor(STRENGTHS) * len(fitting))
         tried = logistic.fit(x[fitting], y[fitting], len(names), penalties, tolerance=1e-3)
         right = [int((_scores(x[held], weights).argmax(1) == y[held]).sum()) for weights in tried]
@@ -54,9 +57,9 @@ def fit_probe(features: Tensor, labels: Tensor, strength: float | None = None, s
 
 
 def fit_probes(features: Tensor, labels: Tensor, chosen: Tensor, strength: float = DEFAULT) -> list[Probe]:
-    """A probe from each row of ``chosen`` [B, n], numbers of images of which every class has one.
+    """A probe from each row of ``chosen``, numbers of images [B, n] among which every class has one.
 
-    The features' scale is that of all images: it needs no labels.
+    The features are scaled by all images, which needs no labels.
     """
     mean, length = scale_of(features)
     names, y = labels.unique(return_inverse=True)
@@ -67,7 +70,7 @@ def fit_probes(features: Tensor, labels: Tensor, chosen: Tensor, strength: float
 
 
 def _probe(weights: Tensor, names: Tensor, scale: tuple[Tensor, Tensor], strength: float) -> Probe:
-    """From weights for scaled features to weights for features as they are."""
+    """The probe whose weights were found for scaled features, for features as they are."""
     mean, length = scale
     plain = weights[:-1] / length
     return Probe(plain, weights[-1] - mean @ plain, names, strength)
@@ -78,10 +81,10 @@ def _scores(x: Tensor, weights: Tensor) -> Tensor:
 
 
 def scale_of(features: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean [D], and the root mean squared length of features from it.
+    """The mean of features, [D], and the root of their mean squared distance from it.
 
-    One length for all dimensions: dividing each by its own deviation would raise what hardly varies, which costs raw
-    pixels 8 points with one label a class (digits).
+    All dimensions are divided by that one length: dividing each by its own deviation would raise those that hardly
+    vary, which costs raw pixels 8 points of accuracy with one label a class (digits).
     """
     mean = features.mean(0)
     return mean, (features - mean).square().sum(1).mean().sqrt().clamp_min(1e-12)

@@ -9,12 +9,16 @@ from collections import deque
 import torch
 from torch import Tensor
 
-MEMORY = 10  # steps whose curvature is remembered
+MEMORY = 10
+"""How many steps' curvature is remembered."""
 ITERATIONS = 1000
-ELEMENTS = 1 << 20  # of the logits computed at once: they stay in the processor's cache
-SUFFICIENT = 1e-4  # share of the decrease that the slope promises (Armijo's condition)
+ELEMENTS = 1 << 20
+"""How many logits are computed at once: so many stay in the processor's cache."""
+SUFFICIENT = 1e-4
+"""The share of the decrease that the slope promises which a step must make (Armijo's condition)."""
 HALVINGS = 30
-STALLED = 3  # steps in a row that gain nothing in this precision: the end, too
+STALLED = 3
+"""After so many steps that gain nothing in this precision a problem is done."""
 
 
 def fit(
@@ -45,7 +49,7 @@ def _with_row(weights: Tensor, row: Tensor) -> Tensor:
 
 
 class _Problems:
-    """Those that are not done yet; rows of ``x`` end in a 1 for the intercept."""
+    """The problems that are not done yet. Rows of ``x`` end in a 1, for the intercept."""
 
     def __init__(self, x: Tensor, y: Tensor, classes: int, penalty: Tensor) -> None:
         self.x = torch.cat([x, x.new_ones(*x.shape[:-1], 1)], -1)

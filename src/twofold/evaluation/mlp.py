@@ -13,14 +13,14 @@ from twofold.nets.heads import mlp
 from twofold.schedule import warmup_cosine
 
 WIDTH = 256
-"""of the hidden layer"""
+"""How wide the hidden layer is."""
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
-"""tried"""
+"""The learning rates that are tried."""
 DEFAULT = 1e-3
-"""where there are too few labels to choose by"""
+"""The rate where there are too few labels to choose one by."""
 EPOCHS = 30
 STEPS = 300
-"""at least, where epochs are short"""
+"""How many steps there are at least, where epochs are short."""
 BATCH = 256
 WEIGHT_DECAY = 1e-2
 SEEDS = 3
@@ -31,17 +31,17 @@ def fit_heads(
 ) -> tuple[list[Tensor], float]:
     """Labels predicted for the test features [M, D] by `SEEDS` heads, and the learning rate chosen for them.
 
-    The rate of `RATES` is the one that does best on a held-out part of the features [N, D] with their labels [N]; the
-    heads then learn from all. They differ in their first weights and the order of the images.
+    The rate is the one of `RATES` that does best on training features that are held out; the heads then learn from all
+    features [N, D] with their labels [N]. They differ in their first weights and in the order of the images.
     """
     mean, length = scale_of(features)
     scale = features.shape[1] ** 0.5 / length  # numbers of about 1
     names, y = labels.unique(return_inverse=True)
     x, asked = (features - mean) * scale, (test - mean) * scale
-    parts = hold_out(labels, seed)
+    choosing = hold_out(labels, seed)
     rate = DEFAULT
-    if parts:
-        fitting, held = parts
+    if choosing:
+        fitting, held = choosing
         tried = [_head(x[fitting], y[fitting], r, seed, tell, f"rate {r:g}") for r in RATES]
         scores = [accuracy(head(x[held]).argmax(1), y[held]) for head in tried]
         rate = RATES[scores.index(max(scores))]
@@ -49,7 +49,7 @@ def fit_heads(
     for number in range(SEEDS):
         what = f"head {number + 1} of {SEEDS}"
         heads.append(_head(x, y, rate, rng.fold(seed, "head", number), tell, what))
-    return [names[torch.cat([head(part).argmax(1) for part in asked.split(4096)])] for head in heads], rate
+    return [names[torch.cat([head(block).argmax(1) for block in asked.split(4096)])] for head in heads], rate
 
 
 def _head(x: Tensor, y: Tensor, rate: float, seed: int, tell: Tell, what: str) -> nn.Module:

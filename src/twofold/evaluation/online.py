@@ -10,11 +10,12 @@ from twofold.encoding.encoder import Encoder
 from twofold.evaluation.knn import accuracy, knn_predict
 from twofold.nets.backbone import BackboneSpec
 
-IMAGES = 2500  # every fifth asks, the others answer
+IMAGES = 2500
+"""How many images are kept: every fifth is asked about, the others answer."""
 
 
 class OnlineKNN:
-    """Fixed images, decoded once, and their labels."""
+    """Fixed images, decoded once, with their labels: what a backbone is scored on while it learns."""
 
     def __init__(
         self, images: Tensor, labels: Tensor, spec: BackboneSpec, device: torch.device, precision: str
@@ -24,7 +25,7 @@ class OnlineKNN:
 
     @classmethod
     def of(cls, source: Source, spec: BackboneSpec, device: torch.device, precision: str) -> "OnlineKNN | None":
-        """None where the images have no labels, or too few of them."""
+        """Of a source of images for a backbone that is described by ``spec``; None if fewer than 20 have labels."""
         if source.labels is None or len(source) < 20:
             return None
         chosen = sample(source, IMAGES)

@@ -135,7 +135,7 @@ def prototypes(
     """The clusters of a method's own prototypes; ``compare``: features [N, D] to similarities [N, count]."""
     with torch.inference_mode():
         members, asked = (
-            torch.cat([compare(rows).argmax(1) for rows in split.values.split(4096)]) for split in (train, test)
+            torch.cat([compare(block).argmax(1) for block in split.values.split(4096)]) for split in (train, test)
         )
     return _clustering(train, test, [(members, asked)], count, seed)
 

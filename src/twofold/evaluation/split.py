@@ -50,9 +50,9 @@ def every_fifth(labels: Sequence[int], name: str) -> tuple[list[int], list[int]]
 
 
 def hold_out(labels: Tensor, seed: int) -> tuple[Tensor, Tensor] | None:
-    """The numbers of the images to fit on and of those to choose by: a tenth of each class, a fifth under 5,000 images.
+    """The numbers of the training images to learn from, and of those that are held out to choose by.
 
-    None where there are too few of a class to hold any out.
+    A tenth of each class is held out, of fewer than 5,000 images a fifth. None if a class has too few images for that.
     """
     every = 10 if len(labels) >= 5000 else 5
     order = torch.randperm(len(labels), generator=rng.generator(seed, "hold out"))
@@ -64,7 +64,7 @@ def hold_out(labels: Tensor, seed: int) -> tuple[Tensor, Tensor] | None:
 
 
 def draw(labels: Tensor, quota: Tensor, total: int, generator: torch.Generator) -> Tensor:
-    """Random images of every class: first ``quota`` [K] of the k-th smallest label, then others up to ``total``."""
+    """The numbers of ``total`` random images: ``quota`` [K] of each class, in the order of the labels, and then any."""
     order = torch.randperm(len(labels), generator=generator)
     numbers = labels.unique(return_inverse=True)[1][order]
     wanted = _rank_in_class(numbers) < quota[numbers]

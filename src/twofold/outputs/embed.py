@@ -1,4 +1,4 @@
-"""`twofold embed`: one vector an image, in memory or streamed to a file."""
+"""`twofold.embed`: a vector for each image, in memory or streamed to a file."""
 
 import hashlib
 import shutil
@@ -27,7 +27,7 @@ from twofold.recipe.version import VERSION
 from twofold.run import Run
 
 PIECE = 8 * BATCH
-"""Images in a piece: at most so many are computed again after a kill. Whole batches, so that vectors are the same."""
+"""How many images a piece has, so many are computed again after a kill; whole batches, so that vectors are the same."""
 
 Kept = tuple[int, list[tuple[str, str]]]
 """A piece: how many vectors it has, and what could not be read."""
@@ -35,7 +35,10 @@ Kept = tuple[int, list[tuple[str, str]]]
 
 @dataclass(frozen=True)
 class Embedded:
-    """Vectors [N, D], their images' names and labels (None: it has none), and the images left out, with the reason."""
+    """The vectors of images, float32 [N, D], with the images' ``names`` and ``labels``, None where there is no label.
+
+    ``unreadable``: the names of the images that were left out, and why.
+    """
 
     vectors: np.ndarray
     names: list[str]
@@ -43,18 +46,23 @@ class Embedded:
     unreadable: list[tuple[str, str]]
 
     @classmethod
-    def joined(cls, parts: Sequence["Embedded"]) -> "Embedded":
+    def joined(cls, pieces: Sequence["Embedded"]) -> "Embedded":
+        """Several of them, one after the other."""
         return cls(
-            np.concatenate([part.vectors for part in parts]),
-            [name for part in parts for name in part.names],
-            [label for part in parts for label in part.labels],
-            [image for part in parts for image in part.unreadable],
+            np.concatenate([piece.vectors for piece in pieces]),
+            [name for piece in pieces for name in piece.names],
+            [label for piece in pieces for label in piece.labels],
+            [image for piece in pieces for image in piece.unreadable],
         )
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a file holds, ``vectors`` of ``features`` numbers. Of all ``images`` earlier calls had done ``before``."""
+    """What was written to ``path``: so many ``vectors`` of so many ``features`` each.
+
+    ``images``: how many there are, readable or not; ``before``: how many of them earlier calls had done.
+    ``unreadable``: the names of the images that were left out, and why.
+    """
 
     path: Path
     vectors: int
@@ -65,8 +73,8 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Part:
-    """The data's train or test part; its name precedes those of its images, and is empty if there is but one part."""
+class Split:
+    """The training or the test images. Its ``name`` precedes theirs, and is empty where the data have no test split."""
 
     name: str
     source: Source
@@ -84,7 +92,7 @@ class Part:
         return None if label is None else self.source.classes[label] if self.source.classes else str(label)
 
     def identity(self) -> list[str]:
-        """What changes with its images, or with their labels."""
+        """What is different if its images are, or their labels."""
         labels = b"" if self.source.labels is None else np.asarray(self.source.labels, np.int64).tobytes()
         named = digest([self.source.classes, hashlib.blake2b(labels, digest_size=8).hexdigest()])
         return [self.name, str(len(self.source)), self.source.fingerprint(), named]
@@ -134,49 +142,49 @@ def embed(
     if target and target.is_dir():
         raise UsageError(f"{target} is a folder")
     opened = open_data(data)
-    parts = [Part("train", opened.train), Part("test", opened.test)] if opened.test else [Part("", opened.train)]
+    splits = [Split("train", opened.train), Split("test", opened.test)] if opened.test else [Split("", opened.train)]
     encoder = Encoder(run.backbone(), run.spec, devices.choose(device))
     if target is None:
-        return _collect(encoder, parts, tell)
+        return _collect(encoder, splits, tell)
     backbone = fingerprint(encoder.backbone, encoder.spec)
     about = {"twofold": VERSION, "backbone": backbone, "device": encoder.device.type}
-    identity = {**about, "data": [part.identity() for part in parts]}
-    return _stream(encoder, parts, target, identity, tell)
+    identity = {**about, "data": [split.identity() for split in splits]}
+    return _stream(encoder, splits, target, identity, tell)
 
 
-def encode(encoder: Encoder, part: Part, ranges: Iterable[range]) -> Iterator[Embedded]:
-    """The vectors of each range of images."""
+def encode(encoder: Encoder, split: Split, ranges: Iterable[range]) -> Iterator[Embedded]:
+    """The vectors of each range of a split's images."""
     spec = encoder.spec
-    for images in read_ahead(part.source, spec.size, ranges):
+    for images in read_ahead(split.source, spec.size, ranges):
         crops = [crop for _, crop in images if isinstance(crop, Tensor)]
         numbers = [number for number, crop in images if isinstance(crop, Tensor)]
         yield Embedded(
             encoder(torch.stack(crops)).cpu().numpy() if crops else np.empty((0, spec.features), np.float32),
-            [part.image(number) for number in numbers],
-            [part.label(number) for number in numbers],
-            [(part.image(number), reason) for number, reason in images if isinstance(reason, str)],
+            [split.image(number) for number in numbers],
+            [split.label(number) for number in numbers],
+            [(split.image(number), reason) for number, reason in images if isinstance(reason, str)],
         )
 
 
-def _collect(encoder: Encoder, parts: list[Part], tell: Tell) -> Embedded:
+def _collect(encoder: Encoder, splits: list[Split], tell: Tell) -> Embedded:
     found = []
-    for part in parts:
-        ranges = list(batches(range(len(part.source))))
-        for numbers, embedded in zip(ranges, encode(encoder, part, ranges), strict=True):
+    for split in splits:
+        ranges = list(batches(range(len(split.source))))
+        for numbers, embedded in zip(ranges, encode(encoder, split, ranges), strict=True):
             found.append(embedded)
-            tell(part.images, numbers.stop, len(part.source))
+            tell(split.images, numbers.stop, len(split.source))
     result = Embedded.joined(found)
     if not result.names:
         raise _nothing(len(result.unreadable))
     return result
 
 
-def _stream(encoder: Encoder, parts: list[Part], target: Path, identity: Record, tell: Tell) -> Written:
+def _stream(encoder: Encoder, splits: list[Split], target: Path, identity: Record, tell: Tell) -> Written:
     width = encoder.spec.features
     folder = target.with_name(target.name + files.PARTIAL)
-    pieces = {folder / f"{part.name or 'images'}-{numbers.start:09}-{numbers.stop:09}.parquet": (part, numbers)
-              for part in parts for numbers in cut(range(len(part.source)), PIECE)}  # fmt: skip
-    images = sum(len(part.source) for part in parts)
+    pieces = {folder / f"{split.name or 'images'}-{numbers.start:09}-{numbers.stop:09}.parquet": (split, numbers)
+              for split in splits for numbers in cut(range(len(split.source)), PIECE)}  # fmt: skip
+    images = sum(len(split.source) for split in splits)
     with files.held(folder):
         whole = _whole(folder, identity)
         before = sum(len(numbers) for path, (_, numbers) in pieces.items() if path in whole)
@@ -184,9 +192,9 @@ def _stream(encoder: Encoder, parts: list[Part], target: Path, identity: Record,
         if record and record.get("of") == identity:
             before = images
         else:
-            for part in parts:
-                missing = {path: numbers for path, (of, numbers) in pieces.items() if of is part and path not in whole}
-                whole |= _compute(encoder, part, missing, identity, tell)
+            for split in splits:
+                missing = {path: numbers for path, (of, numbers) in pieces.items() if of is split and path not in whole}
+                whole |= _compute(encoder, split, missing, identity, tell)
             count = sum(whole[path][0] for path in pieces)
             unreadable = list(chain.from_iterable(whole[path][1] for path in pieces))
             if count == 0:
@@ -202,10 +210,10 @@ def _stream(encoder: Encoder, parts: list[Part], target: Path, identity: Record,
 
 
 def _whole(folder: Path, identity: Record) -> dict[Path, Kept]:
-    """The undamaged pieces in a folder.
+    """The undamaged pieces in a folder, with what they hold.
 
     Raises:
-        UsageError: if there are some of something else.
+        UsageError: if one is of another backbone or of other data.
     """
     found = {}
     for path in folder.glob("*.parquet"):
@@ -220,17 +228,17 @@ def _whole(folder: Path, identity: Record) -> dict[Path, Kept]:
 
 
 def _compute(
-    encoder: Encoder, part: Part, missing: dict[Path, range], identity: Record, tell: Tell
+    encoder: Encoder, split: Split, missing: dict[Path, range], identity: Record, tell: Tell
 ) -> dict[Path, Kept]:
-    """Write a part's missing pieces. They are decoded as one stream, so that no decoder waits between two of them."""
+    """Write the missing pieces of a split. They are decoded as one stream: no decoder waits between two of them."""
     written = {}
     ranges = chain.from_iterable(batches(numbers) for numbers in missing.values())
-    encoded = encode(encoder, part, ranges)
+    encoded = encode(encoder, split, ranges)
     for path, numbers in missing.items():
         found = []
         for batch in batches(numbers):
             found.append(next(encoded))
-            tell(part.images, batch.stop, len(part.source))
+            tell(split.images, batch.stop, len(split.source))
         piece = Embedded.joined(found)
         record = {"of": identity, "unreadable": piece.unreadable}
         vectors.save_piece(path, piece.names, piece.labels, piece.vectors, record)

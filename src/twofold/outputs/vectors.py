@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from twofold.files import write_atomically, write_text
 
 ENDINGS = (".parquet", ".npy")
-RECORD = b"twofold"  # the key in Parquet's metadata
+RECORD = b"twofold"
+"""The key that the record has in Parquet's metadata."""
 OPTIONS = {"use_dictionary": ["label"], "write_page_checksum": True}
 
 Record = dict[str, Any]

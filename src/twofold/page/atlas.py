@@ -23,13 +23,18 @@ from twofold.page.render import packed
 from twofold.page.thumbs import ACROSS, sheets, shrink, side_for
 
 NEAREST = 8
-EXAMPLES = 8  # of a cluster
-QUERIES = 8  # rows of the gallery
-CLUSTERS = 10  # where there are no classes
+"""How many neighbours of each image are found."""
+EXAMPLES = 8
+"""How many images of a cluster are shown."""
+QUERIES = 8
+"""How many images and their neighbours the gallery has, each in a row."""
+CLUSTERS = 10
+"""How many clusters there are where there are no classes."""
 MOST_CLUSTERS = 100
-COSINE = 32767  # a cosine of 1, as a 16-bit number
+COSINE = 32767
+"""What a cosine of 1 is as a 16-bit number."""
 COLOURS = "#2f7ed8 #d9730d #2a9d57 #d6404a #8a63d2 #1697a6 #d14d94 #8a8b1c #a0673a #7d8590".split()
-"""Told apart on white and on black."""
+"""Colours that can be told apart on white and on black."""
 
 
 @dataclass(frozen=True)

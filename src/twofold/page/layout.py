@@ -14,14 +14,20 @@ from torch.nn import functional as F
 from twofold import rng
 
 LANDMARKS = 2500
-COMPONENTS = 50  # of the features, before t-SNE: it takes noise away, and time
-PERPLEXITY = 30  # of landmarks among themselves
-PLACING = 5  # of an image among landmarks, which lie further apart
+COMPONENTS = 50
+"""How many principal components of the features t-SNE gets: that takes noise away, and time."""
+PERPLEXITY = 30
+"""The perplexity of landmarks among themselves."""
+PLACING = 5
+"""The perplexity of an image among landmarks, which lie further apart."""
 STEPS = 30
-RATE = 0.005  # of the descent, for each landmark: the gradient falls with their number
-LONGEST = 3.0  # a step, in the map's own unit
+RATE = 0.005
+"""The rate of the descent, for each landmark: the gradient falls with their number."""
+LONGEST = 3.0
+"""The longest step, in the map's own unit."""
 BLOCK = 2048
-WIDE = 512  # rows of cosines with all images at once
+WIDE = 512
+"""How many images' cosines with all others are computed at once."""
 
 
 def nearest_neighbours(unit: Float[Tensor, "n d"], count: int) -> tuple[Int[Tensor, "n k"], Float[Tensor, "n k"]]:

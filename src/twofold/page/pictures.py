@@ -24,10 +24,14 @@ from twofold.recipe.recipe import Recipe, replace
 from twofold.run import build_method
 from twofold.training.prepare import Preparation
 
-LARGEST = 128  # pixels; larger pictures are shrunk to it
-PLAIN = 32  # up to this side pictures are kept exactly
-GAP = 8  # tiles are this many times as wide as the gap between them
-TRIED = 4  # images for one that is shown: some may be unreadable
+LARGEST = 128
+"""The side in pixels that larger pictures are shrunk to."""
+PLAIN = 32
+"""Up to this side pictures are kept exactly."""
+GAP = 8
+"""Tiles are so many times as wide as the gap between them."""
+TRIED = 4
+"""How many images are tried for one that is shown, as some may be unreadable."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +43,16 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Row:
+class ImageViews:
     """An image and, for each of some steps, its views in it."""
 
     image: Picture
     steps: list[list[Picture]]
 
 
-def view_rows(
+def views_of_images(
     source: Source, settings: Recipe, spec: BackboneSpec, backbone: nn.Module, images: int = 6, steps: int = 3
-) -> list[Row]:
+) -> list[ImageViews]:
     """Some images and their views in the first steps of a run on these images alone.
 
     ``backbone``: as ``spec`` describes it, with any weights: its kind and its patches decide what a view is.
@@ -60,7 +64,7 @@ def view_rows(
     if not found:
         return []
     chosen = Subset(tried, [number for number, _ in found[:images]])
-    rows = [Row(picture(crop, settings.image_size), []) for _, crop in found[:images]]
+    rows = [ImageViews(picture(crop, settings.image_size), []) for _, crop in found[:images]]
 
     settings = replace(settings, accumulate=1)
     count, cpu = len(chosen), torch.device("cpu")

@@ -7,9 +7,12 @@ from typing import Any
 
 from twofold.evaluation.titles import measure_title, representation_title, row_title
 
-POINTS = 1000  # of a curve; more cannot be told apart on a screen
-NOTHING = 1e-9  # an eigenvalue, as a share of their sum, that rounding alone can give
-FEW_LABELS = re.compile(r"few_\d+|few_[\d.]+_percent|all_labels")  # names of rows
+POINTS = 1000
+"""How many points a curve has: more cannot be told apart on a screen."""
+NOTHING = 1e-9
+"""The largest eigenvalue, as a share of their sum, that rounding alone can give."""
+FEW_LABELS = re.compile(r"few_\d+|few_[\d.]+_percent|all_labels")
+"""The rows of scores that a linear probe from some labels has."""
 NAMED = re.compile(r"(clusters_\d+|prototypes)_labels_\d+").fullmatch
 
 Number = int | float

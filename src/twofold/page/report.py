@@ -11,7 +11,7 @@ from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
 from twofold.page import plots
 from twofold.page.atlas import make_atlas
-from twofold.page.pictures import view_rows
+from twofold.page.pictures import views_of_images
 from twofold.page.render import render
 from twofold.recipe import declared
 from twofold.recipe.toml import dumps
@@ -56,7 +56,7 @@ def report(
         tell("views", 0, 1)
         spec = run.spec
         backbone = run.untrained()
-        views = view_rows(source, settings, spec, backbone, steps=2 if settings.augment.small_crops else 3)
+        views = views_of_images(source, settings, spec, backbone, steps=2 if settings.augment.small_crops else 3)
         no_views = "" if views else "no image tried can be read"
     except UsageError as error:  # the data have moved
         no_views = no_atlas = str(error)

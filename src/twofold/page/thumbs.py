@@ -9,10 +9,13 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-LARGEST = 96  # pixels, for up to FEW images
+LARGEST = 96
+"""The side in pixels of the thumbnails of up to `FEW` images."""
 FEW = 2000
-ACROSS = 16  # pictures in a row of a sheet, and rows: a sheet is decoded as a whole when one is looked at
-PLAIN = 16  # up to this side pictures are kept exactly: compression would smear one into the next
+ACROSS = 16
+"""How many pictures a row of a sheet has, and rows a sheet: it is decoded as a whole when one is looked at."""
+PLAIN = 16
+"""Up to this side pictures are kept exactly: compression would smear one into the next."""
 QUALITY = 75
 
 

@@ -10,10 +10,8 @@ from twofold.evaluation.titles import RAW_PIXELS
 from twofold.page import plots
 from twofold.page.render import render
 
-Row = dict[str, Any]
 
-
-def write_page(folder: Path, result: Row) -> Path:
+def write_page(folder: Path, result: dict[str, Any]) -> Path:
     """Write compare.html of what compare.json holds."""
     methods = result["methods"]
     rows = list(dict.fromkeys(row for own in methods.values() for row in own["scores"]["pretrained"]))
@@ -32,9 +30,9 @@ def write_page(folder: Path, result: Row) -> Path:
     return path
 
 
-def as_evaluation(result: Row, rows: list[str]) -> Row:
+def as_evaluation(result: dict[str, Any], rows: list[str]) -> dict[str, Any]:
     """The methods as the columns of one evaluation, beside raw pixels and the untrained backbone of the first."""
-    columns: dict[str, Row] = {}
+    columns: dict[str, dict[str, Any]] = {}
     if result[RAW_PIXELS]:
         columns[RAW_PIXELS] = result[RAW_PIXELS]
     first = next(iter(result["methods"].values()))

@@ -1,0 +1,18 @@
+"""Networks that learn in seconds, for tests that train: `--backbone tests.networks:three_layers`."""
+
+from torch import nn
+
+
+def three_layers(features=16):
+    """Three convolutions with batch norm, for images of 8 pixels: [N, 3, 8, 8] -> [N, features]."""
+
+    def layer(before, after, stride):
+        return [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+
+    layers = [*layer(3, 16, 1), *layer(16, 16, 2), *layer(16, features, 2)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def wide(features=2048):
+    """One linear layer, for images of 8 pixels: [N, 3, 8, 8] -> [N, features]. It costs little and gives much."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, features))
