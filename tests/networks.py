@@ -13,6 +13,6 @@ def three_layers(features=16):
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-def wide(features=2048):
+def wide(features=1024):
     """One linear layer, for images of 8 pixels: [N, 3, 8, 8] -> [N, features]. It costs little and gives much."""
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, features))

@@ -25,6 +25,14 @@ def test_help_explains_every_setting(capsys):
         assert f"\n{name}:\n" in out
 
 
+def test_none_is_a_value_where_a_setting_has_it():
+    """Elsewhere it is the word for no value."""
+    words = "digits --method vicreg --projector-norm none --workers none".split()
+    wanted = words_of_commands.recipe_of(words, "")
+    assert wanted.get("projector_norm") == "none"
+    assert wanted.get("workers") is None
+
+
 def test_a_default_that_is_given_is_given(capsys, tmp_path):
     """From 128 pixels on SimCLR's temperature follows the photographs' recipes, unless it was asked for."""
     folder = tmp_path / "photos"

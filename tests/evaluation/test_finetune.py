@@ -37,7 +37,7 @@ def test_each_layer_of_a_transformer_has_its_own_rate():
 @pytest.fixture
 def short(monkeypatch):
     """A few steps at one rate."""
-    for name, value in {"RATES": (1.6e-3,), "EPOCHS": 4, "STEPS": 40, "SEEDS": 2}.items():
+    for name, value in {"RATES": (1.6e-3,), "EPOCHS": 2, "STEPS": 24, "SEEDS": 2}.items():
         monkeypatch.setattr(finetune, name, value)
 
 
@@ -47,9 +47,9 @@ def start_of(run, trained):
 
 
 def test_the_encoder_learns_too_and_a_pretrained_one_learns_faster(finished, short):
-    """40 steps on 200 digits, the other digits to test on; progress is told."""
+    """24 steps on 200 digits, others to test on; progress is told."""
     data = open_data("digits").train
-    train, test = Subset(data, range(200)), Subset(data, range(200, 600))
+    train, test = Subset(data, range(200)), Subset(data, range(200, 400))
     truth = torch.tensor(test.labels)
     told, scores = [], {}
     for trained in (False, True):
@@ -61,9 +61,9 @@ def test_the_encoder_learns_too_and_a_pretrained_one_learns_faster(finished, sho
         assert not torch.equal(*predicted)  # two runs, not twice one
         scores[trained] = sum(accuracy(labels, truth * 3 + 1) for labels in predicted) / 2
     assert scores[True] > scores[False] + 0.05
-    assert scores[True] > 0.4
-    assert told[0] == ("rate 0.0016", 1, 40)
-    assert told[-1] == ("run 2 of 2", 40, 40)
+    assert scores[True] > 0.3  # guessing: 0.1
+    assert told[0] == ("rate 0.0016", 1, 24)
+    assert told[-1] == ("run 2 of 2", 24, 24)
 
 
 def test_weights_and_statistics_of_the_backbone_move(finished, short):

@@ -272,7 +272,7 @@ from twofold.run import Run
 from tests.conftest import resolved
 torch.set_num_threads(1)
 root, images = sys.argv[1], int(sys.argv[2])
-spec = BackboneSpec("tests.networks:wide", {}, "default", 8, (0.5,) * 3, (0.5,) * 3, 2048)
+spec = BackboneSpec("tests.networks:wide", {}, "default", 8, (0.5,) * 3, (0.5,) * 3, 1024)
 run = Run(root)
 run.path.mkdir()
 (run.path / "recipe.toml").write_text(toml.dumps(resolved("simclr")))
@@ -280,7 +280,7 @@ run.write_backbone(spec.build(), spec)
 np.save(f"{root}/images.npy", np.random.default_rng(0).integers(0, 256, (images, 8, 8, 3), np.uint8))
 for name in ("v.parquet", "v.npy"):
     written = twofold.embed(run, f"{root}/images.npy", f"{root}/{name}")
-    assert (written.vectors, written.features) == (images, 2048)
+    assert (written.vectors, written.features) == (images, 1024)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 """
 
@@ -288,7 +288,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform ==
 def test_memory_does_not_grow_with_the_data(tmp_path):
     """The peak of a process that writes five times as many vectors, 67 MB more, grows by less than a third of that."""
     peaks = []
-    for images in (2048, 10240):
+    for images in (4096, 20480):
         command = [sys.executable, "-c", PEAK, tmp_path / str(images), str(images)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
