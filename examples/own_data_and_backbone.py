@@ -6,6 +6,7 @@ python examples/own_data_and_backbone.py runs/own-network
 import sys
 from pathlib import Path
 
+import torch
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import Dataset
@@ -40,6 +41,7 @@ def network() -> nn.Module:
 
 
 def main(out: str | Path = "runs/own-network", epochs: int = 10) -> dict:
+    torch.manual_seed(0)  # decides the first weights of the network
     settings = dict(epochs=epochs, batch_size=128, optimizer="adamw", lr=2e-3, flip=0.0, projector=(128, 128))
     run = twofold.pretrain(Digits(), method="vicreg", backbone=network(), out=out, **settings)
     backbone = twofold.load_backbone(run)
