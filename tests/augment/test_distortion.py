@@ -15,7 +15,7 @@ from twofold.cli.words import recipe_of
 from twofold.data.opening import open_data
 from twofold.diagnosis.views import distorted
 from twofold.errors import UsageError
-from twofold.page.pictures import view_rows
+from twofold.page.pictures import views_of_images
 from twofold.recipe import recipe
 
 PLAIN = dict(crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0, jitter=0.0, grayscale=0.0)
@@ -192,7 +192,7 @@ def test_a_run_has_it_after_a_kill_on_the_page_and_for_the_doctor(tmp_path):
     source = open_data("digits").limited(8).train
     black = recipe.replace(straight.recipe, distortions=("own_noise:Black",))
     assert all(views.eq(0).all() for _, views in distorted(source, black.image_size, black.augment, black.seed))
-    rows = view_rows(source, black, straight.spec, straight.backbone(), images=2, steps=1)
+    rows = views_of_images(source, black, straight.spec, straight.backbone(), images=2, steps=1)
     uris = {picture.uri for row in rows for step in row.steps for picture in step}
     assert len(uris) == 1  # all views are black
 

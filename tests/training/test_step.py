@@ -34,13 +34,15 @@ def test_accumulated_gradients_are_those_of_the_whole(tmp_path):
 class Plain(Method):
     """Its loss is w * x, of the one number that a batch holds."""
 
+    VIEWS = 1
+
     def __init__(self):
         super().__init__(nn.Identity())
         self.w = nn.Parameter(torch.tensor([2.0, 0.0]))
 
     def forward(self, batch, progress):
         x = batch.views[0].images.flatten()
-        return Output({"a": self.w[0] * x[0], "b": self.w[1] * progress}, ())
+        return Output({"a": self.w[0] * x[0], "b": 4 * self.w[1] * progress}, ())
 
     def collapsed_loss(self, batch_size):
         return 0.0
@@ -52,7 +54,7 @@ def test_terms_and_gradients_are_means_over_the_parts_and_the_norm_is_of_before_
     optimizer = torch.optim.SGD(method.parameters(), 1.0)
     parts = iter([torch.full((1, 1, 1, 1), value) for value in (1.0, 5.0, 99.0)])
     learned = learn(
-        method, optimizer, parts, Batch.of, accumulate=2, grad_clip=clip, precision="fp32", progress=4.0
+        method, optimizer, parts, Batch.of, accumulate=2, grad_clip=clip, precision="fp32", progress=1.0
     )  # fmt: skip
     assert learned.terms == {"a": 6.0, "b": 0.0}
     assert learned.loss == 6.0
