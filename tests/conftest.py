@@ -53,7 +53,7 @@ def tiny(method: str, **settings):
 class Unmeasured:
     """What rules ask of the images, where tests have none."""
 
-    natural_size = 8
+    natural_size, channels, depth = 8, 3, "uint8"
     statistics = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     precision = "fp32"
 

@@ -15,6 +15,7 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 PACKAGE, TESTS = ROOT / "src" / "twofold", ROOT / "tests"
 
 CROSSING = {
+    "test_channels.py",  # images that are no pictures, through every command
     "test_examples.py",  # examples/
     "test_layout.py",  # the files themselves
     "test_readme.py",  # README.md

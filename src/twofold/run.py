@@ -83,7 +83,7 @@ class Run:
         return BackboneSpec(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
 
     def backbone(self, into: nn.Module | None = None) -> nn.Module:
-        """The pretrained backbone, a timm module in eval mode: normalised images [N, 3, H, W] -> features [N, D].
+        """The pretrained backbone, a timm module in eval mode: normalised images [N, C, H, W] -> features [N, D].
 
         Its ``pretrained_cfg`` says how its images are prepared, where timm's own functions look for it.
 
@@ -155,9 +155,9 @@ def plain_weights(backbone: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def load_backbone(run: "str | Path | Run", backbone: nn.Module | None = None) -> nn.Module:
-    """The backbone of a run in eval mode, images [N, 3, H, W] -> features [N, D]: a plain timm module, or its own kind.
+    """The backbone of a run in eval mode, images [N, C, H, W] -> features [N, D]: a plain timm module, or its own kind.
 
-    Images are in 0 to 1, normalised by the ``mean`` and ``std`` in the run's backbone.json.
+    Images are in 0 to 1 (floats as they are), normalised by the ``mean`` and ``std`` in the run's backbone.json.
 
     Args:
         backbone: a module of the same kind, which gets the weights, for a run whose backbone was given as a module.
@@ -178,7 +178,7 @@ def fresh_backbone(spec: BackboneSpec, seed: int) -> nn.Module:
 def backbone_spec(settings: Recipe) -> BackboneSpec:
     """The description of a recipe's backbone, its features not counted yet. Nothing is built."""
     s = settings
-    spec, _ = describe(s.backbone, s.backbone_arguments, s.stem, s.image_size, s.pool)
+    spec, _ = describe(s.backbone, s.backbone_arguments, s.stem, s.image_size, s.pool, s.channels)
     return replace(spec, mean=s.mean, std=s.std)
 
 
@@ -192,8 +192,9 @@ def build_method(settings: Recipe, spec: BackboneSpec, images: int, backbone: nn
     """
     if backbone is None:
         backbone = fresh_backbone(spec, settings.seed)
-    features = features_of(backbone, settings.image_size)
+    channels = settings.channels
+    features = features_of(backbone, settings.image_size, channels)
     if settings.augment.small_crops:
-        features_of(backbone, settings.augment.small_size)
-    setup = Setup(features=features, images=images, size=settings.image_size, seed=settings.seed)
+        features_of(backbone, settings.augment.small_size, channels)
+    setup = Setup(features=features, images=images, size=settings.image_size, seed=settings.seed, channels=channels)
     return create.build_method(settings, backbone, setup)

@@ -191,7 +191,7 @@ def test_a_run_has_it_after_a_kill_on_the_page_and_for_the_doctor(tmp_path):
 
     source = open_data("digits").limited(8).train
     black = recipe.replace(straight.recipe, distortions=("own_noise:Black",))
-    assert all(views.eq(0).all() for _, views in distorted(source, black.image_size, black.augment, black.seed))
+    assert all(views.eq(0).all() for _, views in distorted(source, 8, black.augment, black.seed, black.std))
     rows = views_of_images(source, black, straight.spec, straight.backbone(), images=2, steps=1)
     uris = {picture.uri for row in rows for step in row.steps for picture in step}
     assert len(uris) == 1  # all views are black

@@ -130,14 +130,47 @@ def test_full_size_views_and_small_ones():
 def test_images_of_other_channels_have_all_but_colour_operations(channels):
     images = torch.cat([IMAGES, IMAGES], 1)[:, :channels]
     flat = dict(mean=[0.5] * channels, std=[0.25] * channels)
-    batch = Views(32, **flat, **STRONG)(images)
+    strong = {name: value for name, value in STRONG.items() if name != "solarize"}
+    batch = Views(32, **flat, jitter=0.0, **strong)(images)
     assert [view.images.shape[1] for view in batch.views] == [channels] * 3
-    colours = Views(32, mean=[0.5] * 3, std=[0.25] * 3, jitter=0.0, grayscale=0.0, **STRONG)(IMAGES)
+    colours = Views(32, mean=[0.5] * 3, std=[0.25] * 3, jitter=0.0, grayscale=0.0, **strong)(IMAGES)
     assert_same([view.images[:, :1] for view in batch.views], [view.images[:, :1] for view in colours.views])
-    for name in ("jitter", "grayscale", "hue"):
-        with pytest.raises(UsageError, match=f"{name} is for images of 3 channels"):
-            Views(32, **flat, **{name: 0.2})
+    for name, value in dict(saturation=0.2, hue=0.2, grayscale=0.2, solarize=(0.0, 0.2)).items():
+        with pytest.raises(UsageError, match=f"{name} is for red, green and blue"):
+            Views(32, **flat, **{name: value})
     assert Views(32, **flat, jitter=0.0, hue=0.1).augment.jitter == 0
+    with pytest.raises(UsageError, match=f"colours are 3 channels, red, green and blue, not {channels}"):
+        Views(32, **flat, colours=True)
+
+
+def test_the_jitter_of_bands_is_a_gain_and_an_offset_of_each_channel():
+    """Three channels that are no colours, floats of any range, uncropped; undone by hand from what was drawn."""
+    mean, std = [0.5, 1500.0, -3.0], [0.1, 300.0, 2.0]
+    images = torch.randn(N, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    images = images * torch.tensor(std).view(3, 1, 1) + torch.tensor(mean).view(3, 1, 1)
+    plain = dict(mean=mean, std=std, crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0, colours=False)
+    views = Views(32, **plain, jitter=0.5, contrast=0.3, brightness=0.2)
+    seen, drawn = views(images).views[0].images, views.draw(0, N)[0]
+    level = images.mean((2, 3), keepdim=True)
+    gain, offset = drawn.gain[:, :, None, None], drawn.offset[:, :, None, None]
+    expected = level + gain * (images - level) + offset
+    torch.testing.assert_close(views.normalize.undo(seen), expected, rtol=1e-5, atol=1e-3)
+    left = (gain == 1).flatten(1).all(1)
+    assert 0.2 < left.float().mean() < 0.8
+    moved = gain[~left].flatten(1)
+    assert 0.7 <= moved.min() < 0.9 < 1.1 < moved.max() <= 1.3
+    assert (moved[:, 0] != moved[:, 1]).all()
+    steps = (drawn.offset / torch.tensor(std))[~left]
+    assert -0.2 <= steps.min() < -0.1 < 0.1 < steps.max() <= 0.2
+    with pytest.raises(UsageError, match="float images must be from 0 to 1"):
+        Views(32, mean=mean, std=std)(images)
+
+
+def test_sixteen_bits_are_seen_as_eight_are():
+    plain = dict(mean=[0.5] * 3, std=[0.25] * 3)
+    ours, theirs = (Views(32, **plain)(images) for images in (IMAGES.int().mul(257).to(torch.uint16), IMAGES))
+    for one, other in zip(ours.views, theirs.views, strict=True):
+        torch.testing.assert_close(one.images, other.images, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,12 @@ def test_arrays(tmp_path):
     assert len(data.test) == 2
     np.savez(tmp_path / "c.npz", x_train=np.moveaxis(images, -1, 1))
     assert open_data(tmp_path / "c.npz").train.image(0).shape == (3, 10, 12)
-    np.save(tmp_path / "d.npy", images.astype(np.float32))
+    np.save(tmp_path / "d.npy", images.astype(np.int64))
     with pytest.raises(UsageError, match="uint8"):
         open_data(tmp_path / "d.npy")
+    np.save(tmp_path / "f.npy", np.concatenate([images, images], -1)[..., :5].astype(np.float16))
+    bands = open_data(tmp_path / "f.npy").train
+    assert (len(bands), bands.image(0).shape, bands.image(0).dtype) == (6, (5, 10, 12), np.float32)
     np.savez(tmp_path / "e.npz", pictures=images)
     with pytest.raises(UsageError, match="pictures"):
         open_data(tmp_path / "e.npz")

@@ -74,8 +74,8 @@ def test_an_unreadable_image_is_named(tmp_path):
     [
         ("resnet81", {}, "no run directory and no timm model 'resnet81'; did you mean"),
         (nn.Flatten(), {"size": 0}, "size must be at least 1"),
-        (nn.Flatten(), {"mean": (0.5,)}, "mean must be three numbers"),
-        (nn.Flatten(), {"std": (0.5, 0.5, 0.0)}, "std must be three numbers above 0"),
+        (nn.Flatten(), {"mean": (0.5,)}, "std must be 1 number above 0"),
+        (nn.Flatten(), {"std": (0.5, 0.5, 0.0)}, "std must be 3 numbers above 0"),
         (nn.Flatten(), {"batch_size": 0}, "batch_size must be at least 1"),
         (nn.Identity(), {}, "does not give one vector an image"),
         (nn.Linear(5, 2), {}, "does not take images of 224 pixels"),

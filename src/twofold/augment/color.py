@@ -1,5 +1,7 @@
 """Colour operations on whole batches, every sample with its own parameters. Images are float [n, 3, h, w], 0 to 1.
 
+What takes their place where channels are no colours but bands of measurements is `band_jitter`.
+
 Same definitions as torchvision's: brightness, contrast and saturation blend the image with black, with the
 mean of its grey version, and with its grey version; hue turns the HSV circle.
 """
@@ -97,6 +99,14 @@ def solarize(
 ) -> Float[Tensor, "n c h w"]:
     """Invert the values at or above ``threshold`` in the chosen samples; of any number of channels."""
     return torch.where(_wide(chosen) & (images >= threshold), 1 - images, images)
+
+
+def band_jitter(
+    images: Float[Tensor, "n c h w"], gain: Float[Tensor, "n c"], offset: Float[Tensor, "n c"]
+) -> Float[Tensor, "n c h w"]:
+    """Each channel's deviation from its mean in the image times ``gain``, plus ``offset``; values of any range."""
+    mean = images.mean((2, 3), keepdim=True)
+    return (images - mean).mul_(gain[:, :, None, None]).add_(mean).add_(offset[:, :, None, None])
 
 
 def _blend(images: Tensor, keep: Tensor, grey: Tensor, mean: Tensor, out: Tensor | None = None) -> Tensor:

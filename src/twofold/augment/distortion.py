@@ -47,7 +47,7 @@ class Distortion(ABC):
 
     @abstractmethod
     def apply(self, images: Tensor, drawn: Any) -> Tensor:
-        """The images distorted: float [n, C, S, S], 0 to 1; what leaves this range is cut off.
+        """The images distorted: float [n, C, S, S], of colours 0 to 1; what leaves this range is cut off.
 
         Args:
             drawn: these images' rows of what `draw` gave, on their device. No image may depend on another one, as
@@ -83,7 +83,7 @@ class Named:
         if not (isinstance(distorted, Tensor) and distorted.shape == images.shape):
             shape = list(distorted.shape) if isinstance(distorted, Tensor) else type(distorted).__name__
             raise UsageError(f"{self.name}.apply must give images of the shape {list(images.shape)}, not {shape}")
-        return distorted.to(images.dtype).clamp(0, 1)
+        return distorted.to(images.dtype)
 
 
 def each(drawn: Drawn, change: Callable[[Tensor], Tensor]) -> Drawn:

@@ -5,6 +5,7 @@ batch, as a few numbers a sample; each process then takes its rows. The drawn cr
 image's size, so a worker that decodes a photograph uses the same ones.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,10 +14,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from twofold import rng
-from twofold.augment.color import color_jitter, solarize, to_grayscale
+from twofold.augment.color import band_jitter, color_jitter, solarize, to_grayscale
 from twofold.augment.distortion import Drawn, Named, each
 from twofold.augment.resample import gaussian_blur
-from twofold.recipe.recipe import Augment
+from twofold.recipe.augment import Augment
 
 NEUTRAL = torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float32)  # factors that change nothing
 TRIES = 10  # boxes tried until one fits into the image, as torchvision does
@@ -35,6 +36,8 @@ class Draws(NamedTuple):
     grayscale: Tensor  # bool [n]
     sigma: Float[Tensor, " n"]  # of the blur; 0 where there is none
     solarize: Tensor  # bool [n]
+    gain: Float[Tensor, "n bands"]  # of each channel, where channels are no colours; neutral where there is no jitter
+    offset: Float[Tensor, "n bands"]
     own: tuple[Drawn, ...] = ()  # of each own distortion
 
     def rows(self, rows: slice | int) -> "Draws":
@@ -49,7 +52,9 @@ class ViewPipeline:
 
     ``size``: of its side, in pixels. ``scale``: lowest and highest share of the image's area that it covers. ``blur``
     and ``solarize``: their probabilities. ``mask``: share of its patches. ``augment``: what all views have in common.
-    ``own``: distortions after all others.
+    ``own``: distortions after all others. ``spread``: the standard deviation of each channel, where channels are bands
+    of measurements, of any range, instead of colours; their jitter is a gain, of 1 +- ``contrast``, and an offset, of
+    +- ``brightness`` standard deviations, drawn for each channel. Empty: they are colours, 0 to 1.
     """
 
     size: int
@@ -59,6 +64,7 @@ class ViewPipeline:
     mask: float
     augment: Augment
     own: tuple[Named, ...] = ()
+    spread: tuple[float, ...] = ()
 
     def draw(self, random: rng.Streams, n: int) -> Draws:
         """Draw the parameters of ``n`` samples, each quantity from its own stream: a change of one changes no other."""
@@ -75,6 +81,9 @@ class ViewPipeline:
             )
         ]
         blurred = random.chance("blur", n, self.blur)
+        bands, width = (n, len(self.spread)), torch.tensor(self.spread, dtype=torch.float32)
+        gain = random.uniform("gain", bands, 1 - min(a.contrast, 1.0), 1 + a.contrast)
+        offset = random.uniform("offset", bands, -a.brightness, a.brightness) * width
         return Draws(
             area=random.uniform("area", (n, TRIES), *self.scale),
             ratio=random.uniform("ratio", (n, TRIES), log_low, log_high).exp(),
@@ -86,6 +95,8 @@ class ViewPipeline:
             grayscale=random.chance("grayscale", n, a.grayscale),
             sigma=torch.where(blurred, random.uniform("sigma", n, *a.blur_sigma), 0.0),
             solarize=random.chance("solarize", n, self.solarize),
+            gain=torch.where(jittered[:, None], gain, 1.0),
+            offset=torch.where(jittered[:, None], offset, 0.0),
             own=tuple(distortion.draw(n, random) for distortion in self.own),
         )
 
@@ -109,14 +120,16 @@ class ViewPipeline:
         return torch.stack([top, left, h, w], 1).long()
 
     def distort(self, crops: Float[Tensor, "n c h w"], draws: Draws) -> Float[Tensor, "n c h w"]:
-        """Colour jitter, greyscale, blur, solarise, own distortions, in that order.
+        """Jitter, greyscale, blur, solarise, own distortions, in that order.
 
-        ``crops`` are cropped and flipped, 0 to 1, and may be overwritten.
+        ``crops`` are cropped and flipped, of colours 0 to 1, and may be overwritten.
 
         The draws stay on the CPU, where what they imply for the batch is known without waiting for the device.
         """
         a, device = self.augment, crops.device
-        if a.jitter > 0:
+        if a.jitter > 0 and self.spread:
+            crops = band_jitter(crops, draws.gain.to(device), draws.offset.to(device))
+        elif a.jitter > 0:
             crops = color_jitter(crops, draws.factors, draws.blends, draws.hue_place)
         if a.grayscale > 0:
             crops = to_grayscale(crops, draws.grayscale.to(device))
@@ -129,6 +142,7 @@ class ViewPipeline:
             crops = solarize(crops, draws.solarize.to(device))
         for distortion, drawn in zip(self.own, draws.own, strict=True):
             crops = distortion.apply(crops, drawn)
+            crops = crops if self.spread else crops.clamp(0, 1)
         return crops
 
 
@@ -137,17 +151,23 @@ def blur_window(size: int) -> int:
     return min(max(3, int(0.1 * size) | 1), 2 * size - 1)  # a mirrored border is no wider than the image
 
 
-def pipelines(augment: Augment, size: int, views: int = 2, own: tuple[Named, ...] = ()) -> tuple[ViewPipeline, ...]:
+def pipelines(
+    augment: Augment, size: int, views: int = 2, own: tuple[Named, ...] = (), std: Sequence[float] = ()
+) -> tuple[ViewPipeline, ...]:
     """The views of each image: ``views`` of full size, then the small ones of multi-crop, which are never masked.
 
-    Of a pair of probabilities the first is the first view's and the second that of all others.
+    Of a pair of probabilities the first is the first view's and the second that of all others. ``std``: of each
+    channel, needed where ``augment.colours`` is false.
     """
+    spread = tuple(std) if augment.colours is False else ()
     a, found = augment, []
     for number in range(views + a.small_crops):
         mine = tuple(one for one in own if one.distortion.views is None or number in one.distortion.views)
         pair = min(number, 1)
         if number < views:
-            found.append(ViewPipeline(size, a.crop_scale, a.blur[pair], a.solarize[pair], a.mask[pair], a, mine))
+            found.append(
+                ViewPipeline(size, a.crop_scale, a.blur[pair], a.solarize[pair], a.mask[pair], a, mine, spread)
+            )
         else:
-            found.append(ViewPipeline(a.small_size, a.small_scale, a.blur[1], a.solarize[1], 0.0, a, mine))
+            found.append(ViewPipeline(a.small_size, a.small_scale, a.blur[1], a.solarize[1], 0.0, a, mine, spread))
     return tuple(found)

@@ -7,7 +7,7 @@ blur, is two batched matrix products on any device. A flip only mirrors the colu
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 
@@ -55,7 +55,7 @@ def resize_matrix(
 
 
 def resized_crop(
-    images: UInt8[Tensor, "n c h w"] | Float[Tensor, "n c h w"],
+    images: Shaped[Tensor, "n c h w"],
     boxes: Int[Tensor, "n 4"],
     flip: Bool[Tensor, " n"],
     size: int,
@@ -63,15 +63,16 @@ def resized_crop(
 ) -> Float[Tensor, "n c {size} {size}"]:
     """Cut a box (top, left, height, width, in pixels) out of each image, resize it to a square, mirror some.
 
-    Values are from 0 to 255 in uint8 images, from 0 to 1 in others. The result is float32 from 0 to 1, clamped there:
-    the cubic filter overshoots at edges.
+    The result is float32. Of whole numbers, uint8 or uint16, it is from 0 to 1, clamped there, as the cubic filter
+    overshoots at edges; floats are taken as they are.
     """
     h, w = images.shape[-2:]
     top, left, height, width = boxes.unbind(1)
     rows = resize_matrix(top, height, h, size, interpolation)
-    if images.dtype == torch.uint8:
-        rows.div_(255)
     columns = resize_matrix(left, width, w, size, interpolation, flip)
+    if images.is_floating_point():
+        return _separable(images.float(), rows, columns)
+    rows.div_(torch.iinfo(images.dtype).max)
     return _separable(images.float(), rows, columns).clamp_(0, 1)
 
 

@@ -17,14 +17,12 @@ from twofold.augment.resample import resized_crop
 from twofold.batch import Batch, Chance, View
 from twofold.errors import UsageError, did_you_mean
 from twofold.nets.normalize import Normalize
-from twofold.recipe.recipe import Augment
-from twofold.recipe.rules import small_view
+from twofold.recipe.augment import Augment
+from twofold.recipe.rules import BANDS, refuse_colours, small_view
 from twofold.recipe.settings import convert, declarations, types_of
 from twofold.rng import Streams
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-COLOURS = ("jitter", "brightness", "contrast", "saturation", "hue", "grayscale")
-"""Settings of what is done to red, green and blue."""
 
 
 class Views(nn.Module):
@@ -58,18 +56,21 @@ class Views(nn.Module):
             size: side of a view in pixels.
             views: views of that size; small ones are added with ``small_crops``.
             seed: decides, with the number of the step, everything that is drawn.
-            mean: of each channel, images in 0 to 1; their number is the images' number of channels.
+            mean: of each channel, of images in 0 to 1, or of floats as they are; their number is the images' number
+                of channels.
             std: standard deviation of each channel.
             patch_size: side in pixels of the patches of a vision transformer, which drops those that are masked.
             dtype: of the views; what leads to them is computed in float32.
             distortions: own ones, after all others: each a `twofold.Distortion`, or its name ``package.module:name``.
             **settings: of `twofold.recipe.recipe.Augment`, as ``crop_scale``, ``flip``, ``jitter``, ``blur``,
-                ``small_crops``, ``mask``. What is done to colours is left out where there are not 3 channels.
+                ``small_crops``, ``mask``. With other than 3 channels, or ``colours=False``, channels are bands of
+                measurements: the jitter is a gain (1 +- ``contrast``) and an offset (+- ``brightness`` standard
+                deviations) of each, other colour operations are left out, and floats may have any range.
 
         Raises:
             UsageError: for a setting that does not exist, with the nearest one, or whose value does not fit; for
-                colour settings that are asked for without 3 channels; for masks without ``patch_size`` that are not
-                to be filled.
+                colour operations that are asked for where channels are no colours; for masks without ``patch_size``
+                that are not to be filled.
         """
         super().__init__()
         if min(size, views) < 1:
@@ -84,7 +85,7 @@ class Views(nn.Module):
                 "masked patches are dropped by a vision transformer, whose patch_size must be given; a convolution "
                 "would see artificial edges around them; mask_fill=True fills them all the same"
             )
-        self.augment, self.pipelines = augment, pipelines(augment, size, views, named(distortions))
+        self.augment, self.pipelines = augment, pipelines(augment, size, views, named(distortions), std)
         self.seed, self.normalize = seed, Normalize(mean, std)
         self.patch_size, self.dtype = patch_size, dtype
         self.step, self.checked = 0, False
@@ -95,7 +96,8 @@ class Views(nn.Module):
         """The views of one step, on the images' device.
 
         Args:
-            images: [n, C, H, W], or n images [C, H, W] of several sizes; uint8, or float from 0 to 1.
+            images: [n, C, H, W], or n images [C, H, W] of several sizes; uint8, uint16, or float, of colours
+                from 0 to 1.
             index: the images' numbers in the data, int64 [n], for methods that remember each image.
             step: its number; None: one more than at the call before, 0 at the first.
 
@@ -121,7 +123,7 @@ class Views(nn.Module):
         return [view.draw(Streams(self.seed, ("view", step, i)), n) for i, view in enumerate(self.pipelines)]
 
     def finish(self, crops: Sequence[Tensor], draws: Sequence[Draws], index: Tensor | None, chance: Chance) -> Batch:
-        """From each view's crops, float [n, C, S, S] from 0 to 1 and mirrored, to the batch: the rows of a step."""
+        """From each view's crops, float [n, C, S, S] as `cut` gives them, to the batch: the rows of a step."""
         views = []
         for number, (view, cropped, drawn) in enumerate(zip(self.pipelines, crops, draws, strict=True)):
             images = self.normalize(view.distort(cropped, drawn)).to(self.dtype)
@@ -151,13 +153,16 @@ class Views(nn.Module):
         if not stacks:
             raise UsageError("there are no images to make views of")
         for images in stacks:
-            if images.ndim != 4 or not (images.dtype == torch.uint8 or images.is_floating_point()):
+            if images.ndim != 4 or not (images.dtype in (torch.uint8, torch.uint16) or images.is_floating_point()):
                 kind = f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
-                raise UsageError(f"images must be uint8 or float [n, C, H, W], or a list of [C, H, W], not {kind}")
+                raise UsageError(
+                    f"images must be uint8, uint16 or float [n, C, H, W], or a list of [C, H, W], not {kind}"
+                )
             c, due = images.shape[1], self.normalize.mean.shape[1]
             if c != due:
                 raise UsageError(f"images of {c} channels need a mean and a std of {c} values, not {due}")
-            if images.is_floating_point() and not self.checked and not 0 <= images.min() <= images.max() <= 1:
+            look = self.augment.colours and images.is_floating_point() and not self.checked
+            if look and not 0 <= images.min() <= images.max() <= 1:
                 raise UsageError(
                     f"float images must be from 0 to 1, not from {images.min():.3g} to {images.max():.3g}: views are "
                     "normalised afterwards, by mean and std"
@@ -166,7 +171,7 @@ class Views(nn.Module):
 
 
 def augmentation(settings: dict[str, Any], channels: int) -> Augment:
-    """Settings by name as `Augment`'s, its defaults for the others; no colour operation without 3 channels.
+    """Settings by name as `Augment`'s, its defaults for the others; no colour operation where channels are bands.
 
     Raises:
         UsageError: for a setting that does not exist, does not fit, or is for colours that are not there.
@@ -179,23 +184,28 @@ def augmentation(settings: dict[str, Any], channels: int) -> Augment:
         if value is not None:
             found[name] = convert(value, kinds[name], name)
             declared[name].check(name, found[name])
-    if channels != 3:
-        asked = ("jitter", "grayscale") if found.get("jitter") == 0 else COLOURS  # strengths of a jitter that is off
-        for name in asked:
-            if found.get(name):
-                raise UsageError(f"{name} is for images of 3 channels, red, green and blue, not {channels}")
-        found |= {"jitter": 0.0, "grayscale": 0.0}
+    found.setdefault("colours", channels == 3)
+    if found["colours"] and channels != 3:
+        raise UsageError(f"colours are 3 channels, red, green and blue, not {channels}")
+    if not found["colours"]:
+        refuse_colours(found)
+        found |= BANDS
     return Augment(**found)
 
 
 def cut(stacks: Sequence[Tensor], view: ViewPipeline, draws: Draws) -> Float[Tensor, "n c s s"]:
-    """A view's crops, resized and mirrored, from 0 to 1, out of images that are stacked where their sizes agree."""
+    """A view's crops, resized and mirrored, out of images that are stacked where their sizes agree.
+
+    Whole numbers and colours are from 0 to 1, and clamped there; other floats are as they are.
+    """
     lengths = [len(images) for images in stacks]
     sizes = torch.cat([torch.tensor([images.shape[2:]]).expand(len(images), 2) for images in stacks])
     boxes, flips = view.boxes(draws, sizes).split(lengths), draws.flip.split(lengths)
-    return torch.cat(
+    crops = torch.cat(
         [
             resized_crop(images, box.to(images.device), flip.to(images.device), view.size, view.augment.interpolation)
             for images, box, flip in zip(stacks, boxes, flips, strict=True)
         ]
     )
+    floats = any(images.is_floating_point() for images in stacks)
+    return crops.clamp_(0, 1) if floats and view.augment.colours else crops

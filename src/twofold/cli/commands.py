@@ -162,6 +162,8 @@ def report(words: Sequence[str]) -> None:
     """Write report.html: one page that shows the run, with nothing to load from elsewhere."""
     parser = parser_of(report, "report", run=True, device=True)
     parser.add_argument("--points", type=number(int), default=50_000, help="images on the map, at most")
+    shown = "channels shown as red, green, blue, or the one shown, counted from 1; none: the first three, or the first"
+    parser.add_argument("--bands", type=number(int), nargs="+", metavar="BAND", help=shown)
     asked = parser.read(words)
 
     from twofold.cli import tables

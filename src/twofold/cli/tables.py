@@ -128,6 +128,8 @@ def scanned(part: str, result: "Scan") -> str:
     common = ", ".join(f"{count} of {w} x {h}" for (h, w), count in sizes[:3])
     more = f" and {len(sizes) - 3} other sizes" if len(sizes) > 3 else ""
     lines = [f"{part + ': ' if part else ''}{result.images} images ({common}{more}), {len(result.bad)} unreadable"]
+    if result.kinds:
+        lines.append("kinds: " + ", ".join(f"{count} with {kind}" for kind, count in result.kinds.most_common()))
     if result.classes:
         lines.append("classes: " + ", ".join(f"{name} {count}" for name, count in result.classes.items()))
     return "\n".join(lines + [f"  {name}: {reason}" for name, reason in result.bad])

@@ -18,6 +18,7 @@ from twofold import device as devices
 from twofold import files
 from twofold.comparison.standings import Row, collected
 from twofold.data.inspection import Inspection
+from twofold.data.kinds import asked
 from twofold.data.loader import MicroBatch, Plan, Streamed, sample
 from twofold.data.opening import PYTHON, Data, DataLike, name_of, open_data
 from twofold.data.sources import Source
@@ -126,9 +127,10 @@ def budget_of(wanted: dict[str, Wanted], source: Source, log: Log) -> dict[str, 
     Raises:
         UsageError: if a method cannot be built with these settings.
     """
-    inspection = Inspection(source, 1)
+    channels, depth = (next(iter(wanted.values())).get(name) for name in ("channels", "depth"))
+    inspection = Inspection(source, 1, 1.0, lambda *_: None, *asked(channels, depth))
     resolved = {name: resolve_for(one, inspection) for name, one in wanted.items()}
-    costs = {name: operations(settings, source) for name, settings in resolved.items()}
+    costs = {name: operations(settings, inspection.source) for name, settings in resolved.items()}
     first = next(iter(wanted))
     found = {}
     for name, settings in resolved.items():

@@ -1,11 +1,25 @@
-"""Any image file as upright RGB, uint8 [3, H, W]."""
+"""Any image file as an upright image [C, H, W] of uint8, uint16 or float32."""
 
 import io
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps
+from torchvision.io import ImageReadMode, decode_png
 
+from twofold.data import tiff
 from twofold.errors import UsageError
+
+CHANNELS = 16
+"""An image has at most so many."""
+NPY, PNG = b"\x93NUMPY", b"\x89PNG\r\n\x1a\n"
+"""What files begin with."""
+PNG_DEPTH = 24
+"""Where a PNG file says how many bits a value has."""
+
+T = TypeVar("T")
 
 
 class Unreadable(Exception):
@@ -13,97 +27,151 @@ class Unreadable(Exception):
 
 
 def decode(file: bytes) -> np.ndarray:
-    """Decode one image, uint8 [3, H, W].
+    """Decode one image, [C, H, W] with 1 to 16 channels.
 
-    Turned upright as its EXIF orientation says; transparency lies on white; 16-bit values keep their place
-    in the full range (65,535 becomes 255), so that images stay comparable; of several frames, the first.
+    A picture of 8 bits a channel, of whatever kind, is uint8 RGB. A PNG or TIFF file of 16 bits stays uint16, with 1
+    channel or 3; TIFF files of several bands or pages have as many channels, of uint8, uint16 or float32; a ``.npy``
+    file is an image [H, W], [H, W, C] or [C, H, W]. Pictures are turned upright as their EXIF orientation says, and
+    transparency lies on white; of several frames of any other kind of file, the first.
 
     Raises:
-        Unreadable: if it is no image, is truncated, or has pixels with no natural place in 0 to 255.
+        Unreadable: if it is no image, is truncated, or has pixels that are no numbers of these kinds.
     """
-    try:
-        image = Image.open(io.BytesIO(file))
-    except Exception as error:  # Pillow's plugins raise nearly every kind on broken files
-        raise _unreadable(error) from None
-    with image:
+    if file.startswith(NPY):
+        return _attempt(lambda: as_image(np.load(io.BytesIO(file), allow_pickle=False), "a .npy file"))
+    if file.startswith(PNG) and file[PNG_DEPTH : PNG_DEPTH + 1] == b"\x10":
+        return _attempt(lambda: _deep_png(file))
+    if tiff.is_tiff(file):
+        bands = _attempt(lambda: tiff.read(file))
+        if bands is not None:
+            return _attempt(lambda: checked(bands, "a TIFF file"))
+    with _attempt(lambda: Image.open(io.BytesIO(file))) as image:
         return pixels_of(image)
 
 
 def pixels_of(image: Image.Image) -> np.ndarray:
-    """What `decode` makes of a file, of an image that Pillow has opened: uint8 [3, H, W].
+    """An image that Pillow has opened: uint8 [3, H, W], or as `decode` says of one with more than 8 bits a channel.
 
     Raises:
         Unreadable: as `decode`.
     """
-    try:
+
+    def read() -> np.ndarray:
         image.load()  # raises on a truncated file, where a lazy read would go on with grey
-        return np.ascontiguousarray(np.moveaxis(np.asarray(_rgb(image)), -1, 0))
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode == "F":
+            return checked(np.asarray(upright)[None], "an image")
+        if upright.mode.startswith("I"):
+            values = np.asarray(upright)
+            if values.min() < 0 or values.max() > 65535:
+                raise Unreadable("32-bit pixels: scale them to 8 or 16 bits")
+            return values.astype(np.uint16)[None]
+        return np.ascontiguousarray(np.moveaxis(np.asarray(_rgb(upright)), -1, 0))
+
+    return _attempt(read)
+
+
+def _attempt(read: Callable[[], T]) -> T:
+    """What a reader gives.
+
+    Raises:
+        Unreadable: if it fails; readers raise nearly every kind of exception on broken files.
+    """
+    try:
+        return read()
     except Unreadable:
         raise
     except Exception as error:
-        raise _unreadable(error) from None
-
-
-def _unreadable(error: Exception) -> Unreadable:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return Unreadable("not an image" if "cannot identify" in reason else reason)
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise Unreadable("not an image" if "cannot identify" in reason else reason) from None
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits, which Pillow's own conversion clips to 255
-        values = np.asarray(image).astype(np.float64)
-        if values.min() < 0 or values.max() > 65535:
-            raise Unreadable("32-bit pixels: scale them to 8 or 16 bits")
-        image = Image.fromarray(np.rint(values / 257).astype(np.uint8))
-    elif image.mode == "F":
-        values = np.asarray(image)
-        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-            raise Unreadable("floating-point pixels outside 0 to 1: scale them")
-        image = Image.fromarray(np.rint(values * 255).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
 
 
-def as_images(array: np.ndarray, name: str) -> np.ndarray:
-    """An array of images as uint8 [N, 3, H, W], from [N, H, W], [N, H, W, C] or [N, C, H, W], C 1 or 3.
+def _deep_png(file: bytes) -> np.ndarray:
+    """A PNG file of 16 bits a value, which Pillow cuts to 8 where there is more than one channel."""
+    try:
+        raw = torch.frombuffer(bytearray(file), dtype=torch.uint8)
+        planes: np.ndarray = decode_png(raw, ImageReadMode.UNCHANGED, apply_exif_orientation=True).numpy()
+    except RuntimeError:  # its words are of its own source
+        raise Unreadable("a broken PNG file") from None
+    return tiff.on_white(planes) if len(planes) in (2, 4) else planes
+
+
+def checked(planes: np.ndarray, name: str) -> np.ndarray:
+    """Images [..., C, H, W] as uint8, uint16 or float32 that torch can share; other floats and int16 become float32.
 
     Raises:
-        UsageError: for another shape or type.
+        UsageError: for other numbers, for values that are not finite, and for more than 16 channels.
+    """
+    kind = planes.dtype.newbyteorder("=")
+    if planes.shape[-3] > CHANNELS:
+        raise UsageError(f"{name} has {planes.shape[-3]} channels, and an image has at most {CHANNELS}")
+    if kind.kind == "b":
+        planes = planes * np.uint8(255)
+    elif kind.kind == "f" or kind == np.int16:
+        with np.errstate(over="ignore"):
+            planes = planes.astype(np.float32)
+        if not np.isfinite(planes).all():
+            raise UsageError(f"{name} has values that are not finite")
+    elif kind not in (np.uint8, np.uint16):
+        raise UsageError(f"{name} must hold uint8, uint16 or float32 values, not {kind}")
+    native = planes.dtype.newbyteorder("=")
+    shared: np.ndarray = np.require(planes, native, requirements=("C_CONTIGUOUS", "WRITEABLE"))
+    return shared
+
+
+def as_images(array: np.ndarray, name: str) -> np.ndarray:
+    """An array of images as [N, C, H, W], from [N, H, W], [N, H, W, C] or [N, C, H, W], C 1 to 16.
+
+    uint8 values of one channel become three, as greyscale pictures do.
+
+    Raises:
+        UsageError: for another shape or type, or values that are not finite.
     """
     images = _planes(array, name)
     if images is None:
         shape = list(array.shape)
-        raise UsageError(f"{name} must have shape [N, H, W], [N, H, W, C] or [N, C, H, W], C 1 or 3, not {shape}")
+        raise UsageError(f"{name} must have shape [N, H, W], [N, H, W, C] or [N, C, H, W], C 1 to 16, not {shape}")
     return images
 
 
 def as_image(array: np.ndarray, name: str) -> np.ndarray:
-    """One image as uint8 [3, H, W], from [H, W], [H, W, C] or [C, H, W], C 1 or 3.
+    """One image as [C, H, W], from [H, W], [H, W, C] or [C, H, W], C 1 to 16; else as `as_images`.
 
     Raises:
-        UsageError: for another shape or type.
+        UsageError: for another shape or type, or values that are not finite.
     """
     images = _planes(array[None], name)
     if images is None:
-        raise UsageError(f"{name} must have shape [H, W], [H, W, C] or [C, H, W], C 1 or 3, not {list(array.shape)}")
+        raise UsageError(f"{name} must have shape [H, W], [H, W, C] or [C, H, W], C 1 to 16, not {list(array.shape)}")
     image: np.ndarray = images[0]
     return image
 
 
 def _planes(array: np.ndarray, name: str) -> np.ndarray | None:
-    """Images as uint8 [N, 3, H, W] that torch can share; None if they have no shape of images."""
-    if array.dtype != np.uint8:
-        raise UsageError(f"{name} must hold uint8 values from 0 to 255, not {array.dtype}")
+    """Images as [N, C, H, W]; None if they have no shape of images."""
     if array.ndim == 3:
-        array = array[..., None]
-    if array.ndim == 4 and array.shape[-1] in (1, 3):
-        array = array.transpose(0, 3, 1, 2)
-    if array.ndim != 4 or array.shape[1] not in (1, 3) or 0 in array.shape[2:]:
+        array = array[:, None]
+    elif array.ndim != 4:
         return None
-    if array.shape[1] == 1:
-        array = np.broadcast_to(array, (len(array), 3, *array.shape[2:]))
-    shared: np.ndarray = np.require(array, requirements=("C_CONTIGUOUS", "WRITEABLE"))
-    return shared
+    elif _channels_last(array.shape[1], array.shape[3]):
+        array = array.transpose(0, 3, 1, 2)
+    if not 1 <= array.shape[1] <= CHANNELS or 0 in array.shape[2:]:
+        return None
+    array = checked(array, name)
+    if array.dtype == np.uint8 and array.shape[1] == 1:
+        array = np.repeat(array, 3, axis=1)
+    return array
+
+
+def _channels_last(first: int, last: int) -> bool:
+    """Which side of an image is its channels: one of 1 or 3, else the only one up to 16, else the smaller one."""
+    if last in (1, 3) or first in (1, 3):
+        return last in (1, 3)
+    return last <= CHANNELS and last <= first

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
@@ -25,8 +25,14 @@ SUFFIXES = frozenset(
 LABELS = ("label", "labels", "fine_label", "class")
 """Names that a column of labels has."""
 
+ARRAY = ".npy"
+"""The ending of arrays, which are images where there are no other image files."""
+
 IN_MEMORY = 4 << 30
 """Bytes of Parquet that are read into memory; more is mapped from the cache."""
+
+
+P = TypeVar("P", PurePosixPath, Path)
 
 
 class EncodedSource(Source):
@@ -89,7 +95,7 @@ class Folder(Files):
     """Image files under a folder, recursively; the folders right under it are the classes, if it has any."""
 
     def __init__(self, root: Path) -> None:
-        super().__init__(sorted(str(path.relative_to(root)) for path in files_under(root) if is_image(path)), root)
+        super().__init__(sorted(str(path.relative_to(root)) for path in images_among(list(files_under(root)))), root)
         parents = [Path(path).parts[0] if len(Path(path).parts) > 1 else None for path in self.paths]
         if self.paths and None not in parents:
             self.labels, self.classes = number([str(p) for p in parents])
@@ -100,9 +106,15 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def is_image(path: PurePosixPath | Path) -> bool:
+def is_image(path: PurePosixPath | Path, endings: frozenset[str] = SUFFIXES) -> bool:
     """By its ending."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in endings and not path.name.startswith(".")
+
+
+def images_among(paths: list[P]) -> list[P]:
+    """Those of some files that are images by their endings; if none is, the arrays among them."""
+    pictures = [path for path in paths if is_image(path)]
+    return pictures or [path for path in paths if is_image(path, frozenset({ARRAY}))]
 
 
 def files_under(root: Path) -> Iterator[Path]:
@@ -129,7 +141,7 @@ class Tar(EncodedSource):
                         path = PurePosixPath(member.name)
                         if not member.isfile():
                             continue
-                        if is_image(path):
+                        if is_image(path, SUFFIXES | {ARRAY}):
                             self.members.append((shard, member.name, member.offset_data, member.size))
                         elif path.suffix == ".cls":
                             content = tar.extractfile(member)
@@ -137,6 +149,8 @@ class Tar(EncodedSource):
                             texts[shard, member.name[:-4]] = content.read().decode("utf-8", "replace").strip()
             except (tarfile.TarError, OSError) as error:
                 raise UsageError(f"{shard} is no uncompressed tar file: {error}") from None
+        images = set(images_among([PurePosixPath(name) for _, name, _, _ in self.members]))
+        self.members = [member for member in self.members if PurePosixPath(member[1]) in images]
         keys = [(shard, name[: len(name) - len(PurePosixPath(name).suffix)]) for shard, name, _, _ in self.members]
         if self.members and all(key in texts for key in keys):
             self.labels, self.classes = number([texts[key] for key in keys])

@@ -7,6 +7,7 @@ import torch
 
 from twofold.data.decode import Unreadable
 from twofold.data.decoded import Decoded, decode_all
+from twofold.data.kinds import FULL, Kind, OfKind, of_kind, unlike
 from twofold.data.loader import Bad, Resident, Streamed, check_share, sample
 from twofold.data.parallel import in_order
 from twofold.data.sources import Array, Source, Subset
@@ -15,27 +16,39 @@ from twofold.errors import UsageError
 RESIDENT_BYTES = 4 << 30
 """Images stay in memory if all of them, decoded and padded to the largest, take no more than this,"""
 BATCH_BYTES = 1 << 30
-"""and if the padded images of a batch, as uint8 and as float32, take no more than this."""
+"""and if the padded images of a batch, as they are and as float32, take no more than this."""
 SAMPLE = 500
-"""Size and colours are measured on at most so many images."""
+"""Size, kind and colours are measured on at most so many images."""
+
+Moments = list[np.ndarray]
+"""Each channel's mean and mean square."""
 
 
 class Inspection:
-    """Whether a source's images fit in memory, how large they are, and the mean and deviation of their colours.
+    """Whether a source's images fit in memory, their size and kind, and the mean and deviation of their channels.
 
     Images that are to stay in memory are decoded before anything else is asked, and all answers come from there: so
     each image is opened and decoded once. Of images that do not stay in memory a sample is decoded for the answers.
     """
 
-    def __init__(self, source: Source, threads: int, max_unreadable: float = 1.0, bad: Bad = lambda *_: None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        threads: int,
+        max_unreadable: float = 1.0,
+        bad: Bad = lambda *_: None,
+        channels: int | None = None,
+        depth: str | None = None,
+    ) -> None:
         """
         Args:
             source: the images.
             threads: images decoded at once.
             max_unreadable: share of images that may be unreadable.
             bad: told the name and the reason of each unreadable image.
+            channels: of the images, which are converted; None: as they have them. ``depth`` likewise; see `converted`.
         """
-        self.source, self.threads = source, threads
+        self.source, self.threads = of_kind(source, channels, depth), threads
         self.max_unreadable, self.bad = max_unreadable, bad
         self._decoded: Decoded | None = None
 
@@ -45,21 +58,28 @@ class Inspection:
         To answer, they are decoded, and stay in memory if they fit. If not, the first image that is too large ends it.
 
         Raises:
-            UsageError: if more images than permitted are unreadable.
+            UsageError: if more images than permitted are unreadable, or two are not of one kind.
         """
         if isinstance(self.source, Array):
             return True
         images = len(self.source)
-        most = min(RESIDENT_BYTES // images, BATCH_BYTES // (5 * min(batch_size, images)))
+
+        def most(width: int) -> float:
+            """Values of an image, each of so many bytes, and of four more as a float32."""
+            return min(RESIDENT_BYTES // images // width, BATCH_BYTES // ((width + 4) * min(batch_size, images)))
+
         if self._decoded is None:
             self._take(decode_all(self.source, self.threads, most))
-        return self._decoded is not None and self._decoded.images[:1].nbytes <= most
+        if self._decoded is None:
+            return False
+        image = self._decoded.images[:1]
+        return image.numel() <= most(image.itemsize)
 
     def decode(self) -> Decoded:
         """All readable images in memory. They are decoded once, however often this is called.
 
         Raises:
-            UsageError: if more images than permitted are unreadable.
+            UsageError: if more images than permitted are unreadable, or two are not of one kind.
         """
         if self._decoded is None:
             self._take(decode_all(self.source, self.threads))
@@ -81,35 +101,71 @@ class Inspection:
         """The source itself or, once they are decoded, those of its images that can be read, out of memory."""
         return self.source if self._decoded is None else self._decoded
 
-    def load(self, resident: bool, device: torch.device, workers: int) -> Resident | Streamed:
-        """The images for training, decoded in memory (and moved to the device) or by worker processes as needed."""
+    def load(
+        self, resident: bool, device: torch.device, workers: int, channels: int | None = None, depth: str | None = None
+    ) -> Resident | Streamed:
+        """The images for training, decoded in memory (and moved to the device) or by worker processes as needed.
+
+        ``channels`` and ``depth``: the kind of the images, to which those beyond the sample are brought, too.
+        """
         if resident:
             decoded = self.decode()
             return Resident(decoded.images, decoded.sizes, device)
-        return Streamed(self.source, device, workers, self.max_unreadable, self.bad)
+        source = of_kind(self.source, channels, depth)
+        return Streamed(source, device, workers, self.max_unreadable, self.bad)
 
     @property
     def longest_side(self) -> int:
         """Of the images of the sample, in pixels; 0 if none can be read."""
-        return max((max(size) for size, _ in self._measured), default=0)
+        return max((max(size) for size, _ in self._measured[1]), default=0)
+
+    @property
+    def kind(self) -> Kind:
+        """Of the images, once they are converted.
+
+        Raises:
+            UsageError: if none can be read, or two are not of one kind; the message names them.
+        """
+        if self._decoded is not None and len(self._decoded):
+            return Kind.of(self._decoded.image(0))
+        found = Kind.of(self.source.image(0)) if isinstance(self.source, Array) else self._measured[0]
+        if found is None:
+            raise self._none_readable()
+        return found
+
+    @property
+    def changes(self) -> list[str]:
+        """In words, which kinds of images were converted, as far as images have been read."""
+        if not isinstance(self.source, OfKind):
+            return []
+        return [f"images with {kind} are made {self.kind}" for kind in sorted(self.source.changed, key=str)]
 
     @property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of each channel's pixels, 0 to 1, over the images of the sample.
+        """Mean and standard deviation of each channel's pixels over the images of the sample.
+
+        Whole numbers are from 0 to 1, of the highest value that there is; floats are as they are.
 
         Raises:
-            UsageError: if none can be read.
+            UsageError: if none can be read, or two are not of one kind.
         """
-        if not self._measured:
-            tried = min(SAMPLE, len(self.source))
-            raise UsageError(f"not one of {tried} images tried can be read; twofold scan says why")
-        mean, square = np.mean([moments for _, moments in self._measured], axis=0)
-        std = np.sqrt(np.maximum(square - mean**2, 1e-6))
-        return tuple(np.round(mean, 4).tolist()), tuple(np.round(np.maximum(std, 1e-3), 4).tolist())
+        kind, measured = self._measured
+        if kind is None:
+            raise self._none_readable()
+        mean, square = np.mean([moments for _, moments in measured], axis=0)
+        std = np.sqrt(np.maximum(square - mean**2, 0))
+        if kind.depth == "uint8":
+            return tuple(np.round(mean, 4).tolist()), tuple(np.round(np.maximum(std, 1e-3), 4).tolist())
+        least = 1e-6 * np.maximum(1, np.abs(mean))  # of a channel that is the same everywhere
+        return tuple(digits(value) for value in mean), tuple(digits(value) for value in np.maximum(std, least))
+
+    def _none_readable(self) -> UsageError:
+        tried = min(SAMPLE, len(self.source))
+        return UsageError(f"not one of {tried} images tried can be read; twofold scan says why")
 
     @cached_property
-    def _measured(self) -> list[tuple[tuple[int, int], list[np.ndarray]]]:
-        """Height and width, and each channel's mean and mean square, of each readable image of the sample."""
+    def _measured(self) -> tuple[Kind | None, list[tuple[tuple[int, int], Moments]]]:
+        """The kind of the readable images of the sample, and of each its height and width and its moments."""
         chosen = sample(self.source, SAMPLE)  # the same images, whether all are decoded or not
         if self._decoded is not None:
             row = {number: row for row, number in enumerate(self._decoded.numbers)}
@@ -121,9 +177,21 @@ class Inspection:
             except Unreadable:
                 return None
 
-        found = []
-        for image in in_order(read, range(len(chosen)), self.threads):
-            if image is not None:
-                pixels = image / 255.0
-                found.append((image.shape[1:], [pixels.mean((1, 2)), np.square(pixels).mean((1, 2))]))
-        return found
+        found: list[tuple[tuple[int, int], Moments]] = []
+        kind: Kind | None = None
+        first = 0
+        for number, image in enumerate(in_order(read, range(len(chosen)), self.threads)):
+            if image is None:
+                continue
+            if kind is None:
+                kind, first = Kind.of(image), number
+            if Kind.of(image) != kind:
+                raise unlike(chosen.name(first), kind, chosen.name(number), Kind.of(image))
+            pixels = image / np.float64(FULL[kind.depth])
+            found.append((image.shape[1:], [pixels.mean((1, 2)), np.square(pixels).mean((1, 2))]))
+        return kind, found
+
+
+def digits(value: float) -> float:
+    """A number with five digits, as a recipe shows it."""
+    return float(f"{value:.5g}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -39,14 +40,16 @@ def _looks_like_image(value: Any) -> bool:
 
 
 def pixels(image: Any) -> np.ndarray:
-    """An image as uint8 [3, H, W], from Pillow's, a uint8 array or tensor, or a path.
+    """An image as `decode` gives it, from Pillow's, an array or tensor of uint8, uint16 or floats, or a path.
 
     Raises:
         Unreadable: if it is broken.
         UsageError: if it is of another kind.
     """
     if isinstance(image, np.ndarray | Tensor):
-        return as_image(as_array(image, "an image"), "an image")
+        if isinstance(image, Tensor) and image.is_floating_point() and {1, 3} & {*image.shape[:1], *image.shape[-1:]}:
+            raise UsageError("an image is a tensor of floats, as transforms make them: give images before transforms")
+        return as_image(as_array(image), "an image")
     if isinstance(image, Image.Image):
         return pixels_of(image)
     if isinstance(image, str | Path):
@@ -54,19 +57,15 @@ def pixels(image: Any) -> np.ndarray:
             return decode(Path(image).read_bytes())
         except OSError as error:
             raise Unreadable(error.strerror or str(error)) from None
-    raise UsageError(f"an image cannot be {type(image).__name__}: give PIL images, uint8 arrays or tensors, or paths")
+    raise UsageError(f"an image cannot be {type(image).__name__}: give PIL images, arrays or tensors, or paths")
 
 
-def as_array(values: np.ndarray | Tensor, name: str) -> np.ndarray:
-    """Pixels as a NumPy array on the CPU.
-
-    Raises:
-        UsageError: if they are floating-point numbers, as transforms make them.
-    """
-    kind = str(values.dtype).removeprefix("torch.")
-    if "float" in kind:
-        raise UsageError(f"{name} must hold uint8 values, not {kind}: give images before transforms, as PIL or uint8")
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else values
+def as_array(values: np.ndarray | Tensor) -> np.ndarray:
+    """Pixels as a NumPy array on the CPU."""
+    if not isinstance(values, Tensor):
+        return values
+    plain = values.float() if values.dtype == torch.bfloat16 else values
+    return plain.detach().cpu().numpy()
 
 
 def label_of(value: Any) -> Label:

@@ -1,6 +1,6 @@
 """Step-addressed loading: which images form step s, and their crops, are a function of (seed, s) alone.
 
-Two ways to the same batches. `Resident` keeps every decoded image in one uint8 tensor and crops on the
+Two ways to the same batches. `Resident` keeps every decoded image in one tensor and crops on the
 device. `Streamed` decodes and crops in worker processes, for images too many or too large to keep.
 """
 
@@ -25,6 +25,7 @@ from twofold.augment.resample import resized_crop
 from twofold.data.decode import Unreadable
 from twofold.data.sources import Source, Subset
 from twofold.errors import UsageError
+from twofold.nets.normalize import unit
 
 CONSECUTIVE = 100  # unreadable images in a row before a search for a readable one gives up
 
@@ -65,7 +66,7 @@ class MicroBatch:
 
 @dataclass
 class Crops:
-    """One part of a step: images' numbers, and for each view crops on the device (float, 0 to 1) and draws."""
+    """One part of a step: images' numbers, and for each view draws, and crops on the device as `unit` has them."""
 
     place: MicroBatch
     index: Tensor
@@ -74,7 +75,7 @@ class Crops:
 
 
 class Resident:
-    """All images decoded in memory: uint8 [N, C, H, W] on the device, smaller ones padded, and their true sizes."""
+    """All images decoded in memory: [N, C, H, W] on the device, smaller ones padded, and their true sizes."""
 
     def __init__(self, images: Tensor, sizes: Tensor, device: torch.device) -> None:
         self.images, self.sizes, self.device = images.to(device), sizes, device
@@ -127,7 +128,7 @@ class Streamed:
             if not crops:
                 name, reason = self.source.name(bad[-1][0]), bad[-1][1]
                 raise UsageError(f"{CONSECUTIVE} images in a row cannot be read, the last: {name}: {reason}")
-            on_device = [c.to(self.device, non_blocking=True).float().div_(255) for c in crops]
+            on_device = [unit(c.to(self.device, non_blocking=True)) for c in crops]
             yield Crops(part, index, on_device, [d.rows(part.rows) for d in views.draw(part.step, plan.batch)])
 
     def _note(self, number: int, reason: str) -> None:
@@ -160,16 +161,29 @@ class _CroppedSteps(Dataset[tuple[Tensor, list[Tensor], list[tuple[int, str]]]])
                 one = d.rows(row)
                 box = view.boxes(one, size)[0]
                 out.append(crop_one(image, box.tolist(), bool(one.flip), view.size, view.augment.interpolation))
-        return index, [torch.stack(c) for c in crops], bad
+        return index, [stacked(c) for c in crops], bad
 
 
 def crop_one(image: np.ndarray, box: Sequence[int], flip: bool, size: int, interpolation: str) -> Tensor:
-    """Cut a box out of one decoded image and resize it: uint8 [C, size, size]."""
+    """Cut a box out of one decoded image and resize it: [C, size, size], uint8 where the image is, else as `unit`.
+
+    Whole numbers stay in their range; floats may overshoot a little at edges, as the cubic filter does.
+    """
     top, left, height, width = box
     crop = torch.from_numpy(image[None, :, top : top + height, left : left + width])
+    if crop.dtype != torch.uint8:
+        crop = unit(crop)
     crop = crop.contiguous(memory_format=torch.channels_last)  # torch's fast path for uint8
     crop = F.interpolate(crop, (size, size), mode=interpolation, antialias=True, align_corners=False)[0]
+    if image.dtype == np.uint16:
+        crop = crop.clamp_(0, 1)
     return crop.flip(2) if flip else crop.contiguous()
+
+
+def stacked(crops: Sequence[Tensor]) -> Tensor:
+    """Crops as one tensor [n, C, S, S]; where some are floats, all are made so."""
+    alike = len({crop.dtype for crop in crops}) == 1
+    return torch.stack(list(crops) if alike else [unit(crop) for crop in crops])
 
 
 def next_readable(source: Source, number: int, bad: list[tuple[int, str]]) -> tuple[int, np.ndarray] | None:

@@ -33,7 +33,7 @@ def source_of(data: Any, name: str) -> Source:
         source.labels, source.classes = class_numbers(given_labels(data[1], len(source), name))
         return source
     if isinstance(data, Tensor) or (isinstance(data, np.ndarray) and data.dtype.kind not in "OU"):
-        return Array(as_images(as_array(data, name), name))
+        return Array(as_images(as_array(data), name))
     if isinstance(data, list | tuple | np.ndarray):
         return _listed(data, name)
     if hugging_face.is_one(data):
@@ -42,7 +42,7 @@ def source_of(data: Any, name: str) -> Source:
         return Subset(source_of(data.dataset, name), data.indices)
     if isinstance(data, torch.utils.data.IterableDataset | Mapping | str | bytes) or not _is_sequence(data):
         raise UsageError(
-            f"{name} holds no images that can be had by number: give an array of uint8 images, a list of images or of "
+            f"{name} holds no images that can be had by number: give an array of images, a list of images or of "
             "paths, or a Dataset with __len__ and __getitem__"
         )
     return Items(data, name, _known_labels(data), getattr(data, "classes", None))

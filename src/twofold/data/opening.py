@@ -12,6 +12,7 @@ import numpy as np
 
 from twofold.data.cache import cache
 from twofold.data.encoded import Folder, Parquet, Tar, files_under, is_image
+from twofold.data.kinds import of_kind
 from twofold.data.objects import source_of
 from twofold.data.sources import Array, Source, Subset, load_array
 from twofold.errors import UsageError, did_you_mean
@@ -43,13 +44,18 @@ class Data:
             return self
         return replace(self, train=Subset(self.train, range(limit)))
 
+    def of_kind(self, channels: int | None, depth: str | None = None) -> "Data":
+        """The images with so many channels of that depth; None: as they have them."""
+        test = None if self.test is None else of_kind(self.test, channels, depth)
+        return replace(self, train=of_kind(self.train, channels, depth), test=test)
+
 
 def open_data(data: DataLike) -> Data:
     """Open DATA, which is one of these:
 
     - a text or path: a folder, tar shards, Parquet, .npz, .npy, ``digits``, ``torchvision:NAME``, ``hf:owner/name``;
-    - an array or tensor of images, uint8 [N, H, W], [N, H, W, C] or [N, C, H, W], C 1 or 3;
-    - a list of images, each of its own size: PIL images, paths, or uint8 arrays or tensors [H, W], [H, W, C] or
+    - an array or tensor of images, [N, H, W], [N, H, W, C] or [N, C, H, W], C 1 to 16, of uint8, uint16 or float32;
+    - a list of images, each of its own size: PIL images, paths, or such arrays or tensors [H, W], [H, W, C] or
       [C, H, W];
     - a list, or a map-style torch Dataset or any sequence, whose items are images, (image, label), or dicts of both
       with the names ``image`` and ``label``; images are as in a list. Labels that a Dataset does not list (as
@@ -158,7 +164,7 @@ def _folder(root: Path) -> Data:
             train = parts.get("train") or parts.get("") or test
             assert train
             return Data(kind(train), kind(test) if test and test is not train else None)
-    return Data(Folder(root))  # empty, which the caller says
+    return _image_folder(root)  # of arrays, or empty, which the caller says
 
 
 def _part(path: Path) -> str:

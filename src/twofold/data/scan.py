@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from twofold.data.decode import Unreadable
+from twofold.data.kinds import Kind
 from twofold.data.opening import DataLike, open_data
 from twofold.data.parallel import in_order
 from twofold.data.sources import Source
@@ -17,13 +18,15 @@ class Scan:
     """What a scan found in one part of the data.
 
     ``images`` there are; ``bad``: name of each that cannot be read, and why; ``sizes``: how many have which height and
-    width; ``classes``: how many images each has, where classes have names.
+    width; ``kinds``: how many have which channels and numbers; ``classes``: how many images each has, where classes
+    have names.
     """
 
     images: int
     bad: list[tuple[str, str]] = field(default_factory=list)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     classes: dict[str, int] = field(default_factory=dict)
+    kinds: Counter[str] = field(default_factory=Counter)
 
 
 def scan(data: DataLike, threads: int = 4) -> dict[str, Scan]:
@@ -50,10 +53,10 @@ def scan_source(source: Source, threads: int) -> Scan:
     """Decode every image of a source."""
     result = Scan(len(source))
 
-    def read(number: int) -> tuple[int, int] | str:
+    def read(number: int) -> tuple[int, int, Kind] | str:
         try:
-            _, height, width = source.image(number).shape
-            return height, width
+            image = source.image(number)
+            return *image.shape[1:], Kind.of(image)
         except Unreadable as error:
             return str(error)
 
@@ -61,7 +64,9 @@ def scan_source(source: Source, threads: int) -> Scan:
         if isinstance(found, str):
             result.bad.append((source.name(number), found))
         else:
-            result.sizes[found] += 1
+            height, width, kind = found
+            result.sizes[height, width] += 1
+            result.kinds[str(kind)] += 1
     if source.labels is not None and source.classes is not None:
         counts = np.bincount(np.asarray(source.labels), minlength=len(source.classes))
         result.classes = dict(zip(source.classes, counts.tolist(), strict=True))

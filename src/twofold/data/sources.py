@@ -39,7 +39,7 @@ class Source(ABC):
 
     @abstractmethod
     def image(self, index: int) -> np.ndarray:
-        """uint8 [C, H, W]. Raises `Unreadable` with the reason."""
+        """[C, H, W] of uint8, uint16 or float32, C 1 to 16. Raises `Unreadable` with the reason."""
 
     @abstractmethod
     def compute_fingerprint(self) -> str:
@@ -62,7 +62,7 @@ class Source(ABC):
 
 
 class Array(Source):
-    """Images that lie in memory, uint8 [N, C, H, W], all of one size."""
+    """Images that lie in memory, [N, C, H, W] of uint8, uint16 or float32, all of one size."""
 
     def __init__(
         self, images: np.ndarray, labels: Sequence[int] | None = None, classes: list[str] | None = None

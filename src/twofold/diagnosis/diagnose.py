@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from twofold import device as devices
 from twofold import files, rng
 from twofold import measures as m
+from twofold.augment.views import augmentation
 from twofold.data.loader import sample
 from twofold.data.opening import DataLike, name_of, open_data
 from twofold.data.sources import Source
@@ -26,7 +27,6 @@ from twofold.encoding.backbones import open_backbone
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError, refuse
-from twofold.recipe.recipe import Augment
 from twofold.run import Run
 
 IMAGES = 1000
@@ -59,7 +59,7 @@ def diagnose(
         twofold.diagnose(embeddings)
 
     Args:
-        what: a run or its directory; the name of a timm model; a network, images [N, 3, H, W] -> features [N, D]; or
+        what: a run or its directory; the name of a timm model; a network, images [N, C, H, W] -> features [N, D]; or
             embeddings, float [N, D].
         data: images to measure on, as `open_data` takes them; by default, of a run, those of the pretraining.
         images: at most so many of them, or of the embeddings, always the same.
@@ -112,6 +112,7 @@ def _of_run(run: Run, data: DataLike, images: int, device: str | None, tell: Tel
     looked: Looked = {}
     if checkpoint.exists():
         opened = open_data(settings.data).limited(settings.limit) if data is None else open_data(data)
+        opened = opened.of_kind(settings.channels, settings.depth)
         found = embeddings_of(run, sample(opened.train, images), devices.choose(device), tell)
         looked = {name: it for name, it in found.items() if it[0].isfinite().all()}  # the history says why one is not
     name = settings.data if data is None else name_of(data)
@@ -123,8 +124,9 @@ def _of_run(run: Run, data: DataLike, images: int, device: str | None, tell: Tel
 
 
 def _of_backbone(encoder: Encoder, data: DataLike, images: int, tell: Tell) -> dict[str, Any]:
-    source = sample(open_data(data).train, images)
-    looked = encoded(source, encoder.spec.size, {"features": encoder}, Augment(), 0, tell)
+    spec = encoder.spec
+    source = sample(open_data(data).of_kind(spec.channels).train, images)
+    looked = encoded(source, spec.size, {"features": encoder}, augmentation({}, spec.channels), 0, tell)
     return _result(None, looked, name_of(data))
 
 

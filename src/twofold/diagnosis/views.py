@@ -1,6 +1,6 @@
 """What encoders make of images: of each one whole, and of several distorted views of it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -8,13 +8,14 @@ from torch import Tensor
 from twofold import rng
 from twofold.augment.distortion import named
 from twofold.augment.pipeline import pipelines
-from twofold.data.loader import crop_one
+from twofold.data.loader import crop_one, stacked
 from twofold.data.sources import Source, Subset
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.extract import extract
 from twofold.encoding.progress import Tell
 from twofold.errors import UsageError
-from twofold.recipe.recipe import Augment
+from twofold.nets.normalize import unit
+from twofold.recipe.augment import Augment
 
 VIEWS = 5
 """of each image, for LiDAR and the alignment"""
@@ -35,16 +36,22 @@ def encoded(
     if len(readable) < 2:
         raise UsageError("one image is too few to measure anything on: at least 2 must be readable")
     views: dict[str, list[Tensor]] = {name: [] for name in encoders}
-    for done, pixels in distorted(readable, size, augment, seed):
+    std = next(iter(encoders.values())).spec.std
+    for done, pixels in distorted(readable, size, augment, seed, std):
         for name, encoder in encoders.items():
             views[name].append(encoder(pixels.flatten(0, 1)).cpu().unflatten(0, (-1, VIEWS)))
         tell("distorted views", done, len(readable))
     return {name: (whole[name].values, torch.cat(views[name])) for name in encoders}
 
 
-def distorted(source: Source, size: int, augment: Augment, seed: int) -> Iterator[tuple[int, Tensor]]:
-    """`VIEWS` views of each image, a batch at a time: how many are done, and uint8 [n, VIEWS, C, size, size]."""
-    kinds = pipelines(augment, size, own=named(augment.distortions))[:2]
+def distorted(
+    source: Source, size: int, augment: Augment, seed: int, std: Sequence[float]
+) -> Iterator[tuple[int, Tensor]]:
+    """`VIEWS` views of each image, a batch at a time: how many are done, and images [n, VIEWS, C, size, size].
+
+    They are uint8 where the source's are, else floats. ``std``: of each channel.
+    """
+    kinds = pipelines(augment, size, own=named(augment.distortions), std=std)[:2]
     for start in range(0, len(source), BATCH):
         numbers = range(start, min(start + BATCH, len(source)))
         images = [source.image(number) for number in numbers]
@@ -57,5 +64,7 @@ def distorted(source: Source, size: int, augment: Augment, seed: int) -> Iterato
                 crop_one(image, box, bool(flip), view.size, view.augment.interpolation)
                 for image, box, flip in zip(images, view.boxes(draws, sizes).tolist(), draws.flip, strict=True)
             ]
-            views.append((view.distort(torch.stack(crops) / 255, draws) * 255).round().byte())
+            cropped = stacked(crops)
+            seen = view.distort(unit(cropped), draws)
+            views.append((seen * 255).round().clamp(0, 255).byte() if cropped.dtype == torch.uint8 else seen)
         yield numbers[-1] + 1, torch.stack(views, 1)

@@ -32,7 +32,7 @@ def open_backbone(
 
     Args:
         what: a run or its directory; the name of a timm model, which comes with the weights published for it; or a
-            network, images [N, 3, H, W] -> features [N, D].
+            network, images [N, C, H, W] -> features [N, D], C 3 unless ``mean`` has another number of values.
         size: side in pixels of the images it gets. By default a run's own; what a timm model's ``pretrained_cfg`` says;
             else 224.
         mean: of each channel, for images from 0 to 1. By default the run's; the ``pretrained_cfg``'s; else ImageNet's.
@@ -48,22 +48,25 @@ def open_backbone(
     side = spec.size if size is None else size
     if side < 1:
         raise UsageError(f"size must be at least 1 pixel, not {side}")
+    channels = spec.channels if mean is None else len(mean)
     spec = dataclasses.replace(
         spec,
         size=side,
-        mean=spec.mean if mean is None else _channels("mean", mean),
-        std=spec.std if std is None else _channels("std", std),
-        features=features_of(network, side),
+        mean=spec.mean if mean is None else _numbers("mean", mean, channels),
+        std=_numbers("std", spec.std if std is None else std, channels),
+        features=features_of(network, side, channels),
+        channels=channels,
     )
     stays = isinstance(what, nn.Module) and device is None
     return Encoder(network, spec, None if stays else devices.choose(device))
 
 
-def _channels(name: str, values: Sequence[float]) -> tuple[float, ...]:
+def _numbers(name: str, values: Sequence[float], channels: int) -> tuple[float, ...]:
     numbers = tuple(map(float, values))
-    if len(numbers) != 3 or (name == "std" and min(numbers) <= 0):
+    if not numbers or len(numbers) != channels or (name == "std" and min(numbers) <= 0):
         above = " above 0" if name == "std" else ""
-        raise UsageError(f"{name} must be three numbers{above}, one for each channel, not {list(values)}")
+        count = f"{channels or 3} number{'s' * (channels != 1)}"
+        raise UsageError(f"{name} must be {count}{above}, one for each channel, not {list(values)}")
     return numbers
 
 
@@ -90,4 +93,5 @@ def _described(network: nn.Module, name: str = "") -> BackboneSpec:
     if getattr(network, "pretrained_cfg", None):
         config = resolve_model_data_config(network)
     mean, std = (tuple(map(float, config[key])) for key in ("mean", "std"))
-    return BackboneSpec(name or type(network).__qualname__, {}, "default", int(config["input_size"][-1]), mean, std)
+    channels, size = int(config["input_size"][0]), int(config["input_size"][-1])
+    return BackboneSpec(name or type(network).__qualname__, {}, "default", size, mean, std, 0, channels)

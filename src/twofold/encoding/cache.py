@@ -33,7 +33,7 @@ def fingerprint(module: nn.Module, about: object) -> str:
 
 @dataclass(frozen=True)
 class Extractor:
-    """What makes features: from central crops of ``size`` pixels, uint8 [n, C, size, size], to [n, D].
+    """What makes features: from central crops of ``size`` pixels, [n, C, size, size], to [n, D].
 
     ``key`` is a digest of everything else they depend on: two extractors with one key give the same features.
     """

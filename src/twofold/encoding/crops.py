@@ -5,11 +5,10 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from twofold.data.decode import Unreadable
-from twofold.data.loader import crop_one
+from twofold.data.loader import crop_one, stacked
 from twofold.data.sources import Source
 from twofold.nets.backbone import SMALL
 
@@ -20,7 +19,7 @@ PHOTO_SHARE = 0.875
 
 
 def central_crop(image: np.ndarray, size: int) -> Tensor:
-    """The largest central square of an image, of a photograph 7/8 of it, resized: uint8 [C, size, size]."""
+    """The largest central square of an image, of a photograph 7/8 of it, resized: [C, size, size] as `crop_one`'s."""
     height, width = image.shape[1:]
     side = min(height, width)
     if max(height, width) > SMALL:
@@ -29,11 +28,11 @@ def central_crop(image: np.ndarray, size: int) -> Tensor:
 
 
 def central_crops(source: Source, size: int) -> Iterator[tuple[list[int], Tensor]]:
-    """The readable images' numbers and central crops, uint8 [n, C, size, size], a batch at a time, in order."""
+    """The readable images' numbers and central crops, [n, C, size, size], a batch at a time, in order."""
     for images in read_ahead(source, size, batches(range(len(source)))):
         readable = [(number, crop) for number, crop in images if isinstance(crop, Tensor)]
         if readable:
-            yield [number for number, _ in readable], torch.stack([crop for _, crop in readable])
+            yield [number for number, _ in readable], stacked([crop for _, crop in readable])
 
 
 def read_ahead(source: Source, size: int, ranges: Iterable[range]) -> Iterator[list[tuple[int, Tensor | str]]]:

@@ -9,7 +9,7 @@ from twofold.nets.normalize import Normalize
 
 
 class Encoder:
-    """From images to frozen features: uint8 [n, C, S, S] -> float32 [n, D] on the backbone's device.
+    """From images to frozen features: [n, C, S, S] of any kind -> float32 [n, D] on the backbone's device.
 
     The backbone computes in eval mode, without gradients, in its own number type. Afterwards it is in the mode that it
     was in, so that one which is being trained can be looked at between two steps.

@@ -11,9 +11,10 @@ from twofold.data.sources import Source
 from twofold.encoding.crops import central_crops
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
+from twofold.nets.normalize import unit
 
 Encode = Callable[[Tensor], Tensor]
-"""From images, uint8 [n, C, S, S], to features [n, D]: an `Encoder`, or any function."""
+"""From images [n, C, S, S] of any kind to features [n, D]: an `Encoder`, or any function."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ def extract_each(
 
 
 def raw_pixels(images: Tensor) -> Tensor:
-    """The pixels themselves, 0 to 1, as features: uint8 [n, C, S, S] -> [n, C * s * s], s at most 32."""
-    scaled = images.float() / 255
+    """The pixels themselves, as `unit` makes them, as features: [n, C, S, S] -> [n, C * s * s], s at most 32."""
+    scaled = unit(images)
     if images.shape[-1] > 32:
         scaled = F.interpolate(scaled, (32, 32), mode="bilinear", antialias=True)
     return scaled.flatten(1)

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from twofold.data.loader import stacked
 from twofold.data.opening import DataLike, open_data
 from twofold.data.sources import Source
 from twofold.encoding.backbones import open_backbone
@@ -34,8 +35,8 @@ def features(
 
     Args:
         backbone: a run or its directory; the name of a timm model, which comes with the weights published for it; or a
-            network, images [N, 3, H, W] -> features [N, D].
-        images: whatever `open_data` takes: an array or tensor uint8 [N, C, H, W], a folder, a list of PIL images, a
+            network, images [N, C, H, W] -> features [N, D], C 3 unless ``mean`` has another number of values.
+        images: whatever `open_data` takes: an array or tensor [N, C, H, W], a folder, a list of PIL images, a
             Dataset, ... If there is a training and a test part, the training images come first.
         size: side in pixels of the images that the backbone gets. By default a run's own; what a timm model's
             ``pretrained_cfg`` says; else 224.
@@ -53,13 +54,13 @@ def features(
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1, not {batch_size}")
     encoder = open_backbone(backbone, size=size, mean=mean, std=std, device=device)
-    data = open_data(images)
+    data = open_data(images).of_kind(encoder.spec.channels)
     sources = [data.train] if data.test is None else [data.train, data.test]
     total, found = sum(map(len, sources)), list[Tensor]()
     for source in sources:
         for batch in read_ahead(source, encoder.spec.size, cut(range(len(source)), batch_size)):
             crops = [_readable(source, number, crop) for number, crop in batch]
-            found.append(encoder(torch.stack(crops)).cpu())
+            found.append(encoder(stacked(crops)).cpu())
             tell("images", sum(map(len, found)), total)
     return torch.cat(found)
 

@@ -69,7 +69,7 @@ def evaluate(
         twofold.evaluate(features, labels=labels, test=others, test_labels=their_labels)
 
     Args:
-        what: a run or its directory; the name of a timm model; a network, images [N, 3, H, W] -> features [N, D]; or
+        what: a run or its directory; the name of a timm model; a network, images [N, C, H, W] -> features [N, D]; or
             features, float [N, D].
         data: images with labels, as `open_data` takes them, with or without a test part. By default, of a run, those
             of the pretraining.
@@ -133,7 +133,7 @@ def evaluate(
 def _run(run: Run, data: DataLike, baselines: list[str], device: str | None, tell: Tell) -> Subject:
     settings = run.recipe
     opened = open_data(settings.data).limited(settings.limit) if data is None else open_data(data)
-    train, test, how = labelled_splits(opened)
+    train, test, how = labelled_splits(opened.of_kind(settings.channels, settings.depth))
     splits = {"train": train, "test": test}
     caches = {split: Cache(run.path / "features", split, source) for split, source in splits.items()}
     found = of_run(run, caches, baselines, device, tell)
@@ -148,7 +148,7 @@ def _backbone(
     encoder = open_backbone(what, device=device, **preparation)
     if data is None:
         raise UsageError("data is needed: the labelled images that the backbone is measured on")
-    opened = open_data(data)
+    opened = open_data(data).of_kind(encoder.spec.channels)
     train, test, how = labelled_splits(opened)
     splits = {"train": train, "test": test}
     found = of_backbone(what if isinstance(what, str) else "backbone", encoder, splits, baselines, device, tell)

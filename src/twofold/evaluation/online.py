@@ -12,6 +12,8 @@ from twofold.nets.backbone import BackboneSpec
 
 IMAGES = 2500
 """How many images are kept: every fifth is asked about, the others answer."""
+BYTES = 2 << 30
+"""So much memory ends it earlier, where images are large or have many channels."""
 
 
 class OnlineKNN:
@@ -29,9 +31,14 @@ class OnlineKNN:
         if source.labels is None or len(source) < 20:
             return None
         chosen = sample(source, IMAGES)
-        numbers, images = zip(*central_crops(chosen, spec.size), strict=True)
-        labels = [chosen.label(number) for batch in numbers for number in batch]
-        return cls(torch.cat(images), torch.tensor(labels), spec, device, precision)
+        kept: list[Tensor] = []
+        labels: list[int | None] = []
+        for numbers, images in central_crops(chosen, spec.size):
+            kept.append(images)
+            labels += [chosen.label(number) for number in numbers]
+            if sum(batch.nbytes for batch in kept) >= BYTES:
+                break
+        return cls(torch.cat(kept), torch.tensor(labels), spec, device, precision)
 
     def score(self, backbone: nn.Module) -> float:
         """Accuracy, 0 to 1, of a fifth of the images by their neighbours among the rest."""

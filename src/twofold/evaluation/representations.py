@@ -18,7 +18,7 @@ from twofold.errors import UsageError
 from twofold.evaluation.finetune import Start
 from twofold.evaluation.titles import RAW_PIXELS
 from twofold.nets.heads import Prototypes
-from twofold.recipe.recipe import Augment
+from twofold.recipe.augment import Augment
 from twofold.run import Run
 
 YARDSTICKS = (RAW_PIXELS, "untrained")
@@ -48,8 +48,8 @@ def of_run(
     Raises:
         UsageError: if the run has no backbone yet, or a baseline cannot be had.
     """
-    others = opened(baselines, OWN, device)  # first of all, as it may fail
     spec, recipe, on = run.spec, run.recipe, devices.choose(device)
+    others = opened(baselines, OWN, device, spec.channels)  # before all work, as it may fail
     fresh = run.untrained()
     own = {"untrained": fresh, "pretrained": run.backbone(into=copy.deepcopy(fresh))}
     encoders = {name: Encoder(backbone, spec, on) for name, backbone in own.items()} | others
@@ -77,7 +77,7 @@ def of_backbone(
     Raises:
         UsageError: if a baseline cannot be had.
     """
-    encoders = {name: encoder} | opened(baselines, (RAW_PIXELS, name), device)
+    encoders = {name: encoder} | opened(baselines, (RAW_PIXELS, name), device, encoder.spec.channels)
     sized = {RAW_PIXELS: (encoder.spec.size, raw_pixels)} | {n: (e.spec.size, e) for n, e in encoders.items()}
     found = {split: extract_each(source, sized, tell, f"features, {split} images") for split, source in splits.items()}
     flip = Augment().flip
@@ -85,11 +85,19 @@ def of_backbone(
     return {n: Representation(found["train"][n], found["test"][n], starts.get(n)) for n in sized}
 
 
-def opened(baselines: Sequence[str], taken: Sequence[str], device: str | None) -> dict[str, Encoder]:
-    """The encoders of baselines by their names, none of which may be ``taken``."""
+def opened(baselines: Sequence[str], taken: Sequence[str], device: str | None, channels: int) -> dict[str, Encoder]:
+    """The encoders of baselines by their names.
+
+    Raises:
+        UsageError: for a name that is ``taken``, and for a backbone that takes images of other ``channels``.
+    """
     for name in set(baselines) & set(taken):
         raise UsageError(f"{name} is a column already: name the run directory ./{name}")
-    return {name: open_backbone(name, device=device) for name in baselines}
+    found = {name: open_backbone(name, device=device) for name in baselines}
+    for name, encoder in found.items():
+        if encoder.spec.channels != channels:
+            raise UsageError(f"{name} takes images of {encoder.spec.channels} channels, and these have {channels}")
+    return found
 
 
 def _own(

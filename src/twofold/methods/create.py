@@ -68,8 +68,7 @@ def create_method(
         )
     if isinstance(backbone, str):
         stem = asked.get("stem") or stem_for(backbone, size)
-        arguments = {**({"in_chans": channels} if channels != 3 else {}), **resolved.backbone_arguments}
-        described, _ = describe(backbone, arguments, stem, size, resolved.pool)
+        described, _ = describe(backbone, resolved.backbone_arguments, stem, size, resolved.pool, channels)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(rng.fold(seed, "init"))
             backbone = described.build()
@@ -101,7 +100,7 @@ def build_method(resolved: Recipe, backbone: nn.Module, setup: Setup) -> Method:
 class _Open:
     """What rules would ask of images and machine that a loop of one's own has and a method does not need."""
 
-    natural_size = SMALL
+    natural_size, channels, depth = SMALL, 3, "uint8"
     statistics = ((), ())
     precision = "fp32"
 

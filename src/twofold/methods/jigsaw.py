@@ -47,7 +47,7 @@ class Jigsaw(Method):
         self.projector = mlp(setup.features, options.projector, options.projector_norm)
         classes = (*options.classifier, options.permutations)
         self.classifier = mlp(TILES * width, classes, options.projector_norm)
-        self.tile = tile_side(backbone, setup.size)
+        self.tile = tile_side(backbone, setup.size, setup.channels)
         self.register_buffer("orders", distant_permutations(options.permutations, setup.seed).clone())
 
     def forward(self, batch: Batch, progress: float) -> Output:

@@ -60,7 +60,7 @@ class PIRL(Method):
         self.join = nn.Linear(TILES * width, width)
         self.negatives = options.negatives if setup.images else 0  # without numbered images there can be no bank
         self.bank = Bank(setup.images if setup.images and self.negatives else 0, width)
-        self.tile, self.o = tile_side(backbone, setup.size), options
+        self.tile, self.o = tile_side(backbone, setup.size, setup.channels), options
 
     def forward(self, batch: Batch, progress: float) -> Output:
         o, chance = self.o, batch.chance

@@ -34,9 +34,10 @@ class BackboneSpec:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     features: int = 0
+    channels: int = 3
 
     def build(self) -> nn.Module:
-        """The network with fresh weights: images [N, 3, H, W] -> features [N, D].
+        """The network with fresh weights: images [N, C, H, W] -> features [N, D].
 
         Raises:
             UsageError: if timm or the function of that name cannot make it.
@@ -55,7 +56,12 @@ class BackboneSpec:
 
     def timm_config(self) -> dict[str, Any]:
         """How its input is prepared, as timm's `resolve_model_data_config` reads it from a ``pretrained_cfg``."""
-        return {"input_size": (3, self.size, self.size), "mean": self.mean, "std": self.std, "interpolation": "bicubic"}
+        return {
+            "input_size": (self.channels, self.size, self.size),
+            "mean": self.mean,
+            "std": self.std,
+            "interpolation": "bicubic",
+        }
 
 
 def timm_model(spec: BackboneSpec) -> nn.Module:
@@ -84,17 +90,20 @@ def built_by(name: str, arguments: dict[str, Any]) -> nn.Module:
 
 
 def describe(
-    name: str, arguments: dict[str, Any], stem: str, size: int, pool: str = "default"
+    name: str, arguments: dict[str, Any], stem: str, size: int, pool: str = "default", channels: int = 3
 ) -> tuple[BackboneSpec, list[str]]:
     """The description of a backbone for images of ``size`` pixels, and what was chosen, in words. Nothing is built.
 
     A vision transformer of timm's is told the size of the images, and below 128 pixels gets a patch small enough to
-    leave at least 8 x 8 patches. ``pool``: ``average`` lets it give the mean of its patches' tokens.
+    leave at least 8 x 8 patches. ``pool``: ``average`` lets it give the mean of its patches' tokens. Any of timm's
+    models is told the ``channels`` of the images, if they are not 3.
 
     Raises:
         UsageError: if the tokens of something else are to be averaged.
     """
     said = []
+    if channels != 3 and not (is_foreign(name) or given.is_given(name)):
+        arguments = {"in_chans": channels, **arguments}
     transformer = defines(name, "VisionTransformer")
     if transformer:
         arguments = {"dynamic_img_size": True, **arguments}  # small views, tiles
@@ -111,7 +120,7 @@ def describe(
         arguments = {**arguments, "global_pool": "avg", "fc_norm": False}
     if stem == "small":
         said.append(f"{name}: small stem (3x3 convolution, stride 1, no max-pool), for images of {size} pixels")
-    return BackboneSpec(name, arguments, "small" if stem == "small" else "default", size, (), ()), said
+    return BackboneSpec(name, arguments, "small" if stem == "small" else "default", size, (), (), 0, channels), said
 
 
 def check_name(name: str) -> None:
@@ -161,7 +170,8 @@ def features_of(backbone: nn.Module, size: int, channels: int = 3) -> int:
             out = backbone(images)
         except Exception as error:  # a module of somebody else's raises what it likes
             reason = " ".join(str(error).split())
-            raise UsageError(f"the backbone does not take images of {size} pixels: {reason}") from None
+            shape = f"{size} pixels" if channels == 3 else f"{channels} channels and {size} pixels"
+            raise UsageError(f"the backbone does not take images of {shape}: {reason}") from None
     if not isinstance(out, torch.Tensor) or out.ndim != 2:
         raise UsageError("the backbone does not give one vector an image (see --backbone-arguments)")
     return int(out.shape[1])

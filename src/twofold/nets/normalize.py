@@ -6,11 +6,19 @@ import torch
 from torch import Tensor, nn
 
 
+def unit(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Images as floats: whole numbers from 0 to 1, of the highest value that their type has; floats as they are."""
+    if images.is_floating_point():
+        return images
+    return images.to(dtype) / torch.iinfo(images.dtype).max
+
+
 class Normalize(nn.Module):
     """Shifts and scales each channel: images [N, C, H, W] -> (images - mean) / std.
 
-    Images are floats from 0 to 1, or uint8 from 0 to 255, which are divided by 255 first. ``mean`` and ``std`` have one
-    number a channel, for images from 0 to 1. They follow the images to any device, and are in no state_dict.
+    Whole numbers, uint8 or uint16, are divided by the highest one first; floats are taken as they are. ``mean`` and
+    ``std`` have one number a channel, of images as `unit` makes them. They follow the images to any device, and are in
+    no state_dict.
     """
 
     mean: Tensor
@@ -22,10 +30,9 @@ class Normalize(nn.Module):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        if images.dtype == torch.uint8:
-            images = images.to(self.mean.dtype) / 255
+        images = unit(images, self.mean.dtype)
         return (images - self.mean.to(images.device)) / self.std.to(images.device)
 
     def undo(self, normalised: Tensor) -> Tensor:
-        """The images, 0 to 1, that were normalised."""
+        """The images, as `unit` makes them, that were normalised."""
         return normalised * self.std.to(normalised.device) + self.mean.to(normalised.device)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import overload
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from twofold import device as devices
 from twofold import files
+from twofold.data.loader import stacked
 from twofold.data.opening import DataLike, open_data
 from twofold.data.sources import Source, digest
 from twofold.encoding.cache import fingerprint
@@ -141,7 +141,8 @@ def embed(
         raise UsageError(f"{target} must end in {' or '.join(vectors.ENDINGS)}")
     if target and target.is_dir():
         raise UsageError(f"{target} is a folder")
-    opened = open_data(data)
+    settings = run.recipe
+    opened = open_data(data).of_kind(settings.channels, settings.depth)
     splits = [Split("train", opened.train), Split("test", opened.test)] if opened.test else [Split("", opened.train)]
     encoder = Encoder(run.backbone(), run.spec, devices.choose(device))
     if target is None:
@@ -159,7 +160,7 @@ def encode(encoder: Encoder, split: Split, ranges: Iterable[range]) -> Iterator[
         crops = [crop for _, crop in images if isinstance(crop, Tensor)]
         numbers = [number for number, crop in images if isinstance(crop, Tensor)]
         yield Embedded(
-            encoder(torch.stack(crops)).cpu().numpy() if crops else np.empty((0, spec.features), np.float32),
+            encoder(stacked(crops)).cpu().numpy() if crops else np.empty((0, spec.features), np.float32),
             [split.image(number) for number in numbers],
             [split.label(number) for number in numbers],
             [(split.image(number), reason) for number, reason in images if isinstance(reason, str)],

@@ -38,7 +38,8 @@ def export(run: str | Path | Run, out: str | Path, format: Literal["timm", "torc
     spec, backbone = run.spec, run.backbone()
     if format == "onnx":
         _onnx(backbone, spec, out)
-        return f'wrote {out}: input "images" [N, 3, {spec.size}, {spec.size}], output "features" [N, {spec.features}]'
+        images, features = [spec.channels, spec.size, spec.size], spec.features
+        return f'wrote {out}: input "images" [N, {", ".join(map(str, images))}], output "features" [N, {features}]'
     weights = {key: value.contiguous() for key, value in backbone.state_dict().items()}
     if format == "torchvision":
         name = _torchvision_name(backbone, spec)
@@ -66,7 +67,7 @@ def stem_lines(backbone: nn.Module, spec: BackboneSpec) -> str:
         return ""
     width = backbone.get_parameter("conv1.weight").shape[0]
     return (
-        f"\nmodel.conv1 = torch.nn.Conv2d(3, {width}, 3, stride=1, padding=1, bias=False)"
+        f"\nmodel.conv1 = torch.nn.Conv2d({spec.channels}, {width}, 3, stride=1, padding=1, bias=False)"
         "\nmodel.maxpool = torch.nn.Identity()"
     )
 
@@ -83,6 +84,8 @@ def _torchvision_name(backbone: nn.Module, spec: BackboneSpec) -> str:
     import torchvision
 
     name = spec.name.split(".")[0]
+    if spec.channels != 3:
+        raise UsageError(f"torchvision's networks take 3 channels, this one {spec.channels}: export for timm or onnx")
     if isinstance(backbone, ResNet) and name in torchvision.models.list_models():
         theirs = torchvision.models.get_model(name)
         theirs.fc = nn.Identity()
@@ -96,7 +99,7 @@ def _torchvision_name(backbone: nn.Module, spec: BackboneSpec) -> str:
 
 
 def _onnx(backbone: nn.Module, spec: BackboneSpec, out: Path) -> None:
-    example = torch.zeros(2, 3, spec.size, spec.size)
+    example = torch.zeros(2, spec.channels, spec.size, spec.size)
     try:
         program = torch.onnx.export(
             backbone,

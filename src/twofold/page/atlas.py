@@ -19,6 +19,7 @@ from twofold.encoding.extract import Encode, Features, extract
 from twofold.encoding.progress import Tell
 from twofold.evaluation.clusters import kmeans
 from twofold.page import layout
+from twofold.page.bands import PICTURE, Look
 from twofold.page.render import packed
 from twofold.page.thumbs import ACROSS, sheets, shrink, side_for
 
@@ -62,15 +63,15 @@ class Atlas:
     """images that there are"""
 
 
-def make_atlas(source: Source, size: int, encoder: Encoder, points: int, tell: Tell) -> Atlas:
-    """All that can be shown of at most ``points`` images, each decoded once.
+def make_atlas(source: Source, size: int, encoder: Encoder, points: int, tell: Tell, look: Look = PICTURE) -> Atlas:
+    """All that can be shown of at most ``points`` images, each decoded once, as ``look`` has them.
 
     Raises:
         UsageError: if not one of them can be read.
     """
     chosen = sample(source, points) if len(source) > points else source
     side = side_for(len(chosen), size)
-    encoders: dict[str, Encode] = {"features": encoder, "thumbs": lambda images: shrink(images, side)}
+    encoders: dict[str, Encode] = {"features": encoder, "thumbs": lambda images: shrink(look(images), side)}
     found = extract(chosen, size, encoders, tell, "features and thumbnails")
     features = found["features"]
     unit = F.normalize(features.values)

@@ -20,6 +20,7 @@ from twofold.methods.base import Method
 from twofold.nets.backbone import BackboneSpec
 from twofold.nets.normalize import Normalize
 from twofold.nets.vit import patch_size
+from twofold.page.bands import PICTURE, Look
 from twofold.recipe.recipe import Recipe, replace
 from twofold.run import build_method
 from twofold.training.prepare import Preparation
@@ -51,9 +52,15 @@ class ImageViews:
 
 
 def views_of_images(
-    source: Source, settings: Recipe, spec: BackboneSpec, backbone: nn.Module, images: int = 6, steps: int = 3
+    source: Source,
+    settings: Recipe,
+    spec: BackboneSpec,
+    backbone: nn.Module,
+    images: int = 6,
+    steps: int = 3,
+    look: Look = PICTURE,
 ) -> list[ImageViews]:
-    """Some images and their views in the first steps of a run on these images alone.
+    """Some images and their views in the first steps of a run on these images alone, as ``look`` has them.
 
     ``backbone``: as ``spec`` describes it, with any weights: its kind and its patches decide what a view is.
     """
@@ -64,7 +71,7 @@ def views_of_images(
     if not found:
         return []
     chosen = Subset(tried, [number for number, _ in found[:images]])
-    rows = [ImageViews(picture(crop, settings.image_size), []) for _, crop in found[:images]]
+    rows = [ImageViews(picture(look(crop[None])[0], settings.image_size), []) for _, crop in found[:images]]
 
     settings = replace(settings, accumulate=1)
     count, cpu = len(chosen), torch.device("cpu")
@@ -73,14 +80,14 @@ def views_of_images(
     loader = Streamed(chosen, cpu, 0, 1.0, lambda *_: None)
     parts = [MicroBatch(step, slice(0, count)) for step in range(steps)]
     for crops in loader.load(Plan(count, count, settings.seed), prepare.views, parts):
-        views = [restored(view, settings) for view in seen(prepare(crops), method)]
+        views = [restored(view, settings, look) for view in seen(prepare(crops), method)]
         for place, number in enumerate(crops.index.tolist()):
             rows[number].steps.append([picture(view[place], settings.image_size) for view in views])
     return rows
 
 
-def seen(batch: Batch, method: Method) -> list[Float[Tensor, "n 4 s s"]]:
-    """A batch's views, normalised, and with them what is visible: 0 where a patch is masked, between tiles."""
+def seen(batch: Batch, method: Method) -> list[Float[Tensor, "n c s s"]]:
+    """A batch's views, normalised, and as a last channel what is visible: 0 where a patch is masked, between tiles."""
     found = []
     for view in batch.views:
         size = view.images.shape[-1]
@@ -96,7 +103,7 @@ def seen(batch: Batch, method: Method) -> list[Float[Tensor, "n 4 s s"]]:
     return found
 
 
-def shuffled(batch: Batch, number: int, tile: int, orders: Tensor | None) -> Float[Tensor, "n 4 s s"]:
+def shuffled(batch: Batch, number: int, tile: int, orders: Tensor | None) -> Float[Tensor, "n c s s"]:
     """A view's nine tiles as jigsaw (one of the known ``orders``) or PIRL (any order) puts them, with gaps."""
     chance = batch.chance
     tiles = cut_tiles(batch.views[number].images, tile, chance.uniform("places", 2 * TILES))
@@ -110,10 +117,10 @@ def shuffled(batch: Batch, number: int, tile: int, orders: Tensor | None) -> Flo
     return framed.view(n, SIDE, SIDE, c, side, side).permute(0, 3, 1, 4, 2, 5).reshape(n, c, SIDE * side, SIDE * side)
 
 
-def restored(images: Float[Tensor, "n 4 s s"], settings: Recipe) -> UInt8[Tensor, "n 4 s s"]:
-    """Undo the normalisation of the colours; the fourth channel stays."""
-    colours = Normalize(settings.mean, settings.std).undo(images[:, :3])
-    return (torch.cat([colours, images[:, 3:]], 1).clamp(0, 1) * 255).round().byte()
+def restored(images: Float[Tensor, "n c s s"], settings: Recipe, look: Look = PICTURE) -> UInt8[Tensor, "n 4 s s"]:
+    """Undo the normalisation, and show it as ``look`` does; the last channel stays."""
+    shown = look(Normalize(settings.mean, settings.std).undo(images[:, :-1]))
+    return torch.cat([shown, (images[:, -1:] * 255).round().byte()], 1)
 
 
 def picture(image: UInt8[Tensor, "c s s"], full: int) -> Picture:

@@ -1,5 +1,6 @@
 """`twofold report`: a run on one page, self-contained."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
 from twofold.page import plots
 from twofold.page.atlas import make_atlas
+from twofold.page.bands import Look, look_at
 from twofold.page.pictures import views_of_images
 from twofold.page.render import render
 from twofold.recipe import declared
@@ -27,6 +29,7 @@ def report(
     tell: Tell = silent,
     *,
     data: DataLike = None,
+    bands: Sequence[int] | None = None,
 ) -> Path:
     """Write report.html into a run directory: the doctor's word, scores, map, clusters, curves, views, the recipe.
 
@@ -38,32 +41,39 @@ def report(
         device: cpu, cuda or mps; None: a GPU if there is one.
         tell: told what is being done, how much of it is done and how much there is.
         data: the images of the pretraining, if it was given them as a Python object.
+        bands: numbers, from 1, of the channels that are shown as red, green and blue, or of the one that is shown;
+            None: the first three, or the first one of fewer. What is not 8-bit RGB is stretched, a channel at a time,
+            from the 2nd to the 98th percentile of the pixels of up to 100 images.
 
     Returns:
         The page's path.
 
     Raises:
-        UsageError: if there is no such run or device, or ``points`` is below 1.
+        UsageError: if there is no such run, device or band, or ``points`` is below 1.
     """
     run = Run.open(run)
     if points < 1:
         raise UsageError(f"points must be at least 1, not {points}")
     on = devices.choose(device)
+    look_at(run.recipe.channels, bands)
     settings, metrics, evaluation, diagnosis = run.recipe, run.metrics, run.evaluation, run.diagnosis
     views, atlas, no_views, no_atlas = [], None, "", ""
     try:
-        source = open_data(settings.data if data is None else data).limited(settings.limit).train
+        opened = open_data(settings.data if data is None else data).limited(settings.limit)
+        source = opened.of_kind(settings.channels, settings.depth).train
         tell("views", 0, 1)
         spec = run.spec
         backbone = run.untrained()
-        views = views_of_images(source, settings, spec, backbone, steps=2 if settings.augment.small_crops else 3)
+        look = Look.of(source, spec.size, settings.channels, settings.depth, bands)
+        steps = 2 if settings.augment.small_crops else 3
+        views = views_of_images(source, settings, spec, backbone, steps=steps, look=look)
         no_views = "" if views else "no image tried can be read"
     except UsageError as error:  # the data have moved
         no_views = no_atlas = str(error)
     else:
         try:
             encoder = Encoder(run.backbone(into=backbone), spec, on)
-            atlas = make_atlas(source, settings.image_size, encoder, points, tell)
+            atlas = make_atlas(source, settings.image_size, encoder, points, tell, look)
         except UsageError as error:  # pretraining has not ended
             no_atlas = str(error)
     page = render(

@@ -10,54 +10,10 @@ from typing import Any, Literal
 
 from twofold.errors import UsageError, did_you_mean
 from twofold.recipe import rules
+from twofold.recipe.augment import Augment
 from twofold.recipe.declared import Spec, spec
 from twofold.recipe.rules import Facts, Measured
 from twofold.recipe.settings import Declaration, convert, declarations, defaults_of, listed, setting, show, types_of
-
-
-@dataclass(frozen=True, kw_only=True)
-class Augment:
-    """What distorts an image into a view. Pairs give the first and the second view their own probability."""
-
-    crop_scale: tuple[float, float] = setting(
-        (0.2, 1.0), "share of the image's area that a crop covers, lowest and highest", above=0, high=1, ordered=True
-    )
-    crop_ratio: tuple[float, float] = setting(
-        (0.75, 1.3333333333333333), "width over height of a crop, lowest and highest", above=0, ordered=True
-    )
-    interpolation: Literal["bilinear", "bicubic"] = setting("bicubic", "filter that resizes a crop")
-    flip: float = setting(0.5, "probability of a horizontal flip", low=0, high=1)
-    jitter: float = setting(0.8, "probability of the colour jitter", low=0, high=1)
-    brightness: float = setting(0.4, "brightness factor is drawn from 1 +- this", low=0)
-    contrast: float = setting(0.4, "contrast factor is drawn from 1 +- this", low=0)
-    saturation: float = setting(0.4, "saturation factor is drawn from 1 +- this", low=0)
-    hue: float = setting(0.1, "hue is shifted by +- this share of the circle", low=0, high=0.5)
-    grayscale: float = setting(0.2, "probability of dropping the colours", low=0, high=1)
-    blur: tuple[float, float] = setting(
-        (0.0, 0.0), "probability of the Gaussian blur, first and second view", low=0, high=1
-    )
-    blur_sigma: tuple[float, float] = setting(
-        (0.1, 2.0), "width of the blur in pixels, lowest and highest", above=0, ordered=True
-    )
-    solarize: tuple[float, float] = setting(
-        (0.0, 0.0), "probability of inverting the bright pixels, first and second view", low=0, high=1
-    )
-    small_crops: int = setting(0, "multi-crop: how many small views to add to the two full-size ones", low=0, high=64)
-    small_size: int = setting(None, "side of the small views in pixels", low=0, auto=rules.small_size)
-    small_scale: tuple[float, float] = setting(
-        (0.05, 0.2), "share of the image's area that a small view covers, lowest and highest", above=0, high=1,
-        ordered=True,
-    )  # fmt: skip
-    distortions: tuple[str, ...] = setting((), "own ones after all others, each a package.module:Class")
-    mask: tuple[float, float] = setting(
-        (0.0, 0.0),
-        "share of the patches that are masked, first and second view; a vision transformer drops them and their work",
-        low=0, high=1,
-    )  # fmt: skip
-    mask_shape: Literal["random", "block"] = setting("random", "masked patches lie anywhere, or in rectangles")
-    mask_fill: bool = setting(
-        False, "paint masked patches in the mean colour instead: all that a convolutional backbone can do"
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +29,12 @@ class Recipe:
         {}, "more arguments for timm.create_model or for the function, as NAME VALUE pairs, values as in TOML"
     )
     image_size: int = setting(None, "side of a view in pixels", low=1, high=4096, auto=rules.natural_size)
+    channels: int = setting(
+        None, "of an image; 3 makes RGB of greyscale, 8-bit unless depth says more", low=1, high=16, auto=rules.channels
+    )
+    depth: Literal["uint8", "uint16", "float32"] = setting(
+        None, "numbers that pixels are; whole numbers keep their place in the range when converted", auto=rules.depth
+    )
     stem: Literal["default", "small"] = setting(
         None, "first layers of a ResNet; small: a 3x3 convolution of stride 1, no max-pool", auto=rules.stem
     )
@@ -122,7 +84,7 @@ class Recipe:
         None, "steps between two checkpoints; none: every 5 minutes; always one at the end", low=1, operational=True
     )
     writers: str = setting("", "where else metrics go: tensorboard, wandb, both with a comma", operational=True)
-    augment: Augment = Augment()
+    augment: Augment = Augment()  # noqa: RUF009
     options: Any = None
 
 
@@ -233,12 +195,16 @@ def resolve(
             values[name] = rule_of[name](facts)
         return chosen
 
-    choose(["image_size"])
+    choose(["image_size", "channels", "depth", "colours"])
     if facts.photographs:
         large = {n: v for n, v in declared.large.items() if n not in given and values[n] != v}
         values.update(large)
         if large:
             said.append(f"views of {values['image_size']} pixels: {listed(large, values)}")
+    if not values["colours"]:
+        rules.refuse_colours(given)
+        values.update(rules.BANDS)
+        said.append(rules.BANDS_SAID)
     choose([name for name in rule_of if name not in declarations(options)])
     if chosen := choose([name for name in rule_of if name in declarations(options)]):
         known_of = [f"{images} images"] * (images is not None) + [f"{facts.steps} steps"] * (facts.steps is not None)
@@ -284,7 +250,8 @@ def difference(old: Recipe, request: Wanted, images: int | None = None) -> list[
     """
     declared = request.spec
     large = declared.large if old.image_size >= rules.LARGE else {}
-    defaults = {**general_defaults(), **defaults_of(declared.options), **declared.recipe, **large}
+    bands = {} if old.augment.colours else rules.BANDS
+    defaults = {**general_defaults(), **defaults_of(declared.options), **declared.recipe, **large, **bands}
     asked, had = {**defaults, **request.given, "method": request.method}, settings_of(old)
     settable = known(declared)
     changes = []

@@ -3,6 +3,8 @@
 import math
 from typing import Any, Protocol
 
+from twofold.errors import UsageError
+
 SMALL = 64
 """largest image side in pixels that counts as small"""
 LARGE = 128
@@ -11,11 +13,26 @@ LOOKS = 100
 """at the embeddings, in a run"""
 
 
+BANDS: dict[str, Any] = {"saturation": 0.0, "hue": 0.0, "grayscale": 0.0, "solarize": (0.0, 0.0)}
+"""settings that are for colours, and what they are where channels are none"""
+
+BANDS_SAID = (
+    "the images' channels are no colours: the jitter is a gain and an offset of each channel, and there is no "
+    "saturation, hue, greyscale or solarising"
+)
+
+
 class Measured(Protocol):
     """What has to be measured on the images and the machine; asked for only where a rule needs it."""
 
     @property
     def natural_size(self) -> int: ...
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def depth(self) -> str: ...
 
     @property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]: ...
@@ -82,6 +99,32 @@ class Facts:
 def natural_size(facts: Facts) -> int:
     """the images' own longest side up to 64, else 224"""
     return facts.measured.natural_size
+
+
+def channels(facts: Facts) -> int:
+    """as the images have them"""
+    return facts.measured.channels
+
+
+def depth(facts: Facts) -> str:
+    """as the images have it; uint8 where channels 3 is asked for"""
+    return facts.measured.depth
+
+
+def colours(facts: Facts) -> bool:
+    """true for 3 channels of uint8 or uint16"""
+    return bool(facts.settings["channels"] == 3 and facts.settings["depth"] != "float32")
+
+
+def refuse_colours(given: dict[str, Any]) -> None:
+    """
+    Raises:
+        UsageError: for a setting that is for colours and was asked for, where channels are none.
+    """
+    unused = ("saturation", "hue") if given.get("jitter") == 0 else ()  # strengths of a jitter that is off
+    for name, off in BANDS.items():
+        if given.get(name, off) != off and name not in unused:
+            raise UsageError(f"{name} is for red, green and blue; these images' channels are no colours (--colours)")
 
 
 def stem(facts: Facts) -> str:

@@ -33,6 +33,14 @@ class Measurements:
         return longest if 0 < longest <= SMALL else PHOTOGRAPH
 
     @property
+    def channels(self) -> int:
+        return self.inspection.kind.channels
+
+    @property
+    def depth(self) -> str:
+        return self.inspection.kind.depth
+
+    @property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         return self.inspection.statistics
 
@@ -47,6 +55,6 @@ class Measurements:
         return stem_for(settings["backbone"], settings["image_size"])
 
     def patch_size(self, settings: dict[str, Any]) -> int:
-        names = ("backbone", "backbone_arguments", "stem", "image_size", "pool")
+        names = ("backbone", "backbone_arguments", "stem", "image_size", "pool", "channels")
         spec, _ = describe(*(settings[name] for name in names))
         return patch_size(spec.build())

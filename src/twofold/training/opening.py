@@ -12,6 +12,7 @@ from torch import nn
 
 from twofold import device, dist, files
 from twofold.data.inspection import Inspection
+from twofold.data.kinds import asked
 from twofold.data.loader import Plan, Resident, Streamed
 from twofold.data.opening import DataLike, open_data
 from twofold.data.sources import Source
@@ -27,8 +28,6 @@ from twofold.training.log import Log
 from twofold.training.measured import Measurements
 from twofold.training.optimizer import create_optimizer
 from twofold.training.prepare import Preparation
-
-CHANNELS = 3
 
 
 @dataclass
@@ -95,14 +94,15 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
         unreadable.append(name)
         log.say(f"cannot read {name}: {reason}", quiet=True)
 
-    inspection = Inspection(source, max(1, workers), wanted.get("max_unreadable"), bad)
+    kind = (run.recipe.channels, run.recipe.depth) if begun else asked(wanted.get("channels"), wanted.get("depth"))
+    inspection = Inspection(source, max(1, workers), wanted.get("max_unreadable"), bad, *kind)
     settings, said = resolved(wanted, inspection, run, on, begun)
-    images = inspection.load(settings.resident, on, workers)
+    images = inspection.load(settings.resident, on, workers, settings.channels, settings.depth)
     batch = batch_size(settings, len(images))
     dtype = torch.float64 if settings.precision == "fp64" else torch.float32
     spec = backbone_spec(settings)
     method = build_method(settings, spec, len(images))
-    spec = dataclasses.replace(spec, features=features_of(method.backbone, settings.image_size))
+    spec = dataclasses.replace(spec, features=features_of(method.backbone, settings.image_size, settings.channels))
     first_backbone = method.backbone.state_dict() if given.is_given(spec.name) and not begun else None
     method = device.place(method, on, dtype).train()
     opened = OpenRun(
@@ -152,15 +152,13 @@ def resolved(
             raise UsageError(f"{run.path} holds another run ({'; '.join(changes)}): choose another --out")
         free = {n: wanted.get(n) for n, (d, _) in recipe.known(wanted.spec).items() if d.operational}
         return recipe.replace(old, **free), []
-    for name in ("mean", "std"):
-        value = wanted.get(name)
-        if value and len(value) != CHANNELS:
-            raise UsageError(f"{name} must be {CHANNELS} values, one a channel, not {len(value)}")
     settings, said = recipe.resolve(wanted, images, Measurements(inspection, on, wanted))
-    _, more = describe(
-        settings.backbone, settings.backbone_arguments, settings.stem, settings.image_size, settings.pool
-    )
-    return settings, said + more
+    s, channels = settings, settings.channels
+    for name, value in (("mean", s.mean), ("std", s.std)):
+        if len(value) != channels:
+            raise UsageError(f"{name} must be {channels} values, one a channel, not {len(value)}")
+    _, more = describe(s.backbone, s.backbone_arguments, s.stem, s.image_size, s.pool, channels)
+    return settings, inspection.changes + said + more
 
 
 def hold(opened: OpenRun, begun: bool, held: ExitStack) -> None:

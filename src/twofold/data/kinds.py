@@ -1,0 +1,111 @@
+"""The kinds of images, by channels and numbers, and images made into another kind."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from twofold.data.decode import Unreadable
+from twofold.data.sources import Array, Source
+from twofold.errors import UsageError
+
+FULL = {"uint8": 255, "uint16": 65535, "float32": 1}
+"""What stands for 1 in images of each depth."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How many channels an image has, and its numbers: ``uint8``, ``uint16`` or ``float32``."""
+
+    channels: int
+    depth: str
+
+    @classmethod
+    def of(cls, image: np.ndarray) -> "Kind":
+        """The kind of an image [C, H, W]."""
+        return cls(len(image), str(image.dtype))
+
+    def __str__(self) -> str:
+        return f"{self.channels} channel{'s' * (self.channels > 1)} of {self.depth}"
+
+
+def unlike(name: str, kind: Kind, other: str, others: Kind) -> UsageError:
+    """What is said of two images of one set of data that are not of one kind."""
+    return UsageError(
+        f"{name} has {kind}, {other} has {others}: images must be of one kind; --channels 3 makes 8-bit RGB of "
+        "greyscale and RGB of any depth, --depth uint8, uint16 or float32 changes the numbers alone"
+    )
+
+
+def asked(channels: int | None, depth: str | None) -> tuple[int | None, str | None]:
+    """The kind that settings ask for: 3 channels without a depth are a picture's, 8 bits each."""
+    return channels, "uint8" if channels == 3 and depth is None else depth
+
+
+def converted(image: np.ndarray, channels: int | None, depth: str | None) -> np.ndarray:
+    """An image with so many channels of that depth; None: as it has them.
+
+    Greyscale becomes RGB, and RGB whose channels are the same becomes greyscale. Whole numbers keep their place in the
+    full range, which is 0 to 1 of floats.
+
+    Raises:
+        Unreadable: for other numbers of channels, and for floats outside 0 to 1 that are to be whole numbers.
+    """
+    have = Kind.of(image)
+    if channels not in (None, have.channels):
+        if channels == 3 and have.channels == 1:
+            image = np.repeat(image, 3, axis=0)
+        elif channels == 1 and have.channels == 3 and (image == image[:1]).all():
+            image = image[:1]
+        else:
+            raise Unreadable(f"it has {have}, where {channels} are due")
+    if depth in (None, have.depth):
+        return image
+    if have.depth == "float32" and not 0 <= image.min() <= image.max() <= 1:
+        raise Unreadable(f"floating-point pixels outside 0 to 1, where {depth} is due: scale them")
+    scaled = image * np.float64(FULL[depth] / FULL[have.depth])
+    return (scaled if depth == "float32" else np.rint(scaled)).astype(depth)
+
+
+class OfKind(Source):
+    """The images of another source, converted; ``changed``: the kinds of which an image has been."""
+
+    def __init__(self, source: Source, channels: int | None, depth: str | None) -> None:
+        self._source, self._channels, self._depth = source, channels, depth
+        self.changed: set[Kind] = set()
+
+    @cached_property
+    def labels(self) -> Sequence[int] | None:
+        return self._source.labels
+
+    @cached_property
+    def classes(self) -> list[str] | None:
+        return self._source.classes
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def image(self, index: int) -> np.ndarray:
+        image = self._source.image(index)
+        result = converted(image, self._channels, self._depth)
+        if result is not image:
+            self.changed.add(Kind.of(image))
+        return result
+
+    def name(self, index: int) -> str:
+        return self._source.name(index)
+
+    def compute_fingerprint(self) -> str:
+        return self._source.fingerprint()
+
+
+def of_kind(source: Source, channels: int | None, depth: str | None = None) -> Source:
+    """A source whose images have so many channels of that depth, None: as they have them; see `converted`."""
+    if channels is None and depth is None:
+        return source
+    if isinstance(source, Array) and len(source):
+        kind = Kind.of(source.images[0])
+        if channels in (None, kind.channels) and depth in (None, kind.depth):
+            return source
+    return OfKind(source, channels, depth)

@@ -1,0 +1,104 @@
+"""TIFF files that are more than pictures: several bands, several pages, or more than 8 bits a pixel."""
+
+import io
+from typing import Any
+
+import numpy as np
+import tifffile
+from tifffile import COMPRESSION, PHOTOMETRIC, TiffPage
+
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""A TIFF file begins with one of these; the last two are of BigTIFF."""
+PICTURES = {
+    PHOTOMETRIC.MINISWHITE: 1,
+    PHOTOMETRIC.MINISBLACK: 1,
+    PHOTOMETRIC.RGB: 3,
+    PHOTOMETRIC.PALETTE: 1,
+    PHOTOMETRIC.SEPARATED: 4,
+    PHOTOMETRIC.YCBCR: 3,
+    PHOTOMETRIC.CIELAB: 3,
+}
+"""Kinds of pictures, and how many channels each has beside a transparency."""
+REDUCED, MASK = 1, 4
+"""Bits of a page's type: a smaller copy of another page, and a mask of one."""
+ORIENTATION = 274
+
+
+def is_tiff(file: bytes) -> bool:
+    """Whether a file begins as a TIFF file does."""
+    return file.startswith(MAGIC)
+
+
+def read(file: bytes) -> np.ndarray | None:
+    """The bands of a TIFF file, [C, H, W] in the file's own numbers, upright; None for a picture of 8 bits a channel.
+
+    The pages of a file are its bands if there are several, all of one size, with one channel each; else the first page
+    is the image. Copies of reduced size and masks are no pages. White is the highest value also where the file has it
+    as the lowest. A transparency is the last channel here, too: `transparent` tells it.
+
+    Raises:
+        Exception: whatever tifffile raises on a broken file; ValueError for a compression that needs imagecodecs.
+    """
+    with tifffile.TiffFile(io.BytesIO(file)) as tiff:
+        every: list[Any] = list(tiff.pages)
+        pages = [page for page in every if not int(page.subfiletype) & (REDUCED | MASK)] or every[:1]
+        first = pages[0]
+        if len(pages) > 1 and first.bitspersample >= 8 and all(_alike(page, first) for page in pages):
+            return _upright(np.stack([_planes(page)[0] for page in pages]), first)
+        if first.bitspersample <= 8 and PICTURES.get(first.photometric) == first.samplesperpixel - transparent(first):
+            return None
+        planes = _planes(first)
+        if transparent(first) and planes.dtype.kind == "u":
+            planes = on_white(planes)
+        return _upright(planes, first)
+
+
+def transparent(page: TiffPage) -> bool:
+    """Whether a page's last channel says how opaque its pixels are."""
+    return bool(page.extrasamples) and int(page.extrasamples[-1]) in (1, 2)
+
+
+def on_white(planes: np.ndarray) -> np.ndarray:
+    """An image of whole numbers whose last channel says how opaque its pixels are, laid on white, without that."""
+    full = np.iinfo(planes.dtype).max
+    opaque = planes[-1] / full
+    mixed: np.ndarray = np.rint(planes[:-1] * opaque + full * (1 - opaque)).astype(planes.dtype)
+    return mixed
+
+
+def _alike(page: TiffPage, first: TiffPage) -> bool:
+    plain = page.samplesperpixel == 1 and page.photometric != PHOTOMETRIC.PALETTE
+    return plain and page.shape == first.shape and page.dtype == first.dtype
+
+
+def _planes(page: TiffPage) -> np.ndarray:
+    """A page as [C, H, W]."""
+    try:
+        pixels = page.asarray()
+    except ValueError as error:
+        if "imagecodecs" not in str(error):
+            raise
+        name = COMPRESSION(page.compression).name
+        raise ValueError(f"{name} compression needs one more package, pip install 'twofold[tiff]'") from None
+    if page.axes == "YX":
+        pixels = pixels[None]
+    elif page.axes == "YXS":
+        pixels = np.moveaxis(pixels, -1, 0)
+    elif page.axes != "SYX":
+        raise ValueError(f"a TIFF page with the axes {page.axes}, which is no image")
+    if page.photometric == PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
+        pixels = np.iinfo(pixels.dtype).max - pixels
+    return pixels
+
+
+def _upright(planes: np.ndarray, page: TiffPage) -> np.ndarray:
+    """Turned as the page's orientation says, which numbers the eight ways to lay a picture down from 1."""
+    tag = page.tags.get(ORIENTATION)
+    number = int(tag.value) if tag else 1
+    if number in (5, 6, 7, 8):
+        planes = planes.transpose(0, 2, 1)
+    if number in (3, 4, 7, 8):
+        planes = planes[:, ::-1]
+    if number in (2, 3, 6, 7):
+        planes = planes[:, :, ::-1]
+    return planes

@@ -1,0 +1,126 @@
+"""TIFF files of several bands, pages and depths; ordinary pictures stay what they are."""
+
+import io
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from tests.conftest import picture
+from twofold.data.decode import Unreadable, decode
+
+
+def tiff(pixels, byteorder="<", **options):
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file, byteorder=byteorder) as writer:
+        writer.write(pixels, metadata=None, **options)
+    return file.getvalue()
+
+
+def values(shape, kind="uint16"):
+    random = np.random.default_rng(0)
+    return random.integers(0, 200, shape).astype(kind) if kind != "uint16" else random.integers(0, 65536, shape, kind)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("bands", [2, 5, 16])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_bands_lie_apart_or_together(bands, kind, compression):
+    planes = values((bands, 20, 24), kind)
+    plain = dict(photometric="minisblack", compression=compression)
+    apart = decode(tiff(planes, planarconfig="separate", **plain))
+    together = decode(tiff(np.moveaxis(planes, 0, -1), planarconfig="contig", **plain))
+    for found in (apart, together):
+        assert (found.dtype, found.flags["C_CONTIGUOUS"]) == (planes.dtype, True)
+        assert np.array_equal(found, planes)
+
+
+def test_numbers_of_other_kinds():
+    heights = np.array([[-400, 8848]], np.int16)
+    assert decode(tiff(heights)).tolist() == [[[-400.0, 8848.0]]]
+    assert decode(tiff(heights.astype(np.float64))).dtype == np.float32
+    big = decode(tiff(values((5, 8, 8)), photometric="minisblack", planarconfig="separate", byteorder=">"))
+    assert (big.dtype, big.tolist()) == (np.uint16, values((5, 8, 8)).tolist())
+    with pytest.raises(Unreadable, match="not uint32"):
+        decode(tiff(heights.astype(np.uint32)))
+
+
+def test_pages_of_one_size_are_bands():
+    planes = values((4, 8, 10))
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for plane in planes:
+            writer.write(plane, photometric="minisblack", metadata=None)
+        writer.write(planes[0, ::2, ::2], photometric="minisblack", metadata=None, subfiletype=1)  # a smaller copy
+    assert np.array_equal(decode(file.getvalue()), planes)
+    grey = io.BytesIO()
+    first, second = (Image.fromarray(picture(8, 10, number)[..., 0]) for number in range(2))
+    first.save(grey, "TIFF", save_all=True, append_images=[second])
+    assert decode(grey.getvalue()).tolist() == [np.asarray(page).tolist() for page in (first, second)]
+    with pytest.raises(Unreadable, match="17 channels, and an image has at most 16"):
+        decode(tiff(values((17, 8, 8)), photometric="minisblack"))
+
+
+def test_of_pages_that_are_pictures_the_first_counts():
+    pages = [Image.fromarray(picture(8, 10, number)) for number in range(2)]
+    file = io.BytesIO()
+    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
+    assert np.array_equal(decode(file.getvalue()), np.moveaxis(picture(8, 10, 0), -1, 0))
+    sizes = io.BytesIO()
+    with tifffile.TiffWriter(sizes) as writer:
+        for side in (8, 6):
+            writer.write(values((side, side)), photometric="minisblack", metadata=None)
+    assert decode(sizes.getvalue()).shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "LA", "YCbCr"])
+def test_pictures_of_eight_bits_are_rgb(mode):
+    file = io.BytesIO()
+    image = Image.fromarray(picture(20, 30)).convert(mode)
+    image.save(file, "TIFF")
+    found = decode(file.getvalue())
+    assert (found.dtype, found.shape) == (np.uint8, (3, 20, 30))
+    opaque = image.convert("RGBA").convert("RGB") if mode in ("RGBA", "LA") else image.convert("RGB")
+    assert np.abs(found.astype(int) - np.moveaxis(np.asarray(opaque), -1, 0)).max() <= 2
+
+
+def test_a_fourth_channel_is_a_band_unless_it_is_transparency():
+    pixels = np.moveaxis(values((4, 8, 10), "uint8"), 0, -1)
+    infrared = decode(tiff(pixels, photometric="rgb", planarconfig="contig", extrasamples=["unspecified"]))
+    assert np.array_equal(infrared, np.moveaxis(pixels, -1, 0))
+    for kind in (np.uint8, np.uint16):
+        clear = (pixels * np.array([1, 1, 1, 0])).astype(kind)
+        white = decode(tiff(clear, photometric="rgb", planarconfig="contig", extrasamples=["unassalpha"]))
+        assert (white.shape, (white == np.iinfo(kind).max).all()) == ((3, 8, 10), True)
+
+
+def test_white_is_the_highest_value():
+    found = decode(tiff(np.array([[0, 65535, 1000]], np.uint16), photometric="miniswhite"))
+    assert found.tolist() == [[[65535, 0, 64535]]]
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_it_lies_upright(number):
+    """As Pillow turns a picture with the same orientation."""
+    plane = values((6, 9))
+    file = io.BytesIO()
+    grey = Image.fromarray((plane >> 8).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = number
+    grey.save(file, "PNG", exif=exif)
+    turned = decode(file.getvalue())[0]
+    found = decode(tiff(plane, photometric="minisblack", extratags=[(274, "H", 1, number, True)]))
+    assert np.array_equal(found[0] >> 8, turned)
+
+
+def test_broken_files_are_unreadable():
+    file = tiff(values((5, 40, 40)), photometric="minisblack", planarconfig="separate")
+    for share in (0.01, 0.3, 0.6, 0.95):
+        with pytest.raises(Unreadable):
+            decode(file[: int(len(file) * share)])
+    packed = bytearray(tiff(values((5, 8, 8)), photometric="minisblack", planarconfig="separate"))
+    place = packed.index(b"\x03\x01\x03\x00\x01\x00\x00\x00\x01\x00")  # the tag of the compression: none
+    packed[place + 8] = 5
+    with pytest.raises(Unreadable, match=r"LZW compression needs one more package, pip install 'twofold\[tiff\]'"):
+        decode(bytes(packed))
