@@ -15,6 +15,7 @@ from tests.cli.running import twofold as command
 from tests.conftest import encoded, picture, tiny
 from twofold.errors import UsageError
 from twofold.evaluation import finetune
+from twofold.recipe.declared import methods
 from twofold.run import Run
 
 BANDS, IMAGES = 5, 60
@@ -97,7 +98,9 @@ def test_vectors_of_bands(run, land):
     photographs = np.stack([picture(12, 12, number) for number in range(4)])
     with pytest.raises(UsageError, match="row 0 cannot be read: it has 3 channels of uint8, where 5 are due"):
         twofold.features(run, photographs)
-    with pytest.raises(UsageError, match="not one of 4 images can be read"):
+    with pytest.raises(
+        UsageError, match="not one of 4 images can be read, the first, row 0: it has 3 channels of uint8, w"
+    ):
         twofold.embed(run, photographs)
 
 
@@ -137,8 +140,8 @@ def test_a_scan_says_what_kinds_there_are(land, capsys):
     assert (code, "kinds: 60 with 5 channels of uint16" in said) == (0, True)
 
 
-@pytest.mark.parametrize("method", ["vicreg", "dino", "jigsaw", "mae", "denoising"])
-def test_every_kind_of_method_takes_floats_of_any_range(method, tmp_path):
+@pytest.mark.parametrize("method", methods())
+def test_every_method_takes_floats_of_any_range(method, tmp_path):
     """Two bands, of which one is far outside 0 to 1, as an elevation in metres is."""
     random = np.random.default_rng(0)
     images = random.normal([[[[0.3]], [[1500.0]]]], [[[[0.1]], [[300.0]]]], (32, 2, 24, 24)).astype(np.float32)

@@ -1,6 +1,8 @@
 """TIFF files of several bands, pages and depths; ordinary pictures stay what they are."""
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -116,11 +118,25 @@ def test_it_lies_upright(number):
 
 def test_broken_files_are_unreadable():
     file = tiff(values((5, 40, 40)), photometric="minisblack", planarconfig="separate")
-    for share in (0.01, 0.3, 0.6, 0.95):
-        with pytest.raises(Unreadable):
-            decode(file[: int(len(file) * share)])
-    packed = bytearray(tiff(values((5, 8, 8)), photometric="minisblack", planarconfig="separate"))
-    place = packed.index(b"\x03\x01\x03\x00\x01\x00\x00\x00\x01\x00")  # the tag of the compression: none
-    packed[place + 8] = 5
-    with pytest.raises(Unreadable, match=r"LZW compression needs one more package, pip install 'twofold\[tiff\]'"):
-        decode(bytes(packed))
+    packed = tiff(values((5, 40, 40)), photometric="minisblack", planarconfig="separate", compression="zlib")
+    for whole in (file, packed):
+        for share in (0.3, 0.6, 0.95):
+            with pytest.raises(Unreadable, match="a broken TIFF file"):
+                decode(whole[: int(len(whole) * share)])
+    with pytest.raises(Unreadable):
+        decode(file[:20])
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zstd"])
+def test_compressions_need_one_more_package(compression, tmp_path):
+    planes = values((5, 20, 24))
+    file = tiff(planes, photometric="minisblack", planarconfig="separate", compression=compression, predictor=True)
+    assert np.array_equal(decode(file), planes)
+    (tmp_path / "a.tif").write_bytes(file)
+    without = (
+        "import sys; sys.modules['imagecodecs'] = None; from pathlib import Path; from twofold.data import tiff; "
+        "tiff.read(Path(sys.argv[1]).read_bytes())"
+    )
+    done = subprocess.run([sys.executable, "-c", without, tmp_path / "a.tif"], capture_output=True, text=True)
+    said = f"ValueError: {compression.upper()} compression needs one more package, pip install 'twofold[tiff]'"
+    assert done.stderr.splitlines()[-1] == said

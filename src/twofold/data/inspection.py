@@ -8,7 +8,7 @@ import torch
 from twofold.data.decode import Unreadable
 from twofold.data.decoded import Decoded, decode_all
 from twofold.data.kinds import FULL, Kind, OfKind, of_kind, unlike
-from twofold.data.loader import Bad, Resident, Streamed, check_share, sample
+from twofold.data.loader import Bad, Resident, Streamed, check_share, none_readable, sample
 from twofold.data.parallel import in_order
 from twofold.data.sources import Array, Source, Subset
 from twofold.errors import UsageError
@@ -160,8 +160,7 @@ class Inspection:
         return tuple(digits(value) for value in mean), tuple(digits(value) for value in np.maximum(std, least))
 
     def _none_readable(self) -> UsageError:
-        tried = min(SAMPLE, len(self.source))
-        return UsageError(f"not one of {tried} images tried can be read; twofold scan says why")
+        return none_readable(sample(self.source, SAMPLE), f"{min(SAMPLE, len(self.source))} images tried")
 
     @cached_property
     def _measured(self) -> tuple[Kind | None, list[tuple[tuple[int, int], Moments]]]:

@@ -96,7 +96,12 @@ class Resident:
     def crop(self, index: Tensor, boxes: Tensor, flip: Tensor, size: int, interpolation: str) -> Tensor:
         """Float [n, C, size, size] on the device."""
         on = self.device
-        return resized_crop(self.images[index.to(on)], boxes.to(on), flip.to(on), size, interpolation)
+        return resized_crop(_rows(self.images, index.to(on)), boxes.to(on), flip.to(on), size, interpolation)
+
+
+def _rows(images: Tensor, index: Tensor) -> Tensor:
+    """Some of the images; torch need not know how to pick from uint16 numbers on every device, but from int16."""
+    return images.view(torch.int16)[index].view(torch.uint16) if images.dtype == torch.uint16 else images[index]
 
 
 class Streamed:
@@ -208,6 +213,16 @@ def check_share(bad: int, of: int, most: float, example: str) -> None:
             f"{bad} of {of} images cannot be read, more than the permitted share of {most:g} (--max-unreadable): "
             f"{example}; twofold scan lists them all"
         )
+
+
+def none_readable(source: Source, tried: str) -> UsageError:
+    """What is said where not one of so many images can be read, with the first one's reason."""
+    try:
+        source.image(0)
+        reason = ""
+    except Unreadable as error:
+        reason = f", the first, {source.name(0)}: {error}"
+    return UsageError(f"not one of {tried} can be read{reason}; twofold scan lists them all")
 
 
 def sample(source: Source, most: int) -> Subset:

@@ -1,11 +1,14 @@
 """TIFF files that are more than pictures: several bands, several pages, or more than 8 bits a pixel."""
 
 import io
+import logging
 from typing import Any
 
 import numpy as np
 import tifffile
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffPage
+
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is said as its reason
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """A TIFF file begins with one of these; the last two are of BigTIFF."""
@@ -75,11 +78,11 @@ def _planes(page: TiffPage) -> np.ndarray:
     """A page as [C, H, W]."""
     try:
         pixels = page.asarray()
-    except ValueError as error:
-        if "imagecodecs" not in str(error):
-            raise
-        name = COMPRESSION(page.compression).name
-        raise ValueError(f"{name} compression needs one more package, pip install 'twofold[tiff]'") from None
+    except Exception as error:  # of tifffile, of zlib, of imagecodecs: each has its own kinds
+        if isinstance(error, ImportError) or "imagecodecs" in str(error):  # an older Python has a part of it
+            name = COMPRESSION(page.compression).name
+            raise ValueError(f"{name} compression needs one more package, pip install 'twofold[tiff]'") from None
+        raise ValueError(f"a broken TIFF file ({' '.join(str(error).split())})") from None
     if page.axes == "YX":
         pixels = pixels[None]
     elif page.axes == "YXS":

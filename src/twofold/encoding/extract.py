@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from twofold.data.loader import none_readable
 from twofold.data.sources import Source
 from twofold.encoding.crops import central_crops
 from twofold.encoding.progress import Tell, silent
-from twofold.errors import UsageError
 from twofold.nets.normalize import unit
 
 Encode = Callable[[Tensor], Tensor]
@@ -55,7 +55,7 @@ def extract(
             values[name].append(encode(images).cpu())
         tell(what, numbers[-1] + 1, len(source))
     if not kept:
-        raise UsageError(f"not one of {len(source)} images can be read; twofold scan says why")
+        raise none_readable(source, f"{len(source)} images")
     return {name: Features.of(source, kept, torch.cat(batches)) for name, batches in values.items()}
 
 

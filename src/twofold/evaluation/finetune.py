@@ -134,7 +134,8 @@ def _train(
     layout, y = devices.layout(network, on), labels.to(on)
     plan = Plan(len(images), min(BATCH, len(images)), seed)
     steps = max(STEPS, EPOCHS * plan.steps_per_epoch)
-    crops = Views(spec.size, views=1, seed=seed, crop_scale=CROP, flip=start.flip)
+    mean, std = spec.mean, spec.std
+    crops = Views(spec.size, views=1, seed=seed, mean=mean, std=std, crop_scale=CROP, flip=start.flip)
     micro_batches = [MicroBatch(step, slice(0, plan.batch)) for step in range(steps)]
     with torch.random.fork_rng(devices=[on] if on.type == "cuda" else []):
         for step, loaded in enumerate(images.load(plan, crops, micro_batches)):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from twofold import device as devices
 from twofold import files
-from twofold.data.loader import stacked
+from twofold.data.loader import none_readable, stacked
 from twofold.data.opening import DataLike, open_data
 from twofold.data.sources import Source, digest
 from twofold.encoding.cache import fingerprint
@@ -176,7 +176,7 @@ def _collect(encoder: Encoder, splits: list[Split], tell: Tell) -> Embedded:
             tell(split.images, numbers.stop, len(split.source))
     result = Embedded.joined(found)
     if not result.names:
-        raise _nothing(len(result.unreadable))
+        raise none_readable(splits[0].source, f"{len(result.unreadable)} images")
     return result
 
 
@@ -200,7 +200,7 @@ def _stream(encoder: Encoder, splits: list[Split], target: Path, identity: Recor
             unreadable = list(chain.from_iterable(whole[path][1] for path in pieces))
             if count == 0:
                 shutil.rmtree(folder)
-                raise _nothing(images)
+                raise none_readable(splits[0].source, f"{images} images")
             record = {"of": identity, "vectors": count, "unreadable": unreadable}
             for path in vectors.files(target):
                 files.remove_partial(path)
@@ -245,7 +245,3 @@ def _compute(
         vectors.save_piece(path, piece.names, piece.labels, piece.vectors, record)
         written[path] = len(piece.names), piece.unreadable
     return written
-
-
-def _nothing(images: int) -> UsageError:
-    return UsageError(f"not one of {images} images can be read; twofold scan says why")
