@@ -30,6 +30,10 @@ class Kind:
         return f"{self.channels} channel{'s' * (self.channels > 1)} of {self.depth}"
 
 
+PICTURE = Kind(3, "uint8")
+"""That of ordinary pictures."""
+
+
 def unlike(name: str, kind: Kind, other: str, others: Kind) -> UsageError:
     """What is said of two images of one set of data that are not of one kind."""
     return UsageError(

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Shaped, UInt8
 from torch import Tensor
 
+from twofold.data import kinds
+from twofold.data.kinds import Kind
 from twofold.data.loader import sample
 from twofold.data.sources import Source
 from twofold.encoding.crops import central_crops
@@ -59,7 +61,7 @@ class Look:
             UsageError: for bands that there are not.
         """
         chosen = look_at(channels, bands)
-        if bands is None and (channels, depth) == (3, "uint8"):
+        if bands is None and Kind(channels, depth) == kinds.PICTURE:
             return PICTURE
         crops = [unit(images)[:, list(chosen)] for _, images in central_crops(sample(source, LOOKED_AT), size)]
         if not crops:

@@ -12,7 +12,7 @@ from torch import nn
 
 from twofold import device, dist, files
 from twofold.data.inspection import Inspection
-from twofold.data.kinds import asked
+from twofold.data.kinds import PICTURE, Kind, asked
 from twofold.data.loader import Plan, Resident, Streamed
 from twofold.data.opening import DataLike, open_data
 from twofold.data.sources import Source
@@ -215,8 +215,10 @@ def notes(opened: OpenRun, unreadable: list[str]) -> list[str]:
     if batch < s.batch_size:
         said.append(f"batch {batch} instead of {s.batch_size}: there are {len(opened.images)} images")
     weights = sum(p.numel() for p in opened.method.backbone.parameters())
+    kind = Kind(s.channels, s.depth)
+    of_kind = "" if kind == PICTURE else f" with {kind}"
     said.append(
-        f"{s.method}, {s.backbone} ({weights / 1e6:.1f} million weights), {len(opened.images)} images at "
+        f"{s.method}, {s.backbone} ({weights / 1e6:.1f} million weights), {len(opened.images)} images{of_kind} at "
         f"{s.image_size} px, batch {batch}, learning rate {s.lr * batch / 256:g}, {s.precision}, "
         f"images {'in memory' if s.resident else 'decoded as needed'}"
     )
