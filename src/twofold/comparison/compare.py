@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from twofold import device as devices
 from twofold import files
-from twofold.comparison.standings import Row, collected
+from twofold.comparison.standings import Json, collected
 from twofold.data.inspection import Inspection
 from twofold.data.loader import MicroBatch, Plan, Streamed, sample
 from twofold.data.opening import PYTHON, Data, DataLike, name_of, open_data
@@ -166,7 +166,7 @@ def operations(settings: Recipe, source: Source) -> int:
 
 
 def one_run(
-    settings: Row, name: str, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str, log: Log
+    settings: Json, name: str, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str, log: Log
 ) -> None:
     """Have a run's result, by making the run unless it is there. ``fingerprint``: of the training images of ``data``.
 
@@ -194,7 +194,7 @@ def one_run(
 
 
 def run_apart(
-    settings: Row, name: str, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str
+    settings: Json, name: str, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str
 ) -> None:
     """`run_one` in a process of its own, so that its peak of memory is its own.
 
@@ -218,11 +218,11 @@ def run_apart(
 
 
 def run_one(
-    settings: Row, name: str, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str
+    settings: Json, name: str, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str
 ) -> None:
     """Pretrain, evaluate, diagnose, and write result.json when all of it is done."""
     wanted = recipe.wanted(name, **settings, out=str(path))
-    result: Row = {"ended": "as it should", "evaluation": {}, "protocols": protocols}
+    result: Json = {"ended": "as it should", "evaluation": {}, "protocols": protocols}
     result["asked"] = wanted.given | {"images": fingerprint}
     try:
         opened = open_data(data).limited(wanted.get("limit"))
