@@ -72,8 +72,9 @@ class Unmeasured:
 def resolved(method, images=256, **settings):
     """The recipe of a run on so many images, nothing left open."""
     from twofold.recipe import recipe
+    from twofold.recipe.resolve import resolve
 
-    return recipe.resolve(recipe.wanted(method, **settings), images, Unmeasured())[0]
+    return resolve(recipe.wanted(method, **settings), images, Unmeasured())[0]
 
 
 def batch_of(method, settings, views, rows=slice(None)):

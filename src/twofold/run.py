@@ -16,7 +16,7 @@ from twofold.errors import UsageError
 from twofold.methods import create
 from twofold.methods.base import Method, Setup
 from twofold.metrics import read_metrics
-from twofold.nets.backbone import BackboneSpec, describe, features_of
+from twofold.nets.backbone import BackboneSpec, describe, features_of, recorded_spec
 from twofold.recipe import toml
 from twofold.recipe.recipe import Recipe
 
@@ -79,8 +79,7 @@ class Run:
         path = self.path / "backbone.json"
         if not path.exists():
             return backbone_spec(self.recipe)
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return BackboneSpec(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+        return recorded_spec(path)
 
     def backbone(self, into: nn.Module | None = None) -> nn.Module:
         """The pretrained backbone, a timm module in eval mode: normalised images [N, 3, H, W] -> features [N, D].

@@ -28,6 +28,7 @@ from twofold.evaluation.split import labelled_splits
 from twofold.recipe import recipe
 from twofold.recipe.declared import spec
 from twofold.recipe.recipe import Recipe, Wanted
+from twofold.recipe.resolve import resolve
 from twofold.run import Run, backbone_spec, build_method
 from twofold.training import writers
 from twofold.training.interrupt import Interrupt
@@ -145,7 +146,7 @@ def resolve_for(wanted: Wanted, inspection: Inspection) -> Recipe:
         UsageError: if its batch cannot be made of these images.
     """
     images = len(inspection.source)
-    settings, _ = recipe.resolve(wanted, images, Measurements(inspection, torch.device("cpu"), wanted))
+    settings, _ = resolve(wanted, images, Measurements(inspection, torch.device("cpu"), wanted))
     batch_size(settings, images)
     return settings
 

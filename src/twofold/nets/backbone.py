@@ -1,9 +1,11 @@
 """Backbones: any timm model without its classifier, fitted to the size of the images."""
 
 import inspect
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import timm
@@ -15,6 +17,8 @@ from twofold.errors import UsageError, did_you_mean
 from twofold.nets import given
 from twofold.recipe.foreign import is_foreign, load
 
+Interpolation = Literal["bilinear", "bicubic"]
+
 SMALL = 64
 """Largest image side, in pixels, that gets the small stem."""
 
@@ -23,8 +27,9 @@ SMALL = 64
 class BackboneSpec:
     """What `backbone.json` holds: enough to build the network and prepare its input without twofold.
 
-    ``name``: timm's, or ``package.module:function``, whose ``arguments`` are the function's. ``features``: 0 where they
-    have not been counted yet.
+    ``name``: timm's, or ``package.module:function``, whose ``arguments`` are the function's. ``size``: side of the
+    images in pixels; ``interpolation``: the filter that resizes them. ``features``: 0 where they have not been counted
+    yet.
     """
 
     name: str
@@ -34,6 +39,7 @@ class BackboneSpec:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     features: int = 0
+    interpolation: Interpolation = "bicubic"
 
     def build(self) -> nn.Module:
         """The network with fresh weights: images [N, 3, H, W] -> features [N, D].
@@ -55,7 +61,14 @@ class BackboneSpec:
 
     def timm_config(self) -> dict[str, Any]:
         """How its input is prepared, as timm's `resolve_model_data_config` reads it from a ``pretrained_cfg``."""
-        return {"input_size": (3, self.size, self.size), "mean": self.mean, "std": self.std, "interpolation": "bicubic"}
+        size = (3, self.size, self.size)
+        return {"input_size": size, "mean": self.mean, "std": self.std, "interpolation": self.interpolation}
+
+
+def recorded_spec(path: Path) -> BackboneSpec:
+    """The description that a backbone.json holds."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    return BackboneSpec(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
 
 
 def timm_model(spec: BackboneSpec) -> nn.Module:

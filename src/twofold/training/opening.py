@@ -21,6 +21,7 @@ from twofold.nets import given
 from twofold.nets.backbone import BackboneSpec, check_name, describe, features_of
 from twofold.recipe import recipe, toml
 from twofold.recipe.recipe import Recipe, Wanted
+from twofold.recipe.resolve import difference, resolve
 from twofold.run import Run, backbone_spec, build_method
 from twofold.training import checkpoint, writers
 from twofold.training.log import Log
@@ -147,7 +148,7 @@ def resolved(
     images = len(inspection.source)
     if begun:
         old = run.recipe
-        changes = recipe.difference(old, wanted, images)
+        changes = difference(old, wanted, images)
         if changes:
             raise UsageError(f"{run.path} holds another run ({'; '.join(changes)}): choose another --out")
         free = {n: wanted.get(n) for n, (d, _) in recipe.known(wanted.spec).items() if d.operational}
@@ -156,7 +157,7 @@ def resolved(
         value = wanted.get(name)
         if value and len(value) != CHANNELS:
             raise UsageError(f"{name} must be {CHANNELS} values, one a channel, not {len(value)}")
-    settings, said = recipe.resolve(wanted, images, Measurements(inspection, on, wanted))
+    settings, said = resolve(wanted, images, Measurements(inspection, on, wanted))
     _, more = describe(
         settings.backbone, settings.backbone_arguments, settings.stem, settings.image_size, settings.pool
     )
