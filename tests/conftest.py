@@ -53,6 +53,7 @@ def tiny(method: str, **settings):
 class Unmeasured:
     """What rules ask of the images, where tests have none."""
 
+    interpolation = "bicubic"
     natural_size = 8
     statistics = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     precision = "fp32"

@@ -5,6 +5,7 @@ batch, as a few numbers a sample; each process then takes its rows. The drawn cr
 image's size, so a worker that decodes a photograph uses the same ones.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -142,7 +143,8 @@ def pipelines(augment: Augment, size: int, views: int = 2, own: tuple[Named, ...
 
     Of a pair of probabilities the first is the first view's and the second that of all others.
     """
-    a, found = augment, []
+    a = augment if augment.interpolation else dataclasses.replace(augment, interpolation="bicubic")
+    found = []
     for number in range(views + a.small_crops):
         mine = tuple(one for one in own if one.distortion.views is None or number in one.distortion.views)
         pair = min(number, 1)

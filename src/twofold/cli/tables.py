@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from twofold.cli.words import shown
-from twofold.evaluation.titles import RAW_PIXELS, measure_title, representation_title, row_title
+from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS, measure_title, representation_title, row_title
 from twofold.recipe.settings import declarations, defaults_of
 
 if TYPE_CHECKING:
@@ -109,8 +109,9 @@ def comparison(result: dict[str, Any]) -> str:
     for name, own in methods.items():
         for who, scores in own["scores"].items():
             cells = [percent(scores.get(row)) for row in shown]
-            if who == "untrained":
-                table.add_row(Text("  untrained", style="dim"), "", *cells)
+            if who in BEGINNINGS:
+                if scores or who == "untrained":
+                    table.add_row(Text(f"  {who}", style="dim"), "", *cells)
                 continue
             costs = [" ".join(map(str, own[key])) for key in ("seconds", "images_per_second", "peak_memory_mb")]
             found = sorted({finding for run in own["findings"] for finding in run})

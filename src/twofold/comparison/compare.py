@@ -34,7 +34,7 @@ from twofold.training import writers
 from twofold.training.interrupt import Interrupt
 from twofold.training.log import Log, terminal
 from twofold.training.loop import train
-from twofold.training.measured import Measurements
+from twofold.training.measured import Measurements, starting_weights
 from twofold.training.opening import batch_size
 from twofold.training.prepare import Preparation
 
@@ -146,7 +146,8 @@ def resolve_for(wanted: Wanted, inspection: Inspection) -> Recipe:
         UsageError: if its batch cannot be made of these images.
     """
     images = len(inspection.source)
-    settings, _ = resolve(wanted, images, Measurements(inspection, torch.device("cpu"), wanted))
+    measurements = Measurements(inspection, torch.device("cpu"), wanted, starting_weights(wanted))
+    settings, _ = resolve(wanted, images, measurements)
     batch_size(settings, images)
     return settings
 

@@ -14,7 +14,7 @@ from typing import Any
 from scipy.stats import kendalltau
 
 from twofold.data.opening import Data
-from twofold.evaluation.titles import RAW_PIXELS
+from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS
 
 SCORE = "linear"
 FEW = re.compile(r"few_\d+|few_[\d.]+_percent")  # names of rows
@@ -43,7 +43,7 @@ def collected(folder: Path, budget: dict[str, Json], seeds: int, data: Data) -> 
         found[name] = {
             **share,
             "runs": runs,
-            "scores": {who: over_runs(evaluations, who) for who in ("pretrained", "untrained")},
+            "scores": {who: over_runs(evaluations, who) for who in ("pretrained", *BEGINNINGS)},
             SCORE: {
                 run: result["evaluation"][SCORE]["pretrained"]["value"]
                 for run, result in zip(runs, results, strict=True)

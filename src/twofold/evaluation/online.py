@@ -33,6 +33,11 @@ class OnlineKNN:
         labels = [chosen.label(number) for batch in numbers for number in batch]
         return cls(torch.cat(images), torch.tensor(labels), spec, device, precision)
 
+    @property
+    def asked(self) -> int:
+        """How many images are asked about."""
+        return len(self.images[::5])
+
     def score(self, backbone: nn.Module) -> float:
         """Accuracy, 0 to 1, of a fifth of the images by their neighbours among the rest."""
         encoder = Encoder(backbone, self.spec, precision=self.precision)

@@ -2,6 +2,8 @@
 
 import re
 
+BEGINNINGS = ("untrained", "start")
+"""What a run's backbone was: with random weights, and with the weights that it started from, if it did."""
 RAW_PIXELS = "raw_pixels"
 """The yardstick among representations that is no network's."""
 

@@ -103,6 +103,7 @@ class _Open:
     """What rules would ask of images and machine that a loop of one's own has and a method does not need."""
 
     natural_size = SMALL
+    interpolation = "bicubic"
     statistics = ((), ())
     precision = "fp32"
 

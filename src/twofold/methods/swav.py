@@ -43,7 +43,9 @@ class Options:
     temperature: float = setting(0.1, "divides the cosines in the prediction", low=1e-4)
     epsilon: float = setting(0.05, "divides them in the code; lower is sharper", low=1e-4)
     iterations: int = setting(3, "of Sinkhorn; 0: codes are not balanced, and one cluster may take all", low=0)
-    freeze: float = setting(0.01, "share of the run at its start in which the prototypes stay", low=0, high=1)
+    freeze_prototypes: float = setting(
+        0.01, "share of the run at its start in which the prototypes stay", low=0, high=1
+    )
     queue: int = setting(
         0,
         "past embeddings of each view that codes are balanced with, never more than images; 0: none",
@@ -66,7 +68,7 @@ class SwAV(Method):
     def forward(self, batch: Batch, progress: float) -> Output:
         features = together(self.encode, batch.views)  # the projector's norm sees the crops of all sizes at once
         embedded = self.projector(torch.cat(features)).split([len(view.images) for view in batch.views])
-        scores = [self.prototypes(z, frozen=progress < self.o.freeze) for z in embedded]
+        scores = [self.prototypes(z, frozen=progress < self.o.freeze_prototypes) for z in embedded]
         codes = [self.code(i, z, s, progress) for i, (z, s) in enumerate(zip(embedded[:2], scores, strict=False))]
         loss = mean([assignment(s, code, self.o.temperature) for s, code in directions(scores, codes)])
         return Output({"energy": dist.mean(loss)}, tuple(dist.gather(z) for z in embedded))

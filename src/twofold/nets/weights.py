@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import timm
 import torch
@@ -41,7 +41,7 @@ class Weights:
     """Tensors by name, and how images are prepared for them.
 
     ``origin``: where they come from, in words. ``size``: side of the images in pixels. ``mean``, ``std``: of each
-    channel, for images from 0 to 1.
+    channel, for images from 0 to 1. ``stem``: of a ResNet, as `BackboneSpec` has it.
     """
 
     origin: str
@@ -50,6 +50,7 @@ class Weights:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: Interpolation
+    stem: Literal["default", "small"] = "default"
 
 
 def open_weights(weights: str, backbone: str) -> Weights:
@@ -74,7 +75,7 @@ def open_weights(weights: str, backbone: str) -> Weights:
         if spec.name != backbone:
             raise UsageError(f"{path} has a {spec.name}, not a {backbone}: --backbone {spec.name}")
         tensors = load_file(path / "backbone.safetensors")
-        return Weights(f"the run {path}", tensors, spec.size, spec.mean, spec.std, spec.interpolation)
+        return Weights(f"the run {path}", tensors, spec.size, spec.mean, spec.std, spec.interpolation, spec.stem)
     if not path.exists():
         raise UsageError(
             f"there are no weights {weights}: give {PUBLISHED}, a file ({' '.join(SUFFIXES)}) or the directory of a run"

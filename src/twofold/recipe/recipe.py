@@ -24,7 +24,9 @@ class Augment:
     crop_ratio: tuple[float, float] = setting(
         (0.75, 1.3333333333333333), "width over height of a crop, lowest and highest", above=0, ordered=True
     )
-    interpolation: Literal["bilinear", "bicubic"] = setting("bicubic", "filter that resizes a crop")
+    interpolation: Literal["bilinear", "bicubic"] = setting(
+        None, "filter that resizes a crop", auto=rules.interpolation
+    )
     flip: float = setting(0.5, "probability of a horizontal flip", low=0, high=1)
     jitter: float = setting(0.8, "probability of the colour jitter", low=0, high=1)
     brightness: float = setting(0.4, "brightness factor is drawn from 1 +- this", low=0)
@@ -71,6 +73,9 @@ class Recipe:
     backbone_arguments: dict = setting(  # type: ignore[type-arg]  # noqa: RUF009
         {}, "more arguments for timm.create_model or for the function, as NAME VALUE pairs, values as in TOML"
     )
+    weights: str = setting(
+        "", "where the backbone starts: published (timm's weights for it), a file of weights, a run; none: at random"
+    )
     image_size: int = setting(None, "side of a view in pixels", low=1, high=4096, auto=rules.natural_size)
     stem: Literal["default", "small"] = setting(
         None, "first layers of a ResNet; small: a 3x3 convolution of stride 1, no max-pool", auto=rules.stem
@@ -93,6 +98,21 @@ class Recipe:
     warmup_epochs: float = setting(
         10.0, "epochs of linear warm-up before the cosine, at most a tenth of the run", low=0
     )
+    backbone_lr: float = setting(
+        None, "learning rate of the backbone, for 256 images; lr is then that of everything else", above=0,
+        auto=rules.backbone_lr,
+    )  # fmt: skip
+    heads_first: float = setting(
+        None, "epochs at the start in which the backbone stays and everything else learns", low=0,
+        auto=rules.heads_first,
+    )  # fmt: skip
+    layer_decay: float = setting(
+        1.0, "rate of each layer of the backbone as a share of that of the layer after it", above=0, high=1
+    )
+    freeze: int = setting(
+        0, "layers of the backbone that stay as they are, counted from the images: the stem, then stages or blocks",
+        low=0,
+    )  # fmt: skip
     grad_clip: float = setting(0.0, "largest norm of the gradient; 0: no clipping", low=0)
     precision: Literal["bf16", "fp32", "fp64"] = setting(
         None, "of the networks; losses stay in fp32 or better", auto=rules.precision

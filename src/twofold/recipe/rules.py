@@ -18,6 +18,9 @@ class Measured(Protocol):
     def natural_size(self) -> int: ...
 
     @property
+    def interpolation(self) -> str: ...
+
+    @property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]: ...
 
     def fits_in_memory(self, batch_size: int) -> bool: ...
@@ -80,12 +83,12 @@ class Facts:
 
 
 def natural_size(facts: Facts) -> int:
-    """the images' own longest side up to 64, else 224"""
+    """that of the starting weights' images; else the images' own longest side up to 64, else 224"""
     return facts.measured.natural_size
 
 
 def stem(facts: Facts) -> str:
-    """small for ResNets on images of 64 pixels and under"""
+    """as the starting weights have it; else small for ResNets on images of 64 pixels and under"""
     return facts.measured.stem(facts.settings)
 
 
@@ -95,13 +98,33 @@ def precision(facts: Facts) -> str:
 
 
 def mean(facts: Facts) -> tuple[float, ...]:
-    """measured on the images"""
+    """that of the starting weights' images; else measured on the images"""
     return facts.measured.statistics[0]
 
 
 def std(facts: Facts) -> tuple[float, ...]:
-    """measured on the images"""
+    """that of the starting weights' images; else measured on the images"""
     return facts.measured.statistics[1]
+
+
+def interpolation(facts: Facts) -> str:
+    """as the starting weights' images were resized; else bicubic"""
+    return facts.measured.interpolation
+
+
+ADAPTED = 0.1
+"""Of the learning rate, the backbone's share where it starts from weights."""
+
+
+def backbone_lr(facts: Facts) -> float:
+    """lr; a tenth of it from starting weights"""
+    rate: float = facts.settings["lr"]
+    return rate * ADAPTED if facts.settings["weights"] else rate
+
+
+def heads_first(facts: Facts) -> float:
+    """0; from starting weights a tenth of the run"""
+    return facts.settings["epochs"] / 10 if facts.settings["weights"] else 0.0
 
 
 def resident(facts: Facts) -> bool:
