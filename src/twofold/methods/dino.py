@@ -23,7 +23,7 @@ from twofold.nets.momentum import MomentumEncoder
 from twofold.recipe.rules import Facts, prototypes_within
 from twofold.recipe.settings import setting
 
-RECIPE = dict(optimizer="lars", lr=0.3, weight_decay=1e-6, crop_scale=(0.08, 1.0), saturation=0.2, solarize=(0.0, 0.2))
+RECIPE = dict(crop_scale=(0.08, 1.0), saturation=0.2, solarize=(0.0, 0.2))
 LARGE = dict(
     teacher_momentum=(0.996, 1.0), teacher_temperature=(0.04, 0.07), blur=(1.0, 0.1),
     crop_scale=(0.14, 1.0), small_crops=8, small_scale=(0.05, 0.14),

@@ -25,10 +25,7 @@ from twofold.nets.memory import Queue
 from twofold.recipe.rules import Facts, prototypes_within
 from twofold.recipe.settings import setting
 
-RECIPE = dict(
-    optimizer="lars", lr=0.6, weight_decay=1e-6, crop_scale=(0.08, 1.0),
-    brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2,
-)  # fmt: skip
+RECIPE = dict(crop_scale=(0.08, 1.0), brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2)
 LARGE = dict(blur=(0.5, 0.5), crop_scale=(0.14, 1.0), small_crops=6, small_scale=(0.05, 0.14))
 
 

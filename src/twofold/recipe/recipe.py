@@ -85,15 +85,21 @@ class Recipe:
     )
     out: str = setting(None, "the run directory; none: runs/DATA-METHOD", operational=True)
     epochs: int = setting(100, "passes over the data", low=1)
-    batch_size: int = setting(256, "images in a step, over all processes; never more than there are", low=2)
+    batch_size: int = setting(
+        None, "images in a step, over all processes; never more than there are", low=2, auto=rules.batch_size
+    )
     accumulate: int = setting(
         1, "parts that a step's batch is computed in, to save memory; every loss sees one part", low=1
     )
     seed: int = setting(0, "decides the first weights, the order, the distortions", low=0, high=2**63 - 1)
     limit: int = setting(0, "use the first so many images only; 0: all", low=0)
-    optimizer: Literal["lars", "sgd", "adamw"] = setting("lars", "timm's LARS, torch's SGD or AdamW")
-    lr: float = setting(0.3, "learning rate for 256 images; it grows in proportion to the batch", above=0)
-    weight_decay: float = setting(1e-4, "on weights; biases and norms are exempt", low=0, high=1e3)
+    optimizer: Literal["lars", "sgd", "adamw"] = setting("adamw", "timm's LARS, torch's SGD or AdamW")
+    lr: float = setting(
+        None, "learning rate for 256 images; it grows in proportion to the batch", above=0, auto=rules.lr
+    )
+    weight_decay: float = setting(
+        None, "on weights; biases and norms are exempt", low=0, high=1e3, auto=rules.weight_decay
+    )
     optimizer_momentum: float = setting(0.9, "momentum of LARS and SGD, first beta of AdamW", low=0, high=0.99999)
     warmup_epochs: float = setting(
         10.0, "epochs of linear warm-up before the cosine, at most a tenth of the run", low=0

@@ -4,11 +4,19 @@ import math
 from typing import Any, Protocol
 
 SMALL = 64
-"""largest image side in pixels that counts as small"""
+"""the largest side in pixels of images whose views have every size, not one in whole patches"""
 LARGE = 128
 """side of a view in pixels from which methods' defaults are those for photographs"""
 LOOKS = 100
 """at the embeddings, in a run"""
+STEPS = 1000
+"""that a run should have: batches are smaller where it would have fewer"""
+BATCHES = (64, 256)
+"""the smallest and the largest batch that is chosen"""
+RATES = {"adamw": 2e-3, "lars": 0.3, "sgd": 0.1}
+"""the learning rates for 256 images, by the optimizer"""
+DECAYS = {"adamw": 0.01, "lars": 1e-4, "sgd": 1e-4}
+"""the weight decays, by the optimizer"""
 
 
 class Measured(Protocol):
@@ -83,12 +91,12 @@ class Facts:
 
 
 def natural_size(facts: Facts) -> int:
-    """that of the starting weights' images; else the images' own longest side up to 64, else 224"""
+    """that of the starting weights' images; else the images' own longest side, in steps of 16 above 64, at most 224"""
     return facts.measured.natural_size
 
 
 def stem(facts: Facts) -> str:
-    """as the starting weights have it; else small for ResNets on images of 64 pixels and under"""
+    """as the starting weights have it; else small for ResNets on images of 40 pixels and under"""
     return facts.measured.stem(facts.settings)
 
 
@@ -110,6 +118,29 @@ def std(facts: Facts) -> tuple[float, ...]:
 def interpolation(facts: Facts) -> str:
     """as the starting weights' images were resized; else bicubic"""
     return facts.measured.interpolation
+
+
+def batch_size(facts: Facts) -> int:
+    """256; 128 or 64 where a run would else have fewer than 1,000 steps"""
+    return fitting_batch(facts.images, facts.settings["epochs"])
+
+
+def fitting_batch(images: int | None, epochs: int) -> int:
+    """The largest of 256, 128 and 64 with which so many images and epochs are `STEPS` steps, else 64."""
+    smallest, batch = BATCHES
+    while images is not None and batch > smallest and images * epochs < STEPS * batch:
+        batch //= 2
+    return batch
+
+
+def lr(facts: Facts) -> float:
+    """0.002 with AdamW, 0.3 with LARS, 0.1 with SGD"""
+    return RATES[facts.settings["optimizer"]]
+
+
+def weight_decay(facts: Facts) -> float:
+    """0.01 with AdamW, else 0.0001"""
+    return DECAYS[facts.settings["optimizer"]]
 
 
 ADAPTED = 0.1

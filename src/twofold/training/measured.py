@@ -10,10 +10,12 @@ from twofold.nets.backbone import describe, stem_for
 from twofold.nets.vit import patch_size
 from twofold.nets.weights import Weights, open_weights
 from twofold.recipe.recipe import Wanted
-from twofold.recipe.rules import SMALL
+from twofold.recipe.rules import SMALL, fitting_batch
 
 PHOTOGRAPH = 224
-"""side of a view in pixels, where images are larger than small ones"""
+"""The largest side of a view in pixels that is chosen."""
+UNIT = 16
+"""The side of a view is a multiple of this where images are larger than small ones, as transformers' patches are."""
 
 
 def starting_weights(wanted: Wanted) -> Weights | None:
@@ -36,7 +38,8 @@ class Measurements:
         self.inspection, self.device, self.weights = inspection, device, weights
         self.resident: bool | None = wanted.get("resident")
         if self.resident is None:
-            self.resident = inspection.fits_in_memory(wanted.get("batch_size"))
+            batch = wanted.get("batch_size") or fitting_batch(len(inspection.source), wanted.get("epochs"))
+            self.resident = inspection.fits_in_memory(batch)
         elif self.resident:
             inspection.decode()
 
@@ -45,7 +48,7 @@ class Measurements:
         if self.weights:
             return self.weights.size
         longest = self.inspection.longest_side
-        return longest if 0 < longest <= SMALL else PHOTOGRAPH
+        return longest if 0 < longest <= SMALL else min(PHOTOGRAPH, longest // UNIT * UNIT or PHOTOGRAPH)
 
     @property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
