@@ -10,14 +10,13 @@ from typing import overload
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from twofold import device as devices
 from twofold import files
 from twofold.data.opening import DataLike, open_data
 from twofold.data.sources import Source, digest
 from twofold.encoding.cache import fingerprint
-from twofold.encoding.crops import BATCH, batches, cut, read_ahead
+from twofold.encoding.crops import BATCH, Crop, batches, cut, read_ahead
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
@@ -156,8 +155,8 @@ def encode(encoder: Encoder, split: Split, ranges: Iterable[range]) -> Iterator[
     """The vectors of each range of a split's images."""
     spec = encoder.spec
     for images in read_ahead(split.source, spec.size, ranges):
-        crops = [crop for _, crop in images if isinstance(crop, Tensor)]
-        numbers = [number for number, crop in images if isinstance(crop, Tensor)]
+        crops = [crop.pixels for _, crop in images if isinstance(crop, Crop)]
+        numbers = [number for number, crop in images if isinstance(crop, Crop)]
         yield Embedded(
             encoder(torch.stack(crops)).cpu().numpy() if crops else np.empty((0, spec.features), np.float32),
             [split.image(number) for number in numbers],
