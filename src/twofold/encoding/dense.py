@@ -24,7 +24,7 @@ class PatchMap(nn.Module):
     """A backbone that gives its patches' features: normalised images [n, C, S, S] -> [n, h, w, D].
 
     They are what ``forward_features`` gives: a map [n, D, h, w], or [n, h, w, D] where the backbone's ``output_fmt`` is
-    ``NHWC`` (as timm's Swin says); or tokens [n, T, D], the first ``num_prefix_tokens`` of which belong to no patch (the
+    ``NHWC`` (as timm's Swin says); or tokens [n, T, D], the first ``num_prefix_tokens`` of which belong to no patch (a
     class token, registers) and the others to a square grid, row by row. With ``intermediates`` they are the last map of
     timm's ``forward_intermediates``, after the last norm, which knows the tokens of each of its models.
     """
