@@ -20,6 +20,7 @@ from tests.conftest import encoded, picture, resolved
 from twofold import files
 from twofold.data.opening import open_data
 from twofold.encoding import crops
+from twofold.encoding import dense as dense_features
 from twofold.encoding.crops import central_crop
 from twofold.encoding.encoder import Encoder
 from twofold.errors import UsageError
@@ -309,7 +310,7 @@ def test_a_row_a_patch_with_its_place(dense, photos, small_pieces, tmp_path):
 
 
 def test_patches_go_on_where_they_were_stopped(dense, photos, small_pieces, tmp_path, monkeypatch):
-    monkeypatch.setattr(rows, "NUMBERS", 10 * 9 * 96)  # ten images at once, and a piece each time
+    monkeypatch.setattr(dense_features, "NUMBERS", 10 * 9 * 96)  # ten images at once, and a piece each time
     twofold.embed(dense, photos, tmp_path / "expected.parquet", patches=True)
     folder = interrupted(dense, photos, tmp_path / "v.parquet", after=4, patches=True)
     assert len(list(folder.glob("*.parquet"))) == 3

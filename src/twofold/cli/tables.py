@@ -100,7 +100,8 @@ def comparison(result: dict[str, Any]) -> str:
     """A row a method: its scores over the seeds, its costs, the doctor's word."""
     methods = result["methods"]
     rows = list(dict.fromkeys(row for own in methods.values() for row in own["scores"]["pretrained"]))
-    shown = [row for row in rows if row in ("knn", "linear", "mlp", "finetune", "few_1", "few_10")]
+    main = ("knn", "linear", "mlp", "finetune", "few_1", "few_10", "segmentation_miou", "patch_retrieval")
+    shown = [row for row in rows if row in main]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title in ("", "epochs", *map(row_title, shown), "seconds", "images/s", "MB", "findings"):
         table.add_column(title, justify="left" if title in ("", "findings") else "right")

@@ -13,6 +13,9 @@ from twofold.encoding.extract import Encode
 from twofold.errors import UsageError
 from twofold.nets.backbone import evaluating
 
+NUMBERS = 1 << 25
+"""So many numbers of patches' features are held at once, 128 MiB of them, or one image's."""
+
 RAW_SIDE = 8
 """A patch's raw pixels are at most so many a side."""
 
@@ -86,6 +89,10 @@ class Patchwise:
     grid: Grid
     features: int
     encoder: Encoder | None = None
+
+    def at_once(self, most: int) -> int:
+        """How many images, up to ``most``, have `NUMBERS` numbers."""
+        return max(1, min(most, NUMBERS // (self.grid[0] * self.grid[1] * self.features)))
 
 
 def patchwise(encoder: Encoder) -> Patchwise:

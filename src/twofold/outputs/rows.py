@@ -13,9 +13,6 @@ from twofold.encoding.crops import Crop, read_ahead
 from twofold.encoding.dense import Grid, Patchwise, centres
 from twofold.encoding.encoder import Encoder
 
-NUMBERS = 1 << 25
-"""Of patches at most so many numbers are computed and written at once, 128 MiB of them, but at least an image's."""
-
 PLACE = np.dtype([("row", np.int32), ("column", np.int32), ("x", np.float32), ("y", np.float32)])
 """Where a patch is: its row and column in the grid, and its centre in pixels of the upright image."""
 
@@ -93,16 +90,12 @@ class Maker:
 
     def batch(self) -> int:
         """How many images are computed at once."""
-        return max(1, min(crops.BATCH, self._images())) if self.dense else crops.BATCH
+        return self.dense.at_once(crops.BATCH) if self.dense else crops.BATCH
 
     def piece(self, most: int) -> int:
         """How many images a piece has: whole batches, up to ``most`` images."""
         at_once = self.batch()
-        return at_once * max(1, min(most, self._images() if self.dense else most) // at_once)
-
-    def _images(self) -> int:
-        """How many images' patches have `NUMBERS` numbers."""
-        return NUMBERS // (self.grid[0] * self.grid[1] * self.width)
+        return at_once * max(1, (self.dense.at_once(most) if self.dense else most) // at_once)
 
     def rows(self, split: Split, ranges: Iterable[range]) -> Iterator[Embedded]:
         """The rows of each range of a split's images."""
