@@ -49,7 +49,8 @@ def test_masks_are_found_and_are_no_images(images, masks, others, tmp_path):
     put(tmp_path, masks)
     source = open_data(tmp_path).train
     assert seen(source) == dict.fromkeys(images + others) | dict(zip(images, range(len(masks)), strict=False))
-    assert scan(tmp_path)["train"].images == len(images) + len(others)
+    found = scan(tmp_path)["train"]
+    assert (found.images, found.masked) == (len(images) + len(others), len(masks))
 
 
 def test_a_folder_of_masks_holds_nothing_else(tmp_path):
@@ -120,3 +121,12 @@ def test_what_is_no_mask_is_one_line():
     ):
         with pytest.raises(UsageError, match=words):
             decode_mask(file, "m")
+
+
+def test_a_mask_that_has_gone_is_one_line(tmp_path):
+    fill(tmp_path, ["a.jpg"])
+    put(tmp_path, ["a_mask.png"])
+    source = open_data(tmp_path).train
+    (tmp_path / "a_mask.png").unlink()
+    with pytest.raises(UsageError, match=r"a_mask\.png cannot be read: No such file"):
+        source.mask(0)

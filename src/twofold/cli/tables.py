@@ -129,6 +129,8 @@ def scanned(part: str, result: "Scan") -> str:
     common = ", ".join(f"{count} of {w} x {h}" for (h, w), count in sizes[:3])
     more = f" and {len(sizes) - 3} other sizes" if len(sizes) > 3 else ""
     lines = [f"{part + ': ' if part else ''}{result.images} images ({common}{more}), {len(result.bad)} unreadable"]
+    if result.masked:
+        lines.append(f"{result.masked} of them have a mask")
     if result.classes:
         lines.append("classes: " + ", ".join(f"{name} {count}" for name, count in result.classes.items()))
     return "\n".join(lines + [f"  {name}: {reason}" for name, reason in result.bad])

@@ -119,7 +119,7 @@ class Folder(Files):
 
     def mask(self, index: int) -> np.ndarray | None:
         path = self._masks.get(self.paths[index])
-        return None if path is None else masks.decode_mask(path.read_bytes(), printable(str(path)))
+        return None if path is None else masks.read_mask(path, printable(str(path)))
 
 
 def printable(name: str) -> str:

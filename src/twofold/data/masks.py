@@ -84,6 +84,18 @@ def folders_outside(root: Path) -> list[Path]:
     return [folder for folder in candidates if folder.is_dir()]
 
 
+def read_mask(path: Path, name: str) -> np.ndarray:
+    """`decode_mask` of a file.
+
+    Raises:
+        UsageError: if it is not there any more, or is no mask.
+    """
+    try:
+        return decode_mask(path.read_bytes(), name)
+    except OSError as error:
+        raise UsageError(f"the mask {name} cannot be read: {error.strerror}") from None
+
+
 def decode_mask(file: bytes, name: str) -> np.ndarray:
     """The class of each pixel, uint8 [H, W], `IGNORED` where it has none.
 
