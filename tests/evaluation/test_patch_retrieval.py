@@ -50,6 +50,3 @@ def test_patches_are_few_and_the_same_for_every_representation():
     torch.testing.assert_close(again, found * 2)
     assert len(patch_retrieval.sample_patches([maps], numbers, 1, 0, "test")[0]) == 6  # one of each at least
     assert len(patch_retrieval.sample_patches([maps], numbers, 1000, 0, "test")[0]) == 6 * 12  # all there are
-    chosen = patch_retrieval.chosen(100, 10, 0, "train")
-    assert (len(chosen), chosen) == (10, sorted(set(chosen)))
-    assert patch_retrieval.chosen(5, 10, 0, "train") == [0, 1, 2, 3, 4]

@@ -9,7 +9,7 @@ from twofold.encoding import dense as dense_features
 from twofold.encoding.backbones import open_backbone
 from twofold.encoding.dense import patchwise
 from twofold.evaluation import patches
-from twofold.evaluation.patches import cut_mask, maps_of, masked_maps
+from twofold.evaluation.patches import cut_mask, maps_of, masked_maps, some_of
 
 
 def test_large_masks_are_thinned_evenly(monkeypatch):
@@ -40,3 +40,12 @@ def test_images_and_masks_belong_together_whatever_the_batch(monkeypatch):
     assert all(np.array_equal(mask, images[i, 1]) for mask, i in zip(batches[0][1], (0, 2), strict=True))
     plain = torch.cat(list(maps_of(source, [0, 2, 3], dense, lambda *_: None, "images")))
     assert torch.equal(plain, found)
+
+
+def test_some_images_are_drawn_in_their_order():
+    drawn = some_of(range(50, 150), 10, 0, "train")
+    assert drawn == sorted(set(drawn))
+    assert set(drawn) < set(range(50, 150))
+    assert len(drawn) == 10
+    assert drawn != some_of(range(50, 150), 10, 1, "train")
+    assert some_of([3, 5, 8], 10, 0, "train") == [3, 5, 8]

@@ -19,12 +19,6 @@ AT_ONCE = 512
 """How many patches ask at once."""
 
 
-def chosen(images: int, most: int, seed: int, split: str) -> list[int]:
-    """The numbers of at most so many images, random ones, in order."""
-    order = torch.randperm(images, generator=rng.generator(seed, "images of patches", split))
-    return order[:most].sort().values.tolist()
-
-
 def sample_patches(
     batches: Iterable[Tensor], numbers: Sequence[int], most: int, seed: int, split: str
 ) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from twofold import rng
 from twofold.data.sources import Source
 from twofold.encoding.crops import BATCH, ahead, central_box, central_crop
 from twofold.encoding.dense import Patchwise, patchwise, raw_patches
@@ -30,6 +31,12 @@ def patches_of(representations: Mapping[str, Representation]) -> dict[str, Patch
     if found and RAW_PIXELS in representations:
         found[RAW_PIXELS] = raw_patches(next(iter(found.values())))
     return found
+
+
+def some_of(numbers: Sequence[int], most: int, seed: int, split: str) -> list[int]:
+    """At most so many of the numbers of a split's images, random ones, in their order."""
+    order = torch.randperm(len(numbers), generator=rng.generator(seed, "images of patches", split))
+    return [numbers[place] for place in order[:most].sort().values.tolist()]
 
 
 def cut_mask(mask: np.ndarray, box: tuple[int, int, int]) -> Tensor:

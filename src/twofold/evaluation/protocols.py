@@ -11,7 +11,7 @@ from twofold.encoding.progress import Tell
 from twofold.evaluation import fewshot, finetune, patch_retrieval, scores, segmentation
 from twofold.evaluation.clusters import sizes
 from twofold.evaluation.knn import accuracy
-from twofold.evaluation.patches import maps_of, masked_maps
+from twofold.evaluation.patches import maps_of, masked_maps, some_of
 from twofold.evaluation.representations import Representation
 from twofold.evaluation.scores import Clustering, Score
 
@@ -107,9 +107,7 @@ def _segmentation(task: Task) -> dict[str, Score]:
     if task.dense is None:
         return {}
     train, test = (task.splits[split] for split in ("train", "test"))
-    numbers = [
-        train.masked[i] for i in patch_retrieval.chosen(len(train.masked), segmentation.IMAGES, task.seed, "masks")
-    ]
+    numbers = some_of(train.masked, segmentation.IMAGES, task.seed, "train")
     found = scores.segmented(
         masked_maps(train, numbers, task.dense, task.tell, "training images"),
         len(numbers),
@@ -129,7 +127,7 @@ def _patch_retrieval(task: Task) -> dict[str, Score]:
     drawn = {}
     for split, most in (("train", patch_retrieval.BANK), ("test", patch_retrieval.QUERIES)):
         source, labels = task.readable(split), getattr(task, split).labels
-        numbers = patch_retrieval.chosen(len(source), most, task.seed, split)
+        numbers = some_of(range(len(source)), most, task.seed, split)
         batches = maps_of(source, numbers, task.dense, task.tell, f"{split} images")
         patches, owners = patch_retrieval.sample_patches(batches, numbers, most, task.seed, split)
         drawn[split] = patches, labels[owners], owners
