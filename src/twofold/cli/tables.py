@@ -100,7 +100,8 @@ def comparison(result: dict[str, Any]) -> str:
     """A row a method: its scores over the seeds, its costs, the doctor's word."""
     methods = result["methods"]
     rows = list(dict.fromkeys(row for own in methods.values() for row in own["scores"]["pretrained"]))
-    shown = [row for row in rows if row in ("knn", "linear", "mlp", "finetune", "few_1", "few_10")]
+    main = ("knn", "linear", "mlp", "finetune", "few_1", "few_10", "segmentation_miou", "patch_retrieval")
+    shown = [row for row in rows if row in main]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title in ("", "epochs", *map(row_title, shown), "seconds", "images/s", "MB", "findings"):
         table.add_column(title, justify="left" if title in ("", "findings") else "right")
@@ -129,6 +130,8 @@ def scanned(part: str, result: "Scan") -> str:
     common = ", ".join(f"{count} of {w} x {h}" for (h, w), count in sizes[:3])
     more = f" and {len(sizes) - 3} other sizes" if len(sizes) > 3 else ""
     lines = [f"{part + ': ' if part else ''}{result.images} images ({common}{more}), {len(result.bad)} unreadable"]
+    if result.masked:
+        lines.append(f"{result.masked} of them have a mask")
     if result.classes:
         lines.append("classes: " + ", ".join(f"{name} {count}" for name, count in result.classes.items()))
     return "\n".join(lines + [f"  {name}: {reason}" for name, reason in result.bad])

@@ -17,7 +17,7 @@ from twofold.recipe.recipe import Augment, Recipe, Wanted
 from twofold.recipe.settings import Declaration, declarations, defaults_of, types_of
 
 DATA_HELP = "folder, tar shards, Parquet, .npz, .npy, digits, torchvision:NAME or hf:owner/name"
-PROTOCOLS_HELP = "knn, linear, mlp, finetune, fewshot, clusters, retrieval"
+PROTOCOLS_HELP = "knn, linear, mlp, finetune, fewshot, clusters, retrieval, segmentation, patch_retrieval"
 
 
 class Parser(argparse.ArgumentParser):

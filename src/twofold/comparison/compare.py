@@ -24,7 +24,8 @@ from twofold.data.sources import Source
 from twofold.diagnosis.diagnose import diagnose
 from twofold.errors import Collapsed, Diverged, UsageError
 from twofold.evaluation.evaluate import evaluate, known
-from twofold.evaluation.split import labelled_splits
+from twofold.evaluation.protocols import UNLABELLED
+from twofold.evaluation.split import splits_for
 from twofold.recipe import recipe
 from twofold.recipe.declared import spec
 from twofold.recipe.recipe import Recipe, Wanted
@@ -58,8 +59,9 @@ def compare(
     again, so a stopped comparison goes on.
 
     Args:
-        data: images; with labels they are also evaluated. A Python object may take the place of a path (see
-            `twofold.data.opening.open_data`); it is pickled, as every run has a process of its own.
+        data: images; with labels, or with masks for ``segmentation``, they are also evaluated. A Python object may take
+            the place of a path (see `twofold.data.opening.open_data`); it is pickled, as every run has a process of its
+            own.
         methods: names, or one text with commas.
         out: the folder of the runs and of the page.
         seeds: how many runs of each method, with the seeds 0, 1, ...
@@ -77,15 +79,16 @@ def compare(
 
     folder, log = Path(out), Log(None if quiet else terminal())
     names = methods.split(",") if isinstance(methods, str) else list(methods)
-    protocols = ",".join(known(protocols))
+    asked = known(protocols)
     if seeds < 1:
         raise UsageError(f"seeds must be at least 1, not {seeds}")
     wanted = {name: recipe.wanted(name, **settings, data=name_of(data)) for name in map(canonical, names)}
     opened = open_data(data).limited(settings.get("limit") or 0)
     if opened.train.labels is None:
-        protocols = ""
-    else:
-        labelled_splits(opened)
+        asked = [name for name in asked if name in UNLABELLED]
+    if asked:
+        splits_for(opened, not set(asked) <= set(UNLABELLED), "segmentation" in asked)
+    protocols = ",".join(asked)
     for one in wanted.values():
         writers.check(one.get("writers"))
     sent = sendable(opened)

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from twofold.data import masks
 from twofold.data.cache import cache
 from twofold.data.decode import Unreadable, decode
 from twofold.data.sources import Contents, Source, digest, number
@@ -86,13 +87,39 @@ def _length(file: Path) -> int:
 
 
 class Folder(Files):
-    """Image files under a folder, recursively; the folders right under it are the classes, if it has any."""
+    """Image files under a folder, recursively; the folders right under it are the classes, if it has any.
+
+    Masks, by the rules of `twofold.data.masks`, are no images. Where there are some, a folder that is named ``images``
+    or ``JPEGImages`` is no class.
+    """
 
     def __init__(self, root: Path) -> None:
-        super().__init__(sorted(str(path.relative_to(root)) for path in files_under(root) if is_image(path)), root)
-        parents = [Path(path).parts[0] if len(Path(path).parts) > 1 else None for path in self.paths]
-        if self.paths and None not in parents:
-            self.labels, self.classes = number([str(p) for p in parents])
+        found = sorted(str(path.relative_to(root)) for path in files_under(root) if is_image(path))
+        inside, theirs = masks.paired(found)
+        super().__init__([path for path in found if path not in theirs], root)
+        self._masks = {image: root / mask for image, mask in inside.items()}
+        outside = {
+            str(path.relative_to(folder).with_suffix("")): path
+            for folder in reversed(masks.folders_outside(root))
+            for path in files_under(folder)
+            if path.suffix.lower() == ".png"
+        }
+        if outside:
+            there = {path: outside.get(str(Path(path).with_suffix(""))) for path in self.paths}
+            self._masks = {path: mask for path, mask in there.items() if mask} | self._masks
+        folders = [Path(path).parts[:-1] for path in self.paths]
+        if self._masks:
+            folders = [tuple(part for part in parts if part not in masks.IMAGES) for parts in folders]
+        if self.paths and all(folders):
+            self.labels, self.classes = number([parts[0] for parts in folders])
+
+    @cached_property
+    def masked(self) -> list[int]:
+        return [index for index, path in enumerate(self.paths) if path in self._masks]
+
+    def mask(self, index: int) -> np.ndarray | None:
+        path = self._masks.get(self.paths[index])
+        return None if path is None else masks.read_mask(path, printable(str(path)))
 
 
 def printable(name: str) -> str:
