@@ -21,7 +21,7 @@ test: .venv/installed
 	$(BIN)/pytest -n auto --dist loadfile
 
 slow: .venv/installed
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n auto
 
 check: .venv/installed
 	$(BIN)/ruff check .

@@ -53,6 +53,7 @@ def tiny(method: str, **settings):
 class Unmeasured:
     """What rules ask of the images, where tests have none."""
 
+    interpolation = "bicubic"
     natural_size, channels, depth = 8, 3, "uint8"
     statistics = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     precision = "fp32"
@@ -72,8 +73,9 @@ class Unmeasured:
 def resolved(method, images=256, **settings):
     """The recipe of a run on so many images, nothing left open."""
     from twofold.recipe import recipe
+    from twofold.recipe.resolve import resolve
 
-    return recipe.resolve(recipe.wanted(method, **settings), images, Unmeasured())[0]
+    return resolve(recipe.wanted(method, **settings), images, Unmeasured())[0]
 
 
 def batch_of(method, settings, views, rows=slice(None)):

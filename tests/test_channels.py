@@ -74,14 +74,23 @@ def test_streamed_it_learns_the_same(workers, run, land, tmp_path):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
 
 
+def test_a_run_of_bands_starts_from_weights_for_colours(finished, land, tmp_path):
+    """The first convolution gets a combination of theirs; the mean of three channels is none of five."""
+    one = twofold.pretrain(land, out=tmp_path, quiet=True, **settings(weights=str(finished.path), epochs=1))
+    assert len(one.recipe.mean) == 5
+    assert "starts from the run" in (one.path / "log.txt").read_text()
+
+
 def test_a_run_of_bands_is_measured(run, finished, monkeypatch):
     for name, value in dict(STEPS=4, EPOCHS=1, SEEDS=2, RATES=(1e-3,)).items():
         monkeypatch.setattr(finetune, name, value)
-    scores = twofold.evaluate(run, protocols="knn,linear,finetune")["scores"]
+    scores = twofold.evaluate(run, protocols="knn,linear,finetune,patch_retrieval")["scores"]
     assert scores["knn"]["raw_pixels"]["value"] == 1
     assert set(scores["finetune"]) == {"untrained", "pretrained"}
     with pytest.raises(UsageError, match="takes images of 3 channels, and these have 5"):
         twofold.evaluate(run, baseline=[str(finished.path)])
+    patches = twofold.features(run, np.stack([landscape(number) for number in range(4)]), patches=True)
+    assert patches.vectors.shape[0] == 4
     measures = twofold.diagnose(run)["measures"]
     assert measures["features"]["lidar"] > 0
 

@@ -36,7 +36,7 @@ def test_the_example_is_true():
 
 
 def test_every_probe_is_there():
-    assert {name for name in probes.__all__ if name.islower()} == set(EVERY)
+    assert {name for name in probes.__all__ if name.islower()} == {*EVERY, "segmentation"}
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -139,3 +139,53 @@ def test_what_cannot_be_probed_is_one_line(name, split, words):
 def test_a_setting_out_of_range_is_one_line(name, settings, words):
     with pytest.raises(UsageError, match=words):
         getattr(probes, name)(*SPLIT, **settings)
+
+
+def dense_case(images, seed):
+    """Maps of 4 x 5 patches whose first number says the class, and masks of 12 x 15 pixels with an ignored row."""
+    random = torch.Generator().manual_seed(seed)
+    classes = torch.randint(2, (images, 4, 5), generator=random)
+    maps = torch.randn(images, 4, 5, 3, generator=random)
+    maps[..., 0] = classes * 2.0 - 1
+    masks = classes.repeat_interleave(3, 1).repeat_interleave(3, 2)
+    masks[:, 0] = 255
+    return maps, masks
+
+
+def test_pixels_are_told_apart_by_their_patches():
+    train, test = dense_case(30, 0), dense_case(20, 1)
+    found = probes.segmentation(*train, *test)
+    assert found.mean_iou.value > 0.8  # patches' borders are interpolated
+    assert found.pixel_accuracy.value > 0.9
+    assert 0 < found.pixel_accuracy.spread < 0.05
+    assert found.commonest[1] < 0.6
+    assert found.mean_iou.labels == 30 * 64
+    again = probes.segmentation(train[0].numpy(), list(train[1].numpy()), test[0], [mask.byte() for mask in test[1]])
+    assert again == found
+    nothing = probes.segmentation(torch.randn_like(train[0]), train[1], torch.randn_like(test[0]), test[1])
+    assert nothing.pixel_accuracy.value < 0.65
+    assert probes.segmentation(*train, *test, strength=1e-6).mean_iou.chosen == {"strength": 1e-6}
+
+
+MAPS, MASKS = dense_case(6, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((MAPS.flatten(1), MASKS, MAPS, MASKS), r"training features must be maps of patches, .* not Tensor \[6, 60\]"),
+        ((MAPS, MASKS[:5], MAPS, MASKS), "6 training maps of features with 5 masks: each needs a mask"),
+        ((MAPS, MASKS, MAPS[..., :2], MASKS), "features of 3 numbers cannot be tested on 2 numbers each"),
+        ((MAPS, MASKS, MAPS * torch.nan, MASKS), "the test features hold values that are not finite"),
+        ((MAPS, MASKS.float(), MAPS, MASKS), r"training mask must hold whole numbers \[H, W\], not float32 \[12, 15\]"),
+        ((MAPS, MASKS, MAPS, MASKS - 1), "a test mask holds -1 to 254; classes are 0 to 254, 255 is ignored"),
+        ((MAPS, MASKS * 0, MAPS, MASKS), "training masks have only the value 0 beside 255"),
+        ((MAPS, MASKS * 0 + 255, MAPS, MASKS), "training masks have no value beside 255"),
+        ((MAPS, MASKS, MAPS, MASKS * 0 + 255), "there is no test image with a mask that .* has a pixel of a class"),
+        ((MAPS, MASKS, MAPS, MASKS, 0.0), "strength must be above 0"),
+    ],
+)
+def test_what_cannot_be_segmented_is_one_line(arguments, words):
+    with pytest.raises(UsageError, match=words) as caught:
+        probes.segmentation(*arguments)
+    assert "\n" not in str(caught.value)

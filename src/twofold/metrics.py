@@ -7,6 +7,9 @@ from typing import Any
 
 from twofold import files
 
+Row = dict[str, Any]
+"""What is recorded of one step."""
+
 
 class Metrics:
     """metrics.jsonl: exactly one line for every step, also over resumes."""
@@ -18,7 +21,7 @@ class Metrics:
             files.write_text(path, "".join(line + "\n" for line in kept))
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed on exit
 
-    def write(self, row: dict[str, Any]) -> None:
+    def write(self, row: Row) -> None:
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
 
@@ -37,7 +40,7 @@ def _step(line: str) -> float:
         return float("inf")
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: Path) -> list[Row]:
     """The lines of a metrics.jsonl, without one that is still being written."""
     if not path.exists():
         return []
@@ -45,7 +48,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if _step(line) < float("inf")]
 
 
-def first_metrics(path: Path) -> dict[str, Any]:
+def first_metrics(path: Path) -> Row:
     """The first line of a metrics.jsonl, which has the run's yardsticks; nothing if there is none."""
     with open(path, encoding="utf-8") as file:
         line = file.readline()

@@ -23,11 +23,14 @@ from torch import Tensor
 
 from twofold.errors import UsageError
 from twofold.evaluation import fewshot, scores
-from twofold.evaluation.arrays import as_splits
+from twofold.evaluation.arrays import as_maps, as_splits
 from twofold.evaluation.clusters import STARTS
-from twofold.evaluation.scores import Clustering, Ranking, Score
+from twofold.evaluation.scores import Clustering, Ranking, Score, Segmentation
 
-__all__ = ["Clustering", "Ranking", "Score", "clusters", "few_labels", "knn", "linear", "mlp", "retrieval"]
+__all__ = [
+    "Clustering", "Ranking", "Score", "Segmentation", "clusters", "few_labels", "knn", "linear", "mlp", "retrieval",
+    "segmentation",
+]  # fmt: skip
 
 Array = Tensor | np.ndarray
 Labels = Array | Sequence[int] | Sequence[str]
@@ -161,3 +164,42 @@ def retrieval(train: Array, train_labels: Labels, test: Array, test_labels: Labe
     """
     fitting, asked, *_ = as_splits(train, train_labels, test, test_labels)
     return scores.ranking(fitting, asked)
+
+
+def segmentation(
+    train: Array,
+    train_masks: Array | Sequence[Array],
+    test: Array,
+    test_masks: Array | Sequence[Array],
+    strength: float | None = None,
+    seed: int = 0,
+) -> Segmentation:
+    """How well a linear head on the features of patches tells the class of each pixel.
+
+    The head learns from some 16,000 random pixels of the training masks, at most 64 of an image, between whose patches
+    features are interpolated; on the test images its scores are interpolated up to the size of the mask.
+
+    Args:
+        train: float [N, h, w, D], as ``twofold.features(..., patches=True).maps``.
+        train_masks: a mask for each, whole numbers [H, W] of the part that the map is of: classes from 0 to 254, and
+            255 for pixels that are ignored.
+        test: float [M, h', w', D].
+        test_masks: likewise.
+        strength: the inverse regularisation, as in `linear`; by default the best of 0.1, 1, 10 and 100 by the pixels of
+            held-out training images.
+        seed: decides which pixels and which images these are.
+
+    Returns:
+        The mean intersection over union (of the classes that occur in the test masks), the share of pixels that are
+        right, each with its spread over bootstrap samples of the test images, and what the commonest class alone has.
+
+    Raises:
+        UsageError: if these are no maps and masks, or the training masks have fewer than two classes.
+    """
+    if strength is not None and not strength > 0:
+        raise UsageError(f"strength must be above 0, not {strength:g}")
+    fitting, asked = as_maps(train, train_masks, "training"), as_maps(test, test_masks, "test")
+    width, other = fitting[0].shape[-1], asked[0].shape[-1]
+    if width != other:
+        raise UsageError(f"features of {width} numbers cannot be tested on {other} numbers each")
+    return scores.segmented([fitting], len(fitting[1]), [asked], strength, seed)

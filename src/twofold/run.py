@@ -16,11 +16,14 @@ from twofold.errors import UsageError
 from twofold.methods import create
 from twofold.methods.base import Method, Setup
 from twofold.metrics import read_metrics
-from twofold.nets.backbone import BackboneSpec, describe, features_of
+from twofold.nets import given
+from twofold.nets.backbone import BackboneSpec, describe, features_of, recorded_spec
+from twofold.nets.layers import freeze
 from twofold.recipe import toml
 from twofold.recipe.recipe import Recipe
 
 START = "start.safetensors"
+"""The first weights of a backbone that no seed can make again: given from Python, or read from elsewhere."""
 
 
 class Run:
@@ -79,8 +82,7 @@ class Run:
         path = self.path / "backbone.json"
         if not path.exists():
             return backbone_spec(self.recipe)
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return BackboneSpec(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+        return recorded_spec(path)
 
     def backbone(self, into: nn.Module | None = None) -> nn.Module:
         """The pretrained backbone, a timm module in eval mode: normalised images [N, C, H, W] -> features [N, D].
@@ -117,10 +119,21 @@ class Run:
         return method.float().eval()
 
     def untrained(self) -> nn.Module:
-        """The backbone as it was before the first step, in eval mode."""
+        """The backbone with its first random weights, in eval mode; if it was given from Python, as it was then."""
         backbone = fresh_backbone(self.spec, self.recipe.seed)
-        if (start := self.path / START).exists():
-            backbone.load_state_dict(load_file(start))
+        if given.is_given(self.spec.name):
+            backbone.load_state_dict(load_file(self.path / START))
+        return backbone.eval()
+
+    def start(self, into: nn.Module | None = None) -> nn.Module | None:
+        """The backbone with the weights that the run started from, in eval mode; None for a run that had none.
+
+        ``into``: a network of the same kind that gets the weights; by default one is built.
+        """
+        if not self.recipe.weights:
+            return None
+        backbone = self.spec.build() if into is None else into
+        backbone.load_state_dict(load_file(self.path / START))
         return backbone.eval()
 
     @contextmanager
@@ -135,7 +148,7 @@ class Run:
             yield
 
     def write_start(self, backbone: nn.Module) -> None:
-        """Keep the first weights of a backbone that no seed can make again, as it was given from Python."""
+        """Keep the first weights of a backbone that no seed can make again."""
         weights = plain_weights(backbone)
         files.write_atomically(self.path / START, lambda file: file.write(save(weights)))
 
@@ -179,7 +192,7 @@ def backbone_spec(settings: Recipe) -> BackboneSpec:
     """The description of a recipe's backbone, its features not counted yet. Nothing is built."""
     s = settings
     spec, _ = describe(s.backbone, s.backbone_arguments, s.stem, s.image_size, s.pool, s.channels)
-    return replace(spec, mean=s.mean, std=s.std)
+    return replace(spec, mean=s.mean, std=s.std, interpolation=s.augment.interpolation)
 
 
 def build_method(settings: Recipe, spec: BackboneSpec, images: int, backbone: nn.Module | None = None) -> Method:
@@ -192,6 +205,7 @@ def build_method(settings: Recipe, spec: BackboneSpec, images: int, backbone: nn
     """
     if backbone is None:
         backbone = fresh_backbone(spec, settings.seed)
+    freeze(backbone, settings.freeze)
     channels = settings.channels
     features = features_of(backbone, settings.image_size, channels)
     if settings.augment.small_crops:

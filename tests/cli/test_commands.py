@@ -136,6 +136,10 @@ def test_from_a_folder_to_a_report(capsys, tmp_path, monkeypatch):
     code, out, _ = twofold(capsys, "embed", run.path, "photos", "--out", "v.npy")
     assert (code, out.splitlines()[0]) == (0, "v.npy is already done: 48 vectors of 96 numbers")
 
+    code, out, _ = twofold(capsys, "embed", run.path, "photos", "--patches", "--out", "patches.npy")
+    assert (code, out.splitlines()[0]) == (0, "wrote patches.npy: 768 vectors of 96 numbers")  # 4 x 4 an image
+    assert Path("patches.index.csv").read_text().splitlines()[0] == '"path","label","row","column","x","y"'
+
     code, out, _ = twofold(capsys, "export", run.path, "--out", "weights.safetensors")
     assert code == 0
     assert "timm.create_model('test_resnet'" in out

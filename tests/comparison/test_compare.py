@@ -14,6 +14,8 @@ import torch
 
 import twofold
 from tests.conftest import TINY, resolved, tiny
+from tests.evaluation.grain import draw
+from twofold.cli import tables
 from twofold.comparison import compare as comparison
 from twofold.data.opening import open_data
 from twofold.errors import UsageError
@@ -163,3 +165,18 @@ def test_what_cannot_work_is_said_before_anything_is_computed(settings, words, t
     with pytest.raises(UsageError, match=words):
         twofold.compare("digits", out=tmp_path / "out", quiet=True, **{"epochs": 1, "limit": 64, **settings})
     assert not (tmp_path / "out").exists()
+
+
+def test_images_without_labels_are_compared_by_their_masks(tmp_path):
+    """Protocols that need labels are left out, as they are for any images without labels."""
+    draw(tmp_path / "shapes", 40)
+    settings = {**SMALL, "image_size": 32, "epochs": 1, "batch_size": 16}
+    shapes, protocols = tmp_path / "shapes", "knn,segmentation"
+    result = twofold.compare(shapes, "simclr", tmp_path / "out", protocols=protocols, quiet=True, **settings)
+    scores = result["methods"]["simclr"]["scores"]
+    assert list(scores["pretrained"]) == list(scores["untrained"]) == ["segmentation_miou", "segmentation_accuracy"]
+    assert 0 < result["raw_pixels"]["segmentation_miou"]["value"] < 1
+    assert "segmentation, mean IoU" in tables.comparison(result)
+    assert "segmentation, pixel accuracy" in (tmp_path / "out" / "compare.html").read_text()
+    with pytest.raises(UsageError, match="no training image in digits has a mask"):
+        twofold.compare("digits", "simclr", tmp_path / "digits", protocols="knn,segmentation", quiet=True, **settings)

@@ -85,3 +85,26 @@ def test_what_cannot_work_is_one_line(backbone, settings, words):
     with pytest.raises(UsageError, match=words) as caught:
         features(backbone, Array(IMAGES), **settings)
     assert "\n" not in str(caught.value)
+
+
+def test_patches_have_vectors_a_grid_and_places(tmp_path):
+    """A photograph's patch is found where it is in the photograph, whose outer part the crop has left out."""
+    photo = np.zeros((200, 400, 3), np.uint8)
+    photo[40:60, 220:240] = 255  # around (230, 50)
+    (tmp_path / "photo.png").write_bytes(encoded(photo))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = timm.create_model("test_resnet", num_classes=0).eval()
+    found = features(network, tmp_path, patches=True, size=160)
+    assert (found.vectors.shape, found.grid, found.centres.shape) == ((1, 25, 96), (5, 5), (1, 25, 2))
+    torch.testing.assert_close(found.vectors.mean(1), features(network, tmp_path, size=160), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found.maps[0, 1, 2], found.vectors[0, 7])
+    plain = features(network, [np.zeros_like(photo)], patches=True, size=160)
+    torch.testing.assert_close(plain.centres, found.centres)
+    changed = (found.vectors - plain.vectors).square().sum(-1)[0].argmax()
+    assert (found.centres[0, changed] - torch.tensor([230.0, 50.0])).abs().max() <= 175 / 5 / 2  # half a patch
+
+
+def test_a_network_without_a_map_is_one_line():
+    with pytest.raises(UsageError, match="Flatten has no features of patches: it needs a method forward_features"):
+        features(nn.Flatten(), IMAGES, size=8, patches=True)

@@ -17,11 +17,11 @@ from twofold.encoding import extract
 from twofold.errors import UsageError
 from twofold.evaluation import evaluate as evaluation
 from twofold.evaluation import finetune, mlp
-from twofold.evaluation.protocols import PROTOCOLS
+from twofold.evaluation.protocols import DENSE, PROTOCOLS
 from twofold.evaluation.split import labelled_splits
 
-EVERY = tuple(PROTOCOLS)
-SIX = tuple(name for name in EVERY if name != "finetune")
+EVERY = tuple(name for name in PROTOCOLS if name != "segmentation")  # which needs masks: test_segmentation.py
+SIX = tuple(name for name in PROTOCOLS if name not in ("finetune", *DENSE))
 
 
 @pytest.fixture
@@ -44,11 +44,14 @@ def test_a_run_is_measured_beside_its_yardsticks(finished, quick, monkeypatch):
     ranked = ["retrieval_map", *(f"recall_at_{k}" for k in (1, 5, 10))]
     assert list(result["scores"]) == [
         "knn", "linear", "mlp", "finetune", *few, "clusters_10_nmi", "clusters_10_ari", *found, *ranked,
+        "patch_retrieval",
     ]  # fmt: skip
     metrics = {"clusters_10_nmi": "NMI", "clusters_10_ari": "ARI", "retrieval_map": "mean average precision"}
     metrics |= {f"recall_at_{k}": f"recall at {k}" for k in (1, 5, 10)}
+    fewer = {"finetune": every[1:3], "patch_retrieval": every[:3]}
+    metrics["patch_retrieval"] = "precision"
     for row, scores in result["scores"].items():
-        assert list(scores) == (["untrained", "pretrained"] if row == "finetune" else every)
+        assert sorted(scores) == sorted(fewer.get(row, every))
         for score in scores.values():
             assert 0 < score["value"] <= 1
             assert score["spread"] > 0
@@ -152,7 +155,7 @@ def test_a_run_and_its_backbone_have_the_same_scores(finished):
 
 
 def test_features_are_measured_without_images():
-    """By every protocol but fine-tuning; a fifth of each class is held out if nothing else is said."""
+    """By every protocol that needs no images; a fifth of each class is held out if nothing else is said."""
     x, y = blobs(300, spread=1.0)
     names = np.array(["ant", "bee", "cat", "dog"])[y]
     told = []
@@ -174,6 +177,15 @@ def test_features_are_measured_without_images():
         (dict(what=torch.ones(5, 2)), "labels are needed, one for each row"),
         (dict(what=torch.ones(5, 2), labels=[0, 1, 0, 1, 0], data="digits"), "data is of no use with features"),
         (dict(what=torch.ones(5, 2), labels=[0] * 5, protocols="finetune"), "finetune needs a backbone and images"),
+        (
+            dict(what=torch.ones(5, 2), labels=[0, 1, 0, 1, 0], protocols="segmentation"),
+            "segmentation needs a backbone",
+        ),
+        (dict(what=nn.Flatten(), data="digits", size=8, protocols="patch_retrieval"), "Flatten has no features of pat"),
+        (
+            dict(what=nn.Flatten(), data="digits", size=8, protocols="segmentation"),
+            "no training image in digits has a ma",
+        ),
         (dict(what=torch.ones(9, 2), labels=[0] * 9), "all of one class"),
         (dict(what=torch.ones(5, 2), labels=[0, 1, 0, 1, 0]), "no class in the labels has five images"),
         (dict(what=nn.Flatten(), size=8), "data is needed"),

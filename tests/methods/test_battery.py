@@ -250,7 +250,7 @@ def test_unknown_methods_and_settings_name_the_nearest():
 @pytest.mark.parametrize("name", ["swav", "dino"])
 def test_prototypes_are_frozen_at_first(name):
     for progress, frozen in ((0.0, True), (0.5, False)):
-        method, batch = made(name, freeze=0.1)
+        method, batch = made(name, freeze_prototypes=0.1)
         loss_of(method, batch, progress).backward()
         assert (method.prototypes.weight.grad is None) == frozen
         assert method.projector[0].weight.grad.abs().sum() > 0

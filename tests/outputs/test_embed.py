@@ -16,15 +16,18 @@ import pytest
 import torch
 
 import twofold
-from tests.conftest import encoded, picture
+from tests.conftest import encoded, picture, resolved
 from twofold import files
 from twofold.data.opening import open_data
 from twofold.encoding import crops
+from twofold.encoding import dense as dense_features
 from twofold.encoding.crops import central_crop
 from twofold.encoding.encoder import Encoder
 from twofold.errors import UsageError
+from twofold.nets.backbone import BackboneSpec
 from twofold.outputs import embed as embedding
-from twofold.outputs import vectors
+from twofold.outputs import rows, vectors
+from twofold.recipe import toml
 from twofold.run import Run
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +58,7 @@ def photos(tmp_path_factory):
 
 def plainly(run, data):
     """Names, labels and vectors of every readable image, one at a time."""
-    names, labels, rows = [], [], []
+    names, labels, found = [], [], []
     opened = open_data(data)
     encoder = Encoder(run.backbone(), run.spec, torch.device("cpu"))
     for part, source in (("train/", opened.train), ("test/", opened.test)) if opened.test else (("", opened.train),):
@@ -66,8 +69,8 @@ def plainly(run, data):
                 continue
             names.append(part + source.name(number))
             labels.append(source.classes[source.labels[number]] if source.labels else None)
-            rows.append(encoder(crop[None])[0].numpy())
-    return names, labels, np.stack(rows)
+            found.append(encoder(crop[None])[0].numpy())
+    return names, labels, np.stack(found)
 
 
 def test_in_memory_and_streamed_vectors_are_the_encoders(finished, photos, small_pieces, tmp_path):
@@ -97,9 +100,9 @@ def test_in_memory_and_streamed_vectors_are_the_encoders(finished, photos, small
     assert (streamed.dtype, streamed.shape) == (np.float32, (88, 16))
     np.testing.assert_array_equal(streamed, embedded.vectors)
     with open(tmp_path / "v.index.csv", encoding="utf-8", newline="") as file:
-        header, *rows = csv.reader(file)
+        header, *lines = csv.reader(file)
     assert header == ["path", "label"]
-    assert [tuple(row) for row in rows] == list(zip(names, labels, strict=True))
+    assert [tuple(line) for line in lines] == list(zip(names, labels, strict=True))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["v.index.csv", "v.npy", "v.npy.json", "v.parquet"]
 
 
@@ -152,7 +155,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(ending, killed):
     assert {name: said["before"][name] for name in kept} == kept
 
 
-def interrupted(run, data, target, after):
+def interrupted(run, data, target, after, **words):
     """Embed, but stop with Ctrl-C after so many batches."""
     seen = []
 
@@ -162,7 +165,7 @@ def interrupted(run, data, target, after):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        twofold.embed(run, data, target, tell=stop)
+        twofold.embed(run, data, target, tell=stop, **words)
     return target.with_name(target.name + ".partial")
 
 
@@ -204,7 +207,7 @@ def test_what_is_done_is_not_done_again(finished, photos, tmp_path, monkeypatch)
     first = twofold.embed(finished, photos, target)
     before = contents(tmp_path)
     with monkeypatch.context() as nothing_is_decoded:
-        nothing_is_decoded.setattr(embedding, "read_ahead", None)
+        nothing_is_decoded.setattr(rows, "read_ahead", None)
         again = twofold.embed(finished, photos, target)
     assert (again.vectors, again.unreadable, again.before) == (first.vectors, first.unreadable, 90)
     assert contents(tmp_path) == before
@@ -260,6 +263,65 @@ def test_what_cannot_be_written_is_said(finished, tmp_path):
     with pytest.raises(UsageError, match="not one of 1 images can be read"):
         twofold.embed(finished, tmp_path / "bad")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory):
+    """A run whose images of 96 pixels have 3 x 3 patches."""
+    run = Run(tmp_path_factory.mktemp("dense") / "run")
+    run.path.mkdir()
+    (run.path / "recipe.toml").write_text(toml.dumps(resolved("simclr")))
+    spec = BackboneSpec("test_resnet", {}, "default", 96, (0.5,) * 3, (0.5,) * 3, 96)
+    run.write_backbone(spec.build(), spec)
+    return run
+
+
+def test_a_row_a_patch_with_its_place(dense, photos, small_pieces, tmp_path):
+    found = twofold.embed(dense, photos, patches=True)
+    written = twofold.embed(dense, photos, tmp_path / "p.parquet", patches=True)
+    assert (written.vectors, written.features, written.images) == (88 * 9, 96, 90)
+    whole = twofold.embed(dense, photos)
+    assert found.names[::9] == whole.names
+    assert found.labels == [label for label in whole.labels for _ in range(9)]
+    assert found.unreadable == whole.unreadable
+    np.testing.assert_allclose(found.vectors.reshape(88, 9, 96).mean(1), whole.vectors, atol=1e-5)
+    table = pq.read_table(tmp_path / "p.parquet")
+    assert table.schema.names == ["path", "label", "row", "column", "x", "y", "vector"]
+    assert table["path"].to_pylist() == found.names
+    flat = table["vector"].combine_chunks().flatten().to_numpy()
+    np.testing.assert_array_equal(flat.reshape(-1, 96), found.vectors)
+    for name in ("row", "column", "x", "y"):
+        np.testing.assert_array_equal(table[name].to_numpy(), found.places[name])
+    # The pictures have 9 rows of 8 pixels; the crop is the upper 8.
+    first = [(place["row"].item(), place["column"].item()) for place in found.places[:9]]
+    assert first == [(row, column) for row in range(3) for column in range(3)]
+    np.testing.assert_allclose(found.places["x"][:3], (8 / 6, 4, 40 / 6), rtol=1e-6)
+    np.testing.assert_allclose(found.places["y"][:9:3], (8 / 6, 4, 40 / 6), rtol=1e-6)
+
+    twofold.embed(dense, photos, tmp_path / "p.npy", patches=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "p.npy"), found.vectors)
+    with open(tmp_path / "p.index.csv", encoding="utf-8", newline="") as file:
+        header, *lines = csv.reader(file)
+    assert header == ["path", "label", "row", "column", "x", "y"]
+    assert [(name, int(row), int(column)) for name, _, row, column, *_ in lines] == [
+        (name, place["row"], place["column"]) for name, place in zip(found.names, found.places, strict=True)
+    ]
+    assert [float(line[5]) for line in lines] == pytest.approx(found.places["y"].tolist())
+
+
+def test_patches_go_on_where_they_were_stopped(dense, photos, small_pieces, tmp_path, monkeypatch):
+    monkeypatch.setattr(dense_features, "NUMBERS", 10 * 9 * 96)  # ten images at once, and a piece each time
+    twofold.embed(dense, photos, tmp_path / "expected.parquet", patches=True)
+    folder = interrupted(dense, photos, tmp_path / "v.parquet", after=4, patches=True)
+    assert len(list(folder.glob("*.parquet"))) == 3
+    with pytest.raises(UsageError, match="other rows: remove it, or choose another --out"):
+        twofold.embed(dense, photos, tmp_path / "v.parquet")
+    assert twofold.embed(dense, photos, tmp_path / "v.parquet", patches=True).before == 30
+    assert (tmp_path / "v.parquet").read_bytes() == (tmp_path / "expected.parquet").read_bytes()
+    groups = pq.read_metadata(tmp_path / "v.parquet")
+    assert [groups.row_group(i).num_rows for i in range(4)] == [90, 90, 90, 90]
+    assert twofold.embed(dense, photos, tmp_path / "v.parquet", patches=True).before == 90
+    assert twofold.embed(dense, photos, tmp_path / "v.parquet").before == 0  # images are something else
 
 
 PEAK = """

@@ -1,26 +1,8 @@
-"""Recipes: what is given, what is not, and how two differ."""
+"""Recipes: what is given, and what is not."""
 
-from tests.conftest import resolved
 from twofold.recipe import recipe
 
 
 def test_none_is_not_given():
     assert recipe.wanted("simclr", lr=None, image_size=None) == recipe.wanted("simclr")
     assert recipe.wanted("simclr", lr=0.1).but(lr=None) == recipe.wanted("simclr")
-
-
-def test_difference_ignores_how_a_run_is_carried_out_and_what_is_automatic():
-    old = resolved("vicreg", image_size=64, precision="bf16", epochs=5)
-    assert recipe.difference(old, recipe.wanted("vicreg", epochs=5, workers=3, out="x", device="cpu")) == []
-    other = recipe.wanted("vicreg", epochs=6, image_size=32)
-    assert recipe.difference(old, other) == ["image_size: 64 -> 32", "epochs: 5 -> 6"]
-    assert recipe.difference(old, recipe.wanted("vicreg", epochs=5, variance=1)) == ["variance: 25.0 -> 1.0"]
-    assert recipe.difference(old, recipe.wanted("vicreg")) == ["epochs: 5 -> 100"]
-    assert "method: vicreg -> simclr" in recipe.difference(old, recipe.wanted("simclr", epochs=5))
-
-
-def test_a_memory_as_long_as_the_data_is_what_a_longer_one_comes_to():
-    old = resolved("moco", images=300, queue=999)
-    assert old.options.queue == 300
-    assert recipe.difference(old, recipe.wanted("moco", queue=999), 300) == []
-    assert recipe.difference(old, recipe.wanted("moco", queue=200), 300) == ["queue: 300 -> 200"]

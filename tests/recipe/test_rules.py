@@ -6,17 +6,18 @@ import twofold
 from tests.conftest import Unmeasured, tiny
 from twofold.recipe import recipe
 from twofold.recipe.declared import methods, spec
+from twofold.recipe.resolve import resolve
 
 
-def resolve(name, images, **settings):
-    return recipe.resolve(recipe.wanted(name, **settings), images, Unmeasured())
+def chosen_for(name, images, **settings):
+    return resolve(recipe.wanted(name, **settings), images, Unmeasured())
 
 
 @pytest.mark.parametrize("name", methods())
 def test_photographs_get_what_was_published_for_them(name):
     declared = spec(name)
-    small, _ = resolve(name, 50_000, epochs=1000, image_size=32)
-    large, said = resolve(name, 1_281_167, epochs=1000, image_size=224)
+    small, _ = chosen_for(name, 50_000, epochs=1000, image_size=32)
+    large, said = chosen_for(name, 1_281_167, epochs=1000, image_size=224)
     had, has = recipe.settings_of(small), recipe.settings_of(large)
     assert all(had[key] == value for key, value in declared.recipe.items() if key not in declared.large)
     assert all(has[key] == value for key, value in declared.large.items())
@@ -25,21 +26,21 @@ def test_photographs_get_what_was_published_for_them(name):
 
 def test_cifar_10_keeps_the_published_settings():
     """1000 epochs of 50,000 images are as long as the published runs, so no rule shortens anything."""
-    found = {name: resolve(name, 50_000, epochs=1000, image_size=32)[0].options for name in methods()}
+    found = {name: chosen_for(name, 50_000, epochs=1000, image_size=32)[0].options for name in methods()}
     assert (found["moco"].queue, found["moco"].momentum) == (32768, (0.99, 0.999))
     assert found["byol"].momentum == found["mocov3"].momentum == found["joint"].momentum == (0.99, 1.0)
     assert (found["swav"].prototypes, found["dino"].prototypes, found["pirl"].negatives) == (3000, 4096, 4096)
 
 
 def test_imagenet_gets_the_published_settings():
-    found = {name: resolve(name, 1_281_167, epochs=300, image_size=224)[0].options for name in methods()}
+    found = {name: chosen_for(name, 1_281_167, epochs=300, image_size=224)[0].options for name in methods()}
     assert (found["moco"].queue, found["moco"].momentum) == (65536, (0.999, 0.999))
     assert found["byol"].momentum == (0.996, 1.0)
     assert (found["swav"].prototypes, found["dino"].prototypes, found["pirl"].negatives) == (3000, 65536, 32000)
 
 
 def test_what_is_given_stays():
-    got, said = resolve("simclr", 1000, temperature=0.2, projector=(64, 32), image_size=224)
+    got, said = chosen_for("simclr", 1000, temperature=0.2, projector=(64, 32), image_size=224)
     assert got.options.temperature == 0.2
     assert got.options.projector == (64, 32)
     assert got.augment.blur == (0.5, 0.5)
@@ -47,22 +48,22 @@ def test_what_is_given_stays():
 
 
 def test_a_queue_is_never_longer_than_the_data():
-    free, said = resolve("moco", 1200, epochs=200, image_size=32)
+    free, said = chosen_for("moco", 1200, epochs=200, image_size=32)
     assert free.options.queue == 800
     assert "chosen for 1200 images, 800 steps: momentum 0.975 0.975, queue 800" in said
-    given, said = resolve("moco", 1200, epochs=200, queue=5000, image_size=32)
+    given, said = chosen_for("moco", 1200, epochs=200, queue=5000, image_size=32)
     assert given.options.queue == 1200
     assert "queue 1200, not 5000: there are no more images" in said
-    off, said = resolve("moco", 1200, queue=0, momentum=(0.5, 0.5), image_size=32)
+    off, said = chosen_for("moco", 1200, queue=0, momentum=(0.5, 0.5), image_size=32)
     assert off.options.queue == 0
     assert said == []
 
 
 def test_a_short_run_gets_a_short_memory():
-    got, said = resolve("byol", 1000, epochs=4, batch_size=100, image_size=32)
+    got, said = chosen_for("byol", 1000, epochs=4, batch_size=100, image_size=32)
     assert got.options.momentum == (0.5, 1.0)  # 40 steps: a look back over two
     assert said == ["chosen for 1000 images, 40 steps: momentum 0.5 1.0"]
-    few, _ = resolve("swav", 1000, image_size=32)
+    few, _ = chosen_for("swav", 1000, image_size=32)
     assert few.options.prototypes == 100
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import resolved
 from twofold.errors import UsageError
-from twofold.recipe import recipe, toml
+from twofold.recipe import toml
+from twofold.recipe.resolve import difference
 from twofold.recipe.version import VERSION
 
 values = st.recursive(
@@ -46,7 +47,7 @@ def test_what_a_recipe_asks_for_comes_back_from_its_file(tmp_path):
     assert wanted.given["temperature"] == 0.3
     assert wanted.given["backbone_arguments"] == {"act_layer": "silu", "layers": [1, 2]}
     assert "workers" not in wanted.given
-    assert recipe.difference(made, wanted) == []
+    assert difference(made, wanted) == []
     (tmp_path / "old.toml").write_text(text.split("\n", 1)[1])
     assert toml.load_recorded(tmp_path / "old.toml") == (made, "")
 

@@ -11,6 +11,7 @@ from tests.training.making import pretrain
 from twofold.data.inspection import Inspection
 from twofold.data.sources import Array
 from twofold.recipe import recipe
+from twofold.recipe.resolve import resolve
 from twofold.training.measured import Measurements
 
 
@@ -38,7 +39,7 @@ def test_colours_and_layers_are_measured_on_what_is_there():
     colours = images.transpose(1, 0, 2, 3).reshape(3, -1) / 255
     for ours, plain in zip(found.statistics, (colours.mean(1), colours.std(1)), strict=True):
         assert ours == pytest.approx(plain.tolist(), abs=1e-3)
-    chosen, _ = recipe.resolve(recipe.wanted("simclr", backbone="resnet18"), 6, found)
+    chosen, _ = resolve(recipe.wanted("simclr", backbone="resnet18"), 6, found)
     assert (chosen.image_size, chosen.stem, chosen.resident, chosen.precision) == (16, "small", True, found.precision)
 
 

@@ -19,6 +19,7 @@ from tests.conftest import resolved, tiny
 from twofold.errors import UsageError
 from twofold.metrics import read_metrics
 from twofold.recipe import recipe
+from twofold.recipe.resolve import difference
 from twofold.training import writers
 
 ROOT = Path(__file__).parents[2]
@@ -217,5 +218,5 @@ def test_a_missing_package_is_said_before_anything_is_written(name, package, tmp
 
 def test_writers_may_differ_when_a_run_resumes():
     old = resolved("vicreg", epochs=5, image_size=8)
-    assert recipe.difference(old, recipe.wanted("vicreg", epochs=5, writers="tensorboard")) == []
+    assert difference(old, recipe.wanted("vicreg", epochs=5, writers="tensorboard")) == []
     assert writers.check(" wandb, tensorboard,wandb,") == ["wandb", "tensorboard"]

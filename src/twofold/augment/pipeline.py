@@ -5,6 +5,7 @@ batch, as a few numbers a sample; each process then takes its rows. The drawn cr
 image's size, so a worker that decodes a photograph uses the same ones.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from twofold import rng
 from twofold.augment.color import band_jitter, color_jitter, solarize, to_grayscale
 from twofold.augment.distortion import Drawn, Named, each
 from twofold.augment.resample import gaussian_blur
-from twofold.recipe.augment import Augment
+from twofold.recipe.recipe import Augment
 
 NEUTRAL = torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float32)  # factors that change nothing
 TRIES = 10  # boxes tried until one fits into the image, as torchvision does
@@ -160,7 +161,8 @@ def pipelines(
     channel, needed where ``augment.colours`` is false.
     """
     spread = tuple(std) if augment.colours is False else ()
-    a, found = augment, []
+    a = augment if augment.interpolation else dataclasses.replace(augment, interpolation="bicubic")
+    found = []
     for number in range(views + a.small_crops):
         mine = tuple(one for one in own if one.distortion.views is None or number in one.distortion.views)
         pair = min(number, 1)

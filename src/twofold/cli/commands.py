@@ -112,7 +112,7 @@ def evaluate(words: Sequence[str]) -> None:
 
 
 def embed(words: Sequence[str]) -> None:
-    """Write one vector an image: the pretrained backbone's features.
+    """Write one vector an image, or a patch: the pretrained backbone's features.
 
     Killed at any moment and given again, the command goes on: pieces that are done are in FILE.partial.
     """
@@ -120,6 +120,8 @@ def embed(words: Sequence[str]) -> None:
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
     file = "NAME.parquet (path, label, vector), or NAME.npy with NAME.index.csv (path, label)"
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help=file)
+    places = "a vector for each patch of each image, with its row, column and centre x, y in pixels of the image"
+    parser.add_argument("--patches", action="store_true", help=places)
     asked = parser.read(words)
 
     from twofold.cli import tables

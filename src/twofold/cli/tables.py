@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from twofold.cli.words import shown
-from twofold.evaluation.titles import RAW_PIXELS, measure_title, representation_title, row_title
+from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS, measure_title, representation_title, row_title
 from twofold.recipe.settings import declarations, defaults_of
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ def comparison(result: dict[str, Any]) -> str:
     """A row a method: its scores over the seeds, its costs, the doctor's word."""
     methods = result["methods"]
     rows = list(dict.fromkeys(row for own in methods.values() for row in own["scores"]["pretrained"]))
-    shown = [row for row in rows if row in ("knn", "linear", "mlp", "finetune", "few_1", "few_10")]
+    main = ("knn", "linear", "mlp", "finetune", "few_1", "few_10", "segmentation_miou", "patch_retrieval")
+    shown = [row for row in rows if row in main]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title in ("", "epochs", *map(row_title, shown), "seconds", "images/s", "MB", "findings"):
         table.add_column(title, justify="left" if title in ("", "findings") else "right")
@@ -109,8 +110,9 @@ def comparison(result: dict[str, Any]) -> str:
     for name, own in methods.items():
         for who, scores in own["scores"].items():
             cells = [percent(scores.get(row)) for row in shown]
-            if who == "untrained":
-                table.add_row(Text("  untrained", style="dim"), "", *cells)
+            if who in BEGINNINGS:
+                if scores or who == "untrained":
+                    table.add_row(Text(f"  {who}", style="dim"), "", *cells)
                 continue
             costs = [" ".join(map(str, own[key])) for key in ("seconds", "images_per_second", "peak_memory_mb")]
             found = sorted({finding for run in own["findings"] for finding in run})
@@ -130,6 +132,8 @@ def scanned(part: str, result: "Scan") -> str:
     lines = [f"{part + ': ' if part else ''}{result.images} images ({common}{more}), {len(result.bad)} unreadable"]
     if result.kinds:
         lines.append("kinds: " + ", ".join(f"{count} with {kind}" for kind, count in result.kinds.most_common()))
+    if result.masked:
+        lines.append(f"{result.masked} of them have a mask")
     if result.classes:
         lines.append("classes: " + ", ".join(f"{name} {count}" for name, count in result.classes.items()))
     return "\n".join(lines + [f"  {name}: {reason}" for name, reason in result.bad])

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from twofold import device as devices
 from twofold import files
-from twofold.comparison.standings import Row, collected
+from twofold.comparison.standings import Json, collected
 from twofold.data.inspection import Inspection
 from twofold.data.kinds import asked
 from twofold.data.loader import MicroBatch, Plan, Streamed, sample
@@ -25,16 +25,18 @@ from twofold.data.sources import Source
 from twofold.diagnosis.diagnose import diagnose
 from twofold.errors import Collapsed, Diverged, UsageError
 from twofold.evaluation.evaluate import evaluate, known
-from twofold.evaluation.split import labelled_splits
+from twofold.evaluation.protocols import UNLABELLED
+from twofold.evaluation.split import splits_for
 from twofold.recipe import recipe
 from twofold.recipe.declared import spec
 from twofold.recipe.recipe import Recipe, Wanted
+from twofold.recipe.resolve import resolve
 from twofold.run import Run, backbone_spec, build_method
 from twofold.training import writers
 from twofold.training.interrupt import Interrupt
 from twofold.training.log import Log, terminal
 from twofold.training.loop import train
-from twofold.training.measured import Measurements
+from twofold.training.measured import Measurements, starting_weights
 from twofold.training.opening import batch_size
 from twofold.training.prepare import Preparation
 
@@ -58,8 +60,9 @@ def compare(
     again, so a stopped comparison goes on.
 
     Args:
-        data: images; with labels they are also evaluated. A Python object may take the place of a path (see
-            `twofold.data.opening.open_data`); it is pickled, as every run has a process of its own.
+        data: images; with labels, or with masks for ``segmentation``, they are also evaluated. A Python object may take
+            the place of a path (see `twofold.data.opening.open_data`); it is pickled, as every run has a process of its
+            own.
         methods: names, or one text with commas.
         out: the folder of the runs and of the page.
         seeds: how many runs of each method, with the seeds 0, 1, ...
@@ -77,15 +80,16 @@ def compare(
 
     folder, log = Path(out), Log(None if quiet else terminal())
     names = methods.split(",") if isinstance(methods, str) else list(methods)
-    protocols = ",".join(known(protocols))
+    asked = known(protocols)
     if seeds < 1:
         raise UsageError(f"seeds must be at least 1, not {seeds}")
     wanted = {name: recipe.wanted(name, **settings, data=name_of(data)) for name in map(canonical, names)}
     opened = open_data(data).limited(settings.get("limit") or 0)
     if opened.train.labels is None:
-        protocols = ""
-    else:
-        labelled_splits(opened)
+        asked = [name for name in asked if name in UNLABELLED]
+    if asked:
+        splits_for(opened, not set(asked) <= set(UNLABELLED), "segmentation" in asked)
+    protocols = ",".join(asked)
     for one in wanted.values():
         writers.check(one.get("writers"))
     sent = sendable(opened)
@@ -147,7 +151,8 @@ def resolve_for(wanted: Wanted, inspection: Inspection) -> Recipe:
         UsageError: if its batch cannot be made of these images.
     """
     images = len(inspection.source)
-    settings, _ = recipe.resolve(wanted, images, Measurements(inspection, torch.device("cpu"), wanted))
+    measurements = Measurements(inspection, torch.device("cpu"), wanted, starting_weights(wanted))
+    settings, _ = resolve(wanted, images, measurements)
     batch_size(settings, images)
     return settings
 
@@ -168,7 +173,7 @@ def operations(settings: Recipe, source: Source) -> int:
 
 
 def one_run(
-    settings: Row, name: str, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str, log: Log
+    settings: Json, name: str, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str, log: Log
 ) -> None:
     """Have a run's result, by making the run unless it is there. ``fingerprint``: of the training images of ``data``.
 
@@ -196,7 +201,7 @@ def one_run(
 
 
 def run_apart(
-    settings: Row, name: str, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str
+    settings: Json, name: str, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str
 ) -> None:
     """`run_one` in a process of its own, so that its peak of memory is its own.
 
@@ -220,11 +225,11 @@ def run_apart(
 
 
 def run_one(
-    settings: Row, name: str, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str
+    settings: Json, name: str, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str
 ) -> None:
     """Pretrain, evaluate, diagnose, and write result.json when all of it is done."""
     wanted = recipe.wanted(name, **settings, out=str(path))
-    result: Row = {"ended": "as it should", "evaluation": {}, "protocols": protocols}
+    result: Json = {"ended": "as it should", "evaluation": {}, "protocols": protocols}
     result["asked"] = wanted.given | {"images": fingerprint}
     try:
         opened = open_data(data).limited(wanted.get("limit"))

@@ -14,13 +14,14 @@ from typing import Any
 from scipy.stats import kendalltau
 
 from twofold.data.opening import Data
-from twofold.evaluation.titles import RAW_PIXELS
+from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS
 
 SCORE = "linear"
 FEW = re.compile(r"few_\d+|few_[\d.]+_percent")  # names of rows
 COSTS = ("seconds", "images_per_second", "peak_memory_mb")
 
-Row = dict[str, Any]
+Json = dict[str, Any]
+"""An object that a JSON file holds."""
 
 LABEL_FREE: dict[str, Callable[[float], float]] = {
     "rank": lambda value: value,
@@ -30,10 +31,10 @@ LABEL_FREE: dict[str, Callable[[float], float]] = {
 """Measures that rank runs without labels, as what is the more the better: the best alpha is 1."""
 
 
-def collected(folder: Path, budget: dict[str, Row], seeds: int, data: Data) -> Row:
+def collected(folder: Path, budget: dict[str, Json], seeds: int, data: Data) -> Json:
     """Everything that the runs wrote, by method, and how well measures without labels rank them."""
-    found: dict[str, Row] = {}
-    pixels: dict[str, Row] = {}
+    found: dict[str, Json] = {}
+    pixels: dict[str, Json] = {}
     for name, share in budget.items():
         runs = [f"{name}-{seed}" for seed in range(seeds)]
         results = [json.loads((folder / run / "result.json").read_text(encoding="utf-8")) for run in runs]
@@ -42,7 +43,7 @@ def collected(folder: Path, budget: dict[str, Row], seeds: int, data: Data) -> R
         found[name] = {
             **share,
             "runs": runs,
-            "scores": {who: over_runs(evaluations, who) for who in ("pretrained", "untrained")},
+            "scores": {who: over_runs(evaluations, who) for who in ("pretrained", *BEGINNINGS)},
             SCORE: {
                 run: result["evaluation"][SCORE]["pretrained"]["value"]
                 for run, result in zip(runs, results, strict=True)
@@ -64,9 +65,9 @@ def collected(folder: Path, budget: dict[str, Row], seeds: int, data: Data) -> R
     }
 
 
-def over_runs(evaluations: list[Row], who: str) -> dict[str, Row]:
+def over_runs(evaluations: list[Json], who: str) -> dict[str, Json]:
     """A representation's rows: the value of each run, their mean, and their deviation (of one run: its own spread)."""
-    rows: dict[str, Row] = {}
+    rows: dict[str, Json] = {}
     for name in dict.fromkeys(name for evaluation in evaluations for name in evaluation):
         scores = [evaluation[name][who] for evaluation in evaluations if who in evaluation.get(name, {})]
         values = [score["value"] for score in scores]
@@ -82,7 +83,7 @@ def over_runs(evaluations: list[Row], who: str) -> dict[str, Row]:
     return rows
 
 
-def labels_needed(evaluation: Row) -> float | None:
+def labels_needed(evaluation: Json) -> float | None:
     """With how many labels the pretrained backbone reaches what the untrained one has with all of them.
 
     Between two measured numbers on a straight line over their logarithm; None if it does not, or if no protocol
@@ -103,14 +104,14 @@ def labels_needed(evaluation: Row) -> float | None:
     return None
 
 
-def ranking(found: dict[str, Row]) -> Row:
+def ranking(found: dict[str, Json]) -> Json:
     """Runs ordered by each measure without labels, best first; with labels also its agreement with the linear probe.
 
     Agreement is Kendall's tau: 1 for the same order, 0 for no relation, -1 for the opposite order.
     """
     runs = {run: values for own in found.values() for run, values in zip(own["runs"], own["measures"], strict=True)}
     scores = {run: value for own in found.values() for run, value in own[SCORE].items()}
-    ranked: Row = {}
+    ranked: Json = {}
     for name, goodness in LABEL_FREE.items():
         good = {run: goodness(values[name]) for run, values in runs.items() if name in values}
         order = sorted(good, key=lambda run: -good[run])

@@ -8,10 +8,11 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from twofold.data import masks
 from twofold.data.cache import cache
 from twofold.data.decode import Unreadable, decode
 from twofold.data.sources import Contents, Source, digest, number
@@ -30,9 +31,6 @@ ARRAY = ".npy"
 
 IN_MEMORY = 4 << 30
 """Bytes of Parquet that are read into memory; more is mapped from the cache."""
-
-
-P = TypeVar("P", PurePosixPath, Path)
 
 
 class EncodedSource(Source):
@@ -92,13 +90,44 @@ def _length(file: Path) -> int:
 
 
 class Folder(Files):
-    """Image files under a folder, recursively; the folders right under it are the classes, if it has any."""
+    """Image files under a folder, recursively; the folders right under it are the classes, if it has any.
+
+    Masks, by the rules of `twofold.data.masks`, are no images. Where there are some, a folder that is named ``images``
+    or ``JPEGImages`` is no class.
+    """
 
     def __init__(self, root: Path) -> None:
-        super().__init__(sorted(str(path.relative_to(root)) for path in images_among(list(files_under(root)))), root)
-        parents = [Path(path).parts[0] if len(Path(path).parts) > 1 else None for path in self.paths]
-        if self.paths and None not in parents:
-            self.labels, self.classes = number([str(p) for p in parents])
+        files = [path for path in files_under(root) if is_image(path, SUFFIXES | {ARRAY})]
+        arrays = sorted(str(path.relative_to(root)) for path in files if not is_image(path))
+        found = sorted(str(path.relative_to(root)) for path in files if is_image(path))
+        inside, theirs = masks.paired(found + arrays)
+        if arrays and not set(found) <= theirs:  # there are pictures, not only masks of arrays
+            arrays = []
+            inside, theirs = masks.paired(found)
+        super().__init__([path for path in found + arrays if path not in theirs], root)
+        self._masks = {image: root / mask for image, mask in inside.items()}
+        outside = {
+            str(path.relative_to(folder).with_suffix("")): path
+            for folder in reversed(masks.folders_outside(root))
+            for path in files_under(folder)
+            if path.suffix.lower() == ".png"
+        }
+        if outside:
+            there = {path: outside.get(str(Path(path).with_suffix(""))) for path in self.paths}
+            self._masks = {path: mask for path, mask in there.items() if mask} | self._masks
+        folders = [Path(path).parts[:-1] for path in self.paths]
+        if self._masks:
+            folders = [tuple(part for part in parts if part not in masks.IMAGES) for parts in folders]
+        if self.paths and all(folders):
+            self.labels, self.classes = number([parts[0] for parts in folders])
+
+    @cached_property
+    def masked(self) -> list[int]:
+        return [index for index, path in enumerate(self.paths) if path in self._masks]
+
+    def mask(self, index: int) -> np.ndarray | None:
+        path = self._masks.get(self.paths[index])
+        return None if path is None else masks.read_mask(path, printable(str(path)))
 
 
 def printable(name: str) -> str:
@@ -109,12 +138,6 @@ def printable(name: str) -> str:
 def is_image(path: PurePosixPath | Path, endings: frozenset[str] = SUFFIXES) -> bool:
     """By its ending."""
     return path.suffix.lower() in endings and not path.name.startswith(".")
-
-
-def images_among(paths: list[P]) -> list[P]:
-    """Those of some files that are images by their endings; if none is, the arrays among them."""
-    pictures = [path for path in paths if is_image(path)]
-    return pictures or [path for path in paths if is_image(path, frozenset({ARRAY}))]
 
 
 def files_under(root: Path) -> Iterator[Path]:
@@ -149,8 +172,8 @@ class Tar(EncodedSource):
                             texts[shard, member.name[:-4]] = content.read().decode("utf-8", "replace").strip()
             except (tarfile.TarError, OSError) as error:
                 raise UsageError(f"{shard} is no uncompressed tar file: {error}") from None
-        images = set(images_among([PurePosixPath(name) for _, name, _, _ in self.members]))
-        self.members = [member for member in self.members if PurePosixPath(member[1]) in images]
+        pictures = [member for member in self.members if is_image(PurePosixPath(member[1]))]
+        self.members = pictures or self.members
         keys = [(shard, name[: len(name) - len(PurePosixPath(name).suffix)]) for shard, name, _, _ in self.members]
         if self.members and all(key in texts for key in keys):
             self.labels, self.classes = number([texts[key] for key in keys])

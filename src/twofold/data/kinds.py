@@ -100,6 +100,13 @@ class OfKind(Source):
     def name(self, index: int) -> str:
         return self._source.name(index)
 
+    @cached_property
+    def masked(self) -> Sequence[int]:
+        return self._source.masked
+
+    def mask(self, index: int) -> np.ndarray | None:
+        return self._source.mask(index)
+
     def compute_fingerprint(self) -> str:
         return self._source.fingerprint()
 

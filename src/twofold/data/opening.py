@@ -13,6 +13,7 @@ import numpy as np
 from twofold.data.cache import cache
 from twofold.data.encoded import Folder, Parquet, Tar, files_under, is_image
 from twofold.data.kinds import of_kind
+from twofold.data.masks import IMAGES
 from twofold.data.objects import source_of
 from twofold.data.sources import Array, Source, Subset, load_array
 from twofold.errors import UsageError, did_you_mean
@@ -23,6 +24,8 @@ DataLike = Any
 PYTHON = "python:"
 """Begins the name of data that were given as a Python object, which cannot be opened by that name."""
 
+TRAIN = ("train", "training")
+"""Names of a training part's folder."""
 TEST = ("test", "val", "valid", "validation")
 """Names of a test part."""
 
@@ -177,9 +180,11 @@ def _part(path: Path) -> str:
 
 
 def _image_folder(root: Path) -> Data:
-    held = next((root / name for name in TEST if (root / name).is_dir()), None)
-    if held and (root / "train").is_dir():  # without a test part, "train" may well be a class
-        return Data(Folder(root / "train"), Folder(held))
+    for base in (root, *(root / name for name in IMAGES)):
+        held = next((base / name for name in TEST if (base / name).is_dir()), None)
+        train = next((base / name for name in TRAIN if (base / name).is_dir()), None)
+        if held and train:  # without a test part, "train" may well be a class
+            return Data(Folder(train), Folder(held))
     return Data(Folder(root))
 
 

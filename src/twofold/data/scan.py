@@ -18,14 +18,15 @@ class Scan:
     """What a scan found in one part of the data.
 
     ``images`` there are; ``bad``: name of each that cannot be read, and why; ``sizes``: how many have which height and
-    width; ``kinds``: how many have which channels and numbers; ``classes``: how many images each has, where classes
-    have names.
+    width; ``classes``: how many images each has, where classes have names; ``masked``: how many images have a mask;
+    ``kinds``: how many have which channels and numbers.
     """
 
     images: int
     bad: list[tuple[str, str]] = field(default_factory=list)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     classes: dict[str, int] = field(default_factory=dict)
+    masked: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
 
 
@@ -51,7 +52,7 @@ def scan(data: DataLike, threads: int = 4) -> dict[str, Scan]:
 
 def scan_source(source: Source, threads: int) -> Scan:
     """Decode every image of a source."""
-    result = Scan(len(source))
+    result = Scan(len(source), masked=len(source.masked))
 
     def read(number: int) -> tuple[int, int, Kind] | str:
         try:

@@ -60,6 +60,19 @@ class Source(ABC):
     def label(self, index: int) -> int | None:
         return None if self.labels is None else int(self.labels[index])
 
+    @cached_property
+    def masked(self) -> Sequence[int]:
+        """The numbers of the images that have a mask, in order."""
+        return []
+
+    def mask(self, index: int) -> np.ndarray | None:
+        """The class of each pixel of an image, uint8 [H, W], 255 where it has none; None if the image has no mask.
+
+        Raises:
+            UsageError: if it is there and is no mask.
+        """
+        return None
+
 
 class Array(Source):
     """Images that lie in memory, [N, C, H, W] of uint8, uint16 or float32, all of one size."""
@@ -105,6 +118,14 @@ class Subset(Source):
 
     def name(self, index: int) -> str:
         return self._source.name(self.indices[index])
+
+    @cached_property
+    def masked(self) -> list[int]:
+        theirs = set(self._source.masked)
+        return [index for index, number in enumerate(self.indices) if number in theirs]
+
+    def mask(self, index: int) -> np.ndarray | None:
+        return self._source.mask(self.indices[index])
 
     def compute_fingerprint(self) -> str:
         return digest([(self._source.fingerprint(), str(self.indices))])

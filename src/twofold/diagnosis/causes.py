@@ -99,7 +99,7 @@ CAUSES = [
     Cause((MEMORY,), EVERY, always, UNFED, "a shorter --memory, a lower --lr"),
     Cause((CLUSTER,), EVERY, always,
           "prototypes are not kept in balanced use, or the steps are too large",
-          "a lower --lr, a longer --freeze, fewer --prototypes"),
+          "a lower --lr, a longer --freeze-prototypes, fewer --prototypes"),
     Cause((DIMENSIONAL,), ("byol", "simsiam", "dino", "data2vec"), always,
           "without functionals only the asymmetry keeps dimensions in use, and large steps undo it",
           "a lower --lr, more --warmup-epochs, a larger --batch-size"),

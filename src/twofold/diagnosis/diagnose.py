@@ -74,9 +74,10 @@ def diagnose(
     Returns:
         ``findings``, each with ``name``, ``since`` (the step; None where there is no history), what was ``seen``, the
         likeliest ``cause`` and ``advice``; ``measures`` and ``spectrum`` (the eigenvalues of the covariance, largest
-        first, as shares) by what was measured: of a run ``untrained``, ``features`` and, where the method has a
-        projector, ``embeddings`` after it; of a backbone ``features``; ``images``; of a run also ``last_step``, what
-        was measured there while training, ``steps`` and ``looks``; ``date``, ``versions``.
+        first, as shares) by what was measured: of a run ``untrained``, ``start`` (if it started from weights),
+        ``features`` and, where the method has a projector, ``embeddings`` after it; of a backbone ``features``;
+        ``images``; of a run also ``last_step``, what was measured there while training, ``steps`` and ``looks``;
+        ``date``, ``versions``.
 
     Raises:
         UsageError: if there is no such run, model or data, no checkpoint and no failure in a run, or an argument is of
@@ -178,10 +179,11 @@ def found_in(run: Run) -> list[Finding]:
 
 
 def embeddings_of(run: Run, source: Source, device: torch.device, tell: Tell) -> Looked:
-    """``untrained`` and pretrained ``features`` of images and, where there is a projector, ``embeddings`` after it."""
+    """``untrained``, ``start`` and pretrained ``features`` of images; with a projector, ``embeddings`` after it."""
     settings, spec, fresh = run.recipe, run.spec, run.untrained()
-    method = run.method(into=copy.deepcopy(fresh))
-    encoders = {"untrained": Encoder(fresh, spec, device), "features": Encoder(method.backbone, spec, device)}
+    method, started = run.method(into=copy.deepcopy(fresh)), run.start(into=copy.deepcopy(fresh))
+    networks = {"untrained": fresh, "start": started, "features": method.backbone}
+    encoders = {name: Encoder(network, spec, device) for name, network in networks.items() if network is not None}
     looked: dict[str, tuple[Tensor, Tensor | None]] = {
         **encoded(source, settings.image_size, encoders, settings.augment, settings.seed, tell)
     }

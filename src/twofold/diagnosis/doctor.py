@@ -8,10 +8,10 @@ that a sign lasts, so that what a healthy run passes through is no finding.
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from twofold.diagnosis import causes
 from twofold.diagnosis.causes import CLUSTER, COMPLETE, DIMENSIONAL, MEMORY, NORMS, START, explain
+from twofold.metrics import Row
 from twofold.recipe.declared import spec
 from twofold.recipe.recipe import Recipe
 
@@ -53,8 +53,6 @@ STILL = 1e-7
 GIVEN = ("pretext", "generative")
 """Families whose target is given and cannot collapse."""
 
-Row = dict[str, Any]
-"""A row of metrics.jsonl: what is recorded of a step."""
 Sign = Callable[[Row], str]
 """What a row shows, in words; empty if it does not show it."""
 

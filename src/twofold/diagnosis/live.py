@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from twofold import measures as m
-from twofold.diagnosis.doctor import Finding, Row, examine
+from twofold.diagnosis.doctor import Finding, examine
 from twofold.methods.base import Method, Output
+from twofold.metrics import Row
 from twofold.nets.heads import Prototypes
 from twofold.nets.memory import Bank, Queue
 from twofold.nets.momentum import MomentumEncoder

@@ -94,4 +94,4 @@ def _described(network: nn.Module, name: str = "") -> BackboneSpec:
         config = resolve_model_data_config(network)
     mean, std = (tuple(map(float, config[key])) for key in ("mean", "std"))
     channels, size = int(config["input_size"][0]), int(config["input_size"][-1])
-    return BackboneSpec(name or type(network).__qualname__, {}, "default", size, mean, std, 0, channels)
+    return BackboneSpec(name or type(network).__qualname__, {}, "default", size, mean, std, channels=channels)

@@ -1,8 +1,9 @@
 """From a source to batches of central crops: threads decode one batch ahead of the network."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -17,41 +18,65 @@ BATCH = 256
 PHOTO_SHARE = 0.875
 """Of the shorter side of a photograph, the usual test crop; small images are taken whole."""
 
+T = TypeVar("T")
 
-def central_crop(image: np.ndarray, size: int) -> Tensor:
-    """The largest central square of an image, of a photograph 7/8 of it, resized: [C, size, size] as `crop_one`'s."""
-    height, width = image.shape[1:]
+
+class Crop(NamedTuple):
+    """A central crop, [C, size, size] as `crop_one`'s, and the ``box`` that was cut: top, left and side in pixels."""
+
+    pixels: Tensor
+    box: tuple[int, int, int]
+
+
+def central_box(height: int, width: int) -> tuple[int, int, int]:
+    """The largest central square of an image, of a photograph 7/8 of it: its top, left and side in pixels."""
     side = min(height, width)
     if max(height, width) > SMALL:
         side = max(1, round(side * PHOTO_SHARE))
-    return crop_one(image, ((height - side) // 2, (width - side) // 2, side, side), False, size, "bicubic")
+    return (height - side) // 2, (width - side) // 2, side
+
+
+def central_crop(image: np.ndarray, size: int) -> Tensor:
+    """The square of an image that `central_box` names, resized: [C, size, size] as `crop_one`'s."""
+    top, left, side = central_box(*image.shape[1:])
+    return crop_one(image, (top, left, side, side), False, size, "bicubic")
 
 
 def central_crops(source: Source, size: int) -> Iterator[tuple[list[int], Tensor]]:
     """The readable images' numbers and central crops, [n, C, size, size], a batch at a time, in order."""
     for images in read_ahead(source, size, batches(range(len(source)))):
-        readable = [(number, crop) for number, crop in images if isinstance(crop, Tensor)]
+        readable = [(number, crop.pixels) for number, crop in images if isinstance(crop, Crop)]
         if readable:
-            yield [number for number, _ in readable], stacked([crop for _, crop in readable])
+            yield [number for number, _ in readable], stacked([pixels for _, pixels in readable])
 
 
-def read_ahead(source: Source, size: int, ranges: Iterable[range]) -> Iterator[list[tuple[int, Tensor | str]]]:
-    """For each range its images in order: the number and the central crop, or the number and why it cannot be read.
+def read_ahead(source: Source, size: int, ranges: Iterable[range]) -> Iterator[list[tuple[int, Crop | str]]]:
+    """For each range its images in order: the number and the central crop, or the number and why it cannot be read."""
 
-    Decoding runs in threads, one range ahead; memory does not grow with the number of ranges.
+    def read(number: int) -> Crop:
+        image = source.image(number)
+        return Crop(central_crop(image, size), central_box(*image.shape[1:]))
+
+    return ahead(read, ranges)
+
+
+def ahead(read: Callable[[int], T], ranges: Iterable[Iterable[int]]) -> Iterator[list[tuple[int, T | str]]]:
+    """For each range its numbers in order with what ``read`` gives for them, or with why an image is unreadable.
+
+    It is called in threads, one range ahead; memory does not grow with the number of ranges.
     """
 
-    def read(number: int) -> Tensor | str:
+    def tried(number: int) -> T | str:
         try:
-            return central_crop(source.image(number), size)
+            return read(number)
         except Unreadable as error:
             return str(error)
 
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-        begun = ([(number, pool.submit(read, number)) for number in numbers] for numbers in ranges)
-        ahead = next(begun, None)
-        while ahead is not None:
-            current, ahead = ahead, next(begun, None)
+        begun = ([(number, pool.submit(tried, number)) for number in numbers] for numbers in ranges)
+        following = next(begun, None)
+        while following is not None:
+            current, following = following, next(begun, None)
             yield [(number, future.result()) for number, future in current]
 
 

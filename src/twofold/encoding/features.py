@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, NamedTuple, overload
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -10,23 +12,68 @@ from twofold.data.loader import stacked
 from twofold.data.opening import DataLike, open_data
 from twofold.data.sources import Source
 from twofold.encoding.backbones import open_backbone
-from twofold.encoding.crops import BATCH, cut, read_ahead
+from twofold.encoding.crops import BATCH, Crop, cut, read_ahead
+from twofold.encoding.dense import Grid, centres, patchwise
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
 from twofold.run import Run
 
 
+class Patches(NamedTuple):
+    """The patches of N images: ``vectors``, float32 [N, h * w, D], row by row, of a ``grid`` (h, w).
+
+    ``centres``, float32 [N, h * w, 2], are the patches' centres x, y in pixels of the upright image, from its left and
+    upper edge, so that 0.5 is the first pixel's centre; the central crop and its resizing are undone.
+    """
+
+    vectors: Tensor
+    grid: Grid
+    centres: Tensor
+
+    @property
+    def maps(self) -> Tensor:
+        """The vectors as maps, [N, h, w, D]."""
+        return self.vectors.reshape(len(self.vectors), *self.grid, -1)
+
+
+@overload
 def features(
     backbone: str | Path | Run | nn.Module,
     images: DataLike,
     *,
+    patches: Literal[False] = False,
     size: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     device: str | None = None,
     batch_size: int = BATCH,
     tell: Tell = silent,
-) -> Tensor:
+) -> Tensor: ...
+@overload
+def features(
+    backbone: str | Path | Run | nn.Module,
+    images: DataLike,
+    *,
+    patches: Literal[True],
+    size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    device: str | None = None,
+    batch_size: int = BATCH,
+    tell: Tell = silent,
+) -> Patches: ...
+def features(
+    backbone: str | Path | Run | nn.Module,
+    images: DataLike,
+    *,
+    patches: bool = False,
+    size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    device: str | None = None,
+    batch_size: int = BATCH,
+    tell: Tell = silent,
+) -> Tensor | Patches:
     """Frozen features of images: float32 [N, D] on the CPU, a row an image, in the order of the images.
 
     Each image is cropped centrally to a square (of a photograph 7/8 of its shorter side, of an image up to 64 pixels
@@ -38,6 +85,8 @@ def features(
             network, images [N, C, H, W] -> features [N, D], C 3 unless ``mean`` has another number of values.
         images: whatever `open_data` takes: an array or tensor [N, C, H, W], a folder, a list of PIL images, a
             Dataset, ... If there is a training and a test part, the training images come first.
+        patches: give the features of each patch instead of one vector an image: what the backbone's pooling gets, the
+            last map of a convolutional network, the patches' tokens of a transformer (`encoding.dense`).
         size: side in pixels of the images that the backbone gets. By default a run's own; what a timm model's
             ``pretrained_cfg`` says; else 224.
         mean: of each channel, for images from 0 to 1. By default the run's; the ``pretrained_cfg``'s; else ImageNet's.
@@ -47,25 +96,35 @@ def features(
         batch_size: images that go through the backbone at once.
         tell: told how many images are done.
 
+    Returns:
+        The features [N, D]; with ``patches`` those of the patches [N, h * w, D], their grid and their centres.
+
     Raises:
-        UsageError: if there is no such backbone or data, the backbone does not take images of that size, or an image
-            cannot be read: the message names it. (`twofold.embed` leaves such images out.)
+        UsageError: if there is no such backbone or data, the backbone does not take images of that size or has no map
+            of patches, or an image cannot be read: the message names it. (`twofold.embed` leaves such images out.)
     """
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1, not {batch_size}")
     encoder = open_backbone(backbone, size=size, mean=mean, std=std, device=device)
+    dense = patchwise(encoder) if patches else None
     data = open_data(images).of_kind(encoder.spec.channels)
     sources = [data.train] if data.test is None else [data.train, data.test]
-    total, found = sum(map(len, sources)), list[Tensor]()
+    total, found, places = sum(map(len, sources)), list[Tensor](), list[np.ndarray]()
     for source in sources:
         for batch in read_ahead(source, encoder.spec.size, cut(range(len(source)), batch_size)):
             crops = [_readable(source, number, crop) for number, crop in batch]
-            found.append(encoder(stacked(crops)).cpu())
+            pixels = stacked([crop.pixels for crop in crops])
+            if dense is None:
+                found.append(encoder(pixels).cpu())
+            else:
+                found.append(dense.encode(pixels).flatten(1, 2).cpu())
+                places += [centres(crop.box, dense.grid) for crop in crops]
             tell("images", sum(map(len, found)), total)
-    return torch.cat(found)
+    values = torch.cat(found)
+    return values if dense is None else Patches(values, dense.grid, torch.from_numpy(np.stack(places)))
 
 
-def _readable(source: Source, number: int, crop: Tensor | str) -> Tensor:
+def _readable(source: Source, number: int, crop: Crop | str) -> Crop:
     if isinstance(crop, str):
         raise UsageError(f"{source.name(number)} cannot be read: {crop} (twofold.embed leaves such images out)")
     return crop

@@ -1,9 +1,12 @@
 """Features and labels as anybody has them, NumPy or torch, checked and put into the form that probes take."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from twofold.data.masks import IGNORED
 from twofold.encoding.extract import Features
 from twofold.errors import UsageError
 from twofold.evaluation.split import every_fifth
@@ -49,6 +52,36 @@ def as_splits(
 
 def _values(features: object, what: str) -> Tensor:
     return as_embeddings(features, what, rows=1).detach().float().cpu()
+
+
+def as_maps(features: object, masks: object, what: str) -> tuple[Tensor, list[Tensor]]:
+    """Features of patches, float32 [N, h, w, D], and N masks, uint8 [H, W]; ``what`` they are called in messages.
+
+    Raises:
+        UsageError: if they are of another shape or kind, or not as many.
+    """
+    if not isinstance(features, Tensor | np.ndarray) or len(features.shape) != 4:
+        shape = f" {list(features.shape)}" if isinstance(features, Tensor | np.ndarray) else ""
+        kind = type(features).__name__
+        raise UsageError(f"the {what} features must be maps of patches, float [N, h, w, D], not {kind}{shape}")
+    values = torch.as_tensor(features).detach().float().cpu()
+    if not values.isfinite().all():
+        raise UsageError(f"the {what} features hold values that are not finite")
+    if not isinstance(masks, Tensor | np.ndarray | Sequence) or len(masks) != len(values):
+        count = f"{len(masks)} masks" if isinstance(masks, Tensor | np.ndarray | Sequence) else type(masks).__name__
+        raise UsageError(f"{len(values)} {what} maps of features with {count}: each needs a mask, whole numbers [H, W]")
+    return values, [_mask(mask, what) for mask in masks]
+
+
+def _mask(mask: object, what: str) -> Tensor:
+    array = np.asarray(mask.detach().cpu() if isinstance(mask, Tensor) else mask)
+    if array.ndim != 2 or array.dtype.kind not in "biu":
+        raise UsageError(f"a {what} mask must hold whole numbers [H, W], not {array.dtype} {list(array.shape)}")
+    if array.size and (array.min() < 0 or array.max() > IGNORED):
+        raise UsageError(
+            f"a {what} mask holds {array.min()} to {array.max()}; classes are 0 to 254, {IGNORED} is ignored"
+        )
+    return torch.from_numpy(array.astype(np.uint8))
 
 
 def number_labels(given: dict[str, tuple[object, int]]) -> tuple[list[Tensor], list[str]]:

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from twofold import files
-from twofold.data.opening import DataLike, open_data
+from twofold.data.opening import Data, DataLike, open_data
 from twofold.data.sources import Source, digest
 from twofold.encoding.backbones import open_backbone
 from twofold.encoding.cache import Cache
@@ -21,9 +21,10 @@ from twofold.encoding.progress import Tell, silent, within
 from twofold.errors import UsageError, did_you_mean, refuse
 from twofold.evaluation.arrays import as_splits
 from twofold.evaluation.fewshot import quotas
-from twofold.evaluation.protocols import PROTOCOLS, Task
+from twofold.evaluation.patches import patches_of
+from twofold.evaluation.protocols import DENSE, PROTOCOLS, UNLABELLED, Task
 from twofold.evaluation.representations import Representation, of_backbone, of_run
-from twofold.evaluation.split import labelled_splits
+from twofold.evaluation.split import splits_for
 from twofold.recipe.recipe import settings_of
 from twofold.run import Run
 
@@ -57,7 +58,7 @@ def evaluate(
     seed: int = 0,
     out: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Measure how good frozen features are at telling labelled images apart.
+    """Measure how good frozen features are at telling labelled images apart, or the parts of images.
 
     Of a run the pretrained backbone is measured beside raw pixels, the backbone before its first step, and the features
     after the method's projector; of another backbone beside raw pixels; features are measured as they are::
@@ -71,10 +72,11 @@ def evaluate(
     Args:
         what: a run or its directory; the name of a timm model; a network, images [N, C, H, W] -> features [N, D]; or
             features, float [N, D].
-        data: images with labels, as `open_data` takes them, with or without a test part. By default, of a run, those
-            of the pretraining.
-        protocols: any of ``knn``, ``linear``, ``mlp``, ``finetune``, ``fewshot``, ``clusters``, ``retrieval``;
-            several also as one text with commas.
+        data: images with labels or masks, as `open_data` takes them, with or without a test part. By default, of a run,
+            those of the pretraining.
+        protocols: any of ``knn``, ``linear``, ``mlp``, ``finetune``, ``fewshot``, ``clusters``, ``retrieval``,
+            ``segmentation``, ``patch_retrieval``; several also as one text with commas. ``segmentation`` needs masks of
+            the images (`twofold.data.masks`) instead of labels.
         device: cpu, cuda or mps; None: a network that is given stays where it is, others go to a GPU if there is one.
         tell: told how far it is.
         labels: of features, [N], whole numbers or texts.
@@ -95,31 +97,32 @@ def evaluate(
         ``data``, ``recipe`` (of a run), ``seed``, ``date``, ``versions``.
 
     Raises:
-        UsageError: if there is no such run, model, data, protocol or baseline, the images have no labels, or an
-            argument is of no use with what is measured.
+        UsageError: if there is no such run, model, data, protocol or baseline, the images have no labels or masks
+            where they are needed, a backbone has no map of patches where one is, or an argument is of no use with what
+            is measured.
     """
     wanted, baselines, target = known(protocols), names_in(baseline), files.target(out)
     preparation = {"size": size, "mean": mean, "std": std}
     if isinstance(what, Tensor | np.ndarray):
         refuse("features", data=data, device=device, baseline=baselines or None, **preparation)
-        if "finetune" in wanted:
-            raise UsageError("finetune needs a backbone and images: features cannot be fine-tuned")
+        for name in wanted:
+            if name in ("finetune", *DENSE):
+                raise UsageError(f"{name} needs a backbone and images, not features")
         subject = _features(what, labels, test, test_labels)
     else:
         refuse("a backbone, whose images have their labels in data", labels=labels, test=test, test_labels=test_labels)
         if isinstance(what, Run | Path) or (isinstance(what, str) and Path(what).is_dir()):
             refuse("a run, which says itself how its images are prepared", **preparation)
             run = Run.open(what)
-            subject = _run(run, data, baselines, device, tell)
+            subject = _run(run, data, wanted, baselines, device, tell)
             target = target or run.path / "evaluation.json"
         else:
-            subject = _backbone(what, data, baselines, device, tell, **preparation)
-    scores, seconds = measured(subject, wanted, seed, tell)
-    seen = next(iter(subject.representations.values()))
+            subject = _backbone(what, data, wanted, baselines, device, tell, **preparation)
+    scores, seconds, notes = measured(subject, wanted, seed, tell)
     result = {
         "scores": scores,
         "representations": list(subject.representations),
-        "notes": quotas(seen.train.labels)[1] if "fewshot" in wanted else [],
+        "notes": notes,
         "seconds": seconds,
         **subject.about,
         "seed": seed,
@@ -130,30 +133,42 @@ def evaluate(
     return files.write_json(target, result, indent=2)
 
 
-def _run(run: Run, data: DataLike, baselines: list[str], device: str | None, tell: Tell) -> Subject:
+def _run(
+    run: Run, data: DataLike, protocols: list[str], baselines: list[str], device: str | None, tell: Tell
+) -> Subject:
     settings = run.recipe
     opened = open_data(settings.data).limited(settings.limit) if data is None else open_data(data)
-    train, test, how = labelled_splits(opened.of_kind(settings.channels, settings.depth))
-    splits = {"train": train, "test": test}
+    splits, how = _splits(opened.of_kind(settings.channels, settings.depth), protocols)
     caches = {split: Cache(run.path / "features", split, source) for split, source in splits.items()}
     found = of_run(run, caches, baselines, device, tell)
     fingerprints = [cache.fingerprint for cache in caches.values()]
-    about = _about(opened.name, how, found, _classes(train), fingerprints)
+    about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
     return Subject(found, splits, about | {"recipe": settings_of(settings)})
 
 
 def _backbone(
-    what: str | nn.Module, data: DataLike, baselines: list[str], device: str | None, tell: Tell, **preparation: Any
+    what: str | nn.Module,
+    data: DataLike,
+    protocols: list[str],
+    baselines: list[str],
+    device: str | None,
+    tell: Tell,
+    **preparation: Any,
 ) -> Subject:
     encoder = open_backbone(what, device=device, **preparation)
     if data is None:
         raise UsageError("data is needed: the labelled images that the backbone is measured on")
     opened = open_data(data).of_kind(encoder.spec.channels)
-    train, test, how = labelled_splits(opened)
-    splits = {"train": train, "test": test}
+    splits, how = _splits(opened, protocols)
     found = of_backbone(what if isinstance(what, str) else "backbone", encoder, splits, baselines, device, tell)
     fingerprints = [source.fingerprint() for source in splits.values()]
-    return Subject(found, splits, _about(opened.name, how, found, _classes(train), fingerprints))
+    return Subject(found, splits, _about(opened.name, how, found, _classes(splits["train"]), fingerprints))
+
+
+def _splits(data: Data, protocols: list[str]) -> tuple[dict[str, Source], str]:
+    """Training and test images for these protocols, and how they were told apart."""
+    train, test, how = splits_for(data, not set(protocols) <= set(UNLABELLED), "segmentation" in protocols)
+    return {"train": train, "test": test}, how
 
 
 def _features(features: Tensor | np.ndarray, labels: Any, test: Any, test_labels: Any) -> Subject:
@@ -178,11 +193,14 @@ def _classes(source: Source) -> list[str]:
 
 def measured(
     subject: Subject, protocols: Sequence[str], seed: int, tell: Tell
-) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
-    """The scores by row and representation, as evaluation.json has them, and the seconds that each protocol took."""
+) -> tuple[dict[str, dict[str, Any]], dict[str, float], list[str]]:
+    """The scores by row and representation, as evaluation.json has them; each protocol's seconds; what else to say."""
     scores: dict[str, dict[str, Any]] = {}
     seconds = dict.fromkeys(protocols, 0.0)
-    tasks = {who: Task(it, subject.splits, seed, silent) for who, it in subject.representations.items()}
+    every = subject.representations
+    notes = quotas(next(iter(every.values())).train.labels)[1] if "fewshot" in protocols else []
+    dense = patches_of(every) if set(protocols) & set(DENSE) else {}
+    tasks = {who: Task(it, subject.splits, seed, silent, dense.get(who), notes) for who, it in every.items()}
     for protocol in protocols:
         for position, (who, task) in enumerate(tasks.items()):
             tell(f"{protocol}, {who}", position, len(tasks))
@@ -191,7 +209,7 @@ def measured(
             for row, score in PROTOCOLS[protocol](task).items():
                 scores.setdefault(row, {})[who] = score.json()
             seconds[protocol] += time.monotonic() - began
-    return scores, {protocol: round(value, 1) for protocol, value in seconds.items()}
+    return scores, {protocol: round(value, 1) for protocol, value in seconds.items()}, list(dict.fromkeys(notes))
 
 
 def names_in(given: str | Sequence[str]) -> list[str]:

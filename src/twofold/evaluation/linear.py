@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from twofold.evaluation import logistic
-from twofold.evaluation.split import hold_out
+from twofold.evaluation.split import hold_out, hold_out_groups
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 """The inverse regularisations that are tried: scikit-learn's C, on features of mean squared norm 1."""
@@ -31,17 +31,22 @@ class Probe:
         return self.names[(features @ self.weights + self.intercepts).argmax(1)]
 
 
-def fit_probe(features: Tensor, labels: Tensor, strength: float | None = None, seed: int = 0) -> Probe:
+def fit_probe(
+    features: Tensor, labels: Tensor, strength: float | None = None, seed: int = 0, groups: Tensor | None = None
+) -> Probe:
     """The probe of features [N, D] with labels [N], which have two values or more.
 
     ``strength`` is the inverse regularisation. By default it is that of `STRENGTHS` which does best on training images
     that are held out; all are tried at once, and of equally good ones the strongest regularisation is taken.
+    ``groups`` [N], as the image of each pixel: all rows of a group are held out, or none.
     """
     scale = scale_of(features)
     x = (features - scale[0]) / scale[1]
     names, y = labels.unique(return_inverse=True)
     start = None
-    choosing = hold_out(labels, seed) if strength is None else None
+    choosing = None
+    if strength is None:
+        choosing = hold_out(labels, seed) if groups is None else hold_out_groups(groups, seed)
     if strength is None and choosing is None:
         strength = DEFAULT
     if choosing is not None:

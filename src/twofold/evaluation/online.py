@@ -40,6 +40,11 @@ class OnlineKNN:
                 break
         return cls(torch.cat(kept), torch.tensor(labels), spec, device, precision)
 
+    @property
+    def asked(self) -> int:
+        """How many images are asked about."""
+        return len(self.images[::5])
+
     def score(self, backbone: nn.Module) -> float:
         """Accuracy, 0 to 1, of a fifth of the images by their neighbours among the rest."""
         encoder = Encoder(backbone, self.spec, precision=self.precision)

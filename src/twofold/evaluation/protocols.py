@@ -1,30 +1,35 @@
 """What each protocol of an evaluation measures of one representation: scores, by the names of their rows."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from twofold.data.sources import Source, Subset
+from twofold.encoding.dense import Patchwise
 from twofold.encoding.extract import Features
 from twofold.encoding.progress import Tell
-from twofold.evaluation import fewshot, finetune, scores
+from twofold.evaluation import fewshot, finetune, patch_retrieval, scores, segmentation
 from twofold.evaluation.clusters import sizes
 from twofold.evaluation.knn import accuracy
+from twofold.evaluation.patches import maps_of, masked_maps, some_of
 from twofold.evaluation.representations import Representation
 from twofold.evaluation.scores import Clustering, Score
 
 
 @dataclass
 class Task:
-    """One representation of the labelled splits of the data, ``train`` and ``test``, that is to be measured.
+    """One representation of the splits of the data, ``train`` and ``test``, that is to be measured.
 
-    ``splits``: their images, for fine-tuning; nothing else needs them.
+    ``splits``: their images, for fine-tuning and for features of patches; nothing else needs them. ``dense``: what
+    makes these, if it is asked for and the representation has any. ``notes``: sentences that go with the scores.
     """
 
     it: Representation
     splits: dict[str, Source]
     seed: int
     tell: Tell
+    dense: Patchwise | None = None
+    notes: list[str] = field(default_factory=list)
 
     @property
     def train(self) -> Features:
@@ -98,6 +103,37 @@ def _retrieval(task: Task) -> dict[str, Score]:
     return {"retrieval_map": ranking.mean_average_precision, **recall}
 
 
+def _segmentation(task: Task) -> dict[str, Score]:
+    if task.dense is None:
+        return {}
+    train, test = (task.splits[split] for split in ("train", "test"))
+    numbers = some_of(train.masked, segmentation.IMAGES, task.seed, "train")
+    found = scores.segmented(
+        masked_maps(train, numbers, task.dense, task.tell, "training images"),
+        len(numbers),
+        masked_maps(test, test.masked, task.dense, task.tell, "test images"),
+        seed=task.seed,
+    )
+    iou, share = (f"{100 * value:.1f} %" for value in found.commonest)
+    task.notes.append(
+        f"segmentation, every pixel taken for the commonest class: mean IoU {iou}, pixel accuracy {share}"
+    )
+    return {"segmentation_miou": found.mean_iou, "segmentation_accuracy": found.pixel_accuracy}
+
+
+def _patch_retrieval(task: Task) -> dict[str, Score]:
+    if task.dense is None:
+        return {}
+    drawn = {}
+    for split, most in (("train", patch_retrieval.BANK), ("test", patch_retrieval.QUERIES)):
+        source, labels = task.readable(split), getattr(task, split).labels
+        numbers = some_of(range(len(source)), most, task.seed, split)
+        batches = maps_of(source, numbers, task.dense, task.tell, f"{split} images")
+        patches, owners = patch_retrieval.sample_patches(batches, numbers, most, task.seed, split)
+        drawn[split] = patches, labels[owners], owners
+    return {"patch_retrieval": scores.patches_retrieved(*drawn["train"][:2], *drawn["test"])}
+
+
 PROTOCOLS: dict[str, Callable[[Task], dict[str, Score]]] = {
     "knn": _knn,
     "linear": _linear,
@@ -106,6 +142,13 @@ PROTOCOLS: dict[str, Callable[[Task], dict[str, Score]]] = {
     "fewshot": _fewshot,
     "clusters": _clusters,
     "retrieval": _retrieval,
+    "segmentation": _segmentation,
+    "patch_retrieval": _patch_retrieval,
 }
 """Each gives scores by the names of their rows, whose titles are in `titles`; none where a representation is not made
 for it."""
+
+DENSE = ("segmentation", "patch_retrieval")
+"""Protocols on features of patches."""
+UNLABELLED = ("segmentation",)
+"""Protocols that need no labels of images."""

@@ -1,4 +1,4 @@
-"""What is compared: raw pixels, the backbone untrained and pretrained, its projector, other backbones."""
+"""What is compared: raw pixels, the backbone untrained, at its start and pretrained, its projector, other backbones."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,12 @@ from twofold.encoding.extract import Features, extract_each, raw_pixels
 from twofold.encoding.progress import Tell
 from twofold.errors import UsageError
 from twofold.evaluation.finetune import Start
-from twofold.evaluation.titles import RAW_PIXELS
+from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS
 from twofold.nets.heads import Prototypes
-from twofold.recipe.augment import Augment
+from twofold.recipe.recipe import Augment
 from twofold.run import Run
 
-YARDSTICKS = (RAW_PIXELS, "untrained")
+YARDSTICKS = (RAW_PIXELS, *BEGINNINGS)
 OWN = (*YARDSTICKS, "pretrained", "projector")
 """A run's representations, in the order of the table."""
 
@@ -51,8 +51,9 @@ def of_run(
     spec, recipe, on = run.spec, run.recipe, devices.choose(device)
     others = opened(baselines, OWN, device, spec.channels)  # before all work, as it may fail
     fresh = run.untrained()
-    own = {"untrained": fresh, "pretrained": run.backbone(into=copy.deepcopy(fresh))}
-    encoders = {name: Encoder(backbone, spec, on) for name, backbone in own.items()} | others
+    started = run.start(into=copy.deepcopy(fresh))
+    own = {"untrained": fresh, "start": started, "pretrained": run.backbone(into=copy.deepcopy(fresh))}
+    encoders = {name: Encoder(backbone, spec, on) for name, backbone in own.items() if backbone is not None} | others
     extractors = {RAW_PIXELS: Extractor("raw", spec.size, raw_pixels)}
     extractors |= {name: Extractor.of(encoder) for name, encoder in encoders.items()}
     found = {split: cache.extracted(extractors, tell) for split, cache in caches.items()}
@@ -61,7 +62,11 @@ def of_run(
         name: Start(encoder, name != "untrained", recipe.augment.flip, precision) for name, encoder in encoders.items()
     }
     every = {n: Representation(found["train"][n], found["test"][n], starts.get(n)) for n in extractors}
-    return {**{n: every.pop(n) for n in YARDSTICKS}, **_own(run, fresh, every.pop("pretrained"), caches), **every}
+    return {
+        **{n: every.pop(n) for n in YARDSTICKS if n in every},
+        **_own(run, fresh, every.pop("pretrained"), caches),
+        **every,
+    }
 
 
 def of_backbone(

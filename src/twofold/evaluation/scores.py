@@ -18,7 +18,7 @@ from twofold import rng
 from twofold.encoding.extract import Features
 from twofold.encoding.progress import Tell, silent
 from twofold.evaluation import clusters as grouping
-from twofold.evaluation import fewshot, mlp, retrieval
+from twofold.evaluation import fewshot, mlp, patch_retrieval, retrieval, segmentation
 from twofold.evaluation.knn import accuracy, knn_predict, neighbours
 from twofold.evaluation.linear import fit_probe
 
@@ -79,6 +79,20 @@ class Ranking:
 
     mean_average_precision: Score
     recall: dict[int, Score]
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """How well a linear head on patches tells the class of each pixel of the test images.
+
+    ``iou``: the intersection over union of each class that occurs in the test masks. ``commonest``: the mean
+    intersection over union and the pixel accuracy of taking every pixel for the commonest training class.
+    """
+
+    mean_iou: Score
+    pixel_accuracy: Score
+    iou: dict[int, float]
+    commonest: tuple[float, float]
 
 
 def knn(train: Features, test: Features, k: int | None = None) -> Score:
@@ -153,6 +167,43 @@ def ranking(train: Features, test: Features, tell: Tell = silent) -> Ranking:
     )
 
 
+def segmented(
+    train: segmentation.Maps, images: int, test: segmentation.Maps, strength: float | None = None, seed: int = 0
+) -> Segmentation:
+    """A linear head on the patches of so many training ``images``, on those of the test images."""
+    pixels = segmentation.sample_pixels(train, images, seed)
+    head = segmentation.fit_head(pixels, strength, seed)
+    counts = segmentation.count(head, test)
+    classes, ious = segmentation.overlaps(counts)
+    labels, over = len(pixels.classes), f"{BOOTSTRAPS} bootstrap samples of the test images"
+    samples = [counts[rows] for rows in _bootstraps(len(counts), seed)]
+    samples = [sample for sample in samples if sample[:, 1].any()]
+
+    def score(metric: str, measure: Callable[[Tensor], float]) -> Score:
+        spread = statistics.stdev(map(measure, samples)) if len(samples) > 1 else 0.0
+        return Score(measure(counts), spread, over, metric, labels, {"strength": head.strength})
+
+    return Segmentation(
+        score("mean IoU", lambda them: float(segmentation.overlaps(them)[1].mean())),
+        score("pixel accuracy", segmentation.accuracy),
+        dict(zip(classes.tolist(), ious.tolist(), strict=True)),
+        segmentation.of_commonest(counts, pixels),
+    )
+
+
+def patches_retrieved(bank: Tensor, bank_labels: Tensor, asked: Tensor, labels: Tensor, owners: Tensor) -> Score:
+    """The share of a patch's class among the nearest patches of a bank: the mean over test images of their patches'.
+
+    ``bank`` [P, D] with its images' labels [P]; ``asked`` [Q, D] with their images' labels [Q] and numbers [Q].
+    """
+    k = min(patch_retrieval.NEAREST, len(bank))
+    right = patch_retrieval.shares(bank, bank_labels, asked, labels, k)
+    _, image = owners.unique(return_inverse=True)
+    means = torch.zeros(int(image.max()) + 1).index_add_(0, image, right) / image.bincount()
+    error = float(means.std(correction=0)) / math.sqrt(max(1, len(means) - 1))
+    return Score(float(means.mean()), error, f"{len(means)} test images", "precision", len(bank), {"k": k})
+
+
 def _accuracy(predicted: Tensor, test: Features, **more: Any) -> Score:
     return Score.of_share(accuracy(predicted, test.labels), len(test.labels), **more)
 
@@ -191,7 +242,13 @@ def _agreement(
     values = [float(measure(truth, asked.numpy())) for _, asked in groupings]
     if len(groupings) > 1:
         return Score.of_several(values, "starts of k-means", metric=metric)
-    generator, asked = rng.generator(seed, "bootstrap"), groupings[0][1].numpy()
-    samples = [torch.randint(len(truth), (len(truth),), generator=generator).numpy() for _ in range(BOOTSTRAPS)]
+    asked = groupings[0][1].numpy()
+    samples = [rows.numpy() for rows in _bootstraps(len(truth), seed)]
     spread = statistics.stdev(float(measure(truth[rows], asked[rows])) for rows in samples)
     return Score(values[0], spread, f"{BOOTSTRAPS} bootstrap samples of the test images", metric)
+
+
+def _bootstraps(images: int, seed: int) -> list[Tensor]:
+    """`BOOTSTRAPS` samples of so many test images, drawn with replacement: their numbers."""
+    generator = rng.generator(seed, "bootstrap")
+    return [torch.randint(images, (images,), generator=generator) for _ in range(BOOTSTRAPS)]

@@ -6,11 +6,33 @@ import torch
 from torch import Tensor
 
 from twofold import rng
+from twofold.data.masks import RULES
 from twofold.data.opening import Data
 from twofold.data.sources import Source, Subset
 from twofold.errors import UsageError
 
+OWN_PART = "the data's own test part"
 HELD_OUT = "every fifth image of each class held out for testing; if pretraining saw them, then without labels"
+
+
+def splits_for(data: Data, labels: bool, masks: bool) -> tuple[Source, Source, str]:
+    """Training and test images, and in words how they were told apart; with labels, with masks where these are needed.
+
+    Raises:
+        UsageError: if there are none of what is needed, or too few images.
+    """
+    if labels:
+        train, test, how = labelled_splits(data)
+    elif data.test is not None:
+        train, test, how = data.train, data.test, OWN_PART
+    else:
+        numbers = every_fifth(data.train.labels or [0] * len(data.train), data.name)
+        train, test = (Subset(data.train, part) for part in numbers)
+        how = HELD_OUT if data.train.labels else "every fifth image held out for testing"
+    for split, source in (("training", train), ("test", test)):
+        if masks and not source.masked:
+            raise UsageError(f"no {split} image in {data.name} has a mask ({RULES}), which segmentation needs")
+    return train, test, how
 
 
 def labelled_splits(data: Data) -> tuple[Source, Source, str]:
@@ -27,7 +49,7 @@ def labelled_splits(data: Data) -> tuple[Source, Source, str]:
     if data.mismatch:
         raise UsageError(f"{name}: {data.mismatch}")
     if data.test is not None and data.test.labels is not None:
-        return data.train, data.test, "the data's own test part"
+        return data.train, data.test, OWN_PART
     train, test = every_fifth(labels, name)
     return Subset(data.train, train), Subset(data.train, test), HELD_OUT
 
@@ -61,6 +83,17 @@ def hold_out(labels: Tensor, seed: int) -> tuple[Tensor, Tensor] | None:
     if len(labels[order[held]].unique()) < len(labels.unique()):
         return None
     return order[~held].sort().values, order[held].sort().values
+
+
+def hold_out_groups(groups: Tensor, seed: int) -> tuple[Tensor, Tensor] | None:
+    """`hold_out` for rows that belong together, as the pixels of an image: a group [N] is held out as a whole."""
+    names, number = groups.unique(return_inverse=True)
+    found = hold_out(torch.zeros_like(names), seed)
+    if found is None:
+        return None
+    held = torch.zeros(len(names), dtype=torch.bool)
+    held[found[1]] = True
+    return (~held[number]).nonzero()[:, 0], held[number].nonzero()[:, 0]
 
 
 def draw(labels: Tensor, quota: Tensor, total: int, generator: torch.Generator) -> Tensor:

@@ -2,6 +2,8 @@
 
 import re
 
+BEGINNINGS = ("untrained", "start")
+"""What a run's backbone was: with random weights, and with the weights that it started from, if it did."""
 RAW_PIXELS = "raw_pixels"
 """The yardstick among representations that is no network's."""
 
@@ -11,6 +13,9 @@ ROWS = (
     (r"few_([\d.]+)_percent", r"\1 % of labels"),
     (r"retrieval_map", r"retrieval, mAP"),
     (r"recall_at_(\d+)", r"retrieval, recall at \1"),
+    (r"segmentation_miou", r"segmentation, mean IoU"),
+    (r"segmentation_accuracy", r"segmentation, pixel accuracy"),
+    (r"patch_retrieval", r"patch retrieval, precision"),
     (r"clusters_(\d+)", r"\1 clusters"),
     (r"clusters_(\d+)_nmi", r"\1 clusters, NMI"),
     (r"clusters_(\d+)_ari", r"\1 clusters, ARI"),

@@ -22,15 +22,7 @@ from twofold.nets.momentum import MomentumEncoder
 from twofold.recipe.rules import Facts, momentum_within
 from twofold.recipe.settings import setting
 
-RECIPE = dict(
-    optimizer="lars",
-    lr=1.0,
-    weight_decay=1e-5,
-    crop_scale=(0.08, 1.0),
-    saturation=0.2,
-    hue=0.1,
-    solarize=(0.0, 0.2),
-)
+RECIPE = dict(crop_scale=(0.08, 1.0), saturation=0.2, hue=0.1, solarize=(0.0, 0.2))
 LARGE = dict(blur=(1.0, 0.1))
 
 

@@ -13,6 +13,7 @@ from twofold.nets.backbone import SMALL, describe, features_of, stem_for
 from twofold.recipe import recipe
 from twofold.recipe.declared import methods, spec
 from twofold.recipe.recipe import Recipe
+from twofold.recipe.resolve import resolve
 from twofold.recipe.settings import defaults_of
 
 
@@ -60,7 +61,7 @@ def create_method(
     stray = [key for key in settings if key not in defaults_of(asked.spec.options) and key not in BACKBONE]
     if stray:
         raise UsageError(f"{stray[0]} is no option of {asked.method}; it belongs to Views, the optimizer or the loop")
-    resolved, _ = recipe.resolve(asked, images, _Open(), steps)
+    resolved, _ = resolve(asked, images, _Open(), steps)
     if not isinstance(backbone, str | nn.Module):
         kind = getattr(backbone, "__name__", type(backbone).__name__)
         raise UsageError(
@@ -101,6 +102,7 @@ class _Open:
     """What rules would ask of images and machine that a loop of one's own has and a method does not need."""
 
     natural_size, channels, depth = SMALL, 3, "uint8"
+    interpolation = "bicubic"
     statistics = ((), ())
     precision = "fp32"
 

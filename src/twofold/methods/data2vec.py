@@ -25,10 +25,10 @@ from twofold.recipe.settings import setting
 
 RECIPE = dict(
     backbone="vit_tiny_patch16_224", pool="average",
-    optimizer="adamw", lr=5e-4, weight_decay=0.05, grad_clip=3.0,
+    lr=5e-4, weight_decay=0.05, grad_clip=3.0,
     mask=(0.6, 0.0), mask_shape="block", grayscale=0.0,
 )  # fmt: skip
-LARGE = dict(lr=2.5e-4, teacher_momentum=(0.9998, 0.9999))
+LARGE = dict(teacher_momentum=(0.9998, 0.9999))
 
 MASKED = 0.6  # share of the patches that is hidden where the views do not say
 

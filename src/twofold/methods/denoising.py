@@ -20,8 +20,7 @@ from twofold.losses import squared
 from twofold.methods.base import Method, Output, Setup
 from twofold.recipe.settings import setting
 
-RECIPE = dict(optimizer="adamw", lr=2e-3, weight_decay=0.01, crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.0)
-LARGE = dict(lr=5e-4)
+RECIPE = dict(crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.0)
 START = 4  # side of the map that decoding begins with; it doubles until the image's is reached
 
 

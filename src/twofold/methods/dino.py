@@ -23,7 +23,7 @@ from twofold.nets.momentum import MomentumEncoder
 from twofold.recipe.rules import Facts, prototypes_within
 from twofold.recipe.settings import setting
 
-RECIPE = dict(optimizer="lars", lr=0.3, weight_decay=1e-6, crop_scale=(0.08, 1.0), saturation=0.2, solarize=(0.0, 0.2))
+RECIPE = dict(crop_scale=(0.08, 1.0), saturation=0.2, solarize=(0.0, 0.2))
 LARGE = dict(
     teacher_momentum=(0.996, 1.0), teacher_temperature=(0.04, 0.07), blur=(1.0, 0.1),
     crop_scale=(0.14, 1.0), small_crops=8, small_scale=(0.05, 0.14),
@@ -44,7 +44,9 @@ class Options:
     )
     teacher_warmup: float = setting(0.3, "share of the run in which the teacher's temperature rises", low=0, high=1)
     center_momentum: float = setting(0.9, "of the running mean of the teacher's outputs; 1: no centring", low=0, high=1)
-    freeze: float = setting(0.01, "share of the run at its start in which the student's prototypes stay", low=0, high=1)
+    freeze_prototypes: float = setting(
+        0.01, "share of the run at its start in which the student's prototypes stay", low=0, high=1
+    )
     teacher_momentum: tuple[float, float] = setting(
         (0.9995, 1.0), "of the teacher, first and last; 0 0: none, the weights themselves", low=0, high=1
     )
@@ -66,7 +68,7 @@ class DINO(Method):
     def forward(self, batch: Batch, progress: float) -> Output:
         o, (low, high) = self.o, self.o.teacher_temperature
         embedded = together(lambda view: self.projector(self.encode(view)), batch.views)
-        student = [self.prototypes(z, frozen=progress < o.freeze) for z in embedded]
+        student = [self.prototypes(z, frozen=progress < o.freeze_prototypes) for z in embedded]
         teacher = together(self.target, batch.views[:2])
         sharpness = low + (high - low) * min(1.0, progress / max(o.teacher_warmup, 1e-9))
         both = directions(student, teacher)

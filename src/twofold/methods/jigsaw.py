@@ -25,7 +25,7 @@ from twofold.methods.tile_side import tile_side
 from twofold.nets.heads import mlp
 from twofold.recipe.settings import setting
 
-RECIPE = dict(optimizer="sgd", lr=0.1, weight_decay=1e-4, crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.3)
+RECIPE = dict(crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.3)
 LARGE = dict(permutations=1000)
 
 

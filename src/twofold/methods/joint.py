@@ -24,7 +24,7 @@ from twofold.nets.momentum import MomentumEncoder
 from twofold.recipe.rules import Facts, momentum_within
 from twofold.recipe.settings import setting
 
-RECIPE = dict(optimizer="lars", lr=0.3, weight_decay=1e-4, crop_scale=(0.2, 1.0), saturation=0.2, hue=0.1)
+RECIPE = dict(crop_scale=(0.2, 1.0), saturation=0.2, hue=0.1)
 LARGE = dict(blur=(0.5, 0.5))
 
 

@@ -26,10 +26,8 @@ from twofold.recipe.settings import setting
 
 RECIPE = dict(
     backbone="vit_tiny_patch16_224", pool="average",
-    optimizer="adamw", lr=1e-3, weight_decay=0.05,
-    mask=(0.75, 0.0), jitter=0.0, grayscale=0.0,
+    weight_decay=0.05, mask=(0.75, 0.0), jitter=0.0, grayscale=0.0,
 )  # fmt: skip
-LARGE = dict(lr=1.5e-4, decoder_width=512, decoder_depth=8)
 
 MASKED = 0.75  # share of the patches that is hidden where the views do not say
 HEAD = 32  # width of an attention head of the decoder

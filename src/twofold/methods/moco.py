@@ -26,8 +26,8 @@ from twofold.nets.momentum import MomentumEncoder, shuffled
 from twofold.recipe.rules import Facts, momentum_within
 from twofold.recipe.settings import setting
 
-RECIPE = dict(optimizer="sgd", lr=0.3, weight_decay=1e-4, crop_scale=(0.2, 1.0))
-LARGE = dict(lr=0.03, symmetric=False, blur=(0.5, 0.5))
+RECIPE = dict(crop_scale=(0.2, 1.0))
+LARGE = dict(symmetric=False, blur=(0.5, 0.5))
 
 
 def published_momentum(facts: Facts) -> tuple[float, float]:

@@ -27,8 +27,7 @@ from twofold.nets.memory import Bank
 from twofold.recipe.rules import Facts
 from twofold.recipe.settings import setting
 
-RECIPE = dict(optimizer="sgd", lr=0.12, weight_decay=1e-4, crop_scale=(0.2, 1.0))
-LARGE = dict(lr=0.03)
+RECIPE = dict(crop_scale=(0.2, 1.0))
 
 
 def negative_count(facts: Facts) -> int:

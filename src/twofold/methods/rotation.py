@@ -23,8 +23,7 @@ from twofold.methods.base import Method, Output, Setup
 from twofold.nets.heads import mlp
 from twofold.recipe.settings import setting
 
-RECIPE = dict(optimizer="sgd", lr=0.2, weight_decay=5e-4, crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.0)
-LARGE = dict(lr=0.1, weight_decay=1e-4)
+RECIPE = dict(crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.0)
 TURNS = 4
 
 

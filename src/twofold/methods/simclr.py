@@ -21,16 +21,7 @@ from twofold.methods.base import Method, Output, Setup, mean, pairs
 from twofold.nets.heads import mlp
 from twofold.recipe.settings import setting
 
-RECIPE = dict(
-    optimizer="lars",
-    lr=0.4,
-    weight_decay=1e-5,
-    crop_scale=(0.08, 1.0),
-    brightness=0.8,
-    contrast=0.8,
-    saturation=0.8,
-    hue=0.2,
-)
+RECIPE = dict(crop_scale=(0.08, 1.0), brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2)
 LARGE = dict(temperature=0.1, projector=(2048, 128), blur=(0.5, 0.5))
 
 

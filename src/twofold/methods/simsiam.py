@@ -20,8 +20,8 @@ from twofold.methods.base import Method, Output, Setup, directions, mean
 from twofold.nets.heads import mlp, predictor
 from twofold.recipe.settings import setting
 
-RECIPE = dict(optimizer="sgd", lr=0.5, weight_decay=1e-5, crop_scale=(0.2, 1.0))
-LARGE = dict(lr=0.05, weight_decay=1e-4, blur=(0.5, 0.5))
+RECIPE = dict(crop_scale=(0.2, 1.0))
+LARGE = dict(blur=(0.5, 0.5))
 
 
 @dataclass(frozen=True, kw_only=True)

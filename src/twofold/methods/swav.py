@@ -25,10 +25,7 @@ from twofold.nets.memory import Queue
 from twofold.recipe.rules import Facts, prototypes_within
 from twofold.recipe.settings import setting
 
-RECIPE = dict(
-    optimizer="lars", lr=0.6, weight_decay=1e-6, crop_scale=(0.08, 1.0),
-    brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2,
-)  # fmt: skip
+RECIPE = dict(crop_scale=(0.08, 1.0), brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2)
 LARGE = dict(blur=(0.5, 0.5), crop_scale=(0.14, 1.0), small_crops=6, small_scale=(0.05, 0.14))
 
 
@@ -43,7 +40,9 @@ class Options:
     temperature: float = setting(0.1, "divides the cosines in the prediction", low=1e-4)
     epsilon: float = setting(0.05, "divides them in the code; lower is sharper", low=1e-4)
     iterations: int = setting(3, "of Sinkhorn; 0: codes are not balanced, and one cluster may take all", low=0)
-    freeze: float = setting(0.01, "share of the run at its start in which the prototypes stay", low=0, high=1)
+    freeze_prototypes: float = setting(
+        0.01, "share of the run at its start in which the prototypes stay", low=0, high=1
+    )
     queue: int = setting(
         0,
         "past embeddings of each view that codes are balanced with, never more than images; 0: none",
@@ -66,7 +65,7 @@ class SwAV(Method):
     def forward(self, batch: Batch, progress: float) -> Output:
         features = together(self.encode, batch.views)  # the projector's norm sees the crops of all sizes at once
         embedded = self.projector(torch.cat(features)).split([len(view.images) for view in batch.views])
-        scores = [self.prototypes(z, frozen=progress < self.o.freeze) for z in embedded]
+        scores = [self.prototypes(z, frozen=progress < self.o.freeze_prototypes) for z in embedded]
         codes = [self.code(i, z, s, progress) for i, (z, s) in enumerate(zip(embedded[:2], scores, strict=False))]
         loss = mean([assignment(s, code, self.o.temperature) for s, code in directions(scores, codes)])
         return Output({"energy": dist.mean(loss)}, tuple(dist.gather(z) for z in embedded))

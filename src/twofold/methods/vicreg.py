@@ -20,16 +20,8 @@ from twofold.methods.base import Method, Output, Setup, mean, pairs, unit
 from twofold.nets.heads import mlp
 from twofold.recipe.settings import setting
 
-RECIPE = dict(
-    optimizer="lars",
-    lr=0.3,
-    weight_decay=1e-4,
-    crop_scale=(0.2, 1.0),
-    saturation=0.2,
-    hue=0.1,
-    solarize=(0.1, 0.1),
-)
-LARGE = dict(projector=(8192, 8192, 8192), crop_scale=(0.08, 1.0), blur=(1.0, 0.1), solarize=(0.0, 0.2))
+RECIPE = dict(crop_scale=(0.2, 1.0), saturation=0.2, hue=0.1, solarize=(0.1, 0.1))
+LARGE = dict(crop_scale=(0.08, 1.0), blur=(1.0, 0.1), solarize=(0.0, 0.2))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,11 @@
 """Backbones: any timm model without its classifier, fitted to the size of the images."""
 
 import inspect
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import timm
@@ -15,16 +17,21 @@ from twofold.errors import UsageError, did_you_mean
 from twofold.nets import given
 from twofold.recipe.foreign import is_foreign, load
 
+Interpolation = Literal["bilinear", "bicubic"]
+
 SMALL = 64
-"""Largest image side, in pixels, that gets the small stem."""
+"""Largest image side, in pixels, of images that are no photographs: they are looked at whole."""
+SMALL_STEM = 40
+"""Largest image side, in pixels, that gets the small stem, with which a step costs 16 times as much."""
 
 
 @dataclass(frozen=True)
 class BackboneSpec:
     """What `backbone.json` holds: enough to build the network and prepare its input without twofold.
 
-    ``name``: timm's, or ``package.module:function``, whose ``arguments`` are the function's. ``features``: 0 where they
-    have not been counted yet.
+    ``name``: timm's, or ``package.module:function``, whose ``arguments`` are the function's. ``size``: side of the
+    images in pixels; ``interpolation``: the filter that resizes them. ``features``: 0 where they have not been counted
+    yet.
     """
 
     name: str
@@ -34,6 +41,7 @@ class BackboneSpec:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     features: int = 0
+    interpolation: Interpolation = "bicubic"
     channels: int = 3
 
     def build(self) -> nn.Module:
@@ -56,12 +64,14 @@ class BackboneSpec:
 
     def timm_config(self) -> dict[str, Any]:
         """How its input is prepared, as timm's `resolve_model_data_config` reads it from a ``pretrained_cfg``."""
-        return {
-            "input_size": (self.channels, self.size, self.size),
-            "mean": self.mean,
-            "std": self.std,
-            "interpolation": "bicubic",
-        }
+        size = (self.channels, self.size, self.size)
+        return {"input_size": size, "mean": self.mean, "std": self.std, "interpolation": self.interpolation}
+
+
+def recorded_spec(path: Path) -> BackboneSpec:
+    """The description that a backbone.json holds."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    return BackboneSpec(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
 
 
 def timm_model(spec: BackboneSpec) -> nn.Module:
@@ -120,7 +130,9 @@ def describe(
         arguments = {**arguments, "global_pool": "avg", "fc_norm": False}
     if stem == "small":
         said.append(f"{name}: small stem (3x3 convolution, stride 1, no max-pool), for images of {size} pixels")
-    return BackboneSpec(name, arguments, "small" if stem == "small" else "default", size, (), (), 0, channels), said
+    return BackboneSpec(
+        name, arguments, "small" if stem == "small" else "default", size, (), (), channels=channels
+    ), said
 
 
 def check_name(name: str) -> None:
@@ -137,8 +149,8 @@ def check_name(name: str) -> None:
 
 
 def stem_for(name: str, size: int) -> str:
-    """``small`` for timm's ResNets at `SMALL` pixels and under, else ``default``."""
-    return "small" if size <= SMALL and defines(name, "ResNet") else "default"
+    """``small`` for timm's ResNets at `SMALL_STEM` pixels and under, else ``default``."""
+    return "small" if size <= SMALL_STEM and defines(name, "ResNet") else "default"
 
 
 def defines(name: str, kind: str) -> bool:

@@ -1,59 +1,34 @@
-"""`twofold.embed`: a vector for each image, in memory or streamed to a file."""
+"""`twofold.embed`: a vector for each image or each of its patches, in memory or streamed to a file."""
 
-import hashlib
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import overload
 
-import numpy as np
-from torch import Tensor
-
 from twofold import device as devices
 from twofold import files
-from twofold.data.loader import none_readable, stacked
+from twofold.data.loader import none_readable
 from twofold.data.opening import DataLike, open_data
-from twofold.data.sources import Source, digest
 from twofold.encoding.cache import fingerprint
-from twofold.encoding.crops import BATCH, batches, cut, read_ahead
+from twofold.encoding.crops import BATCH, cut
+from twofold.encoding.dense import patchwise
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
 from twofold.outputs import vectors
+from twofold.outputs.rows import Embedded, Maker, Split
 from twofold.outputs.vectors import Record
 from twofold.recipe.version import VERSION
 from twofold.run import Run
 
 PIECE = 8 * BATCH
-"""How many images a piece has, so many are computed again after a kill; whole batches, so that vectors are the same."""
+"""How many images a piece has, so many are computed again after a kill; whole batches, so that vectors are the same.
+
+Where rows are patches it has fewer, see `Maker.piece`."""
 
 Kept = tuple[int, list[tuple[str, str]]]
 """A piece: how many vectors it has, and what could not be read."""
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """The vectors of images, float32 [N, D], with the images' ``names`` and ``labels``, None where there is no label.
-
-    ``unreadable``: the names of the images that were left out, and why.
-    """
-
-    vectors: np.ndarray
-    names: list[str]
-    labels: list[str | None]
-    unreadable: list[tuple[str, str]]
-
-    @classmethod
-    def joined(cls, pieces: Sequence["Embedded"]) -> "Embedded":
-        """Several of them, one after the other."""
-        return cls(
-            np.concatenate([piece.vectors for piece in pieces]),
-            [name for piece in pieces for name in piece.names],
-            [label for piece in pieces for label in piece.labels],
-            [image for piece in pieces for image in piece.unreadable],
-        )
 
 
 @dataclass(frozen=True)
@@ -72,39 +47,25 @@ class Written:
     unreadable: list[tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class Split:
-    """The training or the test images. Its ``name`` precedes theirs, and is empty where the data have no test split."""
-
-    name: str
-    source: Source
-
-    @property
-    def images(self) -> str:
-        return f"{self.name} images".strip()
-
-    def image(self, number: int) -> str:
-        name = self.source.name(number)
-        return f"{self.name}/{name}" if self.name else name
-
-    def label(self, number: int) -> str | None:
-        label = self.source.label(number)
-        return None if label is None else self.source.classes[label] if self.source.classes else str(label)
-
-    def identity(self) -> list[str]:
-        """What is different if its images are, or their labels."""
-        labels = b"" if self.source.labels is None else np.asarray(self.source.labels, np.int64).tobytes()
-        named = digest([self.source.classes, hashlib.blake2b(labels, digest_size=8).hexdigest()])
-        return [self.name, str(len(self.source)), self.source.fingerprint(), named]
-
-
 @overload
 def embed(
-    run: str | Path | Run, data: DataLike, out: None = None, device: str | None = None, tell: Tell = silent
+    run: str | Path | Run,
+    data: DataLike,
+    out: None = None,
+    device: str | None = None,
+    tell: Tell = silent,
+    *,
+    patches: bool = False,
 ) -> Embedded: ...
 @overload
 def embed(
-    run: str | Path | Run, data: DataLike, out: str | Path, device: str | None = None, tell: Tell = silent
+    run: str | Path | Run,
+    data: DataLike,
+    out: str | Path,
+    device: str | None = None,
+    tell: Tell = silent,
+    *,
+    patches: bool = False,
 ) -> Written: ...
 def embed(
     run: str | Path | Run,
@@ -112,8 +73,10 @@ def embed(
     out: str | Path | None = None,
     device: str | None = None,
     tell: Tell = silent,
+    *,
+    patches: bool = False,
 ) -> Embedded | Written:
-    """The pretrained backbone's features of every readable image.
+    """The pretrained backbone's features of every readable image, or of each of its patches.
 
     With ``out`` they are streamed: memory does not grow with the number of images, but for the source's own list of
     them. What is done is kept in ``OUT.partial`` until all is, so a killed call that is given again goes on, to the
@@ -124,9 +87,12 @@ def embed(
         run: the run directory.
         data: images, with or without labels: a path, or a Python object as `twofold.data.opening.open_data` takes it.
         out: where to write: ``NAME.parquet`` (columns ``path``, ``label``, ``vector``), or ``NAME.npy`` (float32
-            [N, D]) with ``NAME.index.csv`` (``path,label``, a row a vector).
+            [N, D]) with ``NAME.index.csv`` (``path,label``, a row a vector). With ``patches`` also ``row`` and
+            ``column`` of the patch in its image's grid and ``x`` and ``y`` of its centre, in pixels of the upright
+            image; the central crop that the backbone gets is undone.
         device: cpu, cuda or mps; None: a GPU if there is one.
         tell: told what is being done, how much of it is done and how much there is.
+        patches: a row for each patch instead of each image, row by row of its grid: what the backbone's pooling gets.
 
     Returns:
         The vectors; with ``out`` only what was written.
@@ -145,33 +111,21 @@ def embed(
     opened = open_data(data).of_kind(settings.channels, settings.depth)
     splits = [Split("train", opened.train), Split("test", opened.test)] if opened.test else [Split("", opened.train)]
     encoder = Encoder(run.backbone(), run.spec, devices.choose(device))
+    maker = Maker(encoder, patchwise(encoder) if patches else None)
     if target is None:
-        return _collect(encoder, splits, tell)
+        return _collect(maker, splits, tell)
     backbone = fingerprint(encoder.backbone, encoder.spec)
-    about = {"twofold": VERSION, "backbone": backbone, "device": encoder.device.type}
+    rows = "patches" if patches else "images"
+    about = {"twofold": VERSION, "backbone": backbone, "device": encoder.device.type, "rows": rows}
     identity = {**about, "data": [split.identity() for split in splits]}
-    return _stream(encoder, splits, target, identity, tell)
+    return _stream(maker, splits, target, identity, tell)
 
 
-def encode(encoder: Encoder, split: Split, ranges: Iterable[range]) -> Iterator[Embedded]:
-    """The vectors of each range of a split's images."""
-    spec = encoder.spec
-    for images in read_ahead(split.source, spec.size, ranges):
-        crops = [crop for _, crop in images if isinstance(crop, Tensor)]
-        numbers = [number for number, crop in images if isinstance(crop, Tensor)]
-        yield Embedded(
-            encoder(stacked(crops)).cpu().numpy() if crops else np.empty((0, spec.features), np.float32),
-            [split.image(number) for number in numbers],
-            [split.label(number) for number in numbers],
-            [(split.image(number), reason) for number, reason in images if isinstance(reason, str)],
-        )
-
-
-def _collect(encoder: Encoder, splits: list[Split], tell: Tell) -> Embedded:
+def _collect(maker: Maker, splits: list[Split], tell: Tell) -> Embedded:
     found = []
     for split in splits:
-        ranges = list(batches(range(len(split.source))))
-        for numbers, embedded in zip(ranges, encode(encoder, split, ranges), strict=True):
+        ranges = list(cut(range(len(split.source)), maker.batch()))
+        for numbers, embedded in zip(ranges, maker.rows(split, ranges), strict=True):
             found.append(embedded)
             tell(split.images, numbers.stop, len(split.source))
     result = Embedded.joined(found)
@@ -180,11 +134,10 @@ def _collect(encoder: Encoder, splits: list[Split], tell: Tell) -> Embedded:
     return result
 
 
-def _stream(encoder: Encoder, splits: list[Split], target: Path, identity: Record, tell: Tell) -> Written:
-    width = encoder.spec.features
+def _stream(maker: Maker, splits: list[Split], target: Path, identity: Record, tell: Tell) -> Written:
     folder = target.with_name(target.name + files.PARTIAL)
     pieces = {folder / f"{split.name or 'images'}-{numbers.start:09}-{numbers.stop:09}.parquet": (split, numbers)
-              for split in splits for numbers in cut(range(len(split.source)), PIECE)}  # fmt: skip
+              for split in splits for numbers in cut(range(len(split.source)), maker.piece(PIECE))}  # fmt: skip
     images = sum(len(split.source) for split in splits)
     with files.held(folder):
         whole = _whole(folder, identity)
@@ -195,7 +148,7 @@ def _stream(encoder: Encoder, splits: list[Split], target: Path, identity: Recor
         else:
             for split in splits:
                 missing = {path: numbers for path, (of, numbers) in pieces.items() if of is split and path not in whole}
-                whole |= _compute(encoder, split, missing, identity, tell)
+                whole |= _compute(maker, split, missing, identity, tell)
             count = sum(whole[path][0] for path in pieces)
             unreadable = list(chain.from_iterable(whole[path][1] for path in pieces))
             if count == 0:
@@ -204,10 +157,10 @@ def _stream(encoder: Encoder, splits: list[Split], target: Path, identity: Recor
             record = {"of": identity, "vectors": count, "unreadable": unreadable}
             for path in vectors.files(target):
                 files.remove_partial(path)
-            vectors.assemble(target, list(pieces), count, width, record)
+            vectors.assemble(target, list(pieces), count, maker.width, record)
         shutil.rmtree(folder)
     unreadable = [(name, reason) for name, reason in record["unreadable"]]
-    return Written(target, record["vectors"], width, images, before, unreadable)
+    return Written(target, record["vectors"], maker.width, images, before, unreadable)
 
 
 def _whole(folder: Path, identity: Record) -> dict[Path, Kept]:
@@ -228,20 +181,18 @@ def _whole(folder: Path, identity: Record) -> dict[Path, Kept]:
     return found
 
 
-def _compute(
-    encoder: Encoder, split: Split, missing: dict[Path, range], identity: Record, tell: Tell
-) -> dict[Path, Kept]:
+def _compute(maker: Maker, split: Split, missing: dict[Path, range], identity: Record, tell: Tell) -> dict[Path, Kept]:
     """Write the missing pieces of a split. They are decoded as one stream: no decoder waits between two of them."""
     written = {}
-    ranges = chain.from_iterable(batches(numbers) for numbers in missing.values())
-    encoded = encode(encoder, split, ranges)
+    batch = maker.batch()
+    ranges = chain.from_iterable(cut(numbers, batch) for numbers in missing.values())
+    computed = maker.rows(split, ranges)
     for path, numbers in missing.items():
         found = []
-        for batch in batches(numbers):
-            found.append(next(encoded))
-            tell(split.images, batch.stop, len(split.source))
+        for part in cut(numbers, batch):
+            found.append(next(computed))
+            tell(split.images, part.stop, len(split.source))
         piece = Embedded.joined(found)
-        record = {"of": identity, "unreadable": piece.unreadable}
-        vectors.save_piece(path, piece.names, piece.labels, piece.vectors, record)
+        vectors.save_piece(path, piece, {"of": identity, "unreadable": piece.unreadable})
         written[path] = len(piece.names), piece.unreadable
     return written

@@ -15,21 +15,24 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from twofold.files import write_atomically, write_text
+from twofold.outputs.rows import Embedded
 
 ENDINGS = (".parquet", ".npy")
 RECORD = b"twofold"
 """The key that the record has in Parquet's metadata."""
-OPTIONS = {"use_dictionary": ["label"], "write_page_checksum": True}
+REPEATED = {False: ["label"], True: ["path", "label", "row", "column"]}
+"""Columns whose values recur, where the rows are images and where they are patches."""
 
 Record = dict[str, Any]
 
 
-def save_piece(path: Path, names: list[str], labels: list[str | None], vectors: np.ndarray, record: Record) -> None:
-    """Write vectors [n, D] with the names and labels of their images; n may be 0."""
-    values = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
-    columns = [pa.array(names, pa.string()), pa.array(labels, pa.string())]
-    columns.append(pa.FixedSizeListArray.from_arrays(values, vectors.shape[1]))
-    table = pa.table(columns, names=["path", "label", "vector"])
+def save_piece(path: Path, rows: Embedded, record: Record) -> None:
+    """Write rows, of which there may be none."""
+    columns = {"path": pa.array(rows.names, pa.string()), "label": pa.array(rows.labels, pa.string())}
+    if rows.places is not None:
+        columns |= {name: pa.array(rows.places[name]) for name in rows.places.dtype.names or ()}
+    values = pa.array(np.ascontiguousarray(rows.vectors, np.float32).ravel())
+    table = pa.table(columns | {"vector": pa.FixedSizeListArray.from_arrays(values, rows.vectors.shape[1])})
     write_atomically(path, lambda file: _write_parquet(file, table.schema, [table], record))
 
 
@@ -84,7 +87,8 @@ def beside(target: Path) -> Path:
 
 def _write_parquet(file: BinaryIO, schema: Any, tables: Sequence[Any] | Iterator[Any], record: Record) -> None:
     """One row group a table."""
-    with pq.ParquetWriter(file, schema, **OPTIONS) as writer:
+    repeated = REPEATED["row" in schema.names]
+    with pq.ParquetWriter(file, schema, use_dictionary=repeated, write_page_checksum=True) as writer:
         for table in tables:
             if len(table):
                 writer.write_table(table)
@@ -92,11 +96,12 @@ def _write_parquet(file: BinaryIO, schema: Any, tables: Sequence[Any] | Iterator
 
 
 def _write_index(file: BinaryIO, pieces: Sequence[Path]) -> None:
-    """``path,label`` as RFC 4180 has it, every text in quotes; no label is an empty field without quotes."""
-    columns = ["path", "label"]
-    with pyarrow.csv.CSVWriter(file, pa.schema([(name, pa.string()) for name in columns])) as writer:
+    """All columns but the vector, as RFC 4180 has it: texts in quotes; no label is an empty field without quotes."""
+    schema = pq.read_schema(pieces[0])
+    schema = schema.remove(schema.get_field_index("vector"))
+    with pyarrow.csv.CSVWriter(file, schema) as writer:
         for piece in pieces:
-            writer.write_table(pq.read_table(piece, columns=columns))
+            writer.write_table(pq.read_table(piece, columns=schema.names))
 
 
 def _write_npy(file: BinaryIO, pieces: Sequence[Path], rows: int, width: int) -> None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from twofold.evaluation.titles import measure_title, representation_title, row_title
+from twofold.evaluation.titles import BEGINNINGS, measure_title, representation_title, row_title
 
 POINTS = 1000
 """How many points a curve has: more cannot be told apart on a screen."""
@@ -34,11 +34,13 @@ def line(name: str, x: Iterable[Number], y: Iterable[Number], **more: Any) -> di
 
 
 def yardstick(plot: Figure, value: Number | None, name: str) -> Figure:
-    """The figure with a dotted line at a height to compare with."""
+    """The figure with one more dotted line, at a height to compare with."""
     if value is not None:
         shape = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": value, "y1": value}
         note = {"text": name, "xref": "paper", "x": 1, "y": value, "xanchor": "right", "yanchor": "bottom"}
-        plot["layout"] |= {"shapes": [shape], "annotations": [note | {"showarrow": False}]}
+        layout = plot["layout"]
+        layout["shapes"] = [*layout.get("shapes", []), shape]
+        layout["annotations"] = [*layout.get("annotations", []), note | {"showarrow": False}]
     return plot
 
 
@@ -49,7 +51,7 @@ def thinned(metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def curves(metrics: list[dict[str, Any]]) -> list[Figure]:
-    """Loss and its terms with the collapsed loss, kNN with the untrained backbone's, rate, gradient, speed."""
+    """Loss and its terms with the collapsed loss, kNN with that of the first backbone, rate, gradient, speed."""
     if not metrics:
         return []
     rows = thinned(metrics)
@@ -61,11 +63,13 @@ def curves(metrics: list[dict[str, Any]]) -> list[Figure]:
     found = [yardstick(figure("Loss", lines), metrics[0].get("collapsed"), "collapsed")]
     scored = [row for row in metrics if "knn" in row]
     if scored:
-        untrained = metrics[0].get("knn_untrained")
         points = line("kNN", [row["step"] for row in scored], [100 * row["knn"] for row in scored])
         points["mode"] = "lines+markers"
         plot = figure("kNN accuracy on training images, %", [points])
-        found.append(yardstick(plot, None if untrained is None else 100 * untrained, "untrained"))
+        for who in BEGINNINGS:
+            score = metrics[0].get(f"knn_{who}")
+            plot = yardstick(plot, None if score is None else 100 * score, who)
+        found.append(plot)
     for key, title, axis in (
         ("lr", "Learning rate", {"rangemode": "tozero"}),
         ("gradient_norm", "Norm of the gradient", None),

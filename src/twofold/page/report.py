@@ -10,6 +10,7 @@ from twofold.data.opening import DataLike, open_data
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
+from twofold.evaluation.titles import BEGINNINGS
 from twofold.page import plots
 from twofold.page.atlas import make_atlas
 from twofold.page.bands import Look, look_at
@@ -116,8 +117,9 @@ def facts(metrics: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     found.append(("loss", f"{last['loss']:.3g}", collapsed))
     scores = [row["knn"] for row in metrics if "knn" in row]
     if scores:
-        untrained = f"untrained {100 * first['knn_untrained']:.1f} %" if "knn_untrained" in first else ""
-        found.append(("kNN", f"{100 * scores[-1]:.1f} %", untrained))
+        known = [(who, first.get(f"knn_{who}")) for who in BEGINNINGS]
+        beside = ", ".join(f"{who} {100 * score:.1f} %" for who, score in known if score is not None)
+        found.append(("kNN", f"{100 * scores[-1]:.1f} %", beside))
     speeds = sorted(row["images_per_second"] for row in metrics if "images_per_second" in row)
     if speeds:
         found.append(("images a second", f"{speeds[len(speeds) // 2]:,.0f}", "median"))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from twofold import files
-from twofold.evaluation.titles import RAW_PIXELS
+from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS
 from twofold.page import plots
 from twofold.page.render import render
 
@@ -31,13 +31,12 @@ def write_page(folder: Path, result: dict[str, Any]) -> Path:
 
 
 def as_evaluation(result: dict[str, Any], rows: list[str]) -> dict[str, Any]:
-    """The methods as the columns of one evaluation, beside raw pixels and the untrained backbone of the first."""
+    """The methods as the columns of one evaluation, beside raw pixels and how the first one's backbone began."""
     columns: dict[str, dict[str, Any]] = {}
     if result[RAW_PIXELS]:
         columns[RAW_PIXELS] = result[RAW_PIXELS]
     first = next(iter(result["methods"].values()))
-    if first["scores"]["untrained"]:
-        columns["untrained"] = first["scores"]["untrained"]
+    columns |= {who: first["scores"][who] for who in BEGINNINGS if first["scores"][who]}
     columns |= {name: own["scores"]["pretrained"] for name, own in result["methods"].items()}
     scores = {row: {name: own[row] for name, own in columns.items() if row in own} for row in rows}
     return {"representations": list(columns), "scores": scores}

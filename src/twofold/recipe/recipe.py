@@ -1,7 +1,7 @@
 """A run's recipe: what was asked for, and what that comes to.
 
 `Wanted` holds the settings that somebody gave, checked, under one flat name each in Python, on the command line and in
-TOML files. `resolve` turns it into a `Recipe`, in which nothing is left open.
+TOML files. `resolve.resolve` turns it into a `Recipe`, in which nothing is left open.
 """
 
 import dataclasses
@@ -10,10 +10,61 @@ from typing import Any, Literal
 
 from twofold.errors import UsageError, did_you_mean
 from twofold.recipe import rules
-from twofold.recipe.augment import Augment
 from twofold.recipe.declared import Spec, spec
-from twofold.recipe.rules import Facts, Measured
-from twofold.recipe.settings import Declaration, convert, declarations, defaults_of, listed, setting, show, types_of
+from twofold.recipe.settings import Declaration, convert, declarations, defaults_of, setting, types_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augment:
+    """What distorts an image into a view. Pairs give the first and the second view their own probability."""
+
+    crop_scale: tuple[float, float] = setting(
+        (0.2, 1.0), "share of the image's area that a crop covers, lowest and highest", above=0, high=1, ordered=True
+    )
+    crop_ratio: tuple[float, float] = setting(
+        (0.75, 1.3333333333333333), "width over height of a crop, lowest and highest", above=0, ordered=True
+    )
+    interpolation: Literal["bilinear", "bicubic"] = setting(
+        None, "filter that resizes a crop", auto=rules.interpolation
+    )
+    colours: bool = setting(
+        None,
+        "whether channels are red, green and blue; if not, the jitter is a gain (1 +- contrast) and an offset "
+        "(+- brightness standard deviations) of each, and there is no saturation, hue, greyscale, solarising",
+        auto=rules.colours,
+    )
+    flip: float = setting(0.5, "probability of a horizontal flip", low=0, high=1)
+    jitter: float = setting(0.8, "probability of the colour jitter", low=0, high=1)
+    brightness: float = setting(0.4, "brightness factor is drawn from 1 +- this", low=0)
+    contrast: float = setting(0.4, "contrast factor is drawn from 1 +- this", low=0)
+    saturation: float = setting(0.4, "saturation factor is drawn from 1 +- this", low=0)
+    hue: float = setting(0.1, "hue is shifted by +- this share of the circle", low=0, high=0.5)
+    grayscale: float = setting(0.2, "probability of dropping the colours", low=0, high=1)
+    blur: tuple[float, float] = setting(
+        (0.0, 0.0), "probability of the Gaussian blur, first and second view", low=0, high=1
+    )
+    blur_sigma: tuple[float, float] = setting(
+        (0.1, 2.0), "width of the blur in pixels, lowest and highest", above=0, ordered=True
+    )
+    solarize: tuple[float, float] = setting(
+        (0.0, 0.0), "probability of inverting the bright pixels, first and second view", low=0, high=1
+    )
+    small_crops: int = setting(0, "multi-crop: how many small views to add to the two full-size ones", low=0, high=64)
+    small_size: int = setting(None, "side of the small views in pixels", low=0, auto=rules.small_size)
+    small_scale: tuple[float, float] = setting(
+        (0.05, 0.2), "share of the image's area that a small view covers, lowest and highest", above=0, high=1,
+        ordered=True,
+    )  # fmt: skip
+    distortions: tuple[str, ...] = setting((), "own ones after all others, each a package.module:Class")
+    mask: tuple[float, float] = setting(
+        (0.0, 0.0),
+        "share of the patches that are masked, first and second view; a vision transformer drops them and their work",
+        low=0, high=1,
+    )  # fmt: skip
+    mask_shape: Literal["random", "block"] = setting("random", "masked patches lie anywhere, or in rectangles")
+    mask_fill: bool = setting(
+        False, "paint masked patches in the mean colour instead: all that a convolutional backbone can do"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +78,9 @@ class Recipe:
     backbone: str = setting("resnet18", "any timm model, or package.module:function that builds a module")
     backbone_arguments: dict = setting(  # type: ignore[type-arg]  # noqa: RUF009
         {}, "more arguments for timm.create_model or for the function, as NAME VALUE pairs, values as in TOML"
+    )
+    weights: str = setting(
+        "", "where the backbone starts: published (timm's weights for it), a file of weights, a run; none: at random"
     )
     image_size: int = setting(None, "side of a view in pixels", low=1, high=4096, auto=rules.natural_size)
     channels: int = setting(
@@ -43,19 +97,40 @@ class Recipe:
     )
     out: str = setting(None, "the run directory; none: runs/DATA-METHOD", operational=True)
     epochs: int = setting(100, "passes over the data", low=1)
-    batch_size: int = setting(256, "images in a step, over all processes; never more than there are", low=2)
+    batch_size: int = setting(
+        None, "images in a step, over all processes; never more than there are", low=2, auto=rules.batch_size
+    )
     accumulate: int = setting(
         1, "parts that a step's batch is computed in, to save memory; every loss sees one part", low=1
     )
     seed: int = setting(0, "decides the first weights, the order, the distortions", low=0, high=2**63 - 1)
     limit: int = setting(0, "use the first so many images only; 0: all", low=0)
-    optimizer: Literal["lars", "sgd", "adamw"] = setting("lars", "timm's LARS, torch's SGD or AdamW")
-    lr: float = setting(0.3, "learning rate for 256 images; it grows in proportion to the batch", above=0)
-    weight_decay: float = setting(1e-4, "on weights; biases and norms are exempt", low=0, high=1e3)
+    optimizer: Literal["lars", "sgd", "adamw"] = setting("adamw", "timm's LARS, torch's SGD or AdamW")
+    lr: float = setting(
+        None, "learning rate for 256 images; it grows in proportion to the batch", above=0, auto=rules.lr
+    )
+    weight_decay: float = setting(
+        None, "on weights; biases and norms are exempt", low=0, high=1e3, auto=rules.weight_decay
+    )
     optimizer_momentum: float = setting(0.9, "momentum of LARS and SGD, first beta of AdamW", low=0, high=0.99999)
     warmup_epochs: float = setting(
         10.0, "epochs of linear warm-up before the cosine, at most a tenth of the run", low=0
     )
+    backbone_lr: float = setting(
+        None, "learning rate of the backbone, for 256 images; lr is then that of everything else", above=0,
+        auto=rules.backbone_lr,
+    )  # fmt: skip
+    heads_first: float = setting(
+        None, "epochs at the start in which the backbone stays and everything else learns", low=0,
+        auto=rules.heads_first,
+    )  # fmt: skip
+    layer_decay: float = setting(
+        1.0, "rate of each layer of the backbone as a share of that of the layer after it", above=0, high=1
+    )
+    freeze: int = setting(
+        0, "layers of the backbone that stay as they are, counted from the images: the stem, then stages or blocks",
+        low=0,
+    )  # fmt: skip
     grad_clip: float = setting(0.0, "largest norm of the gradient; 0: no clipping", low=0)
     precision: Literal["bf16", "fp32", "fp64"] = setting(
         None, "of the networks; losses stay in fp32 or better", auto=rules.precision
@@ -84,7 +159,7 @@ class Recipe:
         None, "steps between two checkpoints; none: every 5 minutes; always one at the end", low=1, operational=True
     )
     writers: str = setting("", "where else metrics go: tensorboard, wandb, both with a comma", operational=True)
-    augment: Augment = Augment()  # noqa: RUF009
+    augment: Augment = Augment()
     options: Any = None
 
 
@@ -169,54 +244,8 @@ def wanted(method: str = "simclr", **settings: Any) -> Wanted:
     return Wanted(declared.name, given)
 
 
-def resolve(
-    request: Wanted, images: int | None = None, measured: Measured | None = None, steps: int | None = None
-) -> tuple[Recipe, list[str]]:
-    """The recipe with nothing left open, and in words what was chosen.
-
-    What was given stays. From `rules.LARGE` pixels on a method's defaults are those published for photographs. What is
-    still None is chosen by its rule, in the order of declaration.
-
-    Args:
-        images: how many there are; None where nobody has said.
-        measured: what rules may ask of the images and the machine.
-        steps: of the run, where they do not follow from images, batch size and epochs.
-    """
-    declared, given = request.spec, request.given
-    options = declared.real_options()
-    values: dict[str, Any] = {**general_defaults(), **defaults_of(options), **declared.recipe, **given}
-    values["method"] = request.method
-    facts, said = Facts(values, images, measured, steps), []
-    rule_of = {n: d.auto for owner in (*GROUPS, options) for n, d in declarations(owner).items() if d.auto}
-
-    def choose(names: list[str]) -> list[str]:
-        chosen = [name for name in names if values[name] is None]
-        for name in chosen:
-            values[name] = rule_of[name](facts)
-        return chosen
-
-    choose(["image_size", "channels", "depth", "colours"])
-    if facts.photographs:
-        large = {n: v for n, v in declared.large.items() if n not in given and values[n] != v}
-        values.update(large)
-        if large:
-            said.append(f"views of {values['image_size']} pixels: {listed(large, values)}")
-    if not values["colours"]:
-        rules.refuse_colours(given)
-        values.update(rules.BANDS)
-        said.append(rules.BANDS_SAID)
-    choose([name for name in rule_of if name not in declarations(options)])
-    if chosen := choose([name for name in rule_of if name in declarations(options)]):
-        known_of = [f"{images} images"] * (images is not None) + [f"{facts.steps} steps"] * (facts.steps is not None)
-        said.append(f"chosen for {', '.join(known_of) or 'any number of images'}: {listed(chosen, values)}")
-    for name, declaration in declarations(options).items():
-        if declaration.high == "images" and images is not None and values[name] > images:
-            said.append(f"{name} {images}, not {values[name]}: there are no more images")
-            values[name] = images
-    return _assembled(values, options), said
-
-
-def _assembled(values: dict[str, Any], options: type) -> Recipe:
+def assembled(values: dict[str, Any], options: type) -> Recipe:
+    """The recipe of a value for every setting by its flat name; ``options``: the class of the method's own."""
     groups = {owner: {name: values[name] for name in declarations(owner)} for owner in (*GROUPS, options)}
     return Recipe(**groups[Recipe], augment=Augment(**groups[Augment]), options=options(**groups[options]))
 
@@ -231,37 +260,9 @@ def recorded(settings: dict[str, Any]) -> Recipe:
     """The recipe of flat settings that a run has recorded, in which nothing is left open."""
     request = wanted(**settings)
     options = request.spec.real_options()
-    return _assembled(
-        {**general_defaults(), **defaults_of(options), **request.given, "method": request.method}, options
-    )
+    return assembled({**general_defaults(), **defaults_of(options), **request.given, "method": request.method}, options)
 
 
 def replace(recipe: Recipe, **settings: Any) -> Recipe:
     """A copy with some settings, by their flat names, changed."""
     return recorded({**settings_of(recipe), **settings})
-
-
-def difference(old: Recipe, request: Wanted, images: int | None = None) -> list[str]:
-    """One ``name: old -> new`` for every setting by which a request asks for another run than ``old``.
-
-    How a run is carried out may differ, and what was left open agrees with whatever was chosen.
-
-    ``images``: how many there are, which some settings never exceed.
-    """
-    declared = request.spec
-    large = declared.large if old.image_size >= rules.LARGE else {}
-    bands = {} if old.augment.colours else rules.BANDS
-    defaults = {**general_defaults(), **defaults_of(declared.options), **declared.recipe, **large, **bands}
-    asked, had = {**defaults, **request.given, "method": request.method}, settings_of(old)
-    settable = known(declared)
-    changes = []
-    for name in {**had, **asked}:
-        was, now = had.get(name), asked.get(name)
-        declaration = settable[name][0] if name in settable else None
-        if declaration and (declaration.operational or now is None):
-            continue
-        if declaration and declaration.high == "images" and images is not None:
-            now = min(now or 0, images)
-        if was != now:
-            changes.append(f"{name}: {show(was)} -> {show(now)}")
-    return changes

@@ -6,11 +6,19 @@ from typing import Any, Protocol
 from twofold.errors import UsageError
 
 SMALL = 64
-"""largest image side in pixels that counts as small"""
+"""the largest side in pixels of images whose views have every size, not one in whole patches"""
 LARGE = 128
 """side of a view in pixels from which methods' defaults are those for photographs"""
 LOOKS = 100
 """at the embeddings, in a run"""
+STEPS = 1000
+"""that a run should have: batches are smaller where it would have fewer"""
+BATCHES = (64, 256)
+"""the smallest and the largest batch that is chosen"""
+RATES = {"adamw": 2e-3, "lars": 0.3, "sgd": 0.1}
+"""the learning rates for 256 images, by the optimizer"""
+DECAYS = {"adamw": 0.01, "lars": 1e-4, "sgd": 1e-4}
+"""the weight decays, by the optimizer"""
 
 
 BANDS: dict[str, Any] = {"saturation": 0.0, "hue": 0.0, "grayscale": 0.0, "solarize": (0.0, 0.0)}
@@ -33,6 +41,9 @@ class Measured(Protocol):
 
     @property
     def depth(self) -> str: ...
+
+    @property
+    def interpolation(self) -> str: ...
 
     @property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]: ...
@@ -97,7 +108,7 @@ class Facts:
 
 
 def natural_size(facts: Facts) -> int:
-    """the images' own longest side up to 64, else 224"""
+    """that of the starting weights' images; else the images' own longest side, in steps of 16 above 64, at most 224"""
     return facts.measured.natural_size
 
 
@@ -128,7 +139,7 @@ def refuse_colours(given: dict[str, Any]) -> None:
 
 
 def stem(facts: Facts) -> str:
-    """small for ResNets on images of 64 pixels and under"""
+    """as the starting weights have it; else small for ResNets on images of 40 pixels and under"""
     return facts.measured.stem(facts.settings)
 
 
@@ -138,13 +149,56 @@ def precision(facts: Facts) -> str:
 
 
 def mean(facts: Facts) -> tuple[float, ...]:
-    """measured on the images"""
+    """that of the starting weights' images; else measured on the images"""
     return facts.measured.statistics[0]
 
 
 def std(facts: Facts) -> tuple[float, ...]:
-    """measured on the images"""
+    """that of the starting weights' images; else measured on the images"""
     return facts.measured.statistics[1]
+
+
+def interpolation(facts: Facts) -> str:
+    """as the starting weights' images were resized; else bicubic"""
+    return facts.measured.interpolation
+
+
+def batch_size(facts: Facts) -> int:
+    """256; 128 or 64 where a run would else have fewer than 1,000 steps"""
+    return fitting_batch(facts.images, facts.settings["epochs"])
+
+
+def fitting_batch(images: int | None, epochs: int) -> int:
+    """The largest of 256, 128 and 64 with which so many images and epochs are `STEPS` steps, else 64."""
+    smallest, batch = BATCHES
+    while images is not None and batch > smallest and images * epochs < STEPS * batch:
+        batch //= 2
+    return batch
+
+
+def lr(facts: Facts) -> float:
+    """0.002 with AdamW, 0.3 with LARS, 0.1 with SGD"""
+    return RATES[facts.settings["optimizer"]]
+
+
+def weight_decay(facts: Facts) -> float:
+    """0.01 with AdamW, else 0.0001"""
+    return DECAYS[facts.settings["optimizer"]]
+
+
+ADAPTED = 0.1
+"""Of the learning rate, the backbone's share where it starts from weights."""
+
+
+def backbone_lr(facts: Facts) -> float:
+    """lr; a tenth of it from starting weights"""
+    rate: float = facts.settings["lr"]
+    return rate * ADAPTED if facts.settings["weights"] else rate
+
+
+def heads_first(facts: Facts) -> float:
+    """0; from starting weights a tenth of the run"""
+    return facts.settings["epochs"] / 10 if facts.settings["weights"] else 0.0
 
 
 def resident(facts: Facts) -> bool:

@@ -5,12 +5,14 @@ import time
 from contextlib import ExitStack
 from typing import Any, Self
 
-from twofold import files
+from twofold import device, files
 from twofold.diagnosis.doctor import Finding
 from twofold.diagnosis.live import Watch
 from twofold.errors import Diverged
 from twofold.evaluation.online import OnlineKNN
+from twofold.evaluation.titles import BEGINNINGS
 from twofold.metrics import first_metrics
+from twofold.run import fresh_backbone
 from twofold.training import writers
 from twofold.training.log import Bar, Log, status
 from twofold.training.opening import OpenRun
@@ -24,7 +26,7 @@ class Journal:
         self.opened, self.log, self._held = opened, log, ExitStack()
         s, run, start = opened.settings, opened.run, opened.start
         self.began = time.monotonic()
-        self.untrained: float | None = None
+        self.beginnings: dict[str, float] = {}
         self.score: float | None = None
         self._metrics = self._knn = self._watch = None
         if opened.main:
@@ -34,10 +36,20 @@ class Journal:
             )
             if s.knn_every:
                 self._knn = OnlineKNN.of(opened.source, opened.spec, opened.device, s.precision)
-            self.untrained = first_metrics(run.path / "metrics.jsonl").get("knn_untrained") if start else None
-            if self._knn and start == 0:
-                self.untrained = self._knn.score(opened.method.backbone)
+            if start:
+                first = first_metrics(run.path / "metrics.jsonl")
+                self.beginnings = {who: first[f"knn_{who}"] for who in BEGINNINGS if f"knn_{who}" in first}
+            elif self._knn:
+                self.beginnings = self._scores_before(self._knn)
         self._bar = self._held.enter_context(Bar(log.console, opened.steps, start))
+
+    def _scores_before(self, knn: OnlineKNN) -> dict[str, float]:
+        """The yardsticks of a run that begins: kNN of the untrained backbone and, if there are any, of the weights."""
+        o, network = self.opened, self.opened.method.backbone
+        if not o.settings.weights:
+            return {"untrained": knn.score(network)}
+        fresh = device.place(fresh_backbone(o.spec, o.settings.seed), o.device, next(network.parameters()).dtype)
+        return {"untrained": knn.score(fresh), "start": knn.score(network)}
 
     def __enter__(self) -> Self:
         return self
@@ -67,7 +79,8 @@ class Journal:
         row["gradient_norm"] = learned.gradient_norm
         if step == 0:
             row |= {"steps": o.steps, "collapsed": o.collapsed_loss}
-            row |= {"knn_untrained": self.untrained} if self._knn else {}
+            row |= {f"knn_{who}": score for who, score in self.beginnings.items()}
+            row |= {"knn_asked": self._knn.asked} if self._knn else {}
         ends_epoch = done % o.plan.steps_per_epoch == 0
         if self._knn and (done == o.steps or (ends_epoch and (epoch + 1) % s.knn_every == 0)):
             row["knn"] = self.score = self._knn.score(o.method.backbone)
@@ -77,8 +90,8 @@ class Journal:
         speed = {"images_per_second": round(o.plan.batch / took, 1), "waiting": round(learned.waited / took, 3)}
         if self._metrics:
             self._metrics.write(row | speed)
-        yardsticks = {"collapsed": o.collapsed_loss, "untrained": self.untrained, "knn": self.score}
         left = (time.monotonic() - self.began) / (done - o.start) * (o.steps - done)
+        yardsticks = {"collapsed": o.collapsed_loss, "knn": self.score, **self.beginnings}
         shown = status(learned.loss, learned.terms, yardsticks, speed)
         self._bar.update(done, f"epoch {epoch + 1}/{s.epochs}", shown, left)
         return findings

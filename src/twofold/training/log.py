@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from twofold.evaluation.titles import BEGINNINGS
+
 
 class Log:
     """Sentences for a person: on the terminal, and with the time in log.txt once there is a run directory."""
@@ -84,9 +86,9 @@ def status(
     if len(terms) > 1:
         parts += [f"{name} {value:.3f}" for name, value in terms.items()]
     if yardsticks["knn"] is not None:
-        reference = yardsticks["untrained"]
-        beside = "" if reference is None else f" (untrained {reference:.1%})"
-        parts.append(f"kNN {yardsticks['knn']:.1%}{beside}")
+        known = [(who, yardsticks.get(who)) for who in BEGINNINGS]
+        beside = ", ".join(f"{who} {score:.1%}" for who, score in known if score is not None)
+        parts.append(f"kNN {yardsticks['knn']:.1%}" + (f" ({beside})" if beside else ""))
     return [*parts, f"{speed['images_per_second']:.0f} images/s", f"waiting {speed['waiting']:.0%}"]
 
 

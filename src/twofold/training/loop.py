@@ -11,11 +11,11 @@ from twofold.data.opening import DataLike
 from twofold.errors import Collapsed
 from twofold.recipe.recipe import Recipe, Wanted
 from twofold.run import Run
-from twofold.schedule import warmup_cosine
 from twofold.training.interrupt import Interrupt
 from twofold.training.journal import Journal
 from twofold.training.log import Log, duration
 from twofold.training.opening import OpenRun, open_run
+from twofold.training.optimizer import set_rates
 from twofold.training.prepare import MicroBatches
 from twofold.training.step import learn
 
@@ -59,9 +59,8 @@ def loop(opened: OpenRun, journal: Journal, interrupt: Interrupt) -> None:
     for step in range(opened.start, steps):
         clock, progress, done = time.monotonic(), step / steps, step + 1
         torch.manual_seed(rng.fold(s.seed, "network", step, dist.rank()))  # dropout, where there is any
-        lr = warmup_cosine(s.lr * plan.batch / 256, step, steps, opened.warmup_steps)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+        lr, backbone_lr = opened.rates(step)
+        set_rates(optimizer, lr, backbone_lr)
 
         learned = learn(
             method, optimizer, crops, opened.prepare,

@@ -20,12 +20,15 @@ from twofold.errors import UsageError
 from twofold.methods.base import Method
 from twofold.nets import given
 from twofold.nets.backbone import BackboneSpec, check_name, describe, features_of
+from twofold.nets.weights import give
 from twofold.recipe import recipe, toml
 from twofold.recipe.recipe import Recipe, Wanted
-from twofold.run import Run, backbone_spec, build_method
+from twofold.recipe.resolve import difference, resolve
+from twofold.run import Run, backbone_spec, build_method, fresh_backbone
+from twofold.schedule import warmup_cosine
 from twofold.training import checkpoint, writers
 from twofold.training.log import Log
-from twofold.training.measured import Measurements
+from twofold.training.measured import Measurements, starting_weights
 from twofold.training.optimizer import create_optimizer
 from twofold.training.prepare import Preparation
 
@@ -52,10 +55,18 @@ class OpenRun:
     def steps(self) -> int:
         return self.settings.epochs * self.plan.steps_per_epoch
 
-    @property
-    def warmup_steps(self) -> int:
-        s = self.settings
-        return round(min(s.warmup_epochs, s.epochs / 10) * self.plan.steps_per_epoch)
+    def rates(self, step: int) -> tuple[float, float]:
+        """The learning rates of the heads and of the backbone, whose course begins when the heads have had theirs.
+
+        Each warms up, then falls on a cosine to the end of the run.
+        """
+        s, epoch = self.settings, self.plan.steps_per_epoch
+        scale, warmup = self.plan.batch / 256, round(min(s.warmup_epochs, s.epochs / 10) * epoch)
+        alone = min(round(s.heads_first * epoch), self.steps)
+        heads = warmup_cosine(s.lr * scale, step, self.steps, warmup)
+        if step < alone:
+            return heads, 0.0
+        return heads, warmup_cosine(s.backbone_lr * scale, step - alone, self.steps - alone, warmup)
 
     @property
     def collapsed_loss(self) -> float:
@@ -85,9 +96,10 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
     writers.check(wanted.get("writers"))
     check_name(wanted.get("backbone"))  # before images are decoded, which may take long
     workers = worker_count(wanted.get("workers"))
-    source = open_data(wanted.get("data") if data is None else data).limited(wanted.get("limit")).train
     run = Run(wanted.get("out") or default_out(wanted))
     begun = (run.path / "checkpoint.pt").exists()
+    weights = None if begun else starting_weights(wanted)
+    source = open_data(wanted.get("data") if data is None else data).limited(wanted.get("limit")).train
     unreadable: list[str] = []
 
     def bad(name: str, reason: str) -> None:
@@ -96,14 +108,19 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
 
     kind = (run.recipe.channels, run.recipe.depth) if begun else asked(wanted.get("channels"), wanted.get("depth"))
     inspection = Inspection(source, max(1, workers), wanted.get("max_unreadable"), bad, *kind)
-    settings, said = resolved(wanted, inspection, run, on, begun)
+    if begun:
+        settings, said = agreed(wanted, run, len(source)), list[str]()
+    else:
+        settings, said = chosen(wanted, Measurements(inspection, on, wanted, weights), len(source))
     images = inspection.load(settings.resident, on, workers, settings.channels, settings.depth)
     batch = batch_size(settings, len(images))
     dtype = torch.float64 if settings.precision == "fp64" else torch.float32
     spec = backbone_spec(settings)
-    method = build_method(settings, spec, len(images))
+    backbone = fresh_backbone(spec, settings.seed)
+    if weights:
+        said += give(weights, backbone)
+    method = build_method(settings, spec, len(images), backbone)
     spec = dataclasses.replace(spec, features=features_of(method.backbone, settings.image_size, settings.channels))
-    first_backbone = method.backbone.state_dict() if given.is_given(spec.name) and not begun else None
     method = device.place(method, on, dtype).train()
     opened = OpenRun(
         run=run,
@@ -113,7 +130,9 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
         source=inspection.readable,
         plan=Plan(len(images), batch, settings.seed),
         method=method,
-        optimizer=create_optimizer(method, settings.optimizer, settings.weight_decay, settings.optimizer_momentum),
+        optimizer=create_optimizer(
+            method, settings.optimizer, settings.weight_decay, settings.optimizer_momentum, settings.layer_decay
+        ),
         prepare=Preparation(settings, method, batch, on, dtype),
         device=on,
         main=main,
@@ -127,7 +146,7 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
     if main:
         if not begun:  # nothing of a run that diverged before its first checkpoint counts for this one
             (run.path / "failure.pt").unlink(missing_ok=True)
-            if first_backbone is not None:
+            if weights or given.is_given(spec.name):  # no seed can make them again
                 run.write_start(method.backbone)
         held.enter_context(log.to(run.path / "log.txt"))
         files.write_text(run.path / "recipe.toml", toml.dumps(settings))
@@ -136,29 +155,32 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
     return opened
 
 
-def resolved(
-    wanted: Wanted, inspection: Inspection, run: Run, on: torch.device, begun: bool
-) -> tuple[Recipe, list[str]]:
-    """The recipe with nothing left open, and what was chosen, in words; of a run that has begun, its own.
+def agreed(wanted: Wanted, run: Run, images: int) -> Recipe:
+    """The recipe of a run that has begun, if it is what is wanted.
 
     Raises:
-        UsageError: if the run was begun by another recipe; the message shows the difference.
+        UsageError: if it was begun by another one; the message shows the difference.
     """
-    images = len(inspection.source)
-    if begun:
-        old = run.recipe
-        changes = recipe.difference(old, wanted, images)
-        if changes:
-            raise UsageError(f"{run.path} holds another run ({'; '.join(changes)}): choose another --out")
-        free = {n: wanted.get(n) for n, (d, _) in recipe.known(wanted.spec).items() if d.operational}
-        return recipe.replace(old, **free), []
-    settings, said = recipe.resolve(wanted, images, Measurements(inspection, on, wanted))
+    changes = difference(run.recipe, wanted, images)
+    if changes:
+        raise UsageError(f"{run.path} holds another run ({'; '.join(changes)}): choose another --out")
+    free = {n: wanted.get(n) for n, (d, _) in recipe.known(wanted.spec).items() if d.operational}
+    return recipe.replace(run.recipe, **free)
+
+
+def chosen(wanted: Wanted, measurements: Measurements, images: int) -> tuple[Recipe, list[str]]:
+    """The recipe of a new run with nothing left open, and what was chosen, in words.
+
+    Raises:
+        UsageError: if mean or std do not fit the images.
+    """
+    settings, said = resolve(wanted, images, measurements)
     s, channels = settings, settings.channels
     for name, value in (("mean", s.mean), ("std", s.std)):
         if len(value) != channels:
             raise UsageError(f"{name} must be {channels} values, one a channel, not {len(value)}")
     _, more = describe(s.backbone, s.backbone_arguments, s.stem, s.image_size, s.pool, channels)
-    return settings, inspection.changes + said + more
+    return settings, measurements.inspection.changes + said + more
 
 
 def hold(opened: OpenRun, begun: bool, held: ExitStack) -> None:

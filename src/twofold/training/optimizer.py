@@ -6,25 +6,38 @@ import torch
 from timm.optim.lars import Lars
 from torch import nn
 
+from twofold.nets.layers import layers
 
-def create_optimizer(method: nn.Module, name: str, weight_decay: float, momentum: float) -> torch.optim.Optimizer:
+
+def create_optimizer(
+    method: nn.Module, name: str, weight_decay: float, momentum: float, layer_decay: float = 1.0
+) -> torch.optim.Optimizer:
     """Optimizer over the trainable weights; biases and norm parameters get no decay (nor LARS's adaptation).
 
-    The learning rate is set before every step by the loop, from the step alone, so none is given here.
+    The learning rates are set before every step by `set_rates`, from the step alone, so none is given here. Each layer
+    of the backbone gets ``layer_decay`` times the rate of the one after it, the last one the backbone's own.
     """
     backbone = method.get_submodule("backbone")
     named: set[str] = getattr(backbone, "no_weight_decay", set)()  # timm: position embeddings, class tokens
-    decayed: list[nn.Parameter] = []
-    exempt: list[nn.Parameter] = []
-    for key, parameter in method.named_parameters():
-        if parameter.requires_grad:
-            (exempt if parameter.ndim <= 1 or key.removeprefix("backbone.") in named else decayed).append(parameter)
-    groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": exempt, "weight_decay": 0.0},
-    ]
+    inside = {id(parameter): name for name, parameter in backbone.named_parameters()}
+    scales = layer_scales(backbone, layer_decay)
+    found: dict[tuple[bool, float, bool], dict[str, Any]] = {}
+    for parameter in method.parameters():
+        if not parameter.requires_grad:
+            continue
+        key = inside.get(id(parameter))
+        decayed = parameter.ndim > 1 and key not in named
+        scale = 1.0 if key is None else scales[key]
+        group = found.setdefault(
+            (key is not None, scale, decayed),
+            {"params": [], "weight_decay": weight_decay if decayed else 0.0, "lr_scale": scale},
+        )
+        group["backbone"] = key is not None
+        group["params"].append(parameter)
+    groups = list(found.values())
     if name == "lars":
-        groups[0]["always_adapt"] = True  # timm adapts decayed groups only, also when the decay is 0
+        for group, (_, _, decayed) in zip(groups, found, strict=True):
+            group["always_adapt"] = decayed  # timm adapts decayed groups only, also when the decay is 0
         # Trust coefficient 0.02, never above the plain rate: the published CIFAR-10 setting.
         return Lars(groups, lr=1.0, momentum=momentum, trust_coeff=0.02, trust_clip=True)
     if name == "adamw":
@@ -32,3 +45,16 @@ def create_optimizer(method: nn.Module, name: str, weight_decay: float, momentum
     if name == "sgd":
         return torch.optim.SGD(groups, lr=1.0, momentum=momentum)
     raise ValueError(f"unknown optimizer {name!r}")
+
+
+def layer_scales(backbone: nn.Module, layer_decay: float) -> dict[str, float]:
+    """The share of the backbone's rate that each of its parameters has, by name: layer_decay^(layers after it)."""
+    layer_of = {name: layer for layer, names in enumerate(layers(backbone)) for name in names}
+    last = max(layer_of.values(), default=0)
+    return {name: layer_decay ** (last - layer) for name, layer in layer_of.items()}
+
+
+def set_rates(optimizer: torch.optim.Optimizer, lr: float, backbone_lr: float) -> None:
+    """Give each group of an optimizer that `create_optimizer` made its learning rate for the next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = (backbone_lr if group["backbone"] else lr) * group["lr_scale"]

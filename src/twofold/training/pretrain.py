@@ -28,11 +28,11 @@ def pretrain(
 
     Args:
         data: what the command line calls DATA: a folder, tar shards, Parquet, .npz, .npy, ``digits``, ...; or an array
-            of uint8 images, a list of images or of paths, a torch or Hugging Face Dataset: see
+            of images, a list of images or of paths, a torch or Hugging Face Dataset: see
             `twofold.data.opening.open_data`. A run that was given such an object needs it again to go on.
         method: a name that `twofold methods` has, ``package.module:Class``, or a subclass of `Method` that can be
             imported.
-        backbone: a timm name, ``package.module:function``, or a module that maps images [N, 3, H, W] to features
+        backbone: a timm name, ``package.module:function``, or a module that maps images [N, C, H, W] to features
             [N, D]. Of a module a copy is trained, from the weights that it has; who opens the run in another process
             gives it again.
         quiet: no progress bar and no sentences on the terminal; log.txt has them all the same.

@@ -11,14 +11,12 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from twofold import files
 from twofold.errors import UsageError, did_you_mean
-from twofold.metrics import Metrics, read_metrics
+from twofold.metrics import Metrics, Row, read_metrics
 from twofold.recipe.recipe import Recipe, settings_of
-
-Row = dict[str, Any]
 
 
 class Writer(Protocol):

@@ -1,0 +1,43 @@
+"""The layers of a backbone, from the images on: what is frozen, and what learns slower than what comes after it."""
+
+from timm.models import group_parameters
+from timm.utils.model import freeze as freeze_modules
+from torch import nn
+
+from twofold.errors import UsageError
+
+
+def layers(backbone: nn.Module) -> list[list[str]]:
+    """The names of a backbone's parameters, a list for each layer: the stem, then stages or blocks.
+
+    As timm groups them for its models; of another network a layer is a child that has parameters.
+    """
+    names = [name for name, _ in backbone.named_parameters()]
+    if callable(matcher := getattr(backbone, "group_matcher", None)):
+        layer_of = group_parameters(backbone, matcher(coarse=True), reverse=True)
+    else:
+        children = list(dict.fromkeys(name.partition(".")[0] for name in names))
+        layer_of = {name: children.index(name.partition(".")[0]) for name in names}
+    found: dict[int, list[str]] = {}
+    for name in names:
+        found.setdefault(layer_of[name], []).append(name)
+    return [found[layer] for layer in sorted(found)]
+
+
+def freeze(backbone: nn.Module, count: int) -> None:
+    """Keep the first ``count`` layers of a backbone as they are, the statistics of their batch norms too.
+
+    Raises:
+        UsageError: if it has no more layers than that, so that nothing would be left to learn.
+    """
+    if count == 0:
+        return
+    groups = layers(backbone)
+    if count >= len(groups):
+        starts = ", ".join(names[0] for names in groups)
+        raise UsageError(f"freeze must be below {len(groups)}, the backbone's layers, which begin with: {starts}")
+    kept = {name for names in groups[:count] for name in names}
+    for name, parameter in backbone.named_parameters():
+        parameter.requires_grad_(name not in kept)
+    norms = [name for name, module in backbone.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    freeze_modules(backbone, [name for name in norms if f"{name}.weight" in kept])

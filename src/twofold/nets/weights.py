@@ -1,0 +1,262 @@
+"""Weights that a backbone starts from: those published for it, a file of them, or a run's.
+
+What others have saved keeps the same tensors under longer names: ``module.encoder_q.`` before each in MoCo's
+checkpoints, ``backbone.`` in lightly's and solo-learn's, ``module.backbone.`` inside ``teacher`` in DINO's. So no table
+of formats is needed: the prefix is taken under which most of a backbone's weights are found.
+"""
+
+import argparse
+import logging
+import pickle
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import timm
+import torch
+from safetensors.torch import load_file
+from timm.layers import resample_abs_pos_embed, resample_patch_embed  # type: ignore[attr-defined]
+from timm.models import PretrainedCfg, adapt_input_conv, get_pretrained_cfg
+from torch import Tensor, nn
+
+from twofold.errors import UsageError
+from twofold.nets.backbone import Interpolation, recorded_spec
+
+PUBLISHED = "published"
+"""timm's own weights for a model"""
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
+"""of files of weights"""
+ENOUGH = 0.5
+"""The share of a backbone's numbers that a file must have."""
+SMOOTHED = ("teacher.", "ema.", "ema_")
+"""Words in the prefix of the copy that checkpoints keep for use: a teacher, an average over the steps."""
+SHOWN = 4
+"""Names in a sentence."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Tensors by name, and how images are prepared for them.
+
+    ``origin``: where they come from, in words. ``size``: side of the images in pixels. ``mean``, ``std``: of each
+    channel, for images from 0 to 1. ``stem``: of a ResNet, as `BackboneSpec` has it.
+    """
+
+    origin: str
+    tensors: dict[str, Tensor]
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: Interpolation
+    stem: Literal["default", "small"] = "default"
+
+
+def open_weights(weights: str, backbone: str) -> Weights:
+    """The weights called ``published``, in a file, or of a run directory, for a backbone of that name.
+
+    Images are prepared as a run's backbone.json says, or as timm does it for the model's published weights.
+
+    Raises:
+        UsageError: if there are none, or they cannot be read or downloaded.
+    """
+    path = Path(weights)
+    if weights == PUBLISHED:
+        model = published_model(backbone)
+        config = model.pretrained_cfg
+        assert isinstance(config, Mapping)
+        name = f"{config['architecture']}.{config['tag']}" if config.get("tag") else backbone
+        return _prepared(f"timm's published weights of {name}", dict(model.state_dict()), PretrainedCfg(**config))
+    if path.is_dir():
+        if not (path / "backbone.json").exists():
+            raise UsageError(f"{path} has no backbone to start from: no run has ended there")
+        spec = recorded_spec(path / "backbone.json")
+        if spec.name != backbone:
+            raise UsageError(f"{path} has a {spec.name}, not a {backbone}: --backbone {spec.name}")
+        tensors = load_file(path / "backbone.safetensors")
+        return Weights(f"the run {path}", tensors, spec.size, spec.mean, spec.std, spec.interpolation, spec.stem)
+    if not path.exists():
+        raise UsageError(
+            f"there are no weights {weights}: give {PUBLISHED}, a file ({' '.join(SUFFIXES)}) or the directory of a run"
+        )
+    return _prepared(str(path), read_tensors(path), _config(backbone))
+
+
+def _config(backbone: str) -> PretrainedCfg | None:
+    architecture = backbone.split(".")[0]
+    if not timm.is_model(architecture):
+        return None
+    try:
+        config: PretrainedCfg | None = get_pretrained_cfg(backbone)
+    except RuntimeError:  # a tag that this architecture does not have
+        others = ", ".join(timm.list_pretrained(f"{architecture}.*"))
+        raise UsageError(f"timm has no weights called {backbone}; it has: {others}") from None
+    return config
+
+
+def _prepared(origin: str, tensors: dict[str, Tensor], config: PretrainedCfg | None) -> Weights:
+    c = PretrainedCfg() if config is None else config  # the usual ones: 224 pixels, ImageNet's mean and deviation
+    interpolation: Interpolation = "bilinear" if c.interpolation == "bilinear" else "bicubic"
+    mean, std = (tuple(map(float, values)) for values in (c.mean, c.std))
+    return Weights(origin, tensors, int(c.input_size[-1]), mean, std, interpolation)
+
+
+def published_model(name: str) -> nn.Module:
+    """A timm model without its classifier, with the weights published for it, in eval mode.
+
+    Raises:
+        UsageError: if there are none, or they cannot be had; the message says which file to bring.
+    """
+    config = _config(name)
+    if config is None:
+        raise UsageError(f"timm has no model {name!r}, so no published weights of it: give a file of weights")
+    if not config.has_weights:
+        others = timm.list_pretrained(f"{name.split('.')[0]}.*")
+        hint = f"; there are: {', '.join(others)}" if others else ""
+        raise UsageError(f"there are no published weights of {name}{hint}")
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every attempt
+    try:
+        model: nn.Module = timm.create_model(name, pretrained=True, num_classes=0)
+    except Exception as error:  # of the hub's client, of timm, of the network: each has its own kinds
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        file = f"model.safetensors of {config.hf_hub_id}" if config.hf_hub_id else Path(str(config.url)).name
+        raise UsageError(
+            f"the published weights of {name} cannot be had ({reason}); bring {file} here from a machine with a "
+            "network and name it: --weights FILE"
+        ) from None
+    return model.eval()
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a .safetensors file or of a checkpoint that torch saved, by their names with dots.
+
+    A checkpoint is loaded as data: it cannot run code.
+
+    Raises:
+        UsageError: if it is no such file, or it holds objects that are no data.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # DINO's and MoCo's authors keep their options
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise UsageError(
+            f"{path} is no checkpoint of tensors, or it holds Python objects, which are not loaded: they could run code"
+        ) from None
+    except Exception as error:  # of safetensors and zip files, each has its own kinds
+        raise UsageError(f"{path} cannot be read as weights: {' '.join(str(error).split())[:160]}") from None
+    found = dict(_flat(state, ""))
+    if not found:
+        raise UsageError(f"{path} holds no tensors under names")
+    return found
+
+
+def _flat(state: object, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(state, Tensor):
+        yield prefix, state
+    elif isinstance(state, Mapping):
+        for key, value in state.items():
+            yield from _flat(value, f"{prefix}.{key}" if prefix else str(key))
+
+
+def give(weights: Weights, backbone: nn.Module) -> list[str]:
+    """Put weights into a backbone, and say what fits and what does not.
+
+    A first convolution for other channels gets timm's combination of the channels; the position embeddings and the
+    patches of a vision transformer are resampled to its own. A tensor of another shape, as the first convolution of a
+    small stem, keeps its first values.
+
+    Raises:
+        UsageError: if less than half of the backbone's numbers are found, or the weights are of a larger network.
+    """
+    own = {key: value for key, value in backbone.state_dict().items() if not key.endswith("num_batches_tracked")}
+    prefix, names = located(own, backbone, weights.tensors)
+    found = {key: adapted(key, weights.tensors[name], own[key], backbone) for key, name in names.items()}
+    fitting = {key: value for key, value in found.items() if value.shape == own[key].shape}
+    total, had = (sum(value.numel() for value in some.values()) for some in (own, fitting))
+    if had < ENOUGH * total:
+        raise UsageError(
+            f"{weights.origin} does not fit {type(backbone).__name__}: {had / total:.0%} of the backbone's numbers are "
+            f"there; its tensors are called {_some(weights.tensors)}, the backbone's {_some(own)}"
+        )
+    used = set(names.values())
+    rest = [name for name in weights.tensors if name.startswith(prefix) and name not in used]
+    rest = [name for name in rest if not name.endswith("num_batches_tracked")]
+    if stray := [name for name in rest if _inside(name.removeprefix(prefix), backbone)]:
+        raise UsageError(f"{weights.origin} is of another network than --backbone: it also has {_some(stray)}")
+    backbone.load_state_dict(backbone.state_dict() | fitting)
+    under = f" under the prefix {prefix}" if prefix else ""
+    said = [f"starts from {weights.origin}: {len(fitting)} of {len(own)} tensors fit{under}"]
+    if fresh := [key for key in own if key not in fitting]:
+        said.append(f"not in it or of another shape, so fresh: {_some(fresh)}")
+    if rest:
+        said.append(f"left out: {_some(rest)}")
+    return said
+
+
+def located(own: Iterable[str], backbone: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[str, dict[str, str]]:
+    """The prefix of a backbone's tensors in a file, and for each of them the name that it has there, if it is there.
+
+    A ``torch.nn.Sequential`` of a network's children, as lightly's examples save it, numbers the children in their
+    order instead of naming them.
+    """
+    number = {name: str(place) for place, (name, _) in enumerate(backbone.named_children())}
+    spellings = [{key: key for key in own}]
+    if all(key.partition(".")[0] in number for key in own):
+        spellings.append({f"{number[key.partition('.')[0]]}.{key.partition('.')[2]}": key for key in own})
+    best: tuple[str, dict[str, str]] = ("", {})
+    for spelling in spellings:
+        sizes: Counter[str] = Counter()
+        for name, tensor in tensors.items():
+            for prefix, rest in _cuts(name):
+                if rest in spelling:
+                    sizes[prefix] += tensor.numel()
+        if not sizes:
+            continue
+        most = max(sizes.values())
+        equal = [prefix for prefix, size in sizes.items() if size == most]
+        prefix = next((p for p in equal if any(word in p for word in SMOOTHED)), equal[0])
+        found = {key: prefix + name for name, key in spelling.items() if prefix + name in tensors}
+        best = max(best, (prefix, found), key=lambda pair: len(pair[1]))
+    return best
+
+
+def _cuts(name: str) -> Iterator[tuple[str, str]]:
+    """A name cut in two at its start and after each of its dots."""
+    yield "", name
+    for place, letter in enumerate(name):
+        if letter == ".":
+            yield name[: place + 1], name[place + 1 :]
+
+
+def adapted(key: str, value: Tensor, own: Tensor, backbone: nn.Module) -> Tensor:
+    """A tensor as a backbone of other channels, image size or patches can use it; as it is where no way is known."""
+    if value.shape == own.shape or value.ndim != own.ndim:
+        return value
+    config: Any = getattr(backbone, "pretrained_cfg", None) or {}
+    if key == f"{config.get('first_conv')}.weight" and value.shape[1] != own.shape[1] and value.ndim == 4:
+        value = adapt_input_conv(own.shape[1], value)
+    if key == "patch_embed.proj.weight" and value.shape[:2] == own.shape[:2]:
+        resampled: Tensor = resample_patch_embed(value, list(own.shape[2:]))
+        return resampled
+    if key == "pos_embed" and value.ndim == 3:
+        grid: Any = getattr(backbone, "patch_embed", None)
+        tokens = int(getattr(backbone, "num_prefix_tokens", 0)) if not getattr(backbone, "no_embed_class", 0) else 0
+        moved: Tensor = resample_abs_pos_embed(value, list(grid.grid_size), num_prefix_tokens=tokens)
+        return moved
+    return value
+
+
+def _inside(name: str, backbone: nn.Module) -> bool:
+    """Whether a tensor belongs to a child of the backbone, given by its name or number, that has weights of its own."""
+    children = list(backbone.named_children())
+    named = {**dict(children), **{str(place): child for place, (_, child) in enumerate(children)}}
+    part = named.get(name.partition(".")[0])
+    return part is not None and bool(part.state_dict())
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:SHOWN]) + (f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else "")

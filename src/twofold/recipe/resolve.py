@@ -1,0 +1,81 @@
+"""From what is wanted to a recipe with nothing left open, and what a request would change in a run that is there."""
+
+from typing import Any
+
+from twofold.recipe import rules
+from twofold.recipe.recipe import GROUPS, Recipe, Wanted, assembled, general_defaults, known, settings_of
+from twofold.recipe.rules import Facts, Measured
+from twofold.recipe.settings import declarations, defaults_of, listed, show
+
+
+def resolve(
+    request: Wanted, images: int | None = None, measured: Measured | None = None, steps: int | None = None
+) -> tuple[Recipe, list[str]]:
+    """The recipe with nothing left open, and in words what was chosen.
+
+    What was given stays. From `rules.LARGE` pixels on a method's defaults are those published for photographs. What is
+    still None is chosen by its rule, in the order of declaration.
+
+    Args:
+        images: how many there are; None where nobody has said.
+        measured: what rules may ask of the images and the machine.
+        steps: of the run, where they do not follow from images, batch size and epochs.
+    """
+    declared, given = request.spec, request.given
+    options = declared.real_options()
+    values: dict[str, Any] = {**general_defaults(), **defaults_of(options), **declared.recipe, **given}
+    values["method"] = request.method
+    facts, said = Facts(values, images, measured, steps), []
+    rule_of = {n: d.auto for owner in (*GROUPS, options) for n, d in declarations(owner).items() if d.auto}
+
+    def choose(names: list[str]) -> list[str]:
+        chosen = [name for name in names if values[name] is None]
+        for name in chosen:
+            values[name] = rule_of[name](facts)
+        return chosen
+
+    choose(["image_size", "channels", "depth", "colours"])
+    if facts.photographs:
+        large = {n: v for n, v in declared.large.items() if n not in given and values[n] != v}
+        values.update(large)
+        if large:
+            said.append(f"views of {values['image_size']} pixels: {listed(large, values)}")
+    if not values["colours"]:
+        rules.refuse_colours(given)
+        values.update(rules.BANDS)
+        said.append(rules.BANDS_SAID)
+    choose([name for name in rule_of if name not in declarations(options)])
+    if chosen := choose([name for name in rule_of if name in declarations(options)]):
+        known_of = [f"{images} images"] * (images is not None) + [f"{facts.steps} steps"] * (facts.steps is not None)
+        said.append(f"chosen for {', '.join(known_of) or 'any number of images'}: {listed(chosen, values)}")
+    for name, declaration in declarations(options).items():
+        if declaration.high == "images" and images is not None and values[name] > images:
+            said.append(f"{name} {images}, not {values[name]}: there are no more images")
+            values[name] = images
+    return assembled(values, options), said
+
+
+def difference(old: Recipe, request: Wanted, images: int | None = None) -> list[str]:
+    """One ``name: old -> new`` for every setting by which a request asks for another run than ``old``.
+
+    How a run is carried out may differ, and what was left open agrees with whatever was chosen.
+
+    ``images``: how many there are, which some settings never exceed.
+    """
+    declared = request.spec
+    large = declared.large if old.image_size >= rules.LARGE else {}
+    bands = {} if old.augment.colours else rules.BANDS
+    defaults = {**general_defaults(), **defaults_of(declared.options), **declared.recipe, **large, **bands}
+    asked, had = {**defaults, **request.given, "method": request.method}, settings_of(old)
+    settable = known(declared)
+    changes = []
+    for name in {**had, **asked}:
+        was, now = had.get(name), asked.get(name)
+        declaration = settable[name][0] if name in settable else None
+        if declaration and (declaration.operational or now is None):
+            continue
+        if declaration and declaration.high == "images" and images is not None:
+            now = min(now or 0, images)
+        if was != now:
+            changes.append(f"{name}: {show(was)} -> {show(now)}")
+    return changes

@@ -1,0 +1,132 @@
+"""Masks: found by two rules, never taken for images, read as class numbers."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import encoded
+from tests.data.making import fill
+from twofold.data.masks import decode_mask
+from twofold.data.opening import open_data
+from twofold.data.scan import scan
+from twofold.data.sources import Subset
+from twofold.errors import UsageError
+
+
+def put(root, names):
+    """Masks whose only value is their position in the list."""
+    for value, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(encoded(np.full((16, 16), value, np.uint8)))
+
+
+def seen(source):
+    """By each image's name the value of its mask."""
+    found = [source.mask(index) for index in range(len(source))]
+    assert source.masked == [index for index, mask in enumerate(found) if mask is not None]
+    values = [None if mask is None else mask[0, 0].item() for mask in found]
+    return {source.name(index): value for index, value in enumerate(values)}
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "others"),
+    [
+        (["a.jpg", "b.png", "c.jpg"], ["a_mask.png", "b_mask.png"], ["gas_mask.png"]),  # whose image there is none of
+        (["cat/a.jpg", "dog/b.jpg"], ["cat/a_mask.png", "dog/b_mask.png"], []),
+        (["a.jpg", "deep/b.jpg"], ["masks/a.png", "masks/deep/b.png"], []),
+        (["cat/a.jpg", "dog/a.jpg"], ["masks/cat/a.png", "masks/dog/a.png"], []),
+        (["cat/a.jpg", "dog/a.jpg"], ["cat/masks/a.png", "dog/masks/a.png"], []),
+        (["images/a.jpg", "images/b.jpg"], ["masks/a.png", "masks/b.png"], []),
+        (["images/cat/a.jpg", "images/dog/b.jpg"], ["masks/cat/a.png", "masks/dog/b.png"], []),
+        (["JPEGImages/a.jpg", "JPEGImages/b.jpg"], ["SegmentationClass/a.png", "SegmentationClass/b.png"], []),
+        (["masks/a.jpg", "no_masks/b.jpg"], [], ["masks/b.png"]),  # what people wear
+    ],
+)
+def test_masks_are_found_and_are_no_images(images, masks, others, tmp_path):
+    fill(tmp_path, images + others)
+    put(tmp_path, masks)
+    source = open_data(tmp_path).train
+    assert seen(source) == dict.fromkeys(images + others) | dict(zip(images, range(len(masks)), strict=False))
+    found = scan(tmp_path)["train"]
+    assert (found.images, found.masked) == (len(images) + len(others), len(masks))
+
+
+def test_a_folder_of_masks_holds_nothing_else(tmp_path):
+    """Masks without an image, previews, and VOC's masks of objects are no images either."""
+    fill(tmp_path, ["JPEGImages/a.jpg", "SegmentationClass/a.jpg"])
+    put(tmp_path, ["SegmentationClass/a.png", "SegmentationObject/a.png", "SegmentationClass/b.png"])
+    assert seen(open_data(tmp_path).train) == {"JPEGImages/a.jpg": 0}
+
+
+def test_the_images_folder_is_no_class(tmp_path):
+    fill(tmp_path / "plain", ["images/a.jpg"])
+    put(tmp_path / "plain", ["masks/a.png"])
+    assert open_data(tmp_path / "plain").train.labels is None
+    fill(tmp_path / "classes", ["images/cat/a.jpg", "images/dog/b.jpg"])
+    put(tmp_path / "classes", ["masks/cat/a.png"])
+    assert open_data(tmp_path / "classes").train.classes == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        (("images/training/a.jpg", "annotations/training/a.png"), ("images/val/b.jpg", "annotations/val/b.png")),
+        (("train/images/a.jpg", "train/masks/a.png"), ("test/images/b.jpg", "test/masks/b.png")),
+        (("train/a.jpg", "train/a_mask.png"), ("valid/b.jpg", "valid/b_mask.png")),
+        (("train/a.jpg", "masks/train/a.png"), ("val/b.jpg", "masks/val/b.png")),
+    ],
+)  # fmt: skip
+def test_parts(train, test, tmp_path):
+    fill(tmp_path, [train[0], test[0]])
+    put(tmp_path, [train[1], test[1]])
+    data = open_data(tmp_path)
+    assert list(seen(data.train).values()) == [0]
+    assert list(seen(data.test).values()) == [1]
+
+
+def test_masks_beside_the_folder_that_is_named(tmp_path, monkeypatch):
+    """Whoever names the folder of images has the masks beside it, also by a relative path."""
+    fill(tmp_path, ["images/a.jpg", "images/deep/b.jpg", "images/c.jpg"])
+    put(tmp_path, ["masks/a.png", "masks/deep/b.png"])
+    monkeypatch.chdir(tmp_path)
+    expected = {"a.jpg": 0, "c.jpg": None, "deep/b.jpg": 1}
+    assert seen(open_data("images").train) == seen(open_data(tmp_path / "images").train) == expected
+    assert seen(Subset(open_data("images").train, [1, 2])) == {"c.jpg": None, "deep/b.jpg": 1}
+
+
+def test_grey_values_palettes_and_bits_are_class_numbers():
+    values = np.array([[0, 3], [255, 20]], np.uint8)
+    assert decode_mask(encoded(values), "m").tolist() == values.tolist()
+    palette = Image.frombytes("P", (2, 2), values.tobytes())
+    palette.putpalette([number for value in range(256) for number in (value, 0, 128)])
+    assert decode_mask(bytes_of(palette), "m").tolist() == values.tolist()
+    assert decode_mask(bytes_of(Image.fromarray(values > 3)), "m").tolist() == [[0, 0], [1, 1]]
+    assert decode_mask(bytes_of(Image.fromarray(values.astype(np.uint16))), "m").tolist() == values.tolist()
+
+
+def bytes_of(image):
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def test_what_is_no_mask_is_one_line():
+    for file, words in (
+        (encoded(np.zeros((4, 4, 3), np.uint8)), r"m holds colours \(RGB\), not a class number"),
+        (bytes_of(Image.fromarray(np.full((4, 4), 300, np.uint16))), "numbers up to 300, not classes from 0 to 254"),
+        (b"no image", "the mask m cannot be read: cannot identify"),
+        (encoded(np.random.default_rng(0).integers(0, 9, (40, 40), np.uint8))[:200], "the mask m cannot be read"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            decode_mask(file, "m")
+
+
+def test_a_mask_that_has_gone_is_one_line(tmp_path):
+    fill(tmp_path, ["a.jpg"])
+    put(tmp_path, ["a_mask.png"])
+    source = open_data(tmp_path).train
+    (tmp_path / "a_mask.png").unlink()
+    with pytest.raises(UsageError, match=r"a_mask\.png cannot be read: No such file"):
+        source.mask(0)
