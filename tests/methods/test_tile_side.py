@@ -12,8 +12,8 @@ def test_tiles_are_whole_patches():
     """A third of 48 pixels, less the gap, is 13; patches of 4 leave 12 of them."""
     pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     transformer = timm.create_model("test_vit", num_classes=0, img_size=48, patch_size=4, dynamic_img_size=True)
-    assert tile_side(pooled, 48) == 13
-    assert tile_side(transformer, 48) == 12
+    assert tile_side(pooled, 48, 3) == 13
+    assert tile_side(transformer, 48, 3) == 12
 
 
 @pytest.mark.parametrize(
@@ -25,4 +25,4 @@ def test_tiles_are_whole_patches():
 )
 def test_where_there_are_none_is_said(backbone, size, words):
     with pytest.raises(UsageError, match=words):
-        tile_side(backbone, size)
+        tile_side(backbone, size, 3)
