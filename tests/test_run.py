@@ -51,7 +51,7 @@ def test_the_backbone_loads_in_plain_timm(backbone, finished, tmp_path):
         ours = twofold.load_backbone(run)((scaled - mean) / std)
     torch.testing.assert_close(torch.from_numpy(np.load(tmp_path / "features.npy")), ours)
     about = json.loads((run.path / "backbone.json").read_text())
-    assert set(about) == {"name", "arguments", "stem", "size", "mean", "std", "features"}
+    assert set(about) == {"name", "arguments", "stem", "size", "mean", "std", "interpolation", "features"}
     if about["stem"] == "default":  # then timm needs one line
         import timm
 
