@@ -42,7 +42,7 @@ def network() -> nn.Module:
 
 def main(out: str | Path = "runs/own-network", epochs: int = 10) -> dict:
     torch.manual_seed(0)  # decides the first weights of the network
-    settings = dict(epochs=epochs, batch_size=128, optimizer="adamw", lr=2e-3, flip=0.0, projector=(128, 128))
+    settings = dict(epochs=epochs, batch_size=128, flip=0.0, projector=(128, 128))
     run = twofold.pretrain(Digits(), method="vicreg", backbone=network(), out=out, **settings)
     backbone = twofold.load_backbone(run)
     assert sum(p.numel() for p in backbone.parameters()) > 0

@@ -22,7 +22,7 @@ from twofold import losses, setting
 from twofold.dist import gather
 from twofold.nets.heads import mlp
 
-RECIPE = dict(optimizer="adamw", lr=2e-3, weight_decay=0.01)
+RECIPE = dict(crop_scale=(0.4, 1.0), lr=1e-3)
 
 
 def widths(facts: twofold.Facts) -> tuple[int, ...]:

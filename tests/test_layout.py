@@ -23,6 +23,7 @@ CROSSING = {
     "page/test_browser.py",  # the page as a browser shows it
     "training/test_kill.py",  # a run is killed anywhere and goes on
     "training/test_own_parts.py",  # somebody else's parts through every command
+    "training/test_starting_weights.py",  # weights from elsewhere through every command
 }
 """Tests that are about no single file."""
 

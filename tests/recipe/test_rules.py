@@ -21,7 +21,7 @@ def test_photographs_get_what_was_published_for_them(name):
     had, has = recipe.settings_of(small), recipe.settings_of(large)
     assert all(had[key] == value for key, value in declared.recipe.items() if key not in declared.large)
     assert all(has[key] == value for key, value in declared.large.items())
-    assert any("224" in sentence for sentence in said)
+    assert any("views of 224 pixels" in sentence for sentence in said) == bool(declared.large)
 
 
 def test_cifar_10_keeps_the_published_settings():
@@ -47,8 +47,57 @@ def test_what_is_given_stays():
     assert said == ["views of 224 pixels: blur 0.5 0.5"]
 
 
+@pytest.mark.parametrize(
+    ("images", "epochs", "batch"),
+    [
+        (25_600, 10, 256),  # 1,000 steps
+        (25_599, 10, 128),
+        (12_800, 10, 128),  # 1,000 steps
+        (12_799, 10, 64),
+        (1000, 1, 64),
+        (500, 999, 128),  # a batch of 256 would leave 244 images out of each epoch, and 999 steps
+        (200, 1000, 256),  # all of them in each of 1,000 steps
+        (None, 1, 256),
+    ],
+)
+def test_a_batch_leaves_a_thousand_steps_if_it_can(images, epochs, batch):
+    got, _ = chosen_for("vicreg", images, epochs=epochs)
+    assert got.batch_size == batch
+    assert chosen_for("vicreg", images, epochs=epochs, batch_size=32)[0].batch_size == 32
+
+
+@pytest.mark.parametrize("name", methods())
+def test_every_method_learns_by_adamw_at_one_rate_unless_its_file_says_another(name):
+    usual = {"optimizer": "adamw", "lr": 0.002, "weight_decay": 0.01}
+    expected = {key: spec(name).recipe.get(key, value) for key, value in usual.items()}
+    for size in (32, 224):
+        got, _ = chosen_for(name, 50_000, image_size=size)
+        assert {key: getattr(got, key) for key in usual} == expected
+    assert expected == usual or name in ("data2vec", "mae")
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "lr", "weight_decay"), [("adamw", 0.002, 0.01), ("lars", 0.3, 0.0001), ("sgd", 0.1, 0.0001)]
+)
+def test_rate_and_decay_follow_the_optimizer(optimizer, lr, weight_decay):
+    got, _ = chosen_for("simclr", 1000, optimizer=optimizer)
+    assert (got.lr, got.weight_decay) == (lr, weight_decay)
+    got, _ = chosen_for("simclr", 1000, optimizer=optimizer, lr=0.05, weight_decay=0.0)
+    assert (got.lr, got.weight_decay) == (0.05, 0.0)
+
+
+def test_a_backbone_that_starts_from_weights_is_slower_and_waits_for_the_heads():
+    plain, _ = chosen_for("vicreg", 1000, epochs=50, lr=0.03)
+    assert (plain.backbone_lr, plain.heads_first) == (0.03, 0.0)
+    started, _ = chosen_for("vicreg", 1000, epochs=50, lr=0.03, weights="file.pth")
+    assert started.backbone_lr == pytest.approx(0.003)
+    assert started.heads_first == 5.0
+    given, _ = chosen_for("vicreg", 1000, weights="file.pth", backbone_lr=0.5, heads_first=0.0)
+    assert (given.lr, given.backbone_lr, given.heads_first) == (0.002, 0.5, 0.0)
+
+
 def test_a_queue_is_never_longer_than_the_data():
-    free, said = chosen_for("moco", 1200, epochs=200, image_size=32)
+    free, said = chosen_for("moco", 1200, epochs=200, batch_size=256, image_size=32)
     assert free.options.queue == 800
     assert "chosen for 1200 images, 800 steps: momentum 0.975 0.975, queue 800" in said
     given, said = chosen_for("moco", 1200, epochs=200, queue=5000, image_size=32)

@@ -28,8 +28,10 @@ def measured(images, **settings):
     return Measurements(inspection, torch.device("cpu"), recipe.wanted("simclr", **settings))
 
 
-@pytest.mark.parametrize(("side", "natural"), [(12, 12), (64, 64), (65, 224)])
-def test_views_are_as_large_as_small_images_are(side, natural):
+@pytest.mark.parametrize(
+    ("side", "natural"), [(12, 12), (63, 63), (64, 64), (65, 64), (95, 80), (96, 96), (239, 224), (400, 224)]
+)
+def test_views_are_as_large_as_small_images_are_and_up_to_224_pixels_in_whole_patches(side, natural):
     assert measured(np.zeros((2, 3, side, side), np.uint8)).natural_size == natural
 
 

@@ -29,6 +29,8 @@ STUCK = "loss stuck at its trivial value"
 START = "no gradient at the start"
 NORMS = "exploding norms"
 MEMORY = "dead memory"
+WORSE = "worse than untrained"
+FORGETTING = "forgetting"
 FLAT = (COMPLETE, STUCK, DIMENSIONAL, MEMORY)
 """What may be found where nothing keeps outputs apart."""
 CONTRASTIVE = ("simclr", "moco", "mocov3", "pirl", "joint")
@@ -108,6 +110,18 @@ CAUSES = [
           "milder --crop-scale and jitter, a lower --lr, a wider --projector"),
     Cause((DIMENSIONAL,), EVERY, always,
           "too little weight on what decorrelates, or steps that are too large", "a lower --lr, a larger --batch-size"),
+    Cause((FORGETTING,), EVERY, lambda s: s["backbone_lr"] >= s["lr"],
+          "the backbone learns as fast as heads that know nothing yet, and loses what its weights knew",
+          "the default --backbone-lr and --heads-first"),
+    Cause((FORGETTING,), EVERY, always,
+          "what the method asks for costs what the weights knew, or the steps are too large",
+          "a lower --backbone-lr, --freeze or --layer-decay, fewer --epochs; else the weights as they are"),
+    Cause((WORSE,), EVERY, lambda s: s["optimizer"] != "adamw",
+          "the optimizer's rates come from runs of hundreds of epochs, and have not left the start behind",
+          "--optimizer adamw with its own --lr and --weight-decay, more --epochs"),
+    Cause((WORSE,), EVERY, always,
+          "too few steps to have learned anything, or steps that are too large",
+          "more --epochs, a smaller --batch-size, a third of the --lr, or --weights published"),
     Cause((STUCK,), ("jigsaw", "rotation", "denoising", "mae"), always,
           "the task is not being learned: steps too small, too large, or the task too hard for these images",
           "another --lr, more --epochs, milder distortions"),

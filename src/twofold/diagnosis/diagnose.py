@@ -20,6 +20,7 @@ from twofold.augment.views import augmentation
 from twofold.data.loader import sample
 from twofold.data.opening import DataLike, name_of, open_data
 from twofold.data.sources import Source
+from twofold.diagnosis.beginnings import by_measures
 from twofold.diagnosis.causes import FINITE, explain
 from twofold.diagnosis.doctor import Finding, examine, examine_once
 from twofold.diagnosis.views import VIEWS, encoded
@@ -117,7 +118,11 @@ def _of_run(run: Run, data: DataLike, images: int, device: str | None, tell: Tel
         found = embeddings_of(run, sample(opened.train, images), devices.choose(device), tell)
         looked = {name: it for name, it in found.items() if it[0].isfinite().all()}  # the history says why one is not
     name = settings.data if data is None else name_of(data)
-    return _result(found_in(run), looked, name) | {
+    result = _result(found_in(run), looked, name)
+    if "knn_asked" not in (rows or [{}])[0] and (lost := by_measures(result["measures"])):
+        finding = Finding(*lost, *explain(lost[0], settings))
+        result["findings"].append(dataclasses.asdict(finding))
+    return result | {
         "last_step": next((row["measures"] for row in reversed(rows) if "measures" in row), {}),
         "steps": rows[-1]["step"] + 1 if rows else 0,
         "looks": sum("measures" in row for row in rows),
@@ -169,7 +174,7 @@ def measured(embeddings: Tensor, spectrum: Tensor, views: Tensor | None) -> dict
 def found_in(run: Run) -> list[Finding]:
     """What the doctor says of a run's history: of its measured steps, and of a loss that is no number."""
     settings, rows = run.recipe, run.metrics
-    findings = examine([row for row in rows if "measures" in row], settings)
+    findings = examine(rows, settings)
     failure = run.path / "failure.pt"
     state = files.load(failure) if failure.exists() else {"step": -1}
     if state["step"] >= len(rows):  # not one that a later try got over

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from twofold.diagnosis import causes
+from twofold.diagnosis.beginnings import by_scores
 from twofold.diagnosis.causes import CLUSTER, COMPLETE, DIMENSIONAL, MEMORY, NORMS, START, explain
 from twofold.metrics import Row
 from twofold.recipe.declared import spec
@@ -80,11 +81,21 @@ def examine(rows: Sequence[Row], settings: Recipe) -> list[Finding]:
     """What is wrong with a run, the most telling first; nothing if it looks healthy.
 
     Args:
-        rows: the measured rows of metrics.jsonl so far, the first step's among them.
+        rows: those of metrics.jsonl so far, the first step's among them.
         settings: the run's recipe.
     """
-    if not rows or "steps" not in rows[0]:  # not looked at, or not from the start on
+    if not rows or "steps" not in rows[0]:  # not from the start on
         return []
+    found = shown_by_measures([row for row in rows if "measures" in row], settings)
+    if lost := by_scores(rows):
+        found[lost[0]] = lost[1:]
+    return [Finding(name, since, seen, *explain(name, settings)) for name, (since, seen) in found.items()]
+
+
+def shown_by_measures(rows: Sequence[Row], settings: Recipe) -> dict[str, tuple[int | None, str]]:
+    """What measured rows show, by the name of the finding: since which step, and what was seen."""
+    if not rows or "steps" not in rows[0]:
+        return {}
     first, steps = rows[0], rows[0]["steps"]
     family = spec(settings.method).parts().get("family", "")
     signs: dict[str, Sign] = {
@@ -94,7 +105,7 @@ def examine(rows: Sequence[Row], settings: Recipe) -> list[Finding]:
         NORMS: lambda row: exploding(row, first),
         MEMORY: lambda row: dead_memory(row, rows),
     }
-    found = {START: (first["step"], still(first))} if still(first) else {}
+    found: dict[str, tuple[int | None, str]] = {START: (first["step"], still(first))} if still(first) else {}
     settled = [row for row in rows if row["step"] >= SETTLED * steps]
     for name, sign in signs.items():
         shown = stretch(settled, sign)
@@ -104,7 +115,7 @@ def examine(rows: Sequence[Row], settings: Recipe) -> list[Finding]:
         found[causes.STUCK] = since
     if COMPLETE in found:  # the rest of it follows
         found = {name: it for name, it in found.items() if name not in (DIMENSIONAL, MEMORY)}
-    return [Finding(name, since, seen, *explain(name, settings)) for name, (since, seen) in found.items()]
+    return found
 
 
 def examine_once(measures: dict[str, float]) -> list[Finding]:

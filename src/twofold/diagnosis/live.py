@@ -82,19 +82,18 @@ class Watch:
             rows: those of metrics.jsonl so far, when a run goes on.
         """
         self.settings, self.method, self.steps, self.epoch = settings, method, steps, epoch
-        self.rows = [row for row in rows if "measures" in row]
+        self.rows = [row for row in rows if "measures" in row or "knn" in row]
         self.told = {finding.name for finding in self.findings()} if settings.on_collapse == "warn" else set()
 
     def look(self, row: Row, output: Output) -> list[Finding]:
         """Measure a step, if it is its turn, and put ``measures`` into its row; the findings that are new."""
         every, done = self.settings.measure_every, row["step"] + 1
-        if every <= 0 or (done % every and done not in (1, self.steps)):
+        if every > 0 and (done % every == 0 or done in (1, self.steps)):
+            terms = {name: row[name] for name in output.terms}
+            if found := measure(self.method, output, terms, row["step"] / self.steps, self.epoch):
+                row["measures"] = found
+        if "measures" not in row and "knn" not in row:
             return []
-        terms = {name: row[name] for name in output.terms}
-        found = measure(self.method, output, terms, row["step"] / self.steps, self.epoch)
-        if not found:
-            return []
-        row["measures"] = found
         self.rows.append(row)
         new = [finding for finding in self.findings() if finding.name not in self.told]
         self.told |= {finding.name for finding in new}

@@ -40,7 +40,7 @@ def create_method(
         method: a name that `list_methods` has, ``package.module:Class``, or a subclass of `Method`.
         backbone: a timm name, ``package.module:function``, or a module that maps images [N, C, size, size] to features
             [N, D]; a module is taken as it is, not copied.
-        size: a full-size view's side in pixels. Up to 64 a ResNet gets a small stem; from 128 on the method's defaults
+        size: a full-size view's side in pixels. Up to 40 a ResNet gets a small stem; from 128 on the method's defaults
             are those published for photographs.
         images: how many there are in the data; memories are no longer than that. PIRL's memory bank needs it, with the
             images' numbers in every batch (``views(images, index=numbers)``); without it PIRL compares with the other

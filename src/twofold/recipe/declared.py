@@ -44,7 +44,7 @@ class Spec:
     recipe: dict[str, Any]
     """its own defaults for settings that all methods have"""
     large: dict[str, Any]
-    """what changes for photographs, from `recipe.LARGE` pixels on"""
+    """what changes for photographs, from `rules.LARGE` pixels on"""
 
     @property
     def title(self) -> str:

@@ -147,7 +147,7 @@ class Recipe:
     )
     on_collapse: Literal["warn", "stop"] = setting(
         "warn",
-        "when a look finds the run collapsed: say so once, or end it (again if it goes on), exit code 3",
+        "when the doctor finds something wrong: say so once, or end the run (again if it goes on), exit code 3",
         operational=True,
     )
     device: Literal["cpu", "cuda", "mps"] = setting(None, "where to compute; none: a GPU if there is one",

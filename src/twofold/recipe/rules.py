@@ -169,9 +169,9 @@ def batch_size(facts: Facts) -> int:
 
 
 def fitting_batch(images: int | None, epochs: int) -> int:
-    """The largest of 256, 128 and 64 with which so many images and epochs are `STEPS` steps, else 64."""
+    """The largest of 256, 128 and 64 with which so many epochs of so many images are `STEPS` steps, else 64."""
     smallest, batch = BATCHES
-    while images is not None and batch > smallest and images * epochs < STEPS * batch:
+    while images is not None and batch > smallest and epochs * max(1, images // batch) < STEPS:
         batch //= 2
     return batch
 

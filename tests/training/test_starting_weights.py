@@ -1,0 +1,181 @@
+"""A run that starts from weights: its input follows them, they are a yardstick, and they are needed once."""
+
+import json
+import subprocess
+import sys
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file
+
+import twofold
+from tests.conftest import TINY, picture, tiny
+from tests.killing import KILLED, at_call, in_a_child
+from tests.test_run import PLAIN_TIMM
+from tests.training.making import pretrain
+from tests.training.making import weights as checkpoint_of
+from twofold import metrics
+from twofold.cli import main
+from twofold.errors import UsageError
+from twofold.recipe.recipe import wanted
+from twofold.training.log import Log
+from twofold.training.opening import open_run
+
+SMALL = TINY["backbone_arguments"]
+
+
+def save_weights(path, name="resnet18", **arguments):
+    """A file of weights as MoCo's authors save them, and the network that has them."""
+    torch.manual_seed(7)
+    network = timm.create_model(name, **arguments)
+    tensors = {f"module.encoder_q.{key}": value for key, value in network.state_dict().items()}
+    torch.save({"state_dict": tensors, "epoch": 200}, path)
+    return network
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A file of weights of the tiny backbone."""
+    path = tmp_path_factory.mktemp("source") / "moco.pth"
+    save_weights(path, **SMALL)
+    return path
+
+
+@pytest.fixture(scope="module")
+def started(source, tmp_path_factory):
+    """A run from that file, of views of 16 pixels."""
+    out = tmp_path_factory.mktemp("started") / "run"
+    return pretrain(out, weights=source, image_size=16, epochs=2, lr=0.1)
+
+
+@pytest.fixture
+def images(tmp_path):
+    """70 images of 24 pixels: without weights that is the size of views, and a ResNet has the small stem."""
+    np.save(tmp_path / "images.npy", np.stack([picture(24, 24, i) for i in range(70)]))
+    return str(tmp_path / "images.npy")
+
+
+PREPARED = {
+    "resnet18": (224, "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "default"),
+    "test_resnet": (160, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "default"),
+}
+
+
+@pytest.mark.parametrize("backbone", PREPARED)
+def test_images_are_prepared_as_for_the_weights_unless_somebody_says_otherwise(backbone, images, tmp_path):
+    arguments = SMALL if backbone == "resnet18" else {}
+    save_weights(tmp_path / "file.pth", backbone, **arguments)
+
+    def prepared(**settings):
+        same = dict(data=images, backbone=backbone, backbone_arguments=arguments, batch_size=8)
+        asked = wanted(**tiny("simclr", **{**same, "out": str(tmp_path / "run"), **settings}))
+        with ExitStack() as held:
+            opened = open_run(asked, None, torch.device("cpu"), Log(None), held)
+        s, spec = opened.settings, opened.spec
+        found = (s.image_size, s.augment.interpolation, s.mean, s.std, s.stem)
+        assert found == (spec.size, spec.interpolation, spec.mean, spec.std, spec.stem)
+        return found
+
+    weights = str(tmp_path / "file.pth")
+    assert prepared(weights=weights) == PREPARED[backbone]
+    given = dict(image_size=32, interpolation="bilinear", mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    assert prepared(weights=weights, **given) == (*given.values(), "default")
+    size, interpolation, mean, _, _ = prepared()
+    assert (size, interpolation) == (24, "bicubic")
+    assert mean != PREPARED[backbone][2]
+
+
+def test_its_first_weights_are_those_of_the_file(started, source):
+    start, file = started.start().state_dict(), torch.load(source, weights_only=True)["state_dict"]
+    assert all(torch.equal(value, file[f"module.encoder_q.{key}"]) for key, value in start.items())
+    assert not torch.equal(started.untrained().conv1.weight, start["conv1.weight"])
+    assert not torch.equal(started.backbone().conv1.weight, start["conv1.weight"])
+    log = (started.path / "log.txt").read_text()
+    assert f"starts from {source}: 65 of 65 tensors fit under the prefix state_dict.module.encoder_q." in log
+    assert "left out: state_dict.module.encoder_q.fc.weight, state_dict.module.encoder_q.fc.bias" in log
+
+
+def test_they_are_a_yardstick_in_every_table(started, capsys):
+    first, *rest = started.metrics
+    assert {"knn_untrained", "knn_start"} <= first.keys()
+    assert not any("knn_start" in row for row in rest)
+    main(["evaluate", str(started.path), "digits", "--protocols", "knn"])
+    head = capsys.readouterr().out.splitlines()
+    assert any("untrained" in line and "start" in line and "pretrained" in line for line in head)
+    scores = started.evaluation["scores"]["knn"]
+    assert list(scores) == ["raw_pixels", "untrained", "start", "pretrained", "projector"]
+    spec = started.spec
+    plain = twofold.evaluate(started.start(), "digits", "knn", size=16, mean=spec.mean, std=spec.std)
+    assert scores["start"] == plain["scores"]["knn"]["backbone"]
+    main(["diagnose", str(started.path), "--images", "40"])
+    assert "start" in capsys.readouterr().out
+    assert list(started.diagnosis["measures"]) == ["untrained", "start", "features", "embeddings"]
+    values = [started.diagnosis["measures"][name]["rank"] for name in ("untrained", "start", "features")]
+    assert len(set(values)) == 3
+
+
+def test_the_run_of_another_is_followed_in_everything(finished, images, tmp_path):
+    """Its small stem, size and colours: a set of larger images does not choose them."""
+    run = pretrain(tmp_path / "run", data=images, weights=finished.path, epochs=1)
+    was, now = finished.spec, run.spec
+    assert (now.size, now.stem, now.mean, now.std) == (8, "small", was.mean, was.std)
+    start = run.start().state_dict()
+    for key, value in finished.backbone().state_dict().items():
+        assert key.endswith("num_batches_tracked") or torch.equal(value, start[key])
+    again = pretrain(tmp_path / "again", weights=finished.path, epochs=1)  # on the same images
+    assert again.metrics[0]["knn_start"] == finished.metrics[-1]["knn"]
+    assert again.metrics[0]["knn_untrained"] == finished.metrics[0]["knn_untrained"]
+    with pytest.raises(UsageError, match="has a resnet18, not a resnet34: --backbone resnet18"):
+        pretrain(tmp_path / "other", weights=finished.path, backbone="resnet34")
+    assert not (tmp_path / "other").exists()
+
+
+def test_killed_it_goes_on_without_the_file_to_the_bit(tmp_path):
+    file = tmp_path / "moco.pth"
+    save_weights(file, **SMALL)
+    settings = dict(weights=file, image_size=16, save_every=3)
+    straight = pretrain(tmp_path / "straight", **settings)
+
+    def killed():
+        at_call(metrics.Metrics, "write", 8)
+        pretrain(tmp_path / "killed", **settings)
+
+    assert in_a_child(killed) == KILLED
+    file.unlink()
+    run = pretrain(tmp_path / "killed", **settings)
+    assert "goes on at step 6 of 12" in (run.path / "log.txt").read_text()
+    ours, theirs = checkpoint_of(run), checkpoint_of(straight)
+    assert all(torch.equal(ours[key], value) for key, value in theirs.items())
+    assert [row["loss"] for row in run.metrics] == [row["loss"] for row in straight.metrics]
+    for name in ("backbone.safetensors", "start.safetensors", "backbone.json"):
+        assert (run.path / name).read_bytes() == (straight.path / name).read_bytes()
+    scores = [twofold.evaluate(each, protocols="knn")["scores"]["knn"] for each in (run, straight)]
+    assert scores[0]["start"] == scores[1]["start"]
+    with pytest.raises(UsageError, match=f"there are no weights {file}"):
+        pretrain(tmp_path / "new", **settings)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("stem", ["default", "small"])
+def test_what_it_learnt_loads_in_plain_timm(stem, started, finished, tmp_path):
+    """In a process that does not import twofold; the same features, and not those that it started with."""
+    run = started if stem == "default" else pretrain(tmp_path / "run", weights=finished.path, epochs=1, lr=0.1)
+    about = json.loads((run.path / "backbone.json").read_text())
+    assert (about["stem"], about["interpolation"]) == (stem, "bicubic")
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 3, run.spec.size, run.spec.size), np.uint8)
+    np.save(tmp_path / "images.npy", pixels)
+    command = [sys.executable, "-c", PLAIN_TIMM, run.path, tmp_path / "images.npy", tmp_path / "features.npy"]
+    subprocess.run(command, check=True)
+    mean, std = (torch.tensor(about[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+    inputs = (torch.from_numpy(pixels).float() / 255 - mean) / std
+    with torch.no_grad():
+        ours, start = run.backbone()(inputs), run.start()(inputs)
+    theirs = torch.from_numpy(np.load(tmp_path / "features.npy"))
+    torch.testing.assert_close(theirs, ours)
+    assert not torch.allclose(theirs, start, atol=1e-2)
+    if stem == "default":
+        backbone = timm.create_model(about["name"], num_classes=0, **about["arguments"])
+        backbone.load_state_dict(load_file(run.path / "backbone.safetensors"))
