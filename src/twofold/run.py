@@ -18,7 +18,7 @@ from twofold.methods.base import Method, Setup
 from twofold.metrics import read_metrics
 from twofold.nets import given
 from twofold.nets.backbone import BackboneSpec, describe, features_of, recorded_spec
-from twofold.nets.layers import freeze
+from twofold.nets.layers import freeze, keep_statistics
 from twofold.recipe import toml
 from twofold.recipe.recipe import Recipe
 
@@ -206,6 +206,8 @@ def build_method(settings: Recipe, spec: BackboneSpec, images: int, backbone: nn
     if backbone is None:
         backbone = fresh_backbone(spec, settings.seed)
     freeze(backbone, settings.freeze)
+    if settings.keep_statistics:
+        keep_statistics(backbone)
     channels = settings.channels
     features = features_of(backbone, settings.image_size, channels)
     if settings.augment.small_crops:

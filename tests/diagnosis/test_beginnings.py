@@ -41,11 +41,17 @@ def test_what_chance_does_is_no_finding(asked, found):
     assert (by_scores(rows([0.45, 0.45, 0.45], asked=asked)) is not None) == found
 
 
-def test_without_labels_the_lidar_of_the_features_tells():
-    worse = {"untrained": {"lidar": 100.0}, "features": {"lidar": 60.0}}
-    assert by_measures(worse)[0] == WORSE
-    assert by_measures(worse | {"start": {"lidar": 80.0}})[0] == FORGETTING
-    assert by_measures(worse | {"start": {"lidar": 50.0}}) is None
+def test_without_labels_it_is_told_by_how_far_apart_views_are_beside_images():
+    """Figures of real runs: a network adapted with batch statistics, and one that learned from scratch."""
+    untrained = {"alignment": 0.045, "cosine": 0.981}
+    start, adapted = {"alignment": 0.83, "cosine": 0.273}, {"alignment": 1.216, "cosine": 0.163}
+    name, _, seen = by_measures({"untrained": untrained, "start": start, "features": adapted})
+    assert name == FORGETTING
+    assert "0.73 times as far apart as two images are, 0.57 times" in seen
+    assert by_measures({"untrained": untrained, "features": adapted}) is None
+    learned = {"alignment": 0.476, "cosine": 0.627}
+    assert by_measures({"untrained": {"alignment": 0.184, "cosine": 0.929}, "features": learned}) is None
+    assert by_measures({"untrained": learned, "features": adapted})[0] == WORSE
     assert by_measures({"untrained": {}, "features": {}}) is None
 
 

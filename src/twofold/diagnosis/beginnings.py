@@ -17,6 +17,9 @@ LASTING = 3
 DEVIATIONS = 2.0
 """By how many standard deviations of the difference of two accuracies a score must be lower."""
 
+FARTHER = 1.05
+"""How many times as far apart as before an image's views must be, beside different images."""
+
 Loss = tuple[str, int | None, str]
 """What is found: its name, since which step, and what was seen."""
 
@@ -42,10 +45,21 @@ def by_scores(rows: Sequence[Row]) -> Loss | None:
 def by_measures(measures: Mapping[str, Mapping[str, float]]) -> Loss | None:
     """What the `measures` of a run's ``features`` say beside those of ``untrained`` and ``start``, without labels."""
     who, name = ("start", FORGETTING) if "start" in measures else ("untrained", WORSE)
-    now, before = (measures.get(key, {}).get("lidar") for key in ("features", who))
-    if now is None or before is None or now >= before:
+    now, before = (nearness(measures.get(key, {})) for key in ("features", who))
+    if math.isnan(now) or math.isnan(before) or now <= FARTHER * before:
         return None
-    return name, None, f"the LiDAR of the features is {now:.1f}, {before:.1f} {described(who)}"
+    seen = "two views of an image are {:.2f} times as far apart as two images are, {:.2f} times in features {}"
+    return name, None, seen.format(now, before, described(who))
+
+
+def nearness(measures: Mapping[str, float]) -> float:
+    """The mean squared distance of two distorted views of an image over that of two images, both at length 1.
+
+    0: views coincide; 1: an image cannot be told by its view. It is what joint embedding lowers, in features that vary
+    much or little alike. NaN where it cannot be told.
+    """
+    apart = 2 - 2 * measures.get("cosine", math.nan)
+    return measures.get("alignment", math.nan) / apart if apart > 0 else math.nan
 
 
 def described(who: str) -> str:

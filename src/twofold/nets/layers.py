@@ -1,5 +1,7 @@
 """The layers of a backbone, from the images on: what is frozen, and what learns slower than what comes after it."""
 
+from typing import Self
+
 from timm.models import group_parameters
 from timm.utils.model import freeze as freeze_modules
 from torch import nn
@@ -22,6 +24,27 @@ def layers(backbone: nn.Module) -> list[list[str]]:
     for name in names:
         found.setdefault(layer_of[name], []).append(name)
     return [found[layer] for layer in sorted(found)]
+
+
+class _Kept(nn.Module):
+    """A batch norm that normalises with its stored statistics, and leaves them as they are, in training too."""
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(False)
+        return self
+
+
+def keep_statistics(backbone: nn.Module) -> None:
+    """Have each batch norm of a backbone go on with the mean and variance that it has; its weights may still learn.
+
+    Statistics of distorted images are others than those of whole ones, and weights from elsewhere were learned with
+    theirs: to move them alone costs more than adapting the weights can give back.
+    """
+    for module in backbone.modules():
+        kind = type(module)
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not isinstance(module, _Kept):
+            module.__class__ = type(kind.__name__, (_Kept, kind), {})
+    backbone.train(backbone.training)
 
 
 def freeze(backbone: nn.Module, count: int) -> None:

@@ -24,10 +24,11 @@ class MomentumEncoder(nn.Module):
         self.stages = nn.ModuleList(copy.deepcopy(module) for module in online).requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:
-        """Norms follow ``mode``; nothing is dropped out of a target."""
+        """Norms follow ``mode`` unless they keep their statistics; nothing is dropped out of a target."""
         super().train(mode)
         for module in self.modules():
-            module.training = mode and isinstance(module, nn.modules.batchnorm._NormBase)
+            if not isinstance(module, nn.modules.batchnorm._NormBase):
+                module.training = False
         return self
 
     @torch.no_grad()

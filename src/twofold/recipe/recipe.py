@@ -124,6 +124,9 @@ class Recipe:
         None, "epochs at the start in which the backbone stays and everything else learns", low=0,
         auto=rules.heads_first,
     )  # fmt: skip
+    keep_statistics: bool = setting(
+        None, "batch norms of the backbone go on with the mean and variance that they have", auto=rules.keep_statistics
+    )
     layer_decay: float = setting(
         1.0, "rate of each layer of the backbone as a share of that of the layer after it", above=0, high=1
     )

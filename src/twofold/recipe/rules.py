@@ -196,6 +196,11 @@ def backbone_lr(facts: Facts) -> float:
     return rate * ADAPTED if facts.settings["weights"] else rate
 
 
+def keep_statistics(facts: Facts) -> bool:
+    """true from starting weights"""
+    return bool(facts.settings["weights"])
+
+
 def heads_first(facts: Facts) -> float:
     """0; from starting weights a tenth of the run"""
     return facts.settings["epochs"] / 10 if facts.settings["weights"] else 0.0
