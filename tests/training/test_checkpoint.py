@@ -7,6 +7,7 @@ from torch import nn
 
 from tests.conftest import picture
 from tests.training.making import pretrain
+from twofold import files
 from twofold.errors import UsageError
 from twofold.training import checkpoint
 
@@ -30,6 +31,17 @@ def test_a_damaged_checkpoint_is_said(tmp_path):
     file = run.path / "checkpoint.pt"
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(UsageError, match="damaged"):
+        pretrain(tmp_path / "run", epochs=1)
+
+
+@pytest.mark.parametrize("part", ["method", "optimizer"])
+def test_what_does_not_fit_is_said_in_one_line(part, tmp_path):
+    run = pretrain(tmp_path / "run", epochs=1)
+    state = files.load(run.path / "checkpoint.pt")
+    changed = dict(state[part])
+    changed.popitem() if part == "method" else changed.update(param_groups=changed["param_groups"][:1])
+    files.save(run.path / "checkpoint.pt", state | {part: changed, "version": "0.3.0"})
+    with pytest.raises(UsageError, match=r"run cannot go on: what twofold 0\.3\.0 saved .* choose another --out$"):
         pretrain(tmp_path / "run", epochs=1)
 
 

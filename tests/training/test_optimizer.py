@@ -1,14 +1,14 @@
-"""Optimizers and what they exempt."""
+"""Optimizers, what they exempt, and the rate of each layer."""
 
 import torch
 from timm.optim.lars import Lars
 
-from twofold.training.optimizer import create_optimizer
+from twofold.nets.backbone import BackboneSpec
+from twofold.nets.layers import layers
+from twofold.training.optimizer import create_optimizer, set_rates
 
 
 def test_norms_and_biases_are_exempt_from_decay():
-    from twofold.nets.backbone import BackboneSpec
-
     method = torch.nn.Module()
     method.backbone = BackboneSpec("test_vit", {"img_size": 32}, "default", 32, (), ()).build()
     optimizer = create_optimizer(method, "adamw", 0.1, 0.9)
@@ -45,3 +45,19 @@ def test_lars_adapts_weights_also_without_decay():
     trust = min(1.0, 0.02 * (before.norm() / gradient.norm()).item())
     torch.testing.assert_close(weight.detach(), before - trust * gradient)
     torch.testing.assert_close(bias.detach(), old_bias - 1)
+
+
+def test_each_layer_learns_slower_than_the_one_after_it():
+    method = torch.nn.Module()
+    method.backbone = BackboneSpec("test_vit", {"img_size": 32}, "default", 32, (), ()).build()
+    method.projector = torch.nn.Linear(64, 8)
+    optimizer = create_optimizer(method, "adamw", 0.1, 0.9, layer_decay=0.5)
+    set_rates(optimizer, 0.3, 0.08)
+    rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert [rate.pop(id(p)) for p in method.projector.parameters()] == [0.3, 0.3]
+    groups = layers(method.backbone)
+    for after, names in enumerate(reversed(groups)):
+        for name in names:
+            assert rate.pop(id(method.backbone.get_parameter(name))) == 0.08 * 0.5**after, name
+    assert not rate
+    assert len(groups) > 3

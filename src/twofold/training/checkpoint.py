@@ -31,13 +31,21 @@ def load(
         The steps that are done, the seconds they took, and what there is to say about the version that made them.
 
     Raises:
-        UsageError: if the file is damaged, or was made of other images.
+        UsageError: if the file is damaged, was made of other images, or does not fit the method and the optimizer, as
+            another version of twofold may have had them.
     """
     state = files.load(path)
     if state["data"] != data:
         was, now = state["data"]["images"], data["images"]
         change = f"{was} images, not {now}" if was != now else f"{was} other images"
         raise UsageError(f"{name} is not what {path.parent} began with, {change}: choose another --out")
-    method.load_state_dict(state["method"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["step"], state["seconds"], version.note(str(state.get("version", "")))
+    made_by = str(state.get("version", ""))
+    try:
+        method.load_state_dict(state["method"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (RuntimeError, ValueError):  # other tensors, other groups of them
+        raise UsageError(
+            f"{path.parent} cannot go on: what twofold {made_by or 'of no recorded version'} saved there does not fit "
+            f"the method and the optimizer as they are now, in {version.VERSION}; choose another --out"
+        ) from None
+    return state["step"], state["seconds"], version.note(made_by)
