@@ -6,18 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import timm
-from timm.data.config import resolve_model_data_config
-from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from twofold import device as devices
 from twofold.encoding.encoder import Encoder
 from twofold.errors import UsageError, did_you_mean
-from twofold.nets.backbone import BackboneSpec, features_of
+from twofold.nets.backbone import BackboneSpec, described, features_of
 from twofold.run import Run
-
-SIZE = 224
-"""Side in pixels of the images for a network that does not say what it takes."""
 
 
 def open_backbone(
@@ -44,7 +39,7 @@ def open_backbone(
         UsageError: if there is no such run, model or device, its weights cannot be had, or it does not give one vector
             an image of that size.
     """
-    network, spec = (what, _described(what)) if isinstance(what, nn.Module) else _named(what)
+    network, spec = (what, described(what)) if isinstance(what, nn.Module) else _named(what)
     side = spec.size if size is None else size
     if side < 1:
         raise UsageError(f"size must be at least 1 pixel, not {side}")
@@ -81,13 +76,4 @@ def _named(name: str | Path | Run) -> tuple[nn.Module, BackboneSpec]:
     except Exception as error:  # of the hub's client, of timm, of the network: each has its own kinds
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise UsageError(f"the weights of {name} cannot be had: {reason}") from None
-    return model.eval(), _described(model, name)
-
-
-def _described(network: nn.Module, name: str = "") -> BackboneSpec:
-    """What timm's models say of their own input, or what is usual; the number of features is left open."""
-    config = {"input_size": (3, SIZE, SIZE), "mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
-    if getattr(network, "pretrained_cfg", None):
-        config = resolve_model_data_config(network)
-    mean, std = (tuple(map(float, config[key])) for key in ("mean", "std"))
-    return BackboneSpec(name or type(network).__qualname__, {}, "default", int(config["input_size"][-1]), mean, std)
+    return model.eval(), described(model, name)

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import timm
 import torch
+from timm.data.config import resolve_model_data_config
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models.resnet import ResNet
 from torch import nn
 
@@ -23,6 +25,8 @@ SMALL = 64
 """Largest image side, in pixels, of images that are no photographs: they are looked at whole."""
 SMALL_STEM = 40
 """Largest image side, in pixels, that gets the small stem, with which a step costs 16 times as much."""
+USUAL = 224
+"""Side in pixels of the images for a network that does not say what it takes."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,15 @@ def describe(
     if stem == "small":
         said.append(f"{name}: small stem (3x3 convolution, stride 1, no max-pool), for images of {size} pixels")
     return BackboneSpec(name, arguments, "small" if stem == "small" else "default", size, (), ()), said
+
+
+def described(network: nn.Module, name: str = "") -> BackboneSpec:
+    """What timm's models say of their own input, or what is usual; the number of features is left open."""
+    config = {"input_size": (3, USUAL, USUAL), "mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
+    if getattr(network, "pretrained_cfg", None):
+        config = resolve_model_data_config(network)
+    mean, std = (tuple(map(float, config[key])) for key in ("mean", "std"))
+    return BackboneSpec(name or type(network).__qualname__, {}, "default", int(config["input_size"][-1]), mean, std)
 
 
 def check_name(name: str) -> None:
