@@ -138,9 +138,12 @@ def blur_window(size: int) -> int:
     return min(max(3, int(0.1 * size) | 1), 2 * size - 1)  # a mirrored border is no wider than the image
 
 
-def pipelines(augment: Augment, size: int, views: int = 2, own: tuple[Named, ...] = ()) -> tuple[ViewPipeline, ...]:
+def pipelines(
+    augment: Augment, size: int, views: int = 2, own: tuple[Named, ...] = (), whole: bool = False
+) -> tuple[ViewPipeline, ...]:
     """The views of each image: ``views`` of full size, then the small ones of multi-crop, which are never masked.
 
+    ``whole`` adds a last one of full size that is always the same: the largest central square, in its own colours.
     Of a pair of probabilities the first is the first view's and the second that of all others.
     """
     a = augment if augment.interpolation else dataclasses.replace(augment, interpolation="bicubic")
@@ -152,4 +155,7 @@ def pipelines(augment: Augment, size: int, views: int = 2, own: tuple[Named, ...
             found.append(ViewPipeline(size, a.crop_scale, a.blur[pair], a.solarize[pair], a.mask[pair], a, mine))
         else:
             found.append(ViewPipeline(a.small_size, a.small_scale, a.blur[1], a.solarize[1], 0.0, a, mine))
+    if whole:
+        plain = dataclasses.replace(a, crop_ratio=(1.0, 1.0), flip=0.0, jitter=0.0, grayscale=0.0)
+        found.append(ViewPipeline(size, (1.0, 1.0), 0.0, 0.0, 0.0, plain))
     return tuple(found)

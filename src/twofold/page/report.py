@@ -57,7 +57,8 @@ def report(
         tell("views", 0, 1)
         spec = run.spec
         backbone = run.untrained()
-        views = views_of_images(source, settings, spec, backbone, steps=2 if settings.augment.small_crops else 3)
+        steps = 2 if settings.augment.small_crops else 3
+        views = views_of_images(source, settings, spec, backbone, steps=steps, kept=run.path)
         no_views = "" if views else "no image tried can be read"
     except UsageError as error:  # the data have moved
         no_views = no_atlas = str(error)

@@ -119,7 +119,7 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
     backbone = fresh_backbone(spec, settings.seed)
     if weights:
         said += give(weights, backbone)
-    method = build_method(settings, spec, len(images), backbone)
+    method = build_method(settings, spec, len(images), backbone, run.path if begun else None)
     spec = dataclasses.replace(spec, features=features_of(method.backbone, settings.image_size))
     method = device.place(method, on, dtype).train()
     opened = OpenRun(
@@ -148,6 +148,7 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
             (run.path / "failure.pt").unlink(missing_ok=True)
             if weights or given.is_given(spec.name):  # no seed can make them again
                 run.write_start(method.backbone)
+            run.write_given(method)
         held.enter_context(log.to(run.path / "log.txt"))
         files.write_text(run.path / "recipe.toml", toml.dumps(settings))
     for sentence in said + notes(opened, unreadable):
