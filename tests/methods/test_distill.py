@@ -75,6 +75,7 @@ def test_a_run_keeps_its_teacher_and_goes_on_without_the_file(weights, tmp_path)
         with pytest.raises(StopIteration):
             twofold.pretrain(out=half, quiet=True, save_every=3, **settings)
     weights.unlink()
+    assert "teacher test_resnet (0.4 million weights), 96 features" in (half / "log.txt").read_text()
     resumed = twofold.pretrain(out=half, quiet=True, save_every=3, **settings)
     states = [files.load(run.path / "checkpoint.pt")["method"] for run in (whole, resumed)]
     assert all(torch.equal(state, states[1][key]) for key, state in states[0].items())

@@ -58,6 +58,15 @@ def test_a_function_builds_a_teacher():
     torch.testing.assert_close(found(Normalize(MEAN, STD)(IMAGES)), theirs, rtol=1e-4, atol=1e-5)
 
 
+def test_weights_that_lack_something_make_no_teacher(tmp_path):
+    """What a student starts from may be fresh in places; a teacher may not."""
+    state = timm.create_model("test_resnet").state_dict()
+    del state["layer1.0.conv1.weight"]
+    torch.save(state, tmp_path / "part.pth")
+    with pytest.raises(UsageError, match=r"no whole test_resnet.*layer1.0.conv1.weight"):
+        of("test_resnet", tmp_path / "part.pth")
+
+
 def test_views_are_resized_where_asked_for_and_where_it_takes_no_other_size(tmp_path):
     saved(tmp_path / "vit.pth", "test_vit")
     own = timm.create_model("test_vit").pretrained_cfg["input_size"][-1]

@@ -117,5 +117,12 @@ def opened(teacher: str, weights: str) -> tuple[nn.Module, BackboneSpec]:
     spec, _ = describe(teacher, {}, found.stem, found.size)
     spec = dataclasses.replace(spec, mean=found.mean, std=found.std, interpolation=found.interpolation)
     network = spec.build()
+    for tensor in network.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.fill_(torch.nan)  # what the weights do not replace can be told
     give(found, network)
+    if missing := [name for name, tensor in network.state_dict().items() if tensor.isnan().any()]:
+        raise UsageError(
+            f"{found.origin} is no whole {teacher}, as a teacher must be: it lacks {', '.join(missing[:4])}"
+        )
     return network, spec

@@ -245,6 +245,9 @@ def notes(opened: OpenRun, unreadable: list[str]) -> list[str]:
         f"{s.image_size} px, batch {batch}, learning rate {s.lr * batch / 256:g}, {s.precision}, "
         f"images {'in memory' if s.resident else 'decoded as needed'}"
     )
+    for name, (network, spec) in opened.method.given().items():
+        size = sum(p.numel() for p in network.parameters()) / 1e6
+        said.append(f"{name} {spec.name} ({size:.1f} million weights), {spec.features} features, kept in {path / name}")
     if s.accumulate > 1:
         said.append(
             f"accumulate {s.accumulate}: every loss sees {batch // s.accumulate} images at a time, not "
