@@ -49,10 +49,11 @@ def test_a_whole_image_is_shown_to_the_teacher_once():
     assert method.known.nonzero()[:, 0].tolist() == list(range(48))
 
 
-def test_images_without_numbers_are_shown_every_time():
+def test_images_without_numbers_and_distorted_ones_are_shown_every_time():
     method, batch = made("distill", teacher_view="whole")
-    plain = Batch(batch.views, None, batch.chance)
-    assert [len(inputs_of(method.teacher, lambda: loss_of(method, plain))) for _ in "xy"] == [1, 1]
+    for views, index in ((batch.views, None), (batch.views[:1], batch.index)):
+        plain = Batch(views, index, batch.chance)
+        assert [len(inputs_of(method.teacher, lambda p=plain: loss_of(method, p))) for _ in "xy"] == [1, 1]
 
 
 @pytest.fixture
@@ -83,6 +84,8 @@ def test_a_run_keeps_its_teacher_and_goes_on_without_the_file(weights, tmp_path)
     theirs = resumed.method().teacher.network.state_dict()
     assert all(torch.equal(value, theirs[key]) for key, value in whole.method().teacher.network.state_dict().items())
     assert twofold.diagnose(resumed)["measures"]["embeddings"]
+    scores = twofold.evaluate(resumed, protocols=("knn",), baseline=str(half / "teacher"))["scores"]["knn"]
+    assert {"pretrained", "projector", str(half / "teacher")} <= scores.keys()
     shutil.rmtree(half / "teacher")
     with pytest.raises(UsageError, match="teacher"):
         resumed.method()

@@ -26,8 +26,8 @@ def open_backbone(
     """A backbone with the preparation of its input.
 
     Args:
-        what: a run or its directory; the name of a timm model, which comes with the weights published for it; or a
-            network, images [N, 3, H, W] -> features [N, D].
+        what: a run or its directory, or the folder in it that keeps a teacher; the name of a timm model, which comes
+            with the weights published for it; or a network, images [N, 3, H, W] -> features [N, D].
         size: side in pixels of the images it gets. By default a run's own; what a timm model's ``pretrained_cfg`` says;
             else 224.
         mean: of each channel, for images from 0 to 1. By default the run's; the ``pretrained_cfg``'s; else ImageNet's.
@@ -64,7 +64,8 @@ def _channels(name: str, values: Sequence[float]) -> tuple[float, ...]:
 
 def _named(name: str | Path | Run) -> tuple[nn.Module, BackboneSpec]:
     if isinstance(name, Run | Path) or Path(name).is_dir():
-        run = Run.open(name)
+        found = Run(name.path if isinstance(name, Run) else name)
+        run = found if (found.path / "backbone.json").exists() else Run.open(found)
         return run.backbone(), run.spec
     if not timm.is_model(name.split(".")[0]):
         raise UsageError(

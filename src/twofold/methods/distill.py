@@ -1,4 +1,4 @@
-"""Distillation without labels, arXiv 2106.05237.
+"""Distillation by regression, arXiv 2201.05131.
 
 family    distillation
 views     one; the teacher sees each image whole and once, or the same view as the student
@@ -74,7 +74,9 @@ class Distill(Method):
     def answers(self, batch: Batch) -> Tensor:
         """The teacher's features of the last view [n, width]; of a whole image they are computed only once."""
         images, index = batch.views[-1].images, batch.index
-        if index is None or not len(self.taught):
+        if (
+            index is None or not len(self.taught) or len(batch.views) == self.VIEWS
+        ):  # no whole images, or not known which
             return torch.as_tensor(self.teacher(images))
         rows, new = self.taught[index], ~self.known[index]
         if new.any():

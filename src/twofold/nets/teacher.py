@@ -45,7 +45,7 @@ class Teacher(nn.Module):
             self.width = features_of(network, size, len(mean))
         except UsageError as error:
             raise UsageError(f"the teacher {spec.name}: {error}") from None
-        self.spec = dataclasses.replace(spec, features=self.width)
+        self.spec = dataclasses.replace(spec, features=self.width, size=size)  # of the images that it has seen here
 
     @property
     def network(self) -> nn.Module:
