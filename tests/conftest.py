@@ -40,6 +40,7 @@ OWN = {
     "jigsaw": dict(image_size=24, permutations=8, classifier=(32,)),
     "denoising": dict(projector=None),
     "mae": dict(**VIT, projector=None, decoder_width=32, decoder_depth=1),
+    "distill": dict(teacher="tests.networks:teacher", teacher_view="whole"),
     "joint": dict(target="momentum", predictor=True, predictor_hidden=32, memory=32),
 }
 """What single methods need beside; None: they have no such setting."""
@@ -86,7 +87,7 @@ def batch_of(method, settings, views, rows=slice(None)):
 
     total, a = len(views[0]), settings.augment
     chance = Chance(settings.seed, 0, total, rows)
-    seen = [View(view[rows]) for view in views[: method.VIEWS]]
+    seen = [View(view[rows]) for view in views[: method.VIEWS + method.whole]]
     for number, (view, share) in enumerate(zip(seen, a.mask, strict=False)):
         if share > 0:
             side = view.images.shape[-1] // patch_size(method.backbone)

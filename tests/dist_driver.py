@@ -32,7 +32,7 @@ BATCH = 12
 
 def settings_of(name):
     """Small, in float64, without batch norm; masked where the backbone and the method can take it."""
-    share = (0.5, 0.0) if name == "rotation" else (0.5, 0.25)  # rotation has one view
+    share = (0.5, 0.0) if name in ("rotation", "distill") else (0.5, 0.25)  # these have one view
     masked = {} if name in ("pirl", "jigsaw", "denoising", "mae", "data2vec") else {"mask": share}
     wanted = {**OWN.get(name, {}), **PLAIN, **masked, "image_size": SIZE.get(name, 16)}
     wanted.pop("backbone_arguments", None)

@@ -1,5 +1,6 @@
 """Networks that learn in seconds, for tests that train: `--backbone tests.networks:three_layers`."""
 
+import torch
 from torch import nn
 
 
@@ -16,3 +17,11 @@ def three_layers(features=16):
 def wide(features=1024):
     """One linear layer, for images of 8 pixels: [N, 3, 8, 8] -> [N, features]. It costs little and gives much."""
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, features))
+
+
+def teacher(features=24):
+    """Two convolutions whose weights are always the same: [N, 3, S, S] -> [N, features]."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        layers = [nn.Conv2d(3, 12, 3, 2, 1), nn.ReLU(), nn.Conv2d(12, features, 3, 1, 1)]
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())

@@ -41,7 +41,7 @@ def test_commands(place, monkeypatch, capsys):
     for line in lines:
         words = shlex.split(line.partition("#")[0])[1:]
         if words[0] in ("pretrain", "compare"):
-            large = ("--epochs", "100", "50", "--seeds", "3", "--backbone", "resnet18")
+            large = ("--epochs", "100", "50", "--seeds", "3", "--backbone", "resnet18", "resnet10t")
             words = [word for word in words if word not in large] + SMALL
         cli.main(words)
     assert (place / "runs" / "mine" / "report.html").exists()

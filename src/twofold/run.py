@@ -114,7 +114,7 @@ class Run:
         if not path.exists():
             raise UsageError(f"{self.path} has no checkpoint yet")
         state, settings = files.load(path), self.recipe
-        method = build_method(settings, self.spec, state["data"]["images"], into)
+        method = build_method(settings, self.spec, state["data"]["images"], into, self.path)
         method.load_state_dict(state["method"])
         return method.float().eval()
 
@@ -152,8 +152,14 @@ class Run:
         weights = plain_weights(backbone)
         files.write_atomically(self.path / START, lambda file: file.write(save(weights)))
 
+    def write_given(self, method: Method) -> None:
+        """Keep the networks from elsewhere that a method has, each in a folder as a run's own backbone lies in it."""
+        for name, (network, spec) in method.given().items():
+            Run(self.path / name).write_backbone(network, spec)
+
     def write_backbone(self, backbone: nn.Module, spec: BackboneSpec) -> None:
         """backbone.safetensors and backbone.json, which plain timm loads."""
+        self.path.mkdir(exist_ok=True)
         weights = plain_weights(backbone)
         files.write_atomically(self.path / "backbone.safetensors", lambda file: file.write(save(weights)))
         files.write_text(self.path / "backbone.json", json.dumps(spec.json(), indent=2) + "\n")
@@ -195,10 +201,14 @@ def backbone_spec(settings: Recipe) -> BackboneSpec:
     return replace(spec, mean=s.mean, std=s.std, interpolation=s.augment.interpolation)
 
 
-def build_method(settings: Recipe, spec: BackboneSpec, images: int, backbone: nn.Module | None = None) -> Method:
+def build_method(
+    settings: Recipe, spec: BackboneSpec, images: int, backbone: nn.Module | None = None, kept: Path | None = None
+) -> Method:
     """The method of a recipe for so many images, with its first weights, a function of the seed.
 
-    ``backbone``: by default one is built, with the first weights that the seed stands for.
+    Args:
+        backbone: by default one is built, with the first weights that the seed stands for.
+        kept: the directory of a run that has begun, where the method finds again what it was given.
 
     Raises:
         UsageError: if the backbone does not take views of the recipe's sizes, or does not go with the method.
@@ -212,5 +222,15 @@ def build_method(settings: Recipe, spec: BackboneSpec, images: int, backbone: nn
     features = features_of(backbone, settings.image_size, channels)
     if settings.augment.small_crops:
         features_of(backbone, settings.augment.small_size, channels)
-    setup = Setup(features=features, images=images, size=settings.image_size, seed=settings.seed, channels=channels)
+    s = settings
+    setup = Setup(
+        features=features,
+        images=images,
+        size=s.image_size,
+        seed=s.seed,
+        channels=channels,
+        mean=s.mean,
+        std=s.std,
+        kept=kept,
+    )
     return create.build_method(settings, backbone, setup)

@@ -32,6 +32,17 @@ def test_without_distortions_a_view_is_the_normalised_image():
     assert batch.index is None
 
 
+def test_a_whole_view_is_the_central_square_and_the_same_at_every_step():
+    views = Views(40, views=1, whole=True, distortions=[], **STRONG | dict(small_crops=0))
+    plain = Views(40, views=1, **PLAIN)(IMAGES[..., (IMAGES.shape[3] - 40) // 2 :][..., :40])
+    for step in range(3):
+        batch = views(IMAGES, step=step)
+        assert len(batch.views) == 2
+        torch.testing.assert_close(batch.views[1].images, plain.views[0].images)
+    without = Views(40, views=1, **STRONG | dict(small_crops=0))
+    assert torch.equal(batch.views[0].images, without(IMAGES, step=2).views[0].images)  # others' draws stay
+
+
 @pytest.mark.parametrize(
     "others", [FLOAT, FLOAT.double(), list(IMAGES), list(FLOAT)], ids="float double list floats".split()
 )

@@ -25,6 +25,18 @@ def test_smooth_l1():
     assert_same(losses.smooth_l1(x, y, beta=2.0), sum(parts) / 20, [x, y])
 
 
+def test_standardised_targets():
+    """Every dimension by its own mean and deviation; one that hardly varies is not blown up."""
+    x, _ = embeddings(40, 4, 2)
+    x = x * torch.tensor([1.0, 50.0, 50.0, 1e-3], dtype=torch.float64) + 7
+    found = losses.standardised(x)
+    plain = (x - x.mean(0)) / x.std(0, unbiased=False)
+    torch.testing.assert_close(found[:, 1:3], plain[:, 1:3], rtol=1e-3, atol=1e-3)
+    assert found[:, 3].abs().max() < 0.01
+    assert losses.standardised(x.bfloat16()).dtype == torch.float32
+    assert losses.standardised(torch.ones(8, 4)).tolist() == torch.zeros(8, 4).tolist()
+
+
 def test_trivial_values():
     """What a collapsed batch costs, as the documentation of each loss says."""
     x = torch.ones(8, 5, dtype=torch.float64)

@@ -13,10 +13,12 @@ from twofold.recipe.declared import methods
 TRANSFORMERS = ("mae", "data2vec")
 NARROW = {"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]}
 SIZE = {"pirl": 24, "jigsaw": 24}
+NEEDED = {"distill": {"teacher": "tests.networks:teacher"}}
 
 
 def small(name, **settings):
     size = SIZE.get(name, 16)
+    settings = {**NEEDED.get(name, {}), **settings}
     if name in TRANSFORMERS:
         return twofold.create_method(name, "test_vit", size, **settings), size
     return twofold.create_method(name, "resnet18", size, backbone_arguments=NARROW, **settings), size

@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[2]
 CLOCKS = ("images_per_second", "waiting")
 
 
-STATEFUL = ("moco", "pirl", "swav", "dino")
-"""Methods with a queue, a bank, prototypes, a center: killed by default. The battery holds every method's state."""
+STATEFUL = ("moco", "pirl", "swav", "dino", "distill")
+"""Methods with a queue, a bank, prototypes, a center, a teacher: killed by default. The battery holds every state."""
 
 
 def kill(root, *words):

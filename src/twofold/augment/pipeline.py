@@ -153,10 +153,16 @@ def blur_window(size: int) -> int:
 
 
 def pipelines(
-    augment: Augment, size: int, views: int = 2, own: tuple[Named, ...] = (), std: Sequence[float] = ()
+    augment: Augment,
+    size: int,
+    views: int = 2,
+    own: tuple[Named, ...] = (),
+    std: Sequence[float] = (),
+    whole: bool = False,
 ) -> tuple[ViewPipeline, ...]:
     """The views of each image: ``views`` of full size, then the small ones of multi-crop, which are never masked.
 
+    ``whole`` adds a last one of full size that is always the same: the largest central square, in its own colours.
     Of a pair of probabilities the first is the first view's and the second that of all others. ``std``: of each
     channel, needed where ``augment.colours`` is false.
     """
@@ -172,4 +178,7 @@ def pipelines(
             )
         else:
             found.append(ViewPipeline(a.small_size, a.small_scale, a.blur[1], a.solarize[1], 0.0, a, mine, spread))
+    if whole:
+        plain = dataclasses.replace(a, crop_ratio=(1.0, 1.0), flip=0.0, jitter=0.0, grayscale=0.0)
+        found.append(ViewPipeline(size, (1.0, 1.0), 0.0, 0.0, 0.0, plain, (), spread))
     return tuple(found)

@@ -43,6 +43,7 @@ class Views(nn.Module):
         size: int = 224,
         *,
         views: int = 2,
+        whole: bool = False,
         seed: int = 0,
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
@@ -55,6 +56,7 @@ class Views(nn.Module):
         Args:
             size: side of a view in pixels.
             views: views of that size; small ones are added with ``small_crops``.
+            whole: whether to add, as the last view, the largest central square of each image without distortions.
             seed: decides, with the number of the step, everything that is drawn.
             mean: of each channel, of images in 0 to 1, or of floats as they are; their number is the images' number
                 of channels.
@@ -85,7 +87,8 @@ class Views(nn.Module):
                 "masked patches are dropped by a vision transformer, whose patch_size must be given; a convolution "
                 "would see artificial edges around them; mask_fill=True fills them all the same"
             )
-        self.augment, self.pipelines = augment, pipelines(augment, size, views, named(distortions), std)
+        kinds = pipelines(augment, size, views, named(distortions), std, whole)
+        self.augment, self.pipelines = augment, kinds
         self.seed, self.normalize = seed, Normalize(mean, std)
         self.patch_size, self.dtype = patch_size, dtype
         self.step, self.checked = 0, False

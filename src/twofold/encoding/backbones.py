@@ -6,18 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import timm
-from timm.data.config import resolve_model_data_config
-from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from twofold import device as devices
 from twofold.encoding.encoder import Encoder
 from twofold.errors import UsageError, did_you_mean
-from twofold.nets.backbone import BackboneSpec, features_of
+from twofold.nets.backbone import BackboneSpec, described, features_of
 from twofold.run import Run
-
-SIZE = 224
-"""Side in pixels of the images for a network that does not say what it takes."""
 
 
 def open_backbone(
@@ -31,8 +26,9 @@ def open_backbone(
     """A backbone with the preparation of its input.
 
     Args:
-        what: a run or its directory; the name of a timm model, which comes with the weights published for it; or a
-            network, images [N, C, H, W] -> features [N, D], C 3 unless ``mean`` has another number of values.
+        what: a run or its directory, or the folder in it that keeps a teacher; the name of a timm model, which comes
+            with the weights published for it; or a network, images [N, C, H, W] -> features [N, D], C 3 unless
+            ``mean`` has another number of values.
         size: side in pixels of the images it gets. By default a run's own; what a timm model's ``pretrained_cfg`` says;
             else 224.
         mean: of each channel, for images from 0 to 1. By default the run's; the ``pretrained_cfg``'s; else ImageNet's.
@@ -44,7 +40,7 @@ def open_backbone(
         UsageError: if there is no such run, model or device, its weights cannot be had, or it does not give one vector
             an image of that size.
     """
-    network, spec = (what, _described(what)) if isinstance(what, nn.Module) else _named(what)
+    network, spec = (what, described(what)) if isinstance(what, nn.Module) else _named(what)
     side = spec.size if size is None else size
     if side < 1:
         raise UsageError(f"size must be at least 1 pixel, not {side}")
@@ -72,7 +68,8 @@ def _numbers(name: str, values: Sequence[float], channels: int) -> tuple[float, 
 
 def _named(name: str | Path | Run) -> tuple[nn.Module, BackboneSpec]:
     if isinstance(name, Run | Path) or Path(name).is_dir():
-        run = Run.open(name)
+        found = Run(name.path if isinstance(name, Run) else name)
+        run = found if (found.path / "backbone.json").exists() else Run.open(found)
         return run.backbone(), run.spec
     if not timm.is_model(name.split(".")[0]):
         raise UsageError(
@@ -84,14 +81,4 @@ def _named(name: str | Path | Run) -> tuple[nn.Module, BackboneSpec]:
     except Exception as error:  # of the hub's client, of timm, of the network: each has its own kinds
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise UsageError(f"the weights of {name} cannot be had: {reason}") from None
-    return model.eval(), _described(model, name)
-
-
-def _described(network: nn.Module, name: str = "") -> BackboneSpec:
-    """What timm's models say of their own input, or what is usual; the number of features is left open."""
-    config = {"input_size": (3, SIZE, SIZE), "mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
-    if getattr(network, "pretrained_cfg", None):
-        config = resolve_model_data_config(network)
-    mean, std = (tuple(map(float, config[key])) for key in ("mean", "std"))
-    channels, size = int(config["input_size"][0]), int(config["input_size"][-1])
-    return BackboneSpec(name or type(network).__qualname__, {}, "default", size, mean, std, channels=channels)
+    return model.eval(), described(model, name)

@@ -9,7 +9,7 @@ no such thing.
 from twofold.losses.clustering import dino, sinkhorn, swapped_prediction
 from twofold.losses.contrastive import attraction, info_nce, nt_xent, repulsion, repulsion_from
 from twofold.losses.decorrelation import barlow_twins, covariance, variance, vicreg
-from twofold.losses.energy import cosine, negative_cosine, smooth_l1, squared
+from twofold.losses.energy import cosine, negative_cosine, smooth_l1, squared, standardised
 
 __all__ = [
     "attraction",
@@ -25,6 +25,7 @@ __all__ = [
     "sinkhorn",
     "smooth_l1",
     "squared",
+    "standardised",
     "swapped_prediction",
     "variance",
     "vicreg",

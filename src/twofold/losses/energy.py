@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from twofold import dist
 from twofold.losses.precision import exact
 
 Embeddings = Float[Tensor, "n d"]
@@ -32,3 +33,14 @@ def negative_cosine(prediction: Embeddings, target: Embeddings) -> Scalar:
 def smooth_l1(prediction: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], beta: float = 2.0) -> Scalar:
     """Mean of d^2 / (2 beta) where |d| < beta, else |d| - beta / 2 (data2vec, arXiv 2202.03555 eq. 4)."""
     return F.smooth_l1_loss(prediction, target, beta=beta)
+
+
+@exact
+def standardised(targets: Embeddings) -> Embeddings:
+    """Each dimension with mean 0 and variance 1 over the images of all processes; one that hardly varies stays near 0.
+
+    So the mean squared error of a given target weighs all of its dimensions alike (arXiv 2410.01680, standardization).
+    """
+    centred = targets - dist.mean(targets.mean(0))
+    variance = dist.mean(centred.square().mean(0))
+    return centred * (variance + 1e-4 * variance.mean() + 1e-12).rsqrt()

@@ -4,14 +4,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, TypeVar
 
 import torch
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twofold.batch import Batch, View, cat
 from twofold.errors import UsageError
+from twofold.nets.backbone import BackboneSpec
 from twofold.nets.vit import encode
 
 T = TypeVar("T")
@@ -22,7 +25,9 @@ class Setup:
     """What a method is built for.
 
     ``features``: how many the backbone gives. ``images``: how many there are in the data, or None where nobody has
-    said, as in a loop of one's own. ``size``: a full-size view's side in pixels. ``channels``: of an image.
+    said, as in a loop of one's own. ``size``: a full-size view's side in pixels. ``channels``: of an image. ``mean``,
+    ``std``: by which views are normalised, of each channel, for images from 0 to 1. ``kept``: the directory of a run
+    that goes on or has ended, where it keeps what the method was `given`.
     """
 
     features: int
@@ -30,6 +35,9 @@ class Setup:
     size: int
     seed: int = 0
     channels: int = 3
+    mean: tuple[float, ...] = IMAGENET_DEFAULT_MEAN
+    std: tuple[float, ...] = IMAGENET_DEFAULT_STD
+    kept: Path | None = None
 
     def width(self, projector: Sequence[int]) -> int:
         """Of the embeddings that a projector with layers of these widths gives."""
@@ -78,6 +86,8 @@ class Method(nn.Module, ABC):
     """whether it also takes small ones"""
     MASK: ClassVar[Literal["allowed", "needed", "refused"]] = "allowed"
     """of its first view"""
+    whole: bool = False
+    """whether it also needs each image whole and undistorted, as the last view"""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
@@ -123,6 +133,13 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def collapsed_loss(self, batch_size: int) -> float:
         """The loss of a collapsed batch, all embeddings alike, or of guessing: the yardstick beside the loss."""
+
+    def given(self) -> dict[str, tuple[nn.Module, BackboneSpec]]:
+        """Networks from elsewhere that it does not change, by name, and how each is built.
+
+        They are in no ``state_dict``. A run keeps each in a folder of that name, once, where `Setup.kept` finds it.
+        """
+        return {}
 
     def encode(self, view: View) -> Tensor:
         """The backbone's features of a view: [n, features]."""

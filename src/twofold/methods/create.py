@@ -1,9 +1,10 @@
 """Methods for anyone's loop: by name or as a class, on any backbone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from twofold import rng
@@ -31,6 +32,8 @@ def create_method(
     steps: int | None = None,
     batch_size: int = 256,
     channels: int = 3,
+    mean: Sequence[float] = IMAGENET_DEFAULT_MEAN,
+    std: Sequence[float] = IMAGENET_DEFAULT_STD,
     seed: int = 0,
     **settings: Any,
 ) -> Method:
@@ -49,6 +52,8 @@ def create_method(
             shorter, as `pretrain` chooses them.
         batch_size: images in a step, over all processes; it is used for that alone.
         channels: of an image.
+        mean: by which the views are normalised, of each channel, for images from 0 to 1; a teacher has its own.
+        std: the standard deviation of each channel, likewise.
         seed: decides the first weights of the method's own networks, and of a backbone that is built here.
         **settings: the method's options by their names (see `twofold methods NAME`), and ``stem``, ``pool`` and
             ``backbone_arguments`` of the backbone.
@@ -74,7 +79,9 @@ def create_method(
             torch.manual_seed(rng.fold(seed, "init"))
             backbone = described.build()
     features = features_of(backbone, size, channels)
-    setup = Setup(features=features, images=images, size=size, seed=seed, channels=channels)
+    setup = Setup(
+        features=features, images=images, size=size, seed=seed, channels=channels, mean=tuple(mean), std=tuple(std)
+    )
     return build_method(resolved, backbone, setup).train()
 
 

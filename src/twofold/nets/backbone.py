@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import timm
 import torch
+from timm.data.config import resolve_model_data_config
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models.resnet import ResNet
 from torch import nn
 
@@ -23,6 +25,8 @@ SMALL = 64
 """Largest image side, in pixels, of images that are no photographs: they are looked at whole."""
 SMALL_STEM = 40
 """Largest image side, in pixels, that gets the small stem, with which a step costs 16 times as much."""
+USUAL = 224
+"""Side in pixels of the images for a network that does not say what it takes."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,16 @@ def describe(
     return BackboneSpec(
         name, arguments, "small" if stem == "small" else "default", size, (), (), channels=channels
     ), said
+
+
+def described(network: nn.Module, name: str = "") -> BackboneSpec:
+    """What timm's models say of their own input, or what is usual; the number of features is left open."""
+    config = {"input_size": (3, USUAL, USUAL), "mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
+    if getattr(network, "pretrained_cfg", None):
+        config = resolve_model_data_config(network)
+    mean, std = (tuple(map(float, config[key])) for key in ("mean", "std"))
+    channels, size = int(config["input_size"][0]), int(config["input_size"][-1])
+    return BackboneSpec(name or type(network).__qualname__, {}, "default", size, mean, std, channels=channels)
 
 
 def check_name(name: str) -> None:

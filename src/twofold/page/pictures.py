@@ -3,6 +3,7 @@
 import base64
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, UInt8
@@ -59,10 +60,13 @@ def views_of_images(
     images: int = 6,
     steps: int = 3,
     look: Look = PICTURE,
+    kept: Path | None = None,
 ) -> list[ImageViews]:
     """Some images and their views in the first steps of a run on these images alone, as ``look`` has them.
 
-    ``backbone``: as ``spec`` describes it, with any weights: its kind and its patches decide what a view is.
+    Args:
+        backbone: as ``spec`` describes it, with any weights: its kind and its patches decide what a view is.
+        kept: the directory of the run, where its method finds what it was given.
     """
     tried = sample(source, TRIED * images)
     found = [
@@ -75,7 +79,7 @@ def views_of_images(
 
     settings = replace(settings, accumulate=1)
     count, cpu = len(chosen), torch.device("cpu")
-    method = build_method(settings, spec, count, backbone)
+    method = build_method(settings, spec, count, backbone, kept)
     prepare = Preparation(settings, method, count, cpu, torch.float32)
     loader = Streamed(chosen, cpu, 0, 1.0, lambda *_: None)
     parts = [MicroBatch(step, slice(0, count)) for step in range(steps)]

@@ -67,7 +67,7 @@ def report(
         backbone = run.untrained()
         look = Look.of(source, spec.size, settings.channels, settings.depth, bands)
         steps = 2 if settings.augment.small_crops else 3
-        views = views_of_images(source, settings, spec, backbone, steps=steps, look=look)
+        views = views_of_images(source, settings, spec, backbone, steps=steps, look=look, kept=run.path)
         no_views = "" if views else "no image tried can be read"
     except UsageError as error:  # the data have moved
         no_views = no_atlas = str(error)

@@ -119,7 +119,7 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
     backbone = fresh_backbone(spec, settings.seed)
     if weights:
         said += give(weights, backbone)
-    method = build_method(settings, spec, len(images), backbone)
+    method = build_method(settings, spec, len(images), backbone, run.path if begun else None)
     spec = dataclasses.replace(spec, features=features_of(method.backbone, settings.image_size, settings.channels))
     method = device.place(method, on, dtype).train()
     opened = OpenRun(
@@ -148,6 +148,7 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
             (run.path / "failure.pt").unlink(missing_ok=True)
             if weights or given.is_given(spec.name):  # no seed can make them again
                 run.write_start(method.backbone)
+            run.write_given(method)
         held.enter_context(log.to(run.path / "log.txt"))
         files.write_text(run.path / "recipe.toml", toml.dumps(settings))
     for sentence in said + notes(opened, unreadable):
@@ -244,6 +245,9 @@ def notes(opened: OpenRun, unreadable: list[str]) -> list[str]:
         f"{s.image_size} px, batch {batch}, learning rate {s.lr * batch / 256:g}, {s.precision}, "
         f"images {'in memory' if s.resident else 'decoded as needed'}"
     )
+    for name, (network, spec) in opened.method.given().items():
+        size = sum(p.numel() for p in network.parameters()) / 1e6
+        said.append(f"{name} {spec.name} ({size:.1f} million weights), {spec.features} features, kept in {path / name}")
     if s.accumulate > 1:
         said.append(
             f"accumulate {s.accumulate}: every loss sees {batch // s.accumulate} images at a time, not "

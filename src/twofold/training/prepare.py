@@ -41,6 +41,7 @@ def views_for(settings: Recipe, method: Method, dtype: torch.dtype = torch.float
     return Views(
         settings.image_size,
         views=method.VIEWS,
+        whole=method.whole,
         seed=settings.seed,
         mean=settings.mean,
         std=settings.std,

@@ -1,0 +1,92 @@
+"""Distillation by regression, arXiv 2201.05131.
+
+family    distillation
+views     one; the teacher sees each image whole and once, or the same view as the student
+topology  a frozen teacher on the y side; projector to the teacher's width on the x side
+D         mean squared error, each of the teacher's features standardised
+A, B      none: the target is given, and differs from image to image
+loss      mean over samples and dimensions of (projected x - standardised teacher's y)^2
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from twofold import dist
+from twofold.batch import Batch
+from twofold.losses import squared, standardised
+from twofold.methods.base import Method, Output, Setup
+from twofold.nets.backbone import BackboneSpec
+from twofold.nets.heads import mlp
+from twofold.nets.teacher import open_teacher
+from twofold.recipe.rules import Facts
+from twofold.recipe.settings import setting
+
+RECIPE = dict(crop_scale=(0.5, 1.0), jitter=0.0, grayscale=0.0, lr=6e-3)
+
+
+def view_for_teacher(facts: Facts) -> str:
+    """whole where images stay in memory, else same"""
+    return "whole" if facts.settings["resident"] else "same"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    teacher: str = setting(
+        "", "whom to learn from: a timm model, a run, or package.module:function that builds a module"
+    )
+    teacher_weights: str = setting("published", "of a timm model: published, a file of weights, or a run")
+    teacher_size: int = setting(
+        0, "side in pixels of what the teacher sees; 0: as the views, or its own if it takes no other", low=0, high=4096
+    )
+    teacher_view: Literal["whole", "same"] = setting(
+        None, "what the teacher sees: the whole image, once, its features being kept, or what the student sees",
+        auto=view_for_teacher,
+    )  # fmt: skip
+    projector: tuple[int, ...] = setting((), "widths of the projector before its last, which is the teacher's", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting("batch", "after all layers but the last")
+
+
+class Distill(Method):
+    VIEWS = 1
+    MULTI_CROP = False
+    taught: Tensor
+    known: Tensor
+
+    def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
+        super().__init__(backbone)
+        o, name = options, str(setup.kept / "teacher") if setup.kept else options.teacher
+        self.teacher = open_teacher(name, o.teacher_weights, setup.size, o.teacher_size, setup.mean, setup.std)
+        width = self.teacher.width
+        self.projector = mlp(setup.features, (*o.projector, width), o.projector_norm)
+        self.whole = o.teacher_view == "whole"
+        self.register_buffer("taught", torch.zeros(self.whole * (setup.images or 0), width))
+        self.register_buffer("known", torch.zeros(len(self.taught), dtype=torch.bool))
+
+    def forward(self, batch: Batch, progress: float) -> Output:
+        learned = self.projector(self.encode(batch.views[0]))
+        target = standardised(self.answers(batch))
+        loss = squared(learned, target) / dist.mean(target.square().mean())
+        return Output({"energy": dist.mean(loss)}, (dist.gather(learned),))
+
+    def answers(self, batch: Batch) -> Tensor:
+        """The teacher's features of the last view [n, width]; of a whole image they are computed only once."""
+        images, index = batch.views[-1].images, batch.index
+        if (
+            index is None or not len(self.taught) or len(batch.views) == self.VIEWS
+        ):  # no whole images, or not known which
+            return torch.as_tensor(self.teacher(images))
+        rows, new = self.taught[index], ~self.known[index]
+        if new.any():
+            rows[new] = self.teacher(images[new]).to(rows.dtype)
+        every = dist.gather(index)
+        self.taught[every], self.known[every] = dist.gather(rows), True
+        return rows
+
+    def given(self) -> dict[str, tuple[nn.Module, BackboneSpec]]:
+        return {"teacher": (self.teacher.network, self.teacher.spec)}
+
+    def collapsed_loss(self, batch_size: int) -> float:
+        return 1.0
