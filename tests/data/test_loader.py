@@ -28,6 +28,31 @@ def test_every_epoch_has_every_image_once():
     assert plan.indices(3).tolist() != Plan(10, 5, 4).indices(3).tolist()
 
 
+def test_an_image_is_new_once():
+    """Ten images in batches of four: two are left over in every epoch, and come later."""
+    plan = Plan(images=10, batch=4, seed=0)
+    seen, new = set(), []
+    for step in range(40):
+        numbers = set(plan.indices(step).tolist())
+        new.append(bool(numbers - seen))
+        seen |= numbers
+    assert new == [plan.brings_new(step) for step in range(40)]
+    assert new[:2] == [True, True]
+    assert 0 < sum(new[2:]) <= 2
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_whole_view_comes_with_new_images_only(workers):
+    source, plan = photos(10), Plan(10, 4, 0)
+    views = Views(32, views=1, whole=True)
+    decoded = decode_all(source, 2)
+    resident = Resident(decoded.images, decoded.sizes, CPU).load(plan, views, parts(range(8), slice(0, 4)))
+    streamed = Streamed(source, CPU, workers, 0.1, print).load(plan, views, parts(range(8), slice(0, 4)))
+    counts = [(len(one.crops), len(one.draws), len(other.crops)) for one, other in zip(resident, streamed, strict=True)]
+    assert counts == [(2, 2, 2) if plan.brings_new(step) else (1, 1, 1) for step in range(8)]
+    assert (1, 1, 1) in counts
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_resident_and_streamed_give_the_same_crops(workers):
     """Up to the rounding of a crop to whole levels on its way from a worker, and of torch's integer resize."""

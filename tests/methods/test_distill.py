@@ -47,6 +47,10 @@ def test_a_whole_image_is_shown_to_the_teacher_once():
     torch.testing.assert_close(method.taught[:32], answers)
     torch.testing.assert_close(method.taught[32:48], answers[16:])
     assert method.known.nonzero()[:, 0].tolist() == list(range(48))
+    seen = Batch(batch.views[:1], torch.arange(40, 8, -1), batch.chance)  # all known, so no whole view comes
+    before = loss_of(method, Batch(batch.views, seen.index, batch.chance))
+    assert not inputs_of(method.teacher, lambda: loss_of(method, seen))
+    assert loss_of(method, seen) == before
 
 
 def test_images_without_numbers_and_distorted_ones_are_shown_every_time():

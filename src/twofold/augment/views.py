@@ -89,7 +89,7 @@ class Views(nn.Module):
             )
         kinds = pipelines(augment, size, views, named(distortions), std, whole)
         self.augment, self.pipelines = augment, kinds
-        self.seed, self.normalize = seed, Normalize(mean, std)
+        self.seed, self.whole, self.normalize = seed, whole, Normalize(mean, std)
         self.patch_size, self.dtype = patch_size, dtype
         self.step, self.checked = 0, False
 
@@ -126,9 +126,13 @@ class Views(nn.Module):
         return [view.draw(Streams(self.seed, ("view", step, i)), n) for i, view in enumerate(self.pipelines)]
 
     def finish(self, crops: Sequence[Tensor], draws: Sequence[Draws], index: Tensor | None, chance: Chance) -> Batch:
-        """From each view's crops, float [n, C, S, S] as `cut` gives them, to the batch: the rows of a step."""
+        """From each view's crops, float [n, C, S, S] as `cut` gives them, to the batch: the rows of a step.
+
+        A whole view, which is the last one, may be left out.
+        """
         views = []
-        for number, (view, cropped, drawn) in enumerate(zip(self.pipelines, crops, draws, strict=True)):
+        kinds = self.pipelines[: len(crops)]
+        for number, (view, cropped, drawn) in enumerate(zip(kinds, crops, draws, strict=True)):
             images = self.normalize(view.distort(cropped, drawn)).to(self.dtype)
             views.append(self.masked(images, number, chance))
         return Batch(tuple(views), index, chance)

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from twofold import rng
 from twofold.augment import Views
-from twofold.augment.pipeline import Draws
+from twofold.augment.pipeline import Draws, ViewPipeline
 from twofold.augment.resample import resized_crop
 from twofold.data.decode import Unreadable
 from twofold.data.sources import Source, Subset
@@ -50,10 +50,27 @@ class Plan:
         epoch, place = divmod(step, self.steps_per_epoch)
         return _permutation(self.images, self.seed, epoch)[place * self.batch : (place + 1) * self.batch]
 
+    def brings_new(self, step: int) -> bool:
+        """Whether a step has an image that no step before it has: all steps of the first epoch, and few after it."""
+        unseen = _unseen(self.images, self.batch, self.seed, step // self.steps_per_epoch)
+        return len(unseen) > 0 and bool(torch.isin(self.indices(step), unseen).any())
+
 
 @lru_cache(maxsize=2)
 def _permutation(images: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(images, generator=rng.generator(seed, "order", epoch))
+
+
+@lru_cache(maxsize=2)
+def _unseen(images: int, batch: int, seed: int, epoch: int) -> Tensor:
+    """The images that were left over in every epoch before this one."""
+    unseen = torch.arange(images)
+    for earlier in range(epoch):
+        left_over = _permutation(images, seed, earlier)[images // batch * batch :]
+        unseen = unseen[torch.isin(unseen, left_over)]
+        if not len(unseen):
+            break
+    return unseen
 
 
 @dataclass(frozen=True)
@@ -74,6 +91,17 @@ class Crops:
     draws: list[Draws]
 
 
+def drawn(views: Views, plan: Plan, part: MicroBatch) -> list[tuple[ViewPipeline, Draws]]:
+    """The views of a part of a step, and what is drawn for its rows.
+
+    A whole view is always the same, so there is one only where the step has an image for the first time.
+    """
+    found = list(zip(views.pipelines, views.draw(part.step, plan.batch), strict=True))
+    if views.whole and not plan.brings_new(part.step):
+        found.pop()
+    return [(view, draws.rows(part.rows)) for view, draws in found]
+
+
 class Resident:
     """All images decoded in memory: [N, C, H, W] on the device, smaller ones padded, and their true sizes."""
 
@@ -86,12 +114,11 @@ class Resident:
     def load(self, plan: Plan, views: Views, parts: Sequence[MicroBatch]) -> Iterator[Crops]:
         for part in parts:
             index = plan.indices(part.step)[part.rows]
-            draws = [d.rows(part.rows) for d in views.draw(part.step, plan.batch)]
-            crops = []
-            for view, d in zip(views.pipelines, draws, strict=True):
+            kinds, crops = drawn(views, plan, part), []
+            for view, d in kinds:
                 boxes = view.boxes(d, self.sizes[index])
                 crops.append(self.crop(index, boxes, d.flip, view.size, view.augment.interpolation))
-            yield Crops(part, index, crops, draws)
+            yield Crops(part, index, crops, [d for _, d in kinds])
 
     def crop(self, index: Tensor, boxes: Tensor, flip: Tensor, size: int, interpolation: str) -> Tensor:
         """Float [n, C, size, size] on the device."""
@@ -134,7 +161,7 @@ class Streamed:
                 name, reason = self.source.name(bad[-1][0]), bad[-1][1]
                 raise UsageError(f"{CONSECUTIVE} images in a row cannot be read, the last: {name}: {reason}")
             on_device = [unit(c.to(self.device, non_blocking=True)) for c in crops]
-            yield Crops(part, index, on_device, [d.rows(part.rows) for d in views.draw(part.step, plan.batch)])
+            yield Crops(part, index, on_device, [d for _, d in drawn(views, plan, part)])
 
     def _note(self, number: int, reason: str) -> None:
         if number in self._known_bad:
@@ -152,8 +179,8 @@ class _CroppedSteps(Dataset[tuple[Tensor, list[Tensor], list[tuple[int, str]]]])
 
     def __getitem__(self, part: MicroBatch) -> tuple[Tensor, list[Tensor], list[tuple[int, str]]]:
         index = self.plan.indices(part.step)[part.rows].clone()
-        draws = [d.rows(part.rows) for d in self.views.draw(part.step, self.plan.batch)]
-        crops: list[list[Tensor]] = [[] for _ in draws]
+        kinds = drawn(self.views, self.plan, part)
+        crops: list[list[Tensor]] = [[] for _ in kinds]
         bad: list[tuple[int, str]] = []
         for row, number in enumerate(index.tolist()):
             found = next_readable(self.source, number, bad)
@@ -162,7 +189,7 @@ class _CroppedSteps(Dataset[tuple[Tensor, list[Tensor], list[tuple[int, str]]]])
             number, image = found
             index[row] = number
             size = torch.tensor([image.shape[1:]])
-            for view, d, out in zip(self.views.pipelines, draws, crops, strict=True):
+            for (view, d), out in zip(kinds, crops, strict=True):
                 one = d.rows(row)
                 box = view.boxes(one, size)[0]
                 out.append(crop_one(image, box.tolist(), bool(one.flip), view.size, view.augment.interpolation))

@@ -87,7 +87,7 @@ class Method(nn.Module, ABC):
     MASK: ClassVar[Literal["allowed", "needed", "refused"]] = "allowed"
     """of its first view"""
     whole: bool = False
-    """whether it also needs each image whole and undistorted, as the last view"""
+    """whether it also needs each image, when it first comes, whole and undistorted: as a last view"""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()

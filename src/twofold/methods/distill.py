@@ -74,11 +74,11 @@ class Distill(Method):
     def answers(self, batch: Batch) -> Tensor:
         """The teacher's features of the last view [n, width]; of a whole image they are computed only once."""
         images, index = batch.views[-1].images, batch.index
-        if (
-            index is None or not len(self.taught) or len(batch.views) == self.VIEWS
-        ):  # no whole images, or not known which
+        if index is None or not len(self.taught):
             return torch.as_tensor(self.teacher(images))
         rows, new = self.taught[index], ~self.known[index]
+        if len(batch.views) == self.VIEWS:  # no whole images, as all have been seen, or as a loop has none
+            return torch.as_tensor(self.teacher(images)) if new.any() else rows
         if new.any():
             rows[new] = self.teacher(images[new]).to(rows.dtype)
         every = dist.gather(index)
