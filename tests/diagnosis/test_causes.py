@@ -18,7 +18,7 @@ def test_advice_names_settings_that_there_are():
     """Every --flag of every row is a setting of each method that the row is for."""
     every = {name: settings_of(resolved(name)) for name in methods()}
     for row in CAUSES:
-        for method in row.methods or (methods() if len(row.findings) == 1 and row.when({}) else ()):
+        for method in row.methods or methods():
             if row.methods or row.findings[0] not in ("dead memory", "one cluster takes all"):
                 for flag in re.findall(r"--([\w-]+)", row.advice):
                     assert flag.replace("-", "_") in every[method] or flag == "projector", (row, method)
