@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from twofold.errors import UsageError
-from twofold.nets.layers import freeze, layers
+from twofold.nets.layers import freeze, keep_statistics, layers
+from twofold.nets.momentum import MomentumEncoder
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_efficientnet", "test_convnext"])
@@ -46,3 +47,28 @@ def test_something_must_be_left_to_learn():
     backbone = timm.create_model("test_resnet", num_classes=0)
     with pytest.raises(UsageError, match=f"below {len(layers(backbone))}, .* begin with: conv1"):
         freeze(backbone, len(layers(backbone)))
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet"])
+def test_norms_that_keep_their_statistics_normalise_with_them_and_learn(name):
+    torch.manual_seed(0)
+    backbone, images = timm.create_model(name, num_classes=0), torch.randn(4, 3, 32, 32)
+    for _ in range(3):
+        backbone.train()(images)  # statistics that are not the first ones
+    seen, before = backbone.eval()(images), {key: value.clone() for key, value in backbone.state_dict().items()}
+    keep_statistics(backbone)
+    keep_statistics(backbone)  # twice is once
+    output = backbone.train()(images)
+    torch.testing.assert_close(output, seen)
+    output.square().sum().backward()
+    assert all(parameter.grad is not None for parameter in backbone.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
+
+
+def test_a_momentum_encoder_of_such_a_backbone_keeps_them_too():
+    backbone, head = timm.create_model("test_resnet", num_classes=0), nn.BatchNorm1d(4)
+    keep_statistics(backbone)
+    target = MomentumEncoder((0.9, 1.0), backbone, head).train()
+    copied, own = target.stages
+    assert not any(module.training for module in copied.modules() if isinstance(module, nn.BatchNorm2d))
+    assert own.training

@@ -88,10 +88,10 @@ def test_rate_and_decay_follow_the_optimizer(optimizer, lr, weight_decay):
 
 def test_a_backbone_that_starts_from_weights_is_slower_and_waits_for_the_heads():
     plain, _ = chosen_for("vicreg", 1000, epochs=50, lr=0.03)
-    assert (plain.backbone_lr, plain.heads_first) == (0.03, 0.0)
+    assert (plain.backbone_lr, plain.heads_first, plain.keep_statistics) == (0.03, 0.0, False)
     started, _ = chosen_for("vicreg", 1000, epochs=50, lr=0.03, weights="file.pth")
     assert started.backbone_lr == pytest.approx(0.003)
-    assert started.heads_first == 5.0
+    assert (started.heads_first, started.keep_statistics) == (5.0, True)
     given, _ = chosen_for("vicreg", 1000, weights="file.pth", backbone_lr=0.5, heads_first=0.0)
     assert (given.lr, given.backbone_lr, given.heads_first) == (0.002, 0.5, 0.0)
 
