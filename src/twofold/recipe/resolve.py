@@ -7,6 +7,11 @@ from twofold.recipe.recipe import GROUPS, Recipe, Wanted, assembled, general_def
 from twofold.recipe.rules import Facts, Measured
 from twofold.recipe.settings import declarations, defaults_of, listed, show
 
+LEARNING = ("image_size", "stem", "batch_size", "lr", "weight_decay")
+"""Settings that decide how a run learns, which it says if they were chosen,"""
+ADAPTING = ("backbone_lr", "heads_first", "keep_statistics")
+"""and these, if it starts from weights."""
+
 
 def resolve(
     request: Wanted, images: int | None = None, measured: Measured | None = None, steps: int | None = None
@@ -34,7 +39,7 @@ def resolve(
             values[name] = rule_of[name](facts)
         return chosen
 
-    choose(["image_size", "channels", "depth", "colours"])
+    first = choose(["image_size", "channels", "depth", "colours"])
     if facts.photographs:
         large = {n: v for n, v in declared.large.items() if n not in given and values[n] != v}
         values.update(large)
@@ -44,10 +49,13 @@ def resolve(
         rules.refuse_colours(given)
         values.update(rules.BANDS)
         said.append(rules.BANDS_SAID)
-    choose([name for name in rule_of if name not in declarations(options)])
-    if chosen := choose([name for name in rule_of if name in declarations(options)]):
+    general = first + choose([name for name in rule_of if name not in declarations(options)])
+    decisive = [*LEARNING, *(ADAPTING if values["weights"] else ())]
+    chosen = [name for name in decisive if name in general]
+    if chosen := chosen + choose([name for name in rule_of if name in declarations(options)]):
         known_of = [f"{images} images"] * (images is not None) + [f"{facts.steps} steps"] * (facts.steps is not None)
-        said.append(f"chosen for {', '.join(known_of) or 'any number of images'}: {listed(chosen, values)}")
+        about = ", ".join(known_of) or "any number of images"
+        said.append(f"chosen for {about} (--help has the rules): {listed(chosen, values)}")
     for name, declaration in declarations(options).items():
         if declaration.high == "images" and images is not None and values[name] > images:
             said.append(f"{name} {images}, not {values[name]}: there are no more images")
