@@ -33,7 +33,7 @@ def test_a_baseline_that_cannot_be_had_is_one_line(finished, monkeypatch, capsys
         raise OSError("no route\nto the hub")
 
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(UsageError, match="the weights of resnet18 cannot be had: no route to the hub"):
+    with pytest.raises(UsageError, match=r"published weights of resnet18 cannot be had \(no route to the hub\)"):
         open_backbone("resnet18")
     with pytest.raises(SystemExit) as end:
         cli.main(["evaluate", str(finished.path), "--baseline", "resnet81"])

@@ -1,7 +1,6 @@
 """Backbones by what people have at hand: a run, the name of a timm model, a network of their own."""
 
 import dataclasses
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from twofold import device as devices
 from twofold.encoding.encoder import Encoder
 from twofold.errors import UsageError, did_you_mean
 from twofold.nets.backbone import BackboneSpec, described, features_of
+from twofold.nets.weights import published_model
 from twofold.run import Run
 
 
@@ -75,10 +75,5 @@ def _named(name: str | Path | Run) -> tuple[nn.Module, BackboneSpec]:
         raise UsageError(
             f"there is no run directory and no timm model {name!r}{did_you_mean(name, timm.list_models())}"
         )
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every attempt
-    try:
-        model = timm.create_model(name, pretrained=True, num_classes=0)
-    except Exception as error:  # of the hub's client, of timm, of the network: each has its own kinds
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UsageError(f"the weights of {name} cannot be had: {reason}") from None
-    return model.eval(), described(model, name)
+    model = published_model(name)
+    return model, described(model, name)
