@@ -121,7 +121,7 @@ def comparison(result: dict[str, Any]) -> str:
     for measure, own in result["ranking"].items():
         agreed = f"; agreement with the linear probe {own['agreement']} (Kendall's tau)"
         lines.append(f"by {measure}: {', '.join(own['order'])}{agreed if own['agreement'] is not None else ''}")
-    return "\n".join([render(table), "without labels, best first:", *lines])
+    return "\n".join([render(table), *result["verdict"], "without labels, best first:", *lines])
 
 
 def scanned(part: str, result: "Scan") -> str:

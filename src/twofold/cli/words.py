@@ -73,7 +73,13 @@ def recipe_of(words: Sequence[str], about: str) -> Wanted:
 
 
 def comparison_of(words: Sequence[str], about: str) -> dict[str, Any]:
-    """What the words after `twofold compare` stand for: arguments of `comparison.compare`."""
+    """What the words after `twofold compare` stand for: arguments of `comparison.compare`.
+
+    A first parser finds the methods, whose options the second one then has.
+    """
+    first = Parser("twofold compare", add_help=False)
+    first.add_argument("--methods", default="")
+    named = first.parse_known_args(words)[0].methods
     parser = Parser("twofold compare", about, usage="twofold compare DATA --methods NAMES --out FOLDER [options]")
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
     parser.add_argument("--methods", required=True, metavar="NAMES", default=argparse.SUPPRESS,
@@ -81,10 +87,17 @@ def comparison_of(words: Sequence[str], about: str) -> dict[str, Any]:
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", default=argparse.SUPPRESS,
                         help="folder of the runs, compare.json and compare.html")  # fmt: skip
     parser.add_argument("--seeds", type=number(int), default=1, help="runs of each method")
+    parser.add_argument("--starts", default="scratch", metavar="NAMES",
+                        help="of the backbone, with commas: scratch, published, a file of weights, a run")  # fmt: skip
     parser.add_argument("--protocols", default="knn,linear,fewshot", help=f"any of {PROTOCOLS_HELP}, with commas")
-    own = ("data", "method", "out", "seed")
+    own = ("data", "method", "out", "seed", "weights")
     for title, owner in {"run": Recipe, "augmentation": Augment}.items():
         add_settings(parser.add_argument_group(title), owner, recipe.wanted(), skip=own)
+    taken: set[str] = set()
+    for method in filter(None, map(str.strip, named.split(","))):
+        base = recipe.wanted(method)
+        add_settings(parser.add_argument_group(base.method), base.spec.options, base, skip=taken)
+        taken |= declarations(base.spec.options).keys()
     return parser.read(words)
 
 

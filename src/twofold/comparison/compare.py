@@ -1,4 +1,4 @@
-"""`twofold compare`: several methods with the same compute on the same images, measured the same way."""
+"""`twofold compare`: several methods and starts with the same compute on the same images, measured the same way."""
 
 import json
 import multiprocessing
@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from twofold import device as devices
 from twofold import files
 from twofold.comparison.standings import Json, collected
+from twofold.comparison.ways import SCRATCH, ways_of
 from twofold.data.inspection import Inspection
 from twofold.data.kinds import asked
 from twofold.data.loader import MicroBatch, Plan, Streamed, sample
@@ -28,7 +29,6 @@ from twofold.evaluation.evaluate import evaluate, known
 from twofold.evaluation.protocols import UNLABELLED
 from twofold.evaluation.split import splits_for
 from twofold.recipe import recipe
-from twofold.recipe.declared import spec
 from twofold.recipe.recipe import Recipe, Wanted
 from twofold.recipe.resolve import resolve
 from twofold.run import Run, backbone_spec, build_method
@@ -50,14 +50,16 @@ def compare(
     out: str | Path,
     seeds: int = 1,
     protocols: str = "knn,linear,fewshot",
+    starts: str | Sequence[str] = SCRATCH,
     quiet: bool = False,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Pretrain with each method and each of ``seeds`` seeds, evaluate, diagnose; write compare.json and compare.html.
+    """Pretrain with each method from each start, evaluate, diagnose; write compare.json and compare.html.
 
-    Every method gets the same compute: the first has ``epochs``, the others as many as cost the same number of
-    floating-point operations, forward and backward, of networks on their views. What is done already is not done
-    again, so a stopped comparison goes on.
+    Every one gets the same compute: the first has ``epochs``, the others as many as cost the same number of
+    floating-point operations, forward and backward, of networks on their views. What came out is also said in words:
+    whether the starting weights are best as they are, or which way is better. What is done already is not done again,
+    so a stopped comparison goes on.
 
     Args:
         data: images; with labels, or with masks for ``segmentation``, they are also evaluated. A Python object may take
@@ -67,8 +69,9 @@ def compare(
         out: the folder of the runs and of the page.
         seeds: how many runs of each method, with the seeds 0, 1, ...
         protocols: see `evaluate`.
+        starts: of the backbone, names or one text with commas: ``scratch``, ``published``, a file of weights, a run.
         quiet: nothing on the terminal.
-        **settings: of the recipe, for all methods.
+        **settings: of the recipe, for all methods, and options of methods, each for those that have it.
 
     Returns:
         What compare.json holds.
@@ -79,11 +82,11 @@ def compare(
     from twofold.page.versus import write_page
 
     folder, log = Path(out), Log(None if quiet else terminal())
-    names = methods.split(",") if isinstance(methods, str) else list(methods)
+    ways = ways_of(listed(methods), listed(starts), {**settings, "data": name_of(data)})
     asked = known(protocols)
     if seeds < 1:
         raise UsageError(f"seeds must be at least 1, not {seeds}")
-    wanted = {name: recipe.wanted(name, **settings, data=name_of(data)) for name in map(canonical, names)}
+    wanted = {name: recipe.wanted(**own) for name, own in ways.items()}
     opened = open_data(data).limited(settings.get("limit") or 0)
     if opened.train.labels is None:
         asked = [name for name in asked if name in UNLABELLED]
@@ -97,8 +100,8 @@ def compare(
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(seeds):
         for name, share in budget.items():
-            own = {**settings, "data": opened.name, "seed": seed, "epochs": share["epochs"]}
-            one_run(own, name, folder / f"{name}-{seed}", protocols, quiet, sent, opened.train.fingerprint(), log)
+            own = {**ways[name], "data": opened.name, "seed": seed, "epochs": share["epochs"]}
+            one_run(own, folder / f"{name}-{seed}", protocols, quiet, sent, opened.train.fingerprint(), log)
     result = collected(folder, budget, seeds, opened)
     files.write_text(folder / "compare.json", json.dumps(result, indent=1) + "\n")
     write_page(folder, result)
@@ -121,8 +124,9 @@ def sendable(data: Data) -> str | Data:
     return data
 
 
-def canonical(name: str) -> str:
-    return spec(name.strip()).name
+def listed(names: str | Sequence[str]) -> list[str]:
+    """Names that are given as one text with commas, or one by one."""
+    return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
 
 
 def budget_of(wanted: dict[str, Wanted], source: Source, log: Log) -> dict[str, dict[str, Any]]:
@@ -173,14 +177,16 @@ def operations(settings: Recipe, source: Source) -> int:
 
 
 def one_run(
-    settings: Json, name: str, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str, log: Log
+    settings: Json, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str, log: Log
 ) -> None:
-    """Have a run's result, by making the run unless it is there. ``fingerprint``: of the training images of ``data``.
+    """Have a run's result, by making the run unless it is there.
+
+    ``settings``: with the method. ``fingerprint``: of the training images of ``data``.
 
     Raises:
         UsageError: if what is there was made by another recipe or of other images.
     """
-    wanted = recipe.wanted(name, **settings, out=str(path))
+    wanted = recipe.wanted(**settings, out=str(path))
     asked = json.loads(json.dumps(wanted.given)) | {"images": fingerprint}
     kept = path / "result.json"
     if kept.exists():
@@ -193,23 +199,21 @@ def one_run(
         if result["protocols"] == protocols:
             return
     log.say(f"{path}: {wanted.get('epochs')} epochs")
-    run_apart(settings, name, path, protocols, quiet, data, fingerprint)
+    run_apart(settings, path, protocols, quiet, data, fingerprint)
     result = json.loads(kept.read_text(encoding="utf-8"))
     if error := result.get("unusable"):
         kept.unlink()
         raise UsageError(error)
 
 
-def run_apart(
-    settings: Json, name: str, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str
-) -> None:
+def run_apart(settings: Json, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str) -> None:
     """`run_one` in a process of its own, so that its peak of memory is its own.
 
     Raises:
         KeyboardInterrupt: if it was interrupted.
         RuntimeError: if it failed for a reason that is not the method's.
     """
-    arguments = (settings, name, path, protocols, quiet, data, fingerprint)
+    arguments = (settings, path, protocols, quiet, data, fingerprint)
     process = multiprocessing.get_context("spawn").Process(target=run_one, args=arguments)
     with Interrupt() as interrupt:
         process.start()
@@ -224,11 +228,9 @@ def run_apart(
         raise RuntimeError(f"the run in {path} failed; give the command again to go on")
 
 
-def run_one(
-    settings: Json, name: str, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str
-) -> None:
+def run_one(settings: Json, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str) -> None:
     """Pretrain, evaluate, diagnose, and write result.json when all of it is done."""
-    wanted = recipe.wanted(name, **settings, out=str(path))
+    wanted = recipe.wanted(**settings, out=str(path))
     result: Json = {"ended": "as it should", "evaluation": {}, "protocols": protocols}
     result["asked"] = wanted.given | {"images": fingerprint}
     try:
@@ -240,6 +242,7 @@ def run_one(
         result["peak_memory_mb"] = peak_memory(devices.choose(wanted.get("device")))
         run, saved = Run(path), path / "checkpoint.pt"
         result["seconds"] = round(files.load(saved)["seconds"]) if saved.exists() else None
+        result["knn"] = [row["knn"] for row in run.metrics if "knn" in row]
         result["images_per_second"] = round(statistics.median([row["images_per_second"] for row in run.metrics] or [0]))
         if protocols and (path / "backbone.json").exists():
             result["evaluation"] = evaluate(run, opened, protocols, wanted.get("device"))["scores"]

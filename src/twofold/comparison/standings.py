@@ -14,10 +14,12 @@ from typing import Any
 from scipy.stats import kendalltau
 
 from twofold.data.opening import Data
-from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS
+from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS, row_title
 
 SCORE = "linear"
 FEW = re.compile(r"few_\d+|few_[\d.]+_percent")  # names of rows
+VERDICTS = ("few_5", "linear", "knn")
+"""Rows by which it is said what came out."""
 COSTS = ("seconds", "images_per_second", "peak_memory_mb")
 
 Json = dict[str, Any]
@@ -43,6 +45,7 @@ def collected(folder: Path, budget: dict[str, Json], seeds: int, data: Data) -> 
         found[name] = {
             **share,
             "runs": runs,
+            "knn": [result.get("knn", []) for result in results],
             "scores": {who: over_runs(evaluations, who) for who in ("pretrained", *BEGINNINGS)},
             SCORE: {
                 run: result["evaluation"][SCORE]["pretrained"]["value"]
@@ -60,9 +63,46 @@ def collected(folder: Path, budget: dict[str, Json], seeds: int, data: Data) -> 
         "methods": found,
         RAW_PIXELS: pixels,
         "ranking": ranking(found),
+        "verdict": verdict(found),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: version(name) for name in ("twofold", "torch", "timm", "scikit-learn")},
     }
+
+
+def verdict(found: dict[str, Json]) -> list[str]:
+    """What came out, in words: the best way by labels, whether it clearly beats the beginning, and what still rose.
+
+    Clearly: by two standard deviations of the difference. The beginning is the starting weights as they are, where any
+    way has them, else the untrained backbone.
+    """
+    said = []
+    for row in VERDICTS:
+        ways = {
+            name: own["scores"]["pretrained"][row] for name, own in found.items() if row in own["scores"]["pretrained"]
+        }
+        starts = [own["scores"]["start"][row] for own in found.values() if row in own["scores"]["start"]]
+        before = starts or [
+            own["scores"]["untrained"][row] for own in found.values() if row in own["scores"]["untrained"]
+        ]
+        if not ways or not before:
+            continue
+        best = max(ways, key=lambda name: ways[name]["value"])
+        gain, base = ways[best]["value"] - before[0]["value"], "the weights as they are" if starts else "untrained"
+        clear = gain > 2 * math.hypot(ways[best]["spread"], before[0]["spread"])
+        word = "clearly better than" if clear else "not clearly better than"
+        figures = " ± ".join(f"{100 * ways[best][key]:.1f}" for key in ("value", "spread"))
+        said.append(f"{row_title(row)}: {best} is best with {figures}, {word} {base} ({100 * before[0]['value']:.1f})")
+        if starts and not clear:
+            said[-1] += ": use these"
+    if rising := [name for name, own in found.items() if still_rose(own["knn"])]:
+        said.append(f"kNN still rose at the end of {', '.join(rising)}: more epochs may give more")
+    return said
+
+
+def still_rose(curves: list[list[float]]) -> bool:
+    """Whether kNN gained more than a point, on average, over the last quarter of some runs."""
+    gains = [curve[-1] - curve[-1 - len(curve) // 4] for curve in curves if len(curve) >= 4]
+    return bool(gains) and statistics.fmean(gains) > 0.01
 
 
 def over_runs(evaluations: list[Json], who: str) -> dict[str, Json]:

@@ -1,0 +1,41 @@
+"""What a comparison compares: each method from each start, with those of the settings that it has."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from twofold.errors import UsageError
+from twofold.recipe import recipe
+from twofold.recipe.declared import spec
+
+SCRATCH = "scratch"
+"""The start with random weights."""
+
+
+def ways_of(methods: Sequence[str], starts: Sequence[str], settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The settings of every way, with its method and its weights, by its name: METHOD, or METHOD-START from weights.
+
+    Args:
+        methods: their names.
+        starts: of the backbone: ``scratch``, or what ``weights`` may be.
+        settings: of the recipe and of methods; each goes to the methods that have it.
+
+    Raises:
+        UsageError: for no method or start, one that is named twice, or a setting that no method has.
+    """
+    specs = [spec(name.strip()) for name in methods]
+    if not specs or not starts:
+        raise UsageError("there is nothing to compare: name at least one method and one start")
+    known = {declared.name: recipe.known(declared) for declared in specs}
+    for name in settings:
+        if not any(name.replace("-", "_") in own for own in known.values()):
+            recipe.wanted(specs[0].name, **{name: settings[name]})  # which says what is wrong with it
+    found: dict[str, dict[str, Any]] = {}
+    for start in starts:
+        for declared in specs:
+            mine = {name: value for name, value in settings.items() if name.replace("-", "_") in known[declared.name]}
+            name = declared.name if start == SCRATCH else f"{declared.name}-{Path(start).stem}"
+            if name in found:
+                raise UsageError(f"{name} is named twice")
+            found[name] = {**mine, "method": declared.name, "weights": "" if start == SCRATCH else start}
+    return found
