@@ -55,6 +55,8 @@ def test_a_diagnosis_says_what_was_found_and_measured():
     result = {"findings": [finding], "steps": 40, "looks": 4, "measures": {}}
     said = "collapse since step 3\n  seen: rank 1.2\n  likely cause: no repulsion\n  try: --lr 0.1"
     assert tables.diagnosis(result) == f"{said}\nthere is no checkpoint to measure"
+    result["findings"] = [finding | {"since": None}]  # it was measured on the last checkpoint alone
+    assert tables.diagnosis(result).startswith("collapse\n  seen: rank 1.2\n")
     result["findings"] = []
     assert tables.diagnosis(result).startswith("no sign of collapse in 40 steps, looked at 4 times")
     assert tables.diagnosis(result | {"looks": 0}).startswith("no step was looked at")

@@ -72,10 +72,10 @@ MEASURES = {
 
 def diagnosis(result: dict[str, Any]) -> str:
     """The doctor's word, then a row a measure, a column a representation."""
-    said = [
-        f"{f['name']} since step {f['since']}\n  seen: {f['seen']}\n  likely cause: {f['cause']}\n  try: {f['advice']}"
-        for f in result["findings"]
-    ]
+    said = []
+    for f in result["findings"]:
+        since = "" if f["since"] is None else f" since step {f['since']}"
+        said.append(f"{f['name']}{since}\n  seen: {f['seen']}\n  likely cause: {f['cause']}\n  try: {f['advice']}")
     if not said:
         healthy = f"no sign of collapse in {result['steps']} steps, looked at {result['looks']} times"
         said = [healthy if result["looks"] else "no step was looked at while training (--measure-every)"]
