@@ -77,6 +77,7 @@ def test_a_comparison_is_a_row_a_method():
         {
             "methods": {"simclr": own(0.75, [[], []]), "byol": own(0.5, [["collapse"], ["collapse", "slow"]])},
             "raw_pixels": {"knn": score(0.125, "359 test images")},
+            "verdict": ["linear: simclr is best"],
             "ranking": {
                 "rank": {"order": ["simclr-0", "byol-0"], "agreement": 0.5, "runs": 2},
                 "alpha": {"order": ["byol-0"], "agreement": None, "runs": 0},
@@ -87,7 +88,9 @@ def test_a_comparison_is_a_row_a_method():
     assert re.search(r"^ *simclr +4 +75\.0 ± 1\.2 +10 12 +99 +500 +none$", text, re.M)
     assert re.search(r"^ *byol +4 +50\.0 ± 1\.2 +10 12 +99 +500 +collapse, slow$", text, re.M)
     assert len(re.findall(r"^ *untrained +25\.0 ± 1\.2$", text, re.M)) == 2
-    assert text.splitlines()[-2:] == [
+    assert text.splitlines()[-4:] == [
+        "linear: simclr is best",
+        "without labels, best first:",
         "by rank: simclr-0, byol-0; agreement with the linear probe 0.5 (Kendall's tau)",
         "by alpha: byol-0",
     ]

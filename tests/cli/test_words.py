@@ -141,13 +141,14 @@ def test_what_cannot_be_read_is_said_in_one_line(words, said):
     assert "\n" not in str(error.value)
 
 
-def test_a_comparison_has_the_general_settings_only():
-    words = "digits --methods simclr,vicreg --out out --epochs 5 --seeds 2".split()
+def test_a_comparison_has_the_general_settings_and_the_options_of_its_methods():
+    words = "digits --methods simclr,vicreg --out out --epochs 5 --seeds 2 --variance 3 --starts scratch,a.pth".split()
     found = words_of_commands.comparison_of(words, "")
     assert found == dict(
-        data="digits", methods="simclr,vicreg", out=Path("out"), epochs=5, seeds=2, protocols="knn,linear,fewshot"
-    )
-    for stray in ("--temperature", "--seed"):
+        data="digits", methods="simclr,vicreg", out=Path("out"), epochs=5, seeds=2, protocols="knn,linear,fewshot",
+        starts="scratch,a.pth", variance=3.0,
+    )  # fmt: skip
+    for stray in ("--momentum", "--seed", "--weights"):
         with pytest.raises(UsageError, match=f"unrecognized {stray}"):
             words_of_commands.comparison_of([*words, stray, "1"], "")
 

@@ -50,3 +50,24 @@ def test_a_score_is_the_mean_over_runs_and_its_deviation():
     alone = found["few"]  # measured in one run: the spread that it had there
     assert (alone["value"], alone["spread"], alone["over"], alone["labels"]) == (0.25, 0.01, "9 images", 10)
     assert standings.over_runs(runs, "untrained") == {}
+
+
+def way(value, spread=0.01, start=None, untrained=0.5, knn=()):
+    def scores(value):
+        return {} if value is None else {"linear": {"value": value, "spread": spread}}
+
+    who = {"pretrained": scores(value), "untrained": scores(untrained), "start": scores(start)}
+    return {"scores": who, "knn": [list(knn)]}
+
+
+def test_the_verdict_names_the_best_way_and_says_whether_it_beats_the_beginning():
+    (said,) = standings.verdict({"simclr": way(0.6), "vicreg": way(0.7)})
+    assert said == "linear: vicreg is best with 70.0 ± 1.0, clearly better than untrained (50.0)"
+    (said,) = standings.verdict({"simclr": way(0.6), "vicreg-published": way(0.81, start=0.8)})
+    assert said.endswith("not clearly better than the weights as they are (80.0): use these")
+    (said,) = standings.verdict({"simclr": way(0.6), "vicreg-published": way(0.9, start=0.8)})
+    assert said.endswith("clearly better than the weights as they are (80.0)")
+    assert "not clearly" not in said
+    rising = standings.verdict({"simclr": way(0.6, knn=[0.4, 0.5, 0.6, 0.7]), "byol": way(0.6, knn=[0.7] * 4)})
+    assert rising[-1] == "kNN still rose at the end of simclr: more epochs may give more"
+    assert standings.verdict({"simclr": way(None, untrained=None)}) == []

@@ -2,7 +2,7 @@
 
 They are compared with the starting weights', if there were any, else with the untrained backbone's: by kNN where images
 have labels (`by_scores`, while a run goes on and afterwards), by a measure without labels where they have none
-(`by_measures`).
+(`by_measures`, for methods that bring the views of an image together).
 """
 
 import math

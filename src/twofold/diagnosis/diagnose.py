@@ -22,7 +22,7 @@ from twofold.data.opening import DataLike, name_of, open_data
 from twofold.data.sources import Source
 from twofold.diagnosis.beginnings import by_measures
 from twofold.diagnosis.causes import FINITE, explain
-from twofold.diagnosis.doctor import Finding, examine, examine_once
+from twofold.diagnosis.doctor import GIVEN, Finding, examine, examine_once, family_of
 from twofold.diagnosis.views import VIEWS, encoded
 from twofold.encoding.backbones import open_backbone
 from twofold.encoding.encoder import Encoder
@@ -119,7 +119,8 @@ def _of_run(run: Run, data: DataLike, images: int, device: str | None, tell: Tel
         looked = {name: it for name, it in found.items() if it[0].isfinite().all()}  # the history says why one is not
     name = settings.data if data is None else name_of(data)
     result = _result(found_in(run), looked, name)
-    if "knn_asked" not in (rows or [{}])[0] and (lost := by_measures(result["measures"])):
+    unscored = "knn_asked" not in (rows or [{}])[0]
+    if unscored and family_of(settings) not in GIVEN and (lost := by_measures(result["measures"])):
         finding = Finding(*lost, *explain(lost[0], settings))
         result["findings"].append(dataclasses.asdict(finding))
     return result | {

@@ -92,12 +92,17 @@ def examine(rows: Sequence[Row], settings: Recipe) -> list[Finding]:
     return [Finding(name, since, seen, *explain(name, settings)) for name, (since, seen) in found.items()]
 
 
+def family_of(settings: Recipe) -> str:
+    """Of a recipe's method, as its card says it."""
+    return spec(settings.method).parts().get("family", "")
+
+
 def shown_by_measures(rows: Sequence[Row], settings: Recipe) -> dict[str, tuple[int | None, str]]:
     """What measured rows show, by the name of the finding: since which step, and what was seen."""
     if not rows or "steps" not in rows[0]:
         return {}
     first, steps = rows[0], rows[0]["steps"]
-    family = spec(settings.method).parts().get("family", "")
+    family = family_of(settings)
     signs: dict[str, Sign] = {
         CLUSTER: one_cluster,
         COMPLETE: all_the_same,

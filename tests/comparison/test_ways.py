@@ -1,0 +1,30 @@
+"""What a comparison compares: methods, starts, and which settings go to whom."""
+
+import pytest
+
+from twofold.comparison.ways import ways_of
+from twofold.errors import UsageError
+
+
+def test_each_method_from_each_start_with_the_settings_that_it_has():
+    found = ways_of(["simclr", "vicreg"], ["scratch", "published", "weights/cats.pth"], {"epochs": 3, "variance": 5.0})
+    assert list(found) == [
+        "simclr", "vicreg", "simclr-published", "vicreg-published", "simclr-cats", "vicreg-cats",
+    ]  # fmt: skip
+    assert found["simclr"] == {"epochs": 3, "method": "simclr", "weights": ""}
+    assert found["vicreg-cats"] == {"epochs": 3, "variance": 5.0, "method": "vicreg", "weights": "weights/cats.pth"}
+
+
+@pytest.mark.parametrize(
+    ("methods", "starts", "settings", "words"),
+    [
+        (["simclr", "vicreg"], ["scratch"], {"varience": 1}, "no setting 'varience'"),
+        (["simclr", "simclr"], ["scratch"], {}, "simclr is named twice"),
+        (["simclr"], ["a/x.pth", "b/x.pth"], {}, "simclr-x is named twice"),
+        (["simclr"], [], {}, "nothing to compare"),
+        (["simklr"], ["scratch"], {}, "simclr"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(methods, starts, settings, words):
+    with pytest.raises(UsageError, match=words):
+        ways_of(methods, starts, settings)
