@@ -65,7 +65,7 @@ CAUSES = [
     Cause((*FLAT, CLUSTER), ("swav",), lambda s: s["iterations"] == 0,
           "codes are not balanced (no Sinkhorn iterations), so one cluster may take all", "--iterations 3"),
     Cause((*FLAT, CLUSTER), ("swav",), lambda s: s["epsilon"] > 0.2,
-          "codes are nearly flat at this epsilon and tell clusters little", "--epsilon 0.05"),
+          "codes are nearly flat at this epsilon and tell clusters little", "--epsilon 0.03"),
     Cause((*FLAT, CLUSTER), ("dino",), lambda s: s["center_momentum"] == 1,
           "the teacher's output is not centred, so one prototype may take all", "--center-momentum 0.9"),
     Cause((*FLAT, CLUSTER), ("dino",), lambda s: max(s["teacher_temperature"]) >= s["student_temperature"],

@@ -20,12 +20,12 @@ from twofold.batch import Batch
 from twofold.methods.base import Method, Output, Setup, directions, mean, together
 from twofold.nets.heads import Prototypes, mlp
 from twofold.nets.momentum import MomentumEncoder
-from twofold.recipe.rules import Facts, prototypes_within
+from twofold.recipe.rules import TEACHER, Facts, momentum_within, prototypes_within
 from twofold.recipe.settings import setting
 
 RECIPE = dict(crop_scale=(0.08, 1.0), saturation=0.2, solarize=(0.0, 0.2))
 LARGE = dict(
-    teacher_momentum=(0.996, 1.0), teacher_temperature=(0.04, 0.07), blur=(1.0, 0.1),
+    teacher_temperature=(0.04, 0.07), blur=(1.0, 0.1),
     crop_scale=(0.14, 1.0), small_crops=8, small_scale=(0.05, 0.14),
 )  # fmt: skip
 
@@ -35,20 +35,29 @@ def prototype_count(facts: Facts) -> int:
     return prototypes_within(facts, 65536 if facts.photographs else 4096)
 
 
+def published_momentum(facts: Facts) -> tuple[float, float]:
+    """0.9995 to 1, for photographs 0.996 to 1; in a short run less"""
+    return momentum_within(facts, 0.996 if facts.photographs else 0.9995, 1.0, TEACHER)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     prototypes: int = setting(None, "outputs of the head", low=2, auto=prototype_count)
     student_temperature: float = setting(0.1, "divides the student's outputs", low=1e-4)
     teacher_temperature: tuple[float, float] = setting(
-        (0.07, 0.07), "divides the teacher's, at the start and after the warm-up", low=1e-4
+        (0.04, 0.04), "divides the teacher's, at the start and after the warm-up", low=1e-4
     )
     teacher_warmup: float = setting(0.3, "share of the run in which the teacher's temperature rises", low=0, high=1)
     center_momentum: float = setting(0.9, "of the running mean of the teacher's outputs; 1: no centring", low=0, high=1)
     freeze_prototypes: float = setting(
-        0.01, "share of the run at its start in which the student's prototypes stay", low=0, high=1
+        0.1, "share of the run at its start in which the student's prototypes stay", low=0, high=1
     )
     teacher_momentum: tuple[float, float] = setting(
-        (0.9995, 1.0), "of the teacher, first and last; 0 0: none, the weights themselves", low=0, high=1
+        None,
+        "of the teacher, first and last; 0 0: none, the weights themselves",
+        low=0,
+        high=1,
+        auto=published_momentum,
     )
     projector: tuple[int, ...] = setting((2048, 2048, 256), "widths of the projector; none: no projector", low=1)
     projector_norm: Literal["batch", "layer", "none"] = setting("none", "after all layers but the last")

@@ -38,7 +38,7 @@ def prototype_count(facts: Facts) -> int:
 class Options:
     prototypes: int = setting(None, "clusters", low=2, auto=prototype_count)
     temperature: float = setting(0.1, "divides the cosines in the prediction", low=1e-4)
-    epsilon: float = setting(0.05, "divides them in the code; lower is sharper", low=1e-4)
+    epsilon: float = setting(0.03, "divides them in the code; lower is sharper", low=1e-4)
     iterations: int = setting(3, "of Sinkhorn; 0: codes are not balanced, and one cluster may take all", low=0)
     freeze_prototypes: float = setting(
         0.01, "share of the run at its start in which the prototypes stay", low=0, high=1

@@ -234,13 +234,13 @@ def small_view(size: int, patch: int) -> int:
     return max(unit, round(size * 3 / 7 / unit) * unit)
 
 
-SHORT = 20
-"""a momentum encoder looks back at most this share, one twentieth, of a run: 1 / (1 - momentum) steps"""
+TARGET, TEACHER = 1 / 20, 2 / 5
+"""The largest share of a run that a momentum encoder looks back, 1 / (1 - momentum) steps; one that is a teacher."""
 
 
-def momentum_within(facts: Facts, start: float, end: float) -> tuple[float, float]:
-    """A momentum encoder's momentum, first and last, lowered so that it looks back at most a twentieth of the run."""
-    slowest = 1.0 if facts.steps is None else max(0.0, round(1 - SHORT / facts.steps, 4))
+def momentum_within(facts: Facts, start: float, end: float, share: float = TARGET) -> tuple[float, float]:
+    """A momentum encoder's momentum, first and last, lowered so that it looks back at most a ``share`` of the run."""
+    slowest = 1.0 if facts.steps is None else max(0.0, round(1 - 1 / (share * facts.steps), 4))
     return min(start, slowest), end if end == 1 else min(end, slowest)
 
 
