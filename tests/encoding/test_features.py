@@ -5,6 +5,7 @@ import pytest
 import timm
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 import twofold
 from tests.conftest import encoded, picture
@@ -108,3 +109,17 @@ def test_patches_have_vectors_a_grid_and_places(tmp_path):
 def test_a_network_without_a_map_is_one_line():
     with pytest.raises(UsageError, match="Flatten has no features of patches: it needs a method forward_features"):
         features(nn.Flatten(), IMAGES, size=8, patches=True)
+
+
+def test_images_are_resized_by_the_filter_that_the_backbone_was_trained_with():
+    images = np.random.default_rng(0).integers(0, 256, (3, 3, 48, 48), dtype=np.uint8)
+    pixels = nn.Flatten()
+    found = {}
+    for interpolation in ("bilinear", "bicubic"):
+        pixels.pretrained_cfg = dict(
+            input_size=(3, 16, 16), mean=(0.0,) * 3, std=(1.0,) * 3, interpolation=interpolation, crop_pct=1.0
+        )
+        found[interpolation] = twofold.features(pixels, images)
+        due = F.interpolate(torch.from_numpy(images), (16, 16), mode=interpolation, antialias=True)
+        torch.testing.assert_close(found[interpolation], due.flatten(1) / 255)
+    assert not torch.equal(*found.values())

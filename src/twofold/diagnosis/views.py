@@ -31,13 +31,13 @@ def encoded(
     Raises:
         UsageError: if fewer than two images can be read.
     """
-    whole = extract(source, size, encoders, tell)
+    spec = next(iter(encoders.values())).spec
+    whole = extract(source, size, encoders, tell, interpolation=spec.interpolation)
     readable = Subset(source, next(iter(whole.values())).index)
     if len(readable) < 2:
         raise UsageError("one image is too few to measure anything on: at least 2 must be readable")
     views: dict[str, list[Tensor]] = {name: [] for name in encoders}
-    std = next(iter(encoders.values())).spec.std
-    for done, pixels in distorted(readable, size, augment, seed, std):
+    for done, pixels in distorted(readable, size, augment, seed, spec.std):
         for name, encoder in encoders.items():
             views[name].append(encoder(pixels.flatten(0, 1)).cpu().unflatten(0, (-1, VIEWS)))
         tell("distorted views", done, len(readable))

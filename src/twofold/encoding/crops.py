@@ -36,26 +36,28 @@ def central_box(height: int, width: int) -> tuple[int, int, int]:
     return (height - side) // 2, (width - side) // 2, side
 
 
-def central_crop(image: np.ndarray, size: int) -> Tensor:
+def central_crop(image: np.ndarray, size: int, interpolation: str = "bicubic") -> Tensor:
     """The square of an image that `central_box` names, resized: [C, size, size] as `crop_one`'s."""
     top, left, side = central_box(*image.shape[1:])
-    return crop_one(image, (top, left, side, side), False, size, "bicubic")
+    return crop_one(image, (top, left, side, side), False, size, interpolation)
 
 
-def central_crops(source: Source, size: int) -> Iterator[tuple[list[int], Tensor]]:
+def central_crops(source: Source, size: int, interpolation: str = "bicubic") -> Iterator[tuple[list[int], Tensor]]:
     """The readable images' numbers and central crops, [n, C, size, size], a batch at a time, in order."""
-    for images in read_ahead(source, size, batches(range(len(source)))):
+    for images in read_ahead(source, size, batches(range(len(source))), interpolation):
         readable = [(number, crop.pixels) for number, crop in images if isinstance(crop, Crop)]
         if readable:
             yield [number for number, _ in readable], stacked([pixels for _, pixels in readable])
 
 
-def read_ahead(source: Source, size: int, ranges: Iterable[range]) -> Iterator[list[tuple[int, Crop | str]]]:
+def read_ahead(
+    source: Source, size: int, ranges: Iterable[range], interpolation: str = "bicubic"
+) -> Iterator[list[tuple[int, Crop | str]]]:
     """For each range its images in order: the number and the central crop, or the number and why it cannot be read."""
 
     def read(number: int) -> Crop:
         image = source.image(number)
-        return Crop(central_crop(image, size), central_box(*image.shape[1:]))
+        return Crop(central_crop(image, size, interpolation), central_box(*image.shape[1:]))
 
     return ahead(read, ranges)
 

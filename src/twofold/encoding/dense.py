@@ -91,6 +91,11 @@ class Patchwise:
     features: int
     encoder: Encoder | None = None
 
+    @property
+    def interpolation(self) -> str:
+        """The filter that resizes its images."""
+        return "bicubic" if self.encoder is None else self.encoder.spec.interpolation
+
     def at_once(self, most: int) -> int:
         """How many images, up to ``most``, have `NUMBERS` numbers."""
         return max(1, min(most, NUMBERS // (self.grid[0] * self.grid[1] * self.features)))

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from twofold.data.loader import none_readable
 from twofold.data.sources import Source
 from twofold.encoding.crops import central_crops
+from twofold.encoding.encoder import Encoder
 from twofold.encoding.progress import Tell, silent
 from twofold.nets.normalize import unit
 
@@ -33,7 +34,12 @@ class Features:
 
 
 def extract(
-    source: Source, size: int, encoders: Mapping[str, Encode], tell: Tell = silent, what: str = "images"
+    source: Source,
+    size: int,
+    encoders: Mapping[str, Encode],
+    tell: Tell = silent,
+    what: str = "images",
+    interpolation: str = "bicubic",
 ) -> dict[str, Features]:
     """Features, on the CPU, of every readable image by several encoders; each image is decoded once.
 
@@ -43,13 +49,14 @@ def extract(
         encoders: by the name that their features have in the result.
         tell: told after each batch how many images are done.
         what: what it is told that is being done.
+        interpolation: the filter that resizes the crops.
 
     Raises:
         UsageError: if not one image can be read.
     """
     kept: list[int] = []
     values: dict[str, list[Tensor]] = {name: [] for name in encoders}
-    for numbers, images in central_crops(source, size):
+    for numbers, images in central_crops(source, size, interpolation):
         kept += numbers
         for name, encode in encoders.items():
             values[name].append(encode(images).cpu())
@@ -62,11 +69,18 @@ def extract(
 def extract_each(
     source: Source, encoders: Mapping[str, tuple[int, Encode]], tell: Tell = silent, what: str = "images"
 ) -> dict[str, Features]:
-    """`extract` for encoders that take images of different sizes, each given with its own; one pass for each size."""
+    """`extract` for encoders that take images of different sizes, each given with its own, or by different filters.
+
+    There is one pass for all that take the same images.
+    """
     found: dict[str, Features] = {}
-    for size in dict.fromkeys(size for size, _ in encoders.values()):
-        alike = {name: encode for name, (own, encode) in encoders.items() if own == size}
-        found |= extract(source, size, alike, tell, what)
+    prepared = {
+        name: (size, encode.spec.interpolation if isinstance(encode, Encoder) else "bicubic")
+        for name, (size, encode) in encoders.items()
+    }
+    for size, interpolation in dict.fromkeys(prepared.values()):
+        alike = {name: encoders[name][1] for name, own in prepared.items() if own == (size, interpolation)}
+        found |= extract(source, size, alike, tell, what, interpolation)
     return found
 
 

@@ -111,7 +111,8 @@ def features(
     sources = [data.train] if data.test is None else [data.train, data.test]
     total, found, places = sum(map(len, sources)), list[Tensor](), list[np.ndarray]()
     for source in sources:
-        for batch in read_ahead(source, encoder.spec.size, cut(range(len(source)), batch_size)):
+        ranges, spec = cut(range(len(source)), batch_size), encoder.spec
+        for batch in read_ahead(source, spec.size, ranges, spec.interpolation):
             crops = [_readable(source, number, crop) for number, crop in batch]
             pixels = stacked([crop.pixels for crop in crops])
             if dense is None:

@@ -156,4 +156,5 @@ def _train(
 def _predict(start: Start, network: nn.Module, source: Source) -> Tensor:
     """Class numbers [M] of the central crops of readable images."""
     encoder = Encoder(network, start.encoder.spec)
-    return torch.cat([encoder(images).argmax(1).cpu() for _, images in central_crops(source, encoder.spec.size)])
+    crops = central_crops(source, encoder.spec.size, encoder.spec.interpolation)
+    return torch.cat([encoder(images).argmax(1).cpu() for _, images in crops])

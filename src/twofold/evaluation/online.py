@@ -33,7 +33,7 @@ class OnlineKNN:
         chosen = sample(source, IMAGES)
         kept: list[Tensor] = []
         labels: list[int | None] = []
-        for numbers, images in central_crops(chosen, spec.size):
+        for numbers, images in central_crops(chosen, spec.size, spec.interpolation):
             kept.append(images)
             labels += [chosen.label(number) for number in numbers]
             if sum(batch.nbytes for batch in kept) >= BYTES:

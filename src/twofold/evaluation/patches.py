@@ -67,7 +67,7 @@ def masked_maps(
         if mask.shape != image.shape[1:]:
             (h, w), (height, width) = mask.shape, image.shape[1:]
             raise UsageError(f"the mask of {source.name(number)} has {w} x {h} pixels, the image {width} x {height}")
-        return central_crop(image, dense.size), cut_mask(mask, central_box(*mask.shape))
+        return central_crop(image, dense.size, dense.interpolation), cut_mask(mask, central_box(*mask.shape))
 
     done = 0
     for found in ahead(read, _batches(numbers, dense)):
@@ -82,7 +82,7 @@ def maps_of(source: Source, numbers: Sequence[int], dense: Patchwise, tell: Tell
     """The patches' features, float32 [n, h, w, D], of images that are known to be readable."""
 
     def read(number: int) -> Tensor:
-        return central_crop(source.image(number), dense.size)
+        return central_crop(source.image(number), dense.size, dense.interpolation)
 
     done = 0
     for found in ahead(read, _batches(numbers, dense)):

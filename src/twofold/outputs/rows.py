@@ -100,7 +100,8 @@ class Maker:
     def rows(self, split: Split, ranges: Iterable[range]) -> Iterator[Embedded]:
         """The rows of each range of a split's images."""
         each = self.grid[0] * self.grid[1]
-        for images in read_ahead(split.source, self.encoder.spec.size, ranges):
+        spec = self.encoder.spec
+        for images in read_ahead(split.source, spec.size, ranges, spec.interpolation):
             readable = [(number, crop) for number, crop in images if isinstance(crop, Crop)]
             names = [split.image(number) for number, _ in readable for _ in range(each)]
             labels = [split.label(number) for number, _ in readable for _ in range(each)]

@@ -72,7 +72,7 @@ def make_atlas(source: Source, size: int, encoder: Encoder, points: int, tell: T
     chosen = sample(source, points) if len(source) > points else source
     side = side_for(len(chosen), size)
     encoders: dict[str, Encode] = {"features": encoder, "thumbs": lambda images: shrink(look(images), side)}
-    found = extract(chosen, size, encoders, tell, "features and thumbnails")
+    found = extract(chosen, size, encoders, tell, "features and thumbnails", encoder.spec.interpolation)
     features = found["features"]
     unit = F.normalize(features.values)
     tell("nearest neighbours", 0, 1)
