@@ -146,7 +146,7 @@ def described(network: nn.Module, name: str = "") -> BackboneSpec:
         config = resolve_model_data_config(network)
     mean, std = (tuple(map(float, config[key])) for key in ("mean", "std"))
     channels, size = int(config["input_size"][0]), int(config["input_size"][-1])
-    interpolation: Interpolation = "bilinear" if config.get("interpolation") == "bilinear" else "bicubic"
+    interpolation: Interpolation = "bilinear" if str(config.get("interpolation")) == "bilinear" else "bicubic"
     return BackboneSpec(
         name or type(network).__qualname__, {}, "default", size, mean, std, 0, interpolation, channels=channels
     )
