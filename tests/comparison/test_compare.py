@@ -180,3 +180,35 @@ def test_images_without_labels_are_compared_by_their_masks(tmp_path):
     assert "segmentation, pixel accuracy" in (tmp_path / "out" / "compare.html").read_text()
     with pytest.raises(UsageError, match="no training image in digits has a mask"):
         twofold.compare("digits", "simclr", tmp_path / "digits", protocols="knn,segmentation", quiet=True, **settings)
+
+
+def test_a_teacher_that_looks_once_at_each_image_costs_nothing_more(tmp_path):
+    source = open_data("digits").limited(64).train
+    costs = []
+    for layers in ((1, 1, 1, 1), (2, 2, 2, 2)):
+        folder = tmp_path / str(sum(layers))
+        teacher = twofold.pretrain(
+            out=folder, quiet=True, **tiny("rotation", epochs=1, backbone_arguments={**TINY["backbone_arguments"], "layers": layers})
+        )  # fmt: skip
+        settings = tiny("distill", teacher=str(teacher.path), resident=True, projector=())
+        costs.append(comparison.operations(resolved(**settings), source))
+    assert costs[0] == costs[1]
+
+
+def test_ways_are_compared_from_several_starts_and_the_page_says_what_came_out(tmp_path):
+    first = twofold.pretrain(out=tmp_path / "first", quiet=True, **tiny("simclr", epochs=1))
+    settings = {**SMALL, "limit": 200, "epochs": 2, "backbone_arguments": TINY["backbone_arguments"]}
+    result = twofold.compare(
+        "digits",
+        "simclr",
+        tmp_path / "out",
+        starts=["scratch", str(first.path)],
+        protocols="knn",
+        quiet=True,
+        **settings,
+    )
+    assert list(result["methods"]) == ["simclr", "simclr-first"]
+    assert result["methods"]["simclr"]["scores"]["start"] == {}
+    assert result["methods"]["simclr-first"]["scores"]["start"]["knn"]["value"] > 0
+    assert "the weights as they are" in result["verdict"][0]
+    assert result["verdict"][0] in (tmp_path / "out" / "compare.html").read_text()

@@ -162,16 +162,22 @@ def resolve_for(wanted: Wanted, inspection: Inspection) -> Recipe:
 
 
 def operations(settings: Recipe, source: Source) -> int:
-    """Floating-point operations of one image's forward and backward pass: convolutions and products, all its views."""
+    """Floating-point operations of one image's forward and backward pass: convolutions and products, all its views.
+
+    What a method does only once for each image, as a teacher's look at it, is not among them.
+    """
     cpu, few = torch.device("cpu"), sample(source, COUNTED)
     count = len(few)
     method = build_method(settings, backbone_spec(settings), count).train()
     prepare = Preparation(settings, method, count, cpu, torch.float32)
     loader = Streamed(few, cpu, 0, 1.0, lambda *_: None)
     crops = next(iter(loader.load(Plan(count, count, 0), prepare.views, [MicroBatch(0, slice(0, count))])))
+    batch = prepare(crops)
+    with torch.no_grad():
+        method(batch)  # which has seen these images then
     plain = sdpa_kernel(SDPBackend.MATH)  # fused attention is not counted on the CPU
     with plain, FlopCounterMode(display=False) as counter:
-        torch.stack(list(method(prepare(crops), 0.0).terms.values())).sum().backward()
+        method(batch).loss.backward()
     total: int = counter.get_total_flops()
     return total // count
 
