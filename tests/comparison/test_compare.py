@@ -187,9 +187,9 @@ def test_a_teacher_that_looks_once_at_each_image_costs_nothing_more(tmp_path):
     costs = []
     for layers in ((1, 1, 1, 1), (2, 2, 2, 2)):
         folder = tmp_path / str(sum(layers))
-        teacher = twofold.pretrain(
-            out=folder, quiet=True, **tiny("rotation", epochs=1, backbone_arguments={**TINY["backbone_arguments"], "layers": layers})
-        )  # fmt: skip
+        network = {**TINY["backbone_arguments"], "layers": layers}
+        wanted = tiny("rotation", epochs=1, backbone_arguments=network)
+        teacher = twofold.pretrain(out=folder, quiet=True, **wanted)
         settings = tiny("distill", teacher=str(teacher.path), resident=True, projector=())
         costs.append(comparison.operations(resolved(**settings), source))
     assert costs[0] == costs[1]
