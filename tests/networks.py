@@ -19,9 +19,14 @@ def wide(features=1024):
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, features))
 
 
-def teacher(features=24):
-    """Two convolutions whose weights are always the same: [N, 3, S, S] -> [N, features]."""
+def teacher(features=24, channels=3):
+    """Two convolutions whose weights are always the same: [N, channels, S, S] -> [N, features]."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        layers = [nn.Conv2d(3, 12, 3, 2, 1), nn.ReLU(), nn.Conv2d(12, features, 3, 1, 1)]
+        layers = [nn.Conv2d(channels, 12, 3, 2, 1), nn.ReLU(), nn.Conv2d(12, features, 3, 1, 1)]
         return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def teacher_of_two_bands():
+    """The same for images of two channels."""
+    return teacher(channels=2)
