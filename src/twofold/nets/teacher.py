@@ -30,7 +30,8 @@ class Teacher(nn.Module):
     ) -> None:
         """
         Args:
-            spec: how the network is built, and the mean and std that its own images have.
+            spec: how the network is built, and the mean and std that its own images have; if these are of other
+                channels than the views, as of a network that does not say what it takes, it gets the views as they are.
             size: side in pixels that views are resized to.
             mean: of each channel of the views, for images from 0 to 1.
             std: the standard deviation of each channel of the views.
@@ -40,6 +41,8 @@ class Teacher(nn.Module):
         """
         super().__init__()
         self.hidden = (network.eval().requires_grad_(False),)  # a tuple: what is in it is no part of this module
+        if len(spec.mean) != len(mean):
+            spec = dataclasses.replace(spec, mean=tuple(mean), std=tuple(std))
         self.size, self.views, self.own = size, Normalize(mean, std), Normalize(spec.mean, spec.std)
         try:
             self.width = features_of(network, size, len(mean))
