@@ -111,7 +111,8 @@ def shown_by_measures(rows: Sequence[Row], settings: Recipe) -> dict[str, tuple[
         MEMORY: lambda row: dead_memory(row, rows),
     }
     found: dict[str, tuple[int | None, str]] = {START: (first["step"], still(first))} if still(first) else {}
-    settled = [row for row in rows if row["step"] >= SETTLED * steps]
+    waiting = getattr(settings.options, "freeze_prototypes", 0.0)  # until then all may be nearest one that cannot move
+    settled = [row for row in rows if row["step"] >= (SETTLED + waiting) * steps]
     for name, sign in signs.items():
         shown = stretch(settled, sign)
         if len(shown) >= LASTING:
