@@ -102,7 +102,7 @@ def test_a_queue_is_never_longer_than_the_data():
     assert free.options.queue == 800
     assert said == [
         "chosen for 1200 images, 800 steps (--help has the rules): stem small, lr 0.002, weight_decay 0.01, "
-        "momentum 0.975 0.975, queue 800"
+        "momentum 0.99 0.9969, queue 800"
     ]
     given, said = chosen_for("moco", 1200, epochs=200, queue=5000, image_size=32)
     assert given.options.queue == 1200

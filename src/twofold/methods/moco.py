@@ -23,7 +23,7 @@ from twofold.methods.base import Method, Output, Setup, mean
 from twofold.nets.heads import mlp
 from twofold.nets.memory import Queue
 from twofold.nets.momentum import MomentumEncoder, shuffled
-from twofold.recipe.rules import Facts, momentum_within
+from twofold.recipe.rules import TEACHER, Facts, momentum_within
 from twofold.recipe.settings import setting
 
 RECIPE = dict(crop_scale=(0.2, 1.0))
@@ -32,7 +32,7 @@ LARGE = dict(symmetric=False, blur=(0.5, 0.5))
 
 def published_momentum(facts: Facts) -> tuple[float, float]:
     """0.99 to 0.999, for photographs 0.999; in a short run less"""
-    return momentum_within(facts, 0.999 if facts.photographs else 0.99, 0.999)
+    return momentum_within(facts, 0.999 if facts.photographs else 0.99, 0.999, TEACHER)
 
 
 def queue_length(facts: Facts) -> int:
