@@ -177,9 +177,10 @@ def give(weights: Weights, backbone: nn.Module) -> list[str]:
     fitting = {key: value for key, value in found.items() if value.shape == own[key].shape}
     total, had = (sum(value.numel() for value in some.values()) for some in (own, fitting))
     if had < ENOUGH * total:
+        named = [name for name in weights.tensors if not name.endswith("num_batches_tracked")]
         raise UsageError(
             f"{weights.origin} does not fit {type(backbone).__name__}: {had / total:.0%} of the backbone's numbers are "
-            f"there; its tensors are called {_some(weights.tensors)}, the backbone's {_some(own)}"
+            f"there; its tensors are called {_some(named)}, the backbone's {_some(own)}"
         )
     used = set(names.values())
     rest = [name for name in weights.tensors if name.startswith(prefix) and name not in used]

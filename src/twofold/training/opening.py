@@ -242,7 +242,8 @@ def notes(opened: OpenRun, unreadable: list[str]) -> list[str]:
     of_kind = "" if kind == PICTURE else f" with {kind}"
     said.append(
         f"{s.method}, {s.backbone} ({weights / 1e6:.1f} million weights), {len(opened.images)} images{of_kind} at "
-        f"{s.image_size} px, batch {batch}, learning rate {s.lr * batch / 256:g}, {s.precision}, "
+        f"{s.image_size} px, batch {batch}, learning rate {s.lr * batch / 256:g} at this batch"
+        f"{'' if s.backbone_lr == s.lr else f', {s.backbone_lr * batch / 256:g} for the backbone'}, {s.precision}, "
         f"images {'in memory' if s.resident else 'decoded as needed'}"
     )
     for name, (network, spec) in opened.method.given().items():
