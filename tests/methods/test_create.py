@@ -113,7 +113,7 @@ def test_a_short_run_gets_a_short_memory_as_pretrain_gives_it():
     short, _ = small("moco", steps=60, batch_size=128)
     assert (len(long.queue.rows), long.target.momentum) == (32768, (0.99, 0.999))
     assert len(short.queue.rows) == 2 * 60 * 128 // 100
-    assert short.target.momentum == (pytest.approx(1 - 20 / 60, abs=1e-4), pytest.approx(1 - 20 / 60, abs=1e-4))
+    assert short.target.momentum == pytest.approx((1 - 1 / (0.4 * 60),) * 2, abs=1e-4)
 
 
 def test_what_a_loop_gives_is_checked_at_the_door():

@@ -195,7 +195,7 @@ def test_an_unreadable_image_remains_left_out(finished, photos, small_pieces, tm
     interrupted(finished, photos, tmp_path / "v.parquet", after=5)
     expected = twofold.embed(finished, photos).unreadable
     tried = []
-    monkeypatch.setattr(crops, "central_crop", lambda image, size: tried.append(0) or central_crop(image, size))
+    monkeypatch.setattr(crops, "central_crop", lambda *about: tried.append(0) or central_crop(*about))
     written = twofold.embed(finished, photos, tmp_path / "v.parquet")
     assert written.before == 64
     assert len(tried) == 6 + 19
