@@ -33,7 +33,9 @@ PLANTED = {
     ),
     "SimSiam without predictor": ("simsiam", dict(predictor=()), {COMPLETE, STUCK}, "no predictor"),
     "SimCLR without repulsion": ("simclr", dict(repulsion=0.0), {COMPLETE, STUCK}, "repulsion has the weight 0"),
-    "MoCo without repulsion": ("moco", dict(repulsion=0.0), {COMPLETE, STUCK}, "repulsion has the weight 0"),
+    "MoCo without repulsion": (
+        "moco", dict(repulsion=0.0, momentum=(0.8, 0.8)), {COMPLETE, STUCK}, "repulsion has the weight 0",
+    ),
     "SwAV without Sinkhorn": ("swav", dict(iterations=0, queue=0), {CLUSTER}, "not balanced"),
     "DINO without centring": ("dino", dict(center_momentum=1.0), {CLUSTER}, "not centred"),
     "joint with an energy alone": (
