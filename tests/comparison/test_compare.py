@@ -1,6 +1,7 @@
 """Comparisons: equal compute, figures taken from the runs themselves, and no run made twice."""
 
 import json
+import re
 import signal
 import statistics
 import subprocess
@@ -211,4 +212,6 @@ def test_ways_are_compared_from_several_starts_and_the_page_says_what_came_out(t
     assert result["methods"]["simclr"]["scores"]["start"] == {}
     assert result["methods"]["simclr-first"]["scores"]["start"]["knn"]["value"] > 0
     assert "the weights as they are" in result["verdict"][0]
-    assert result["verdict"][0] in (tmp_path / "out" / "compare.html").read_text()
+    page = (tmp_path / "out" / "compare.html").read_text()
+    assert result["verdict"][0] in page
+    assert re.search(r"<th[^>]*>\s*start\s*</th>", page)

@@ -31,12 +31,13 @@ def write_page(folder: Path, result: dict[str, Any]) -> Path:
 
 
 def as_evaluation(result: dict[str, Any], rows: list[str]) -> dict[str, Any]:
-    """The methods as the columns of one evaluation, beside raw pixels and how the first one's backbone began."""
+    """The methods as the columns of one evaluation, beside raw pixels and how the first backbones began."""
     columns: dict[str, dict[str, Any]] = {}
     if result[RAW_PIXELS]:
         columns[RAW_PIXELS] = result[RAW_PIXELS]
-    first = next(iter(result["methods"].values()))
-    columns |= {who: first["scores"][who] for who in BEGINNINGS if first["scores"][who]}
+    for who in BEGINNINGS:
+        if had := [own["scores"][who] for own in result["methods"].values() if own["scores"][who]]:
+            columns[who] = had[0]
     columns |= {name: own["scores"]["pretrained"] for name, own in result["methods"].items()}
     scores = {row: {name: own[row] for name, own in columns.items() if row in own} for row in rows}
     return {"representations": list(columns), "scores": scores}
