@@ -179,3 +179,12 @@ def test_what_it_learnt_loads_in_plain_timm(stem, started, finished, tmp_path):
     if stem == "default":
         backbone = timm.create_model(about["name"], num_classes=0, **about["arguments"])
         backbone.load_state_dict(load_file(run.path / "backbone.safetensors"))
+
+
+def test_weights_move_and_the_statistics_of_norms_stay_unless_somebody_says_otherwise(started, source, tmp_path):
+    moving = pretrain(tmp_path / "run", weights=source, image_size=16, epochs=2, lr=0.1, keep_statistics=False)
+    for run, stays in ((started, True), (moving, False)):
+        before, after = (load_file(run.path / f"{name}.safetensors") for name in ("start", "backbone"))
+        assert not torch.equal(before["conv1.weight"], after["conv1.weight"])
+        assert torch.equal(before["bn1.running_mean"], after["bn1.running_mean"]) == stays
+        assert torch.equal(before["bn1.running_var"], after["bn1.running_var"]) == stays

@@ -61,6 +61,7 @@ def freeze(backbone: nn.Module, count: int) -> None:
         raise UsageError(f"freeze must be below {len(groups)}, the backbone's layers, which begin with: {starts}")
     kept = {name for names in groups[:count] for name in names}
     for name, parameter in backbone.named_parameters():
-        parameter.requires_grad_(name not in kept)
+        if name in kept:  # what was frozen before, as in a module that was given, stays so
+            parameter.requires_grad_(False)
     norms = [name for name, module in backbone.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     freeze_modules(backbone, [name for name in norms if f"{name}.weight" in kept])

@@ -193,7 +193,7 @@ def _rule(name: str, source: ast.Module, module: str) -> Any:
             )
 
     def rule(_: object) -> Any:
-        raise NotImplementedError(f"{module}.{name} was read, not imported")
+        raise RuntimeError(f"{module}.{name} was read from its source, not run: Spec.real_options has rules to call")
 
     rule.__doc__ = text
     return rule
