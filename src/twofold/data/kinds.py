@@ -87,6 +87,10 @@ class OfKind(Source):
     def classes(self) -> list[str] | None:
         return self._source.classes
 
+    @property
+    def labels_at_hand(self) -> Sequence[int] | None:
+        return self._source.labels_at_hand
+
     def __len__(self) -> int:
         return len(self._source)
 

@@ -114,6 +114,10 @@ class Items(Source):
             return self._names  # told without reading all items for their labels
         return self._numbered[1]
 
+    @property
+    def labels_at_hand(self) -> list[int] | None:
+        return None if self._known is None else self.labels
+
     def __len__(self) -> int:
         return len(self._items)
 

@@ -15,7 +15,8 @@ from twofold.data.encoded import Folder, Parquet, Tar, files_under, is_image
 from twofold.data.kinds import of_kind
 from twofold.data.masks import IMAGES
 from twofold.data.objects import source_of
-from twofold.data.sources import Array, Source, Subset, load_array
+from twofold.data.sampling import balanced
+from twofold.data.sources import Array, Source, load_array
 from twofold.errors import UsageError, did_you_mean
 
 DataLike = Any
@@ -40,12 +41,16 @@ class Data:
     """why the two parts' classes do not fit together, if they do not: no matter unless labels are asked for"""
     name: str = f"{PYTHON}Data"
     """as in the recipe"""
+    sampled: str = ""
+    """which of the training images these are, in words, where a limit has left some of them only"""
 
     def limited(self, limit: int) -> "Data":
-        """Only the first ``limit`` training images; 0: all."""
+        """A sample of ``limit`` training images, see `balanced`; 0: all."""
         if not 0 < limit < len(self.train):
             return self
-        return replace(self, train=Subset(self.train, range(limit)))
+        alike = "" if self.train.labels_at_hand is None else ", of each class as many as of every other or all it has"
+        sampled = f"a sample of {limit} of {len(self.train)} images{alike}"
+        return replace(self, train=balanced(self.train, limit), sampled=sampled)
 
     def of_kind(self, channels: int | None, depth: str | None = None) -> "Data":
         """The images with so many channels of that depth; None: as they have them."""

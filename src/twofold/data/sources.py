@@ -34,6 +34,11 @@ class Source(ABC):
         """The classes' names by number, or None if they have no names."""
         return None
 
+    @property
+    def labels_at_hand(self) -> Sequence[int] | None:
+        """The labels where they are known without reading images, else None."""
+        return self.labels
+
     @abstractmethod
     def __len__(self) -> int: ...
 
@@ -109,6 +114,10 @@ class Subset(Source):
     @cached_property
     def classes(self) -> list[str] | None:
         return self._source.classes
+
+    @property
+    def labels_at_hand(self) -> list[int] | None:
+        return None if self._source.labels_at_hand is None else self.labels
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -33,12 +33,14 @@ from twofold.run import Run
 class Subject:
     """What is measured: representations by name, in the order of the table, and the data that they are of.
 
-    ``splits``: the images, if there are any. ``about``: what the result says of the data and of the run.
+    ``splits``: the images, if there are any. ``about``: what the result says of the data and of the run; ``notes``:
+    what else there is to say, in sentences.
     """
 
     representations: dict[str, Representation]
     splits: dict[str, Source]
     about: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 def evaluate(
@@ -122,7 +124,7 @@ def evaluate(
     result = {
         "scores": scores,
         "representations": list(subject.representations),
-        "notes": notes,
+        "notes": [*subject.notes, *notes],
         "seconds": seconds,
         **subject.about,
         "seed": seed,
@@ -143,7 +145,8 @@ def _run(
     found = of_run(run, caches, baselines, device, tell)
     fingerprints = [cache.fingerprint for cache in caches.values()]
     about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
-    return Subject(found, splits, about | {"recipe": settings_of(settings)})
+    sampled = (f"the images of the pretraining are {opened.sampled}",) if opened.sampled else ()
+    return Subject(found, splits, about | {"recipe": settings_of(settings)}, sampled)
 
 
 def _backbone(

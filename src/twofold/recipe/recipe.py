@@ -104,7 +104,7 @@ class Recipe:
         1, "parts that a step's batch is computed in, to save memory; every loss sees one part", low=1
     )
     seed: int = setting(0, "decides the first weights, the order, the distortions", low=0, high=2**63 - 1)
-    limit: int = setting(0, "use the first so many images only; 0: all", low=0)
+    limit: int = setting(0, "use a random sample of so many images only, of each class alike; 0: all", low=0)
     optimizer: Literal["lars", "sgd", "adamw"] = setting("adamw", "timm's LARS, torch's SGD or AdamW")
     lr: float = setting(
         None, "learning rate for 256 images; it grows in proportion to the batch", above=0, auto=rules.lr

@@ -99,7 +99,10 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
     run = Run(wanted.get("out") or default_out(wanted))
     begun = (run.path / "checkpoint.pt").exists()
     weights = None if begun else starting_weights(wanted)
-    source = open_data(wanted.get("data") if data is None else data).limited(wanted.get("limit")).train
+    named = open_data(wanted.get("data") if data is None else data).limited(wanted.get("limit"))
+    if named.sampled:
+        log.say(named.sampled)
+    source = named.train
     unreadable: list[str] = []
 
     def bad(name: str, reason: str) -> None:
