@@ -23,7 +23,7 @@ def test_a_limited_folder_that_is_sorted_by_class_has_every_class(tmp_path):
     found, data = labels_of(tmp_path, 20)
     assert sorted(found.values()) == [5, 7, 8]  # all five cows
     assert found[2] == 5
-    assert data.sampled == "a sample of 20 of 65 images, of each class as many as of every other or all it has"
+    assert data.notes[-1] == "the training images are a sample of 20 of 65 images, balanced over their classes"
     names = [data.train.name(number) for number in range(20)]
     assert names == sorted(names)  # in the folder's own order
     assert names != [f"ant/{number:02}.png" for number in range(20)]
@@ -42,7 +42,7 @@ def test_every_kind_of_data_is_sampled(tmp_path):
         assert found == {0: 5, 1: 5}, data
     fill(tmp_path / "plain", [f"{number:02}.png" for number in range(40)])
     limited = open_data(tmp_path / "plain").limited(10)
-    assert limited.sampled == "a sample of 10 of 40 images"
+    assert limited.notes == ("the training images are a sample of 10 of 40 images",)
     assert limited.train.indices == sorted(limited.train.indices) != list(range(10))
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from twofold.cli.words import shown
+from twofold.data.unread import advice
 from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS, measure_title, representation_title, row_title
 from twofold.recipe.settings import declarations, defaults_of
 
@@ -130,6 +131,7 @@ def scanned(part: str, result: "Scan") -> str:
     common = ", ".join(f"{count} of {w} x {h}" for (h, w), count in sizes[:3])
     more = f" and {len(sizes) - 3} other sizes" if len(sizes) > 3 else ""
     lines = [f"{part + ': ' if part else ''}{result.images} images ({common}{more}), {len(result.bad)} unreadable"]
+    lines += advice(result.passed_over)
     if result.kinds:
         lines.append("kinds: " + ", ".join(f"{count} with {kind}" for kind, count in result.kinds.most_common()))
     if result.masked:
@@ -147,6 +149,7 @@ def written(result: "Written") -> str:
     else:
         earlier = f" ({result.before} of {result.images} images were done before)" if result.before else ""
         lines = [f"wrote {result.path}: {said}{earlier}"]
+    lines += result.notes
     if result.unreadable:
         lines.append(f"{len(result.unreadable)} images cannot be read and are left out:")
         lines += [f"  {name}: {reason}" for name, reason in result.unreadable[:NAMED]]

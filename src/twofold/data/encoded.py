@@ -16,6 +16,7 @@ from twofold.data import masks
 from twofold.data.cache import cache
 from twofold.data.decode import Unreadable, decode
 from twofold.data.sources import Contents, Source, digest, number
+from twofold.data.unread import passed_over
 from twofold.errors import UsageError
 from twofold.files import write_atomically
 
@@ -97,7 +98,9 @@ class Folder(Files):
     """
 
     def __init__(self, root: Path) -> None:
-        files = [path for path in files_under(root) if is_image(path, SUFFIXES | {ARRAY})]
+        there = list(files_under(root))
+        self.passed_over = passed_over(there)
+        files = [path for path in there if is_image(path, SUFFIXES | {ARRAY})]
         arrays = sorted(str(path.relative_to(root)) for path in files if not is_image(path))
         found = sorted(str(path.relative_to(root)) for path in files if is_image(path))
         inside, theirs = masks.paired(found + arrays)
@@ -113,8 +116,8 @@ class Folder(Files):
             if path.suffix.lower() == ".png"
         }
         if outside:
-            there = {path: outside.get(str(Path(path).with_suffix(""))) for path in self.paths}
-            self._masks = {path: mask for path, mask in there.items() if mask} | self._masks
+            beyond = {path: outside.get(str(Path(path).with_suffix(""))) for path in self.paths}
+            self._masks = {path: mask for path, mask in beyond.items() if mask} | self._masks
         folders = [Path(path).parts[:-1] for path in self.paths]
         if self._masks:
             folders = [tuple(part for part in parts if part not in masks.IMAGES) for parts in folders]

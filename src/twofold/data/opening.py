@@ -1,6 +1,7 @@
 """From what the user names to sources of images, split into train and test where the data say so."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from twofold.data.masks import IMAGES
 from twofold.data.objects import source_of
 from twofold.data.sampling import balanced
 from twofold.data.sources import Array, Source, load_array
+from twofold.data.unread import advice
 from twofold.errors import UsageError, did_you_mean
 
 DataLike = Any
@@ -41,16 +43,16 @@ class Data:
     """why the two parts' classes do not fit together, if they do not: no matter unless labels are asked for"""
     name: str = f"{PYTHON}Data"
     """as in the recipe"""
-    sampled: str = ""
-    """which of the training images these are, in words, where a limit has left some of them only"""
+    notes: tuple[str, ...] = ()
+    """sentences for whoever uses them: what was passed over, and of how many images these are a sample"""
 
     def limited(self, limit: int) -> "Data":
         """A sample of ``limit`` training images, see `balanced`; 0: all."""
         if not 0 < limit < len(self.train):
             return self
-        alike = "" if self.train.labels_at_hand is None else ", of each class as many as of every other or all it has"
-        sampled = f"a sample of {limit} of {len(self.train)} images{alike}"
-        return replace(self, train=balanced(self.train, limit), sampled=sampled)
+        alike = "" if self.train.labels_at_hand is None else ", balanced over their classes"
+        sampled = f"the training images are a sample of {limit} of {len(self.train)} images{alike}"
+        return replace(self, train=balanced(self.train, limit), notes=(*self.notes, sampled))
 
     def of_kind(self, channels: int | None, depth: str | None = None) -> "Data":
         """The images with so many channels of that depth; None: as they have them."""
@@ -87,7 +89,7 @@ def open_data(data: DataLike) -> Data:
     else:
         opened = replace(_objects(data, name_of(data)), name=name_of(data))
     if len(opened.train) == 0:
-        raise UsageError(f"there are no images in {opened.name}")
+        raise UsageError("; ".join([f"there are no images in {opened.name}", *opened.notes]))
     if opened.test is None or len(opened.test) == 0:
         return replace(opened, test=None)
     test, mismatch = _numbered_alike(opened.train, opened.test)
@@ -189,8 +191,14 @@ def _image_folder(root: Path) -> Data:
         held = next((base / name for name in TEST if (base / name).is_dir()), None)
         train = next((base / name for name in TRAIN if (base / name).is_dir()), None)
         if held and train:  # without a test part, "train" may well be a class
-            return Data(Folder(train), Folder(held))
-    return Data(Folder(root))
+            return _noted(Folder(train), Folder(held))
+    return _noted(Folder(root))
+
+
+def _noted(train: Folder, test: Folder | None = None) -> Data:
+    """Folders of images as data that say which pictures were passed over."""
+    missed = Counter(train.passed_over) + Counter(test.passed_over if test else {})
+    return Data(train, test, notes=advice(missed))
 
 
 def _digits() -> Data:

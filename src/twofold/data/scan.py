@@ -1,6 +1,7 @@
 """`twofold scan`: decode everything once and say what cannot be read."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +20,8 @@ class Scan:
 
     ``images`` there are; ``bad``: name of each that cannot be read, and why; ``sizes``: how many have which height and
     width; ``classes``: how many images each has, where classes have names; ``masked``: how many images have a mask;
-    ``kinds``: how many have which channels and numbers.
+    ``kinds``: how many have which channels and numbers; ``passed_over``: how many pictures beside them are in a format
+    that is not read, by the ending of their names.
     """
 
     images: int
@@ -28,6 +30,7 @@ class Scan:
     classes: dict[str, int] = field(default_factory=dict)
     masked: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
 
 def scan(data: DataLike, threads: int = 4) -> dict[str, Scan]:
@@ -52,7 +55,7 @@ def scan(data: DataLike, threads: int = 4) -> dict[str, Scan]:
 
 def scan_source(source: Source, threads: int) -> Scan:
     """Decode every image of a source."""
-    result = Scan(len(source), masked=len(source.masked))
+    result = Scan(len(source), masked=len(source.masked), passed_over=source.passed_over)
 
     def read(number: int) -> tuple[int, int, Kind] | str:
         try:

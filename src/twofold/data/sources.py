@@ -5,7 +5,7 @@ Sources hold file names, offsets or encoded bytes, never open handles, so worker
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +38,11 @@ class Source(ABC):
     def labels_at_hand(self) -> Sequence[int] | None:
         """The labels where they are known without reading images, else None."""
         return self.labels
+
+    @cached_property
+    def passed_over(self) -> Mapping[str, int]:
+        """How many pictures beside these are in a format that is not read, by the ending of their names."""
+        return {}
 
     @abstractmethod
     def __len__(self) -> int: ...

@@ -145,8 +145,7 @@ def _run(
     found = of_run(run, caches, baselines, device, tell)
     fingerprints = [cache.fingerprint for cache in caches.values()]
     about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
-    sampled = (f"the images of the pretraining are {opened.sampled}",) if opened.sampled else ()
-    return Subject(found, splits, about | {"recipe": settings_of(settings)}, sampled)
+    return Subject(found, splits, about | {"recipe": settings_of(settings)}, opened.notes)
 
 
 def _backbone(
@@ -165,7 +164,8 @@ def _backbone(
     splits, how = _splits(opened, protocols)
     found = of_backbone(what if isinstance(what, str) else "backbone", encoder, splits, baselines, device, tell)
     fingerprints = [source.fingerprint() for source in splits.values()]
-    return Subject(found, splits, _about(opened.name, how, found, _classes(splits["train"]), fingerprints))
+    about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
+    return Subject(found, splits, about, opened.notes)
 
 
 def _splits(data: Data, protocols: list[str]) -> tuple[dict[str, Source], str]:

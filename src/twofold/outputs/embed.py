@@ -1,7 +1,7 @@
 """`twofold.embed`: a vector for each image or each of its patches, in memory or streamed to a file."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import overload
@@ -36,7 +36,8 @@ class Written:
     """What was written to ``path``: so many ``vectors`` of so many ``features`` each.
 
     ``images``: how many there are, readable or not; ``before``: how many of them earlier calls had done.
-    ``unreadable``: the names of the images that were left out, and why.
+    ``unreadable``: the names of the images that were left out, and why. ``notes``: what else there is to say of the
+    data, in sentences.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Written:
     images: int
     before: int
     unreadable: list[tuple[str, str]]
+    notes: tuple[str, ...] = ()
 
 
 @overload
@@ -118,7 +120,7 @@ def embed(
     rows = "patches" if patches else "images"
     about = {"twofold": VERSION, "backbone": backbone, "device": encoder.device.type, "rows": rows}
     identity = {**about, "data": [split.identity() for split in splits]}
-    return _stream(maker, splits, target, identity, tell)
+    return replace(_stream(maker, splits, target, identity, tell), notes=opened.notes)
 
 
 def _collect(maker: Maker, splits: list[Split], tell: Tell) -> Embedded:

@@ -100,8 +100,8 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
     begun = (run.path / "checkpoint.pt").exists()
     weights = None if begun else starting_weights(wanted)
     named = open_data(wanted.get("data") if data is None else data).limited(wanted.get("limit"))
-    if named.sampled:
-        log.say(named.sampled)
+    for sentence in named.notes:
+        log.say(sentence)
     source = named.train
     unreadable: list[str] = []
 

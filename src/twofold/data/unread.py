@@ -1,0 +1,28 @@
+"""Files that hold pictures and that nothing here reads: a folder's are counted, so that nobody misses them unawares."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+UNREAD = frozenset(
+    {".heic", ".heif", ".jxl", ".svg", ".psd", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"}
+)
+"""Endings of phones' and cameras' own formats, of drawings, and of formats that Pillow does not have."""
+
+
+def passed_over(files: Iterable[Path]) -> Counter[str]:
+    """How many files have each of these endings; hidden files are not counted."""
+    return Counter(path.suffix.lower() for path in files if _is_unread(path))
+
+
+def _is_unread(path: Path) -> bool:
+    return path.suffix.lower() in UNREAD and not path.name.startswith(".")
+
+
+def advice(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """One sentence on the files that were passed over, by their endings; none where there are none."""
+    if not counts:
+        return ()
+    kinds = " and ".join(f"{count} {ending}" for ending, count in sorted(counts.items(), key=lambda item: -item[1]))
+    files, them = ("file was", "it") if sum(counts.values()) == 1 else ("files were", "them")
+    return (f"{kinds} {files} passed over: convert {them} to JPEG or PNG",)
