@@ -66,6 +66,7 @@ def test_a_run_is_measured_beside_its_yardsticks(finished, quick, monkeypatch):
     assert "a sample of 256 of 1438 images" in sampled
     assert fewest == "1 % of 256 labels are 3, less than one for each of 10 classes: no such row"
     assert result["recipe"]["method"] == "simclr"
+    assert result["verdict"][0].startswith("the pretrained features are ")
     assert result["data"]["test"] == 359
     assert set(result["versions"]) >= {"twofold", "torch", "timm"}
     assert set(result["seconds"]) == set(EVERY)

@@ -25,6 +25,8 @@ def test_scores_and_the_doctors_word(finished, tmp_path):
     )
     assert "75.0 ± 1.0" in page
     assert "0.500 ± 0.100" in page
+    assert "the pretrained features are clearly better" in page
+    assert "a note of the evaluation" in page
     assert "&lt;b&gt;collapse&lt;/b&gt;" in page
     assert "<b>collapse</b>" not in page
     assert "since step 3" in page

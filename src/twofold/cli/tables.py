@@ -28,7 +28,7 @@ WIDTH = 100  # of the table of an evaluation in characters, for up to six repres
 
 
 def evaluation(result: dict[str, Any]) -> str:
-    """In percent: a row a measurement, a column a representation; what each spread is over stands below."""
+    """In percent: a row a measurement, a column a representation; below, what each spread is over and what came out."""
     table = Table(box=SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=0)
     table.title = "%; accuracy where the row names nothing else"
     table.add_column("", no_wrap=True)
@@ -46,6 +46,7 @@ def evaluation(result: dict[str, Any]) -> str:
     lines += [
         *result["notes"],
         f"{data['name']}: {data['train']} training and {data['test']} test images, {data['split']}",
+        *result["verdict"],
     ]
     return "\n".join([render(table, max(WIDTH, 34 + 11 * len(result["representations"]))), *lines])
 

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from twofold import device as devices
 from twofold import files
-from twofold.comparison.standings import Json, collected
+from twofold.comparison.standings import collected
 from twofold.comparison.ways import SCRATCH, ways_of
 from twofold.data.inspection import Inspection
 from twofold.data.kinds import asked
@@ -28,6 +28,7 @@ from twofold.errors import Collapsed, Diverged, UsageError
 from twofold.evaluation.evaluate import evaluate, known
 from twofold.evaluation.protocols import UNLABELLED
 from twofold.evaluation.split import splits_for
+from twofold.evaluation.verdict import Json
 from twofold.recipe import recipe
 from twofold.recipe.recipe import Recipe, Wanted
 from twofold.recipe.resolve import resolve

@@ -9,21 +9,16 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from scipy.stats import kendalltau
 
 from twofold.data.opening import Data
 from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS, row_title
+from twofold.evaluation.verdict import VERDICTS, Json, clearly, figures
 
 SCORE = "linear"
 FEW = re.compile(r"few_\d+|few_[\d.]+_percent")  # names of rows
-VERDICTS = ("few_5", "linear", "knn")
-"""Rows by which it is said what came out."""
 COSTS = ("seconds", "images_per_second", "peak_memory_mb")
-
-Json = dict[str, Any]
-"""An object that a JSON file holds."""
 
 LABEL_FREE: dict[str, Callable[[float], float]] = {
     "rank": lambda value: value,
@@ -72,7 +67,7 @@ def collected(folder: Path, budget: dict[str, Json], seeds: int, data: Data) -> 
 def verdict(found: dict[str, Json]) -> list[str]:
     """What came out, in words: the best way by labels, whether it clearly beats the beginning, and what still rose.
 
-    Clearly: by two standard deviations of the difference. The beginning is the starting weights as they are, where any
+    The beginning is the starting weights as they are, where any
     way has them, else the untrained backbone.
     """
     said = []
@@ -87,11 +82,9 @@ def verdict(found: dict[str, Json]) -> list[str]:
         if not ways or not before:
             continue
         best = max(ways, key=lambda name: ways[name]["value"])
-        gain, base = ways[best]["value"] - before[0]["value"], "the weights as they are" if starts else "untrained"
-        clear = gain > 2 * math.hypot(ways[best]["spread"], before[0]["spread"])
-        word = "clearly better than" if clear else "not clearly better than"
-        figures = " ± ".join(f"{100 * ways[best][key]:.1f}" for key in ("value", "spread"))
-        said.append(f"{row_title(row)}: {best} is best with {figures}, {word} {base} ({100 * before[0]['value']:.1f})")
+        base, clear = "the weights as they are" if starts else "untrained", clearly(ways[best], before[0])
+        word = f"{'' if clear else 'not '}clearly better than {base} ({100 * before[0]['value']:.1f})"
+        said.append(f"{row_title(row)}: {best} is best with {figures(ways[best])}, {word}")
         if starts and not clear:
             said[-1] += ": use these"
     if rising := [name for name, own in found.items() if still_rose(own["knn"])]:

@@ -25,6 +25,7 @@ from twofold.evaluation.patches import patches_of
 from twofold.evaluation.protocols import DENSE, PROTOCOLS, UNLABELLED, Task
 from twofold.evaluation.representations import Representation, of_backbone, of_run
 from twofold.evaluation.split import splits_for
+from twofold.evaluation.verdict import verdict
 from twofold.recipe.recipe import settings_of
 from twofold.run import Run
 
@@ -95,8 +96,8 @@ def evaluate(
 
     Returns:
         ``scores[row][representation]``, each with ``metric``, ``value``, ``spread``, what the spread is ``over``, and
-        often ``labels``, how many were used; ``representations`` in their order, ``notes``, ``seconds`` by protocol,
-        ``data``, ``recipe`` (of a run), ``seed``, ``date``, ``versions``.
+        often ``labels``, how many were used; ``representations`` in their order, ``verdict``, of a run, sentences on what
+        came out; ``notes``, ``seconds`` by protocol, ``data``, ``recipe`` (of a run), ``seed``, ``date``, ``versions``.
 
     Raises:
         UsageError: if there is no such run, model, data, protocol or baseline, the images have no labels or masks
@@ -122,6 +123,7 @@ def evaluate(
             subject = _backbone(what, data, wanted, baselines, device, tell, **preparation)
     scores, seconds, notes = measured(subject, wanted, seed, tell)
     result = {
+        "verdict": verdict(scores),
         "scores": scores,
         "representations": list(subject.representations),
         "notes": [*subject.notes, *notes],

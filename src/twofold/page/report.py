@@ -87,6 +87,7 @@ def report(
         spectrum=plots.spectrum(diagnosis["spectrum"]) if diagnosis and diagnosis.get("spectrum") else None,
         measure_names=names_in(diagnosis),
         evaluation=evaluation,
+        said=(evaluation or {}).get("verdict", []),
         few=plots.labels_curves(evaluation) if evaluation else [],
         curves=plots.curves(metrics),
         measures=plots.measures(metrics),

@@ -1,0 +1,50 @@
+"""What the scores come to is said as it is: better, worse, no difference, and what to do."""
+
+from twofold.evaluation.verdict import clearly, verdict
+
+
+def rows(**own):
+    """Scores by row: of each representation in turn its value, with a spread of a point."""
+    return {row: {who: {"value": value, "spread": 0.01} for who, value in it.items()} for row, it in own.items()}
+
+
+def test_clearly_is_more_than_two_deviations_of_the_difference():
+    def score(value):
+        return {"value": value, "spread": 0.01}
+
+    assert clearly(score(0.53), score(0.5))
+    assert not clearly(score(0.528), score(0.5))
+    assert not clearly(score(0.4), score(0.5))
+
+
+def test_pretrained_features_are_held_against_the_untrained_networks():
+    better = rows(knn=dict(untrained=0.5, pretrained=0.7), linear=dict(untrained=0.6, pretrained=0.61))
+    assert verdict(better) == [
+        "the pretrained features are clearly better than the untrained network's by knn (70.0 ± 1.0 against "
+        "50.0 ± 1.0); not clearly better by linear (61.0 ± 1.0 against 60.0 ± 1.0)"
+    ]
+    (worse,) = verdict(rows(knn=dict(untrained=0.5, pretrained=0.4)))
+    assert worse.startswith("the pretrained features are clearly worse than the untrained network's by knn")
+
+
+def test_starting_weights_that_are_not_beaten_are_the_ones_to_use():
+    said = verdict(rows(knn=dict(untrained=0.3, start=0.8, pretrained=0.81)))
+    assert "not clearly better than those of the weights as they are (start) by knn" in said[0]
+    assert said[1] == "the weights as they are (start) are the best here: use them"
+    assert len(verdict(rows(knn=dict(untrained=0.3, start=0.8, pretrained=0.9)))) == 1
+    assert len(verdict(rows(knn=dict(untrained=0.95, start=0.8, pretrained=0.81)))) == 1  # nor are they the best
+
+
+def test_a_projector_that_is_better_is_named():
+    said = verdict(rows(knn=dict(untrained=0.3, pretrained=0.6, projector=0.7)))
+    assert said[1] == (
+        "the features after the projector are clearly better than those before it by knn (70.0 ± 1.0 against "
+        "60.0 ± 1.0)"
+    )
+    assert len(verdict(rows(knn=dict(untrained=0.3, pretrained=0.6, projector=0.61)))) == 1
+
+
+def test_what_was_not_measured_is_not_judged():
+    assert verdict(rows(knn=dict(raw_pixels=0.5, resnet18=0.9))) == []
+    assert verdict(rows(few_1=dict(untrained=0.5, pretrained=0.9))) == []
+    assert "mean IoU (" in verdict(rows(segmentation_miou=dict(untrained=0.2, pretrained=0.4)))[0]
