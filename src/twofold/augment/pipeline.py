@@ -177,7 +177,9 @@ def pipelines(
                 ViewPipeline(size, a.crop_scale, a.blur[pair], a.solarize[pair], a.mask[pair], a, mine, spread)
             )
         else:
-            found.append(ViewPipeline(a.small_size, a.small_scale, a.blur[1], a.solarize[1], 0.0, a, mine, spread))
+            found.append(
+                ViewPipeline(a.small_size, a.small_scale, a.small_blur, a.small_solarize, 0.0, a, mine, spread)
+            )
     if whole:
         plain = dataclasses.replace(a, crop_ratio=(1.0, 1.0), flip=0.0, jitter=0.0, grayscale=0.0)
         found.append(ViewPipeline(size, (1.0, 1.0), 0.0, 0.0, 0.0, plain, (), spread))

@@ -26,7 +26,7 @@ from twofold.recipe.settings import setting
 RECIPE = dict(crop_scale=(0.08, 1.0), saturation=0.2, solarize=(0.0, 0.2))
 LARGE = dict(
     teacher_temperature=(0.04, 0.07), blur=(1.0, 0.1),
-    crop_scale=(0.14, 1.0), small_crops=8, small_scale=(0.05, 0.14),
+    crop_scale=(0.14, 1.0), small_crops=8, small_scale=(0.05, 0.14), small_blur=0.5,
 )  # fmt: skip
 
 

@@ -21,7 +21,9 @@ DECAYS = {"adamw": 0.01, "lars": 1e-4, "sgd": 1e-4}
 """the weight decays, by the optimizer"""
 
 
-BANDS: dict[str, Any] = {"saturation": 0.0, "hue": 0.0, "grayscale": 0.0, "solarize": (0.0, 0.0)}
+BANDS: dict[str, Any] = {
+    "saturation": 0.0, "hue": 0.0, "grayscale": 0.0, "solarize": (0.0, 0.0), "small_solarize": 0.0,
+}  # fmt: skip
 """settings that are for colours, and what they are where channels are none"""
 
 BANDS_SAID = (
