@@ -129,6 +129,12 @@ def colours(facts: Facts) -> bool:
     return bool(facts.settings["channels"] == 3 and facts.settings["depth"] != "float32")
 
 
+def second_scale(facts: Facts) -> tuple[float, float]:
+    """as crop_scale"""
+    low, high = facts.settings["crop_scale"]
+    return low, high
+
+
 def refuse_colours(given: dict[str, Any]) -> None:
     """
     Raises:
