@@ -243,11 +243,14 @@ def small_view(size: int, patch: int) -> int:
 
 
 TARGET, TEACHER = 1 / 20, 2 / 5
-"""The largest share of a run that a momentum encoder looks back, 1 / (1 - momentum) steps; one that is a teacher."""
+"""The largest share of a run that a momentum encoder looks back at first, 1 / (1 - momentum) steps; a teacher."""
 
 
 def momentum_within(facts: Facts, start: float, end: float, share: float = TARGET) -> tuple[float, float]:
-    """A momentum encoder's momentum, first and last, lowered so that it looks back at most a ``share`` of the run."""
+    """A momentum encoder's momentum, first and last, neither with a look back over more than a ``share`` of the run.
+
+    A last one of 1, where the encoder comes to rest, stays.
+    """
     slowest = 1.0 if facts.steps is None else max(0.0, round(1 - 1 / (share * facts.steps), 4))
     return min(start, slowest), end if end == 1 else min(end, slowest)
 
