@@ -160,28 +160,58 @@ def test_dead_dimensions_are_those_that_hardly_vary():
     assert measures.dead_dimensions(1000 * z) == 0.25
 
 
-def test_lidar_is_its_papers_formula():
-    """Against scipy's matrix square root, on data with structure between and within images."""
-    n, q, d = 60, 4, 6
-    views = torch.randn(n, 1, d, generator=RANDOM) * torch.tensor([4.0, 3, 2, 1, 0.5, 0]) + torch.randn(
-        n, q, d, generator=RANDOM
-    )
-    x = views.double().numpy()
+def clouds(n, q, d, signals):
+    """q views of each of n images: images differ by these variances, views by 1 in each dimension, then all mixed."""
+    centres = torch.zeros(n, 1, d, dtype=torch.float64)
+    centres[:, 0, : len(signals)] = torch.randn(n, len(signals), dtype=torch.float64, generator=RANDOM)
+    centres[:, 0, : len(signals)] *= torch.tensor(signals, dtype=torch.float64).sqrt()
+    views = centres + torch.randn(n, q, d, dtype=torch.float64, generator=RANDOM)
+    mixing = torch.randn(d, d, dtype=torch.float64, generator=RANDOM) + 3 * torch.eye(d, dtype=torch.float64)
+    return views @ mixing
+
+
+def test_lidar_is_its_papers_formula_of_what_stands_out():
+    """Against generalised eigenvalues, and the root of what a true ratio is seen as, found by a polynomial."""
+    n, q, d = 60, 4, 12
+    views = clouds(n, q, d, [20.0, 9.0, 4.0, 0.05])
+    x = views.numpy()
     means = x.mean(1)
     between = sum(np.outer(m - means.mean(0), m - means.mean(0)) for m in means) / (n - 1)
     within = sum(np.outer(v - m, v - m) for vs, m in zip(x, means, strict=True) for v in vs) / (n * (q - 1))
-    root = np.linalg.inv(scipy.linalg.sqrtm(within + 1e-4 * np.eye(d)))
-    values = np.linalg.eigvalsh(root @ between @ root)
-    share = values / values.sum() + 1e-7
-    assert measures.lidar(views) == pytest.approx(math.exp(-(share * np.log(share)).sum()), rel=1e-6)
+    floored = within + 1e-4 * np.trace(within) / d * np.eye(d)
+    alive = np.trace(np.linalg.solve(floored, within))
+    c, y = alive / (n - 1), alive / (n * (q - 1))
+    signals = []
+    for seen in scipy.linalg.eigh(q * between, floored, eigvals_only=True):
+        roots = np.roots([1, c - 1 - seen * (1 - y), seen])  # of seen (a - 1 - y a) = a (a - 1 + c)
+        if np.isreal(roots).all() and roots.max() > 1:
+            signals.append(roots.max() - 1)
+    assert len(signals) == 3  # the fourth is lost in what chance makes of twelve dimensions
+    share = np.array(signals) / sum(signals)
+    assert measures.lidar(views) == pytest.approx(math.exp(-(share * np.log(share)).sum()), rel=1e-4)
+    assert measures.lidar(1000 * views) == pytest.approx(measures.lidar(views), rel=1e-6)
 
 
-def test_lidar_counts_the_directions_that_tell_images_apart():
-    """Five strong directions between images, noise alike in all ten: about five, whatever RankMe sees."""
-    apart = torch.zeros(N, 1, 10)
-    apart[:, 0, :5] = 30 * orthogonal(N, 5).float() * N**0.5
-    views = apart + torch.randn(N, 4, 10, generator=RANDOM)
-    assert measures.lidar(views) == pytest.approx(5, abs=0.3)
+@pytest.mark.parametrize(
+    ("images", "dimensions", "signals", "low", "high"),
+    [
+        (1000, 64, [1.0] * 20, 0.95, 1.0),
+        (1000, 256, [1.0] * 50, 0.93, 1.0),
+        (1000, 256, [10.0] * 50, 0.95, 1.0),
+        (1000, 256, [3.0] * 5, 0.95, 1.05),
+        (400, 256, [3.0] * 20, 0.93, 1.0),
+        (1000, 256, [0.25] * 50, 0.1, 1.0),  # directions as weak as this are not all told from chance
+    ],
+)
+def test_lidar_of_five_views_has_no_more_directions_than_there_are(images, dimensions, signals, low, high):
+    """Of known ones, as shares; with what a mean of five views has of their noise there were many times more."""
+    found = measures.lidar(clouds(images, 5, dimensions, signals))
+    assert low <= found / len(signals) <= high
+
+
+def test_lidar_of_noise_is_none():
+    assert measures.lidar(clouds(300, 5, 64, [])) == 0
+    assert math.isnan(measures.lidar(clouds(20, 4, 60, [1.0])))
 
 
 def test_pairs_are_counted_once_and_never_with_themselves():

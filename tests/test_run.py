@@ -13,7 +13,9 @@ import torch
 import twofold
 from tests.conftest import tiny
 from tests.training.making import weights
+from twofold.data.opening import open_data
 from twofold.errors import UsageError
+from twofold.evaluation.online import OnlineKNN
 
 PLAIN_TIMM = """
 import json, sys
@@ -95,3 +97,32 @@ def test_timms_own_functions_prepare_its_images(finished):
     config = timm.data.resolve_model_data_config(finished.backbone())
     spec = finished.spec
     assert (config["input_size"], config["mean"], config["std"]) == ((3, 8, 8), spec.mean, spec.std)
+
+
+SIDES = [
+    ("dino", {}, "target.stages.0.", "target.stages.1."),  # by default what the authors evaluate
+    ("dino", {"exported": "online"}, "backbone.", "projector."),
+    ("byol", {}, "backbone.", "projector."),
+    ("byol", {"exported": "target"}, "target.stages.0.", "target.stages.1."),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "backbone", "projector"), SIDES)
+def test_one_side_of_a_method_is_exported_evaluated_and_looked_at(name, settings, backbone, projector, tmp_path):
+    """The backbone's file, the kNN of the last step, the projected features: all of one side, told by its weights."""
+    run = twofold.pretrain(out=tmp_path / "run", quiet=True, **tiny(name, epochs=2, **settings))
+    state, exported = weights(run), run.backbone()
+    assert all(torch.equal(value, state[backbone + key]) for key, value in exported.state_dict().items())
+    other = "backbone." if backbone != "backbone." else "target.stages.0."
+    assert not torch.equal(exported.conv1.weight, state[other + "conv1.weight"])
+    knn = OnlineKNN.of(open_data("digits").limited(256).train, run.spec, torch.device("cpu"), "fp32")
+    assert run.metrics[-1]["knn"] == knn.score(exported)
+    method, features = run.method(), torch.randn(5, run.spec.features)
+    last = [key for key in state if key.startswith(projector) and key.endswith("weight")][-1]
+    given = []
+    layer = method.get_submodule(last.removesuffix(".weight"))
+    layer.register_forward_hook(lambda *arguments: given.append(arguments[-1]))
+    assert method.project(features) is given[0]
+    looked = twofold.diagnose(run, "digits", images=30)["measures"]["features"]
+    alone = twofold.diagnose(exported, "digits", images=30, size=8, mean=run.spec.mean, std=run.spec.std)
+    assert looked["rank"] == pytest.approx(alone["measures"]["features"]["rank"], rel=1e-4)

@@ -45,7 +45,7 @@ HEAD = 10
 ENERGIES = ("energy", "attraction", "invariance")
 """The names that methods give to the terms of their energy."""
 WITHIN = 1e-4
-"""What is added to the diagonal of the covariance within images (arXiv 2312.04000, section 4)."""
+"""What is added to the diagonal of the covariance within images, times its mean (arXiv 2312.04000, section 4)."""
 
 
 def as_embeddings(z: object, what: str = "embeddings", rows: int = 2, shape: str = "N, D") -> Tensor:
@@ -182,22 +182,42 @@ def power_law(spectrum: Spectrum) -> float:
 def lidar(views: Float[Tensor, "n q d"] | Float[np.ndarray, "n q d"]) -> float:
     """Effective rank of what tells images apart from what tells views of one apart (LiDAR, arXiv 2312.04000).
 
-    ``views``: q embeddings of each of n images. With Sb the covariance of the images' means, Sw the mean covariance
-    within an image plus `WITHIN` times the identity: exp of the entropy of the eigenvalues' shares of
-    Sw^-1/2 Sb Sw^-1/2 (eqs. 1 to 5). 1 to min(n - 1, d).
+    ``views``: q embeddings of each of n images. With Sb the covariance of the images' means and Sw the mean covariance
+    within an image, plus `WITHIN` of its mean variance on the diagonal: exp of the entropy of the shares of the
+    eigenvalues of Sw^-1/2 Sb Sw^-1/2 (eqs. 1 to 5), each without what chance adds to it (`signal`). 1 to
+    min(n - 1, d); 0: no direction stands out from the differences between views of one image. NaN if n (q - 1) is not
+    more than d: too few views to tell.
     """
     views = as_embeddings(views, "views", shape="N, Q, D").double()
     n, q, d = views.shape
     if q < 2:
         raise UsageError(f"views must be at least 2 of each image, not {q}")
+    freedom = n * (q - 1)
+    if freedom <= d:
+        return math.nan
     means = views.mean(1)
     apart = means - means.mean(0)
     within = (views - means[:, None]).flatten(0, 1)
-    inner = within.T @ within / (n * (q - 1)) + WITHIN * torch.eye(d, dtype=views.dtype, device=views.device)
-    # The eigenvalues are the squared singular values of the centred means in the metric of Sw, up to n - 1.
-    whitened = torch.linalg.solve_triangular(torch.linalg.cholesky(inner), apart.T, upper=False)
-    ratios = _squared_singular_values(whitened.T)
-    return _effective(ratios / ratios.sum().clamp_min(1e-300))
+    inner = within.T @ within / freedom
+    floor = WITHIN * inner.diagonal().mean().clamp_min(1e-300)
+    root = torch.linalg.cholesky(inner + floor * torch.eye(d, dtype=views.dtype, device=views.device))
+    alive = float(torch.linalg.solve_triangular(root, within.T, upper=False).square().sum()) / freedom
+    whitened = torch.linalg.solve_triangular(root, apart.T, upper=False)
+    signals = signal(q * _squared_singular_values(whitened.T) / (n - 1), alive / (n - 1), alive / freedom)
+    return _effective(signals / signals.sum()) if bool(signals.any()) else 0.0
+
+
+def signal(ratios: Spectrum, between: float, within: float) -> Spectrum:
+    """What is left of a spectrum when what chance adds to it is taken off: true ratios less 1, 0 where none stands out.
+
+    The mean of q views has a q-th of their noise, so without any signal all ``ratios``, of q Sb to Sw, would be 1. As
+    both are estimated, of ``between`` and ``within`` dimensions a degree of freedom, they spread, and each true ratio a
+    that can be told from 1 is seen as l = a (a - 1 + between) / (a - 1 - within a) (Wang and Yao, arXiv 1504.05087).
+    That is solved for a; it has no solution for what is within the spread.
+    """
+    half = (1 - between + ratios * (1 - within)) / 2
+    inside = half.square() - ratios
+    return torch.where((inside > 0) & (half > 0), half + inside.clamp_min(0).sqrt() - 1, 0.0).clamp_min(0)
 
 
 def alignment(x: Embeddings, y: Embeddings) -> float:

@@ -1,5 +1,8 @@
 """Masks: what is drawn, and that masked patches are dropped or painted."""
 
+import math
+import random
+
 import pytest
 import torch
 from scipy.ndimage import label
@@ -7,7 +10,7 @@ from scipy.ndimage import label
 import twofold
 from tests.conftest import tiny
 from twofold.augment import Views
-from twofold.augment.masks import block_order, fill, hidden, masked, random_order
+from twofold.augment.masks import fill, hidden, masked, masked_patches
 from twofold.batch import Chance, View
 from twofold.errors import UsageError
 from twofold.nets.backbone import BackboneSpec
@@ -32,8 +35,7 @@ def test_the_share_is_exact_and_every_patch_has_its_turn(shape, share):
     assert all(len(set(row)) == len(row) for row in view.ids_keep.tolist())
     assert (view.ids_keep.diff() > 0).all()  # in reading order
     many = Chance(0, 3, 2000, slice(None))
-    order = (block_order if shape == "block" else random_order)(many, "mask", 8)
-    hits = torch.zeros(2000, 64).scatter(1, order[:, : round(64 * share)], 1.0)
+    hits = torch.zeros(2000, 64).scatter(1, masked_patches(8, share, shape, many)[0], 1.0)
     assert hits.mean(0).min() > 0.1 * share  # corners are in few rectangles
     assert hits.mean().item() == pytest.approx(round(64 * share) / 64)
 
@@ -41,10 +43,43 @@ def test_the_share_is_exact_and_every_patch_has_its_turn(shape, share):
 def test_blocks_hang_together():
     """At a half, masked patches of blocks form far fewer pieces than random ones."""
     pieces = []
-    for order in (block_order(CHANCE, "mask", 8), random_order(CHANCE, "mask", 8)):
-        shown = torch.zeros(N, 64).scatter(1, order[:, :32], 1.0).view(N, 8, 8)
+    for shape in ("block", "random"):
+        shown = torch.zeros(N, 64).scatter(1, masked_patches(8, 0.5, shape, CHANCE)[0], 1.0).view(N, 8, 8)
         pieces.append(sum(label(image.numpy())[1] for image in shown) / N)
     assert pieces[0] < 0.5 * pieces[1]
+
+
+def beits(side, count, draw):
+    """A mask as BEiT draws it, with plain loops: rectangles until enough is masked, or ten of them do not fit."""
+    mask = torch.zeros(side, side)
+    while mask.sum() < count:
+        left = count - int(mask.sum())
+        for _ in range(10):
+            area = draw.uniform(16 * (side / 14) ** 2, left)
+            ratio = math.exp(draw.uniform(math.log(0.3), -math.log(0.3)))
+            height, width = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if height < side and width < side:
+                top, beside = draw.randint(0, side - height), draw.randint(0, side - width)
+                block = mask[top : top + height, beside : beside + width]
+                if 0 < (block == 0).sum() <= left:
+                    block.fill_(1)
+                    break
+        else:
+            break
+    return mask
+
+
+@pytest.mark.parametrize(("side", "count"), [(14, 75), (14, 120), (6, 22)])
+def test_blocks_are_as_beits(side, count):
+    """At 75 of 196 patches and scaled to other grids: where they lie, how often a neighbour is masked too."""
+    n, draw = 1000, random.Random(0)
+    theirs = torch.stack([beits(side, count, draw) for _ in range(n)])
+    gone = masked_patches(side, count / side**2, "block", Chance(0, 3, n, slice(None)))[0]
+    ours = torch.zeros(n, side * side).scatter(1, gone, 1.0).view(n, side, side)
+    assert 0.99 * count < theirs.sum((1, 2)).mean() <= count == ours.sum((1, 2)).mean()
+    assert (ours.mean(0) - theirs.mean(0)).abs().max() < 0.08  # about four standard errors
+    beside = [(m[:, 1:] * m[:, :-1]).sum() / m.sum() for m in (ours, theirs)]
+    assert beside[0].item() == pytest.approx(beside[1].item(), abs=0.01)
 
 
 def test_masks_are_a_function_of_seed_step_and_view_not_of_processes():

@@ -5,6 +5,7 @@ import torch
 from torchvision.transforms import v2
 
 from tests.augment.levels import FLOAT, N
+from tests.conftest import resolved
 from twofold import rng
 from twofold.augment import Views
 from twofold.augment.pipeline import pipelines
@@ -107,6 +108,31 @@ def test_no_two_quantities_share_a_stream():
         columns += [*draws.area.unbind(1), *draws.place.unbind(1), *factors.unbind(1), draws.sigma]
     apart = torch.stack(columns).corrcoef().abs() - torch.eye(len(columns))
     assert apart.max() < 0.6  # of 64 rows; the same stream would give 1
+
+
+@pytest.mark.parametrize(
+    ("method", "blur", "solarize"),
+    [("dino", [1.0, 0.1, 0.5, 0.5], [0.0, 0.2, 0.0, 0.0]), ("swav", [0.5, 0.5, 0.5, 0.5], [0.0, 0.0, 0.0, 0.0])],
+)
+def test_small_views_have_their_own_chances_as_the_authors_have_them(method, blur, solarize):
+    """Of photographs: how many of 4,000 samples of each view are blurred and solarised."""
+    n, augment = 4000, resolved(method, image_size=224).augment
+    draws = [view.draw(rng.Streams(7, (i,)), n) for i, view in enumerate(pipelines(augment, 224)[:4])]
+    assert [(d.sigma > 0).float().mean().item() for d in draws] == pytest.approx(blur, abs=0.03)
+    assert [d.solarize.float().mean().item() for d in draws] == pytest.approx(solarize, abs=0.03)
+
+
+def solarized(images):
+    """Numbers from 0 to 1 that are at least 128 of 255 inverted, the others as they are."""
+    return torch.where(images >= 128 / 255, 1 - images, images)
+
+
+def test_small_views_are_solarised_if_that_is_asked_for():
+    views = Views(224, small_crops=1, small_solarize=1.0, blur=(1.0, 1.0), jitter=0.0, grayscale=0.0)
+    first, _, small = views.draw(0, N)
+    assert [first.solarize.any().item(), small.solarize.all().item(), small.sigma.any().item()] == [False, True, False]
+    crops = FLOAT[..., :96].clone()
+    torch.testing.assert_close(views.pipelines[2].distort(crops.clone(), small), solarized(crops))
 
 
 def test_samples_do_not_influence_each_other():

@@ -98,7 +98,9 @@ def test_a_network_that_was_never_trained_has_not_collapsed(name):
     result = twofold.diagnose(network, "digits", images=40, size=32)
     assert result["findings"] == []
     assert list(result["measures"]) == ["features"]
-    assert result["measures"]["features"].keys() >= {"rank", "lidar", "alignment"}
+    assert result["measures"]["features"].keys() >= {"rank", "alignment"}
+    enough = name == "test_vit"  # of 64 features; five views of 40 images are too few for LiDAR of 512
+    assert ("lidar" in result["measures"]["features"]) == enough
     assert result["images"] == {"data": "digits", "used": 40, "views_of_each": 5}
 
 

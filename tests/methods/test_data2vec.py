@@ -6,7 +6,7 @@ from tests.methods.making import loss_of, made
 
 
 def test_data2vec_regresses_the_mean_of_the_teachers_last_blocks():
-    """Each block's output standardised over the patches, their mean layer-normed; only where the student saw a mask."""
+    """Each token standardised over its features in each block, and their mean again; only where a mask was seen."""
     method, batch = made("data2vec", blocks=2)
     images = batch.views[0].images
     teacher = method.target.stages[0]
@@ -17,7 +17,7 @@ def test_data2vec_regresses_the_mean_of_the_teachers_last_blocks():
             tokens = block(tokens)
             outputs.append(tokens[:, teacher.num_prefix_tokens :])
         parts = [
-            (o - o.mean(1, keepdim=True)) / (o.var(1, correction=0, keepdim=True) + 1e-5).sqrt() for o in outputs[-2:]
+            (o - o.mean(2, keepdim=True)) / (o.var(2, correction=0, keepdim=True) + 1e-5).sqrt() for o in outputs[-2:]
         ]
         average = (parts[0] + parts[1]) / 2
         spread = (average.var(2, correction=0, keepdim=True) + 1e-5).sqrt()

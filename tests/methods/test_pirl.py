@@ -3,7 +3,10 @@
 import pytest
 import torch
 
+from tests.conftest import resolved
 from tests.methods.making import inputs_of, loss_of, made
+from twofold import rng
+from twofold.augment.pipeline import pipelines
 from twofold.augment.tiles import TILES, cut_tiles
 from twofold.batch import Batch
 
@@ -29,3 +32,14 @@ def test_pirl_shuffles_the_tiles_of_each_image_its_own_way():
         assert distance.amin(1).max() == 0
         assert sorted(orders[-1]) == list(range(TILES))
     assert len(set(orders)) > 28
+
+
+def test_pirls_tiles_come_from_a_wider_crop_than_its_image():
+    """The image's crops cover 0.08 to 1 of the area, those that are cut into tiles 0.6 to 1: lowest and highest."""
+    image, tiled = pipelines(resolved("pirl", image_size=64).augment, 64)
+    sizes, boxes = torch.tensor([[500, 500]]).expand(2000, 2), []
+    for view in (image, tiled):
+        drawn = view.boxes(view.draw(rng.Streams(5), 2000), sizes)
+        boxes.append((drawn[:, 2] * drawn[:, 3] / 250_000).aminmax())
+    assert boxes[0] == pytest.approx((0.08, 1.0), abs=0.02)
+    assert boxes[1] == pytest.approx((0.6, 1.0), abs=0.02)

@@ -14,9 +14,9 @@ from twofold.batch import Chance, View
 
 Shape = Literal["random", "block"]
 
-BLOCKS = 32  # drawn for each image; they cover any share, as later ones fill what is left
-BLOCK_AREA = (0.05, 0.3)  # of the image
-BLOCK_RATIO = (0.3, 1 / 0.3)  # height over width, as BEiT's (arXiv 2106.08254, algorithm 1)
+BLOCKS = 32  # drawn for each image, one after the other
+SMALLEST_BLOCK = 16 / 196  # of the patches, as BEiT's (arXiv 2106.08254, algorithm 1)
+BLOCK_RATIO = (0.3, 1 / 0.3)  # height over width, likewise
 
 
 def random_order(chance: Chance, name: str, side: int) -> Int[Tensor, "n patches"]:
@@ -24,23 +24,36 @@ def random_order(chance: Chance, name: str, side: int) -> Int[Tensor, "n patches
     return chance.uniform(name, side * side).argsort(1)
 
 
-def block_order(chance: Chance, name: str, side: int) -> Int[Tensor, "n patches"]:
-    """Patches in the order in which they are masked: one rectangle after the other, each in any order."""
+def block_order(chance: Chance, name: str, side: int, count: int) -> Int[Tensor, "n patches"]:
+    """Patches in the order in which they are masked, of which ``count`` will be: one rectangle after the other.
+
+    A rectangle has at least `SMALLEST_BLOCK` of the patches and at most as many as are still to be masked, is smaller
+    than the image, and is left out if it would mask more than that, or nothing. What is missing at the end, as every
+    image has equally many, is taken from those that were left out.
+    """
     area, ratio, top, left = chance.uniform(name, 4, BLOCKS).unbind(1)
-    area = (BLOCK_AREA[0] + area * (BLOCK_AREA[1] - BLOCK_AREA[0])) * side * side
     low, high = torch.tensor(BLOCK_RATIO, dtype=torch.float32).log().tolist()
     ratio = (low + ratio * (high - low)).exp()
-    lines = torch.arange(side, device=area.device)
+    smallest, lines = SMALLEST_BLOCK * side * side, torch.arange(side, device=area.device)
 
-    def covers(length: Float[Tensor, "n blocks"], place: Float[Tensor, "n blocks"]) -> Tensor:
-        length = length.round().clamp(1, side)
+    def covers(length: Float[Tensor, " n"], place: Float[Tensor, " n"]) -> Tensor:
         start = (place * (side - length + 1)).floor()
-        return (lines >= start[..., None]) & (lines < (start + length)[..., None])  # [n, blocks, side]
+        return (lines >= start[:, None]) & (lines < (start + length)[:, None])  # [n, side]
 
-    covered = covers((area * ratio).sqrt(), top)[..., :, None] & covers((area / ratio).sqrt(), left)[..., None, :]
-    covered = covered.flatten(2)
-    first = torch.where(covered.any(1), covered.int().argmax(1), BLOCKS)  # the block that masks it first
-    return (first + chance.uniform(f"{name} ties", side * side)).argsort(1)
+    turn = torch.full((len(area), side * side), 2.0 * BLOCKS, device=area.device)  # of each patch, to be masked
+    for block in range(BLOCKS):
+        left_over = count - (turn < BLOCKS).sum(1)
+        patches = (smallest + area[:, block] * (left_over - smallest)).clamp_min(0)
+        height = (patches * ratio[:, block]).sqrt().round().clamp_min(1)
+        width = (patches / ratio[:, block]).sqrt().round().clamp_min(1)
+        fits = (height < side) & (width < side)
+        rows = covers(height.clamp_max(side), top[:, block])
+        covered = (rows[:, :, None] & covers(width.clamp_max(side), left[:, block])[:, None, :]).flatten(1)
+        new = (covered & (turn >= BLOCKS)).sum(1)
+        taken = fits & (new > 0) & (new <= left_over)
+        mine = torch.where(taken, float(block), float(BLOCKS + block))[:, None]
+        turn = torch.where(covered & (fits[:, None]), torch.minimum(turn, mine), turn)
+    return (turn + chance.uniform(f"{name} ties", side * side)).argsort(1)
 
 
 def masked_patches(
@@ -55,8 +68,8 @@ def masked_patches(
         chance: what is drawn, for each of its rows.
         name: of the stream it is drawn from; "mask 0" is that of a batch's first view.
     """
-    order = (block_order if shape == "block" else random_order)(chance, name, side)
     count = min(round(share * side * side), side * side - 1)
+    order = block_order(chance, name, side, count) if shape == "block" else random_order(chance, name, side)
     return order[:, :count], order[:, count:].sort(1).values
 
 

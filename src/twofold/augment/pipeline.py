@@ -169,15 +169,18 @@ def pipelines(
     spread = tuple(std) if augment.colours is False else ()
     a = augment if augment.interpolation else dataclasses.replace(augment, interpolation="bicubic")
     found = []
+    scales = (a.crop_scale, a.second_scale or a.crop_scale)
     for number in range(views + a.small_crops):
         mine = tuple(one for one in own if one.distortion.views is None or number in one.distortion.views)
         pair = min(number, 1)
         if number < views:
             found.append(
-                ViewPipeline(size, a.crop_scale, a.blur[pair], a.solarize[pair], a.mask[pair], a, mine, spread)
+                ViewPipeline(size, scales[pair], a.blur[pair], a.solarize[pair], a.mask[pair], a, mine, spread)
             )
         else:
-            found.append(ViewPipeline(a.small_size, a.small_scale, a.blur[1], a.solarize[1], 0.0, a, mine, spread))
+            found.append(
+                ViewPipeline(a.small_size, a.small_scale, a.small_blur, a.small_solarize, 0.0, a, mine, spread)
+            )
     if whole:
         plain = dataclasses.replace(a, crop_ratio=(1.0, 1.0), flip=0.0, jitter=0.0, grayscale=0.0)
         found.append(ViewPipeline(size, (1.0, 1.0), 0.0, 0.0, 0.0, plain, (), spread))

@@ -1,7 +1,7 @@
 """Jigsaw tiles: a view cut into 3 x 3 tiles, and the permutations to shuffle them by.
 
-A gap between the tiles and each tile's own normalisation keep a network from matching edges and colours instead of
-looking at what is there (arXiv 1603.09246, section 4.2).
+A gap between the tiles, and one mean colour and contrast for all of them, keep a network that has to tell their order
+from matching edges and colours instead of looking at what is there (arXiv 1603.09246, section 4.2).
 """
 
 from functools import lru_cache
@@ -37,11 +37,7 @@ def tile_size(size: int, unit: int = 1) -> int:
 def cut_tiles(
     images: Float[Tensor, "n c s s"], size: int, places: Float[Tensor, "n 18"]
 ) -> Float[Tensor, "n 9 c {size} {size}"]:
-    """Nine tiles, row by row, each at its own place (two numbers, 0 to 1) within its cell.
-
-    Every tile of an image gets that image's mean colour and contrast instead of its own: neither tells tiles apart,
-    and what the backbone sees keeps the range that whole images have, in training and later.
-    """
+    """Nine tiles, row by row, each at its own place (two numbers, 0 to 1) within its cell, as they are in the view."""
     n, c, whole, _ = images.shape
     cell = whole // SIDE
     room = max(0, cell - size)
@@ -54,10 +50,18 @@ def cut_tiles(
     columns = (corner[..., 1:] + reach)[:, :, None, None, :]
     image = torch.arange(n, device=images.device)[:, None, None, None, None]
     channel = torch.arange(c, device=images.device)[:, None, None]
-    cut = images[image, channel, rows, columns]
-    mean, spread = mean_and_spread(cut)
+    return images[image, channel, rows, columns]
+
+
+def evened(tiles: Float[Tensor, "n 9 c t t"], images: Float[Tensor, "n c s s"]) -> Float[Tensor, "n 9 c t t"]:
+    """Tiles with the mean colour and contrast of the image that each was cut from, instead of their own.
+
+    Neither tells tiles apart then, and what the backbone sees keeps the range that whole images have, in training and
+    later.
+    """
+    mean, spread = mean_and_spread(tiles)
     all_mean, all_spread = mean_and_spread(images[:, None])
-    return all_mean + (cut - mean) * (all_spread / (spread + SPREAD_FLOOR))
+    return all_mean + (tiles - mean) * (all_spread / (spread + SPREAD_FLOOR))
 
 
 def mean_and_spread(

@@ -112,7 +112,8 @@ def _own(
     if not (run.path / "checkpoint.pt").exists():  # the backbone may be all that was kept
         return {"pretrained": pretrained}
     method = run.method(into=copy.deepcopy(fresh).cpu())
-    prototypes = getattr(method, "prototypes", None)
+    prototypes = method.exported.prototypes
+    prototypes = prototypes if isinstance(prototypes, Prototypes) else None
     if method.project(pretrained.train.values[:1]) is None:
         return {"pretrained": replace(pretrained, prototypes=prototypes)}
     key = fingerprint(method, "projector")

@@ -48,6 +48,17 @@ class Setup:
         return length if self.images is None else min(length, self.images)
 
 
+class Exported(NamedTuple):
+    """The networks of one side of a method that features go through, as far as it has them.
+
+    ``projector``: after the ``backbone``. ``prototypes``: what projected features are compared with.
+    """
+
+    backbone: nn.Module
+    projector: nn.Module | None = None
+    prototypes: nn.Module | None = None
+
+
 class Output(NamedTuple):
     """What a method makes of a batch.
 
@@ -141,14 +152,19 @@ class Method(nn.Module, ABC):
         """
         return {}
 
+    @property
+    def exported(self) -> Exported:
+        """What is exported, evaluated and looked at: the networks that learn, unless a method says others."""
+        return Exported(self.backbone, getattr(self, "projector", None), getattr(self, "prototypes", None))
+
     def encode(self, view: View) -> Tensor:
         """The backbone's features of a view: [n, features]."""
         return encode(self.backbone, view)
 
     def project(self, features: Tensor) -> Tensor | None:
-        """Features after the projector, as the loss sees them; None where the method has no projector."""
-        projector = getattr(self, "projector", None)
-        if isinstance(projector, nn.Module) and next(projector.parameters(), None) is not None:
+        """Features of the exported backbone after its projector; None where there is none."""
+        projector = self.exported.projector
+        if projector is not None and next(projector.parameters(), None) is not None:
             projected: Tensor = projector(features)
             return projected
         return None

@@ -16,7 +16,7 @@ from torch import nn
 from twofold import dist
 from twofold.batch import Batch
 from twofold.losses import cosine, squared
-from twofold.methods.base import Method, Output, Setup, directions, mean
+from twofold.methods.base import Exported, Method, Output, Setup, directions, mean
 from twofold.nets.heads import mlp, predictor
 from twofold.nets.momentum import MomentumEncoder
 from twofold.recipe.rules import Facts, momentum_within
@@ -41,6 +41,9 @@ class Options:
         high=1,
     )
     normalize: bool = setting(True, "compare unit vectors; else the mean squared error of embeddings as they are")
+    exported: Literal["online", "target"] = setting(
+        "online", "whose backbone is evaluated and exported: the one that learns, or target, the momentum encoder's"
+    )
     projector: tuple[int, ...] = setting((4096, 256), "widths of the projector; none: no projector", low=1)
     predictor: tuple[int, ...] = setting(
         (4096, 256), "widths of the predictor, the last as the projector's; none: no predictor", low=1
@@ -57,6 +60,7 @@ class BYOL(Method):
         width = setup.width(options.projector)
         self.predictor = predictor(width, options.predictor, options.projector_norm)
         self.target = MomentumEncoder(options.momentum, self.backbone, self.projector)
+        self.side = options.exported
         self.energy = cosine if options.normalize else squared
 
     def forward(self, batch: Batch, progress: float) -> Output:
@@ -64,6 +68,10 @@ class BYOL(Method):
         targets = [self.target(view) for view in batch.views[:2]]
         loss = 2 * mean([self.energy(p, t) for p, t in directions(predicted, targets)])  # of two: their sum
         return Output({"energy": dist.mean(loss)}, tuple(dist.gather(p) for p in predicted))
+
+    @property
+    def exported(self) -> Exported:
+        return Exported(*self.target.stages) if self.side == "target" else super().exported
 
     def after_step(self, progress: float) -> None:
         self.target.update(progress)

@@ -5,7 +5,8 @@ views     one; the x side sees it with patches masked, the y side whole
 topology  momentum encoder as the teacher; linear regression head on the x side; vision transformers only
 D         smooth L1 at the masked patches
 A, B      none: the slowly moving target, normalised, prevents collapse
-loss      smooth L1 (beta 2) between the student's masked tokens and the layer-normed mean of the teacher's top blocks
+loss      smooth L1 (beta 2) between the student's masked tokens and the mean of the teacher's top blocks, each token
+          standardised over its features in every block and once more in the mean
 """
 
 from dataclasses import dataclass
@@ -26,11 +27,11 @@ from twofold.recipe.settings import setting
 RECIPE = dict(
     backbone="vit_tiny_patch16_224", pool="average",
     lr=5e-4, weight_decay=0.05, grad_clip=3.0,
-    mask=(0.6, 0.0), mask_shape="block", grayscale=0.0,
+    mask=(0.612, 0.0), mask_shape="block", jitter=1.0, hue=0.0, grayscale=0.0,
 )  # fmt: skip
-LARGE = dict(teacher_momentum=(0.9998, 0.9999))
+LARGE = dict(teacher_momentum=(0.9998, 0.9998), crop_scale=(0.08, 1.0))
 
-MASKED = 0.6  # share of the patches that is hidden where the views do not say
+MASKED = 0.612  # share of the patches that is hidden where the views do not say: 120 of 196
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class Options:
         (0.998, 1.0), "of the teacher, first and last; 0 0: none, the weights themselves", low=0, high=1
     )
     normalize: bool = setting(
-        True, "standardise each block's output over the patches, and the mean of them over its dimensions"
+        True, "standardise each token over its features, in every block and once more in the mean over blocks"
     )
 
 
@@ -73,7 +74,7 @@ class Data2Vec(Method):
         outputs = block_outputs(self.target.stages[0], images, self.o.blocks)
         outputs = [out.float() if out.dtype == torch.bfloat16 else out for out in outputs]
         if self.o.normalize:
-            outputs = [F.instance_norm(out.transpose(1, 2)).transpose(1, 2) for out in outputs]
+            outputs = [F.layer_norm(out, out.shape[-1:]) for out in outputs]
         average = torch.stack(outputs).mean(0)
         return F.layer_norm(average, average.shape[-1:]) if self.o.normalize else average
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from twofold import dist, losses
 from twofold.batch import Batch
-from twofold.methods.base import Method, Output, Setup, directions, mean, together
+from twofold.methods.base import Exported, Method, Output, Setup, directions, mean, together
 from twofold.nets.heads import Prototypes, mlp
 from twofold.nets.momentum import MomentumEncoder
 from twofold.recipe.rules import TEACHER, Facts, momentum_within, prototypes_within
@@ -26,7 +26,7 @@ from twofold.recipe.settings import setting
 RECIPE = dict(crop_scale=(0.08, 1.0), saturation=0.2, solarize=(0.0, 0.2))
 LARGE = dict(
     teacher_temperature=(0.04, 0.07), blur=(1.0, 0.1),
-    crop_scale=(0.14, 1.0), small_crops=8, small_scale=(0.05, 0.14),
+    crop_scale=(0.14, 1.0), small_crops=8, small_scale=(0.05, 0.14), small_blur=0.5,
 )  # fmt: skip
 
 
@@ -49,15 +49,12 @@ class Options:
     )
     teacher_warmup: float = setting(0.3, "share of the run in which the teacher's temperature rises", low=0, high=1)
     center_momentum: float = setting(0.9, "of the running mean of the teacher's outputs; 1: no centring", low=0, high=1)
-    freeze_prototypes: float = setting(
-        0.1, "share of the run at its start in which the student's prototypes stay", low=0, high=1
-    )
+    freeze_prototypes: float = setting(0.1, "share of the run in which the prototypes stay, first", low=0, high=1)
     teacher_momentum: tuple[float, float] = setting(
-        None,
-        "of the teacher, first and last; 0 0: none, the weights themselves",
-        low=0,
-        high=1,
-        auto=published_momentum,
+        None, "of the teacher, first and last; 0 0: the weights themselves", low=0, high=1, auto=published_momentum
+    )
+    exported: Literal["online", "target"] = setting(
+        "target", "whose backbone is evaluated and exported: online, the student's, or target, the teacher's"
     )
     projector: tuple[int, ...] = setting((2048, 2048, 256), "widths of the projector; none: no projector", low=1)
     projector_norm: Literal["batch", "layer", "none"] = setting("none", "after all layers but the last")
@@ -85,6 +82,10 @@ class DINO(Method):
         latest = dist.mean(torch.cat(teacher).mean(0, keepdim=True))  # after the loss
         self.center = o.center_momentum * self.center + (1 - o.center_momentum) * latest
         return Output({"energy": dist.mean(loss)}, tuple(dist.gather(z) for z in embedded))
+
+    @property
+    def exported(self) -> Exported:
+        return Exported(*self.target.stages) if self.o.exported == "target" else super().exported
 
     def after_step(self, progress: float) -> None:
         self.target.update(progress)

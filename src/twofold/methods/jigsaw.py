@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twofold import dist
-from twofold.augment.tiles import TILES, cut_tiles, distant_permutations
+from twofold.augment.tiles import TILES, cut_tiles, distant_permutations, evened
 from twofold.batch import Batch, View
 from twofold.losses.precision import exact
 from twofold.methods.base import Method, Output, Setup
@@ -52,7 +52,7 @@ class Jigsaw(Method):
 
     def forward(self, batch: Batch, progress: float) -> Output:
         images, chance = batch.views[0].images, batch.chance
-        tiles = cut_tiles(images, self.tile, chance.uniform("places", 2 * TILES))
+        tiles = evened(cut_tiles(images, self.tile, chance.uniform("places", 2 * TILES)), images)
         number = (chance.uniform("order") * len(self.orders)).long().clamp_max(len(self.orders) - 1)
         every = torch.arange(len(images), device=images.device)[:, None]
         features = self.encode(View(tiles[every, self.orders[number]].flatten(0, 1)))

@@ -2,7 +2,7 @@
 
 family    generative
 views     one; the encoder sees its unmasked patches only
-topology  vision transformer without the masked patches; a small transformer decodes
+topology  vision transformer without the masked patches; a small transformer decodes all tokens, the class token too
 D         mean squared error of the masked patches' pixels
 A, B      none: the target is the image itself
 loss      mean over masked patches of (decoded - pixels standardised over the patch)^2
@@ -55,7 +55,7 @@ class MAE(Method):
         self.patches = self.patches_a_side**2
         self.decoder_embed = nn.Linear(vit.embed_dim, width)
         self.mask_token = nn.Parameter(0.02 * torch.randn(width))
-        self.decoder_pos_embed = nn.Parameter(0.02 * torch.randn(1, self.patches, width))
+        self.decoder_pos_embed = nn.Parameter(0.02 * torch.randn(1, self.prefix + self.patches, width))
         self.decoder_blocks = nn.Sequential(
             *(Block(width, width // HEAD, qkv_bias=True) for _ in range(options.decoder_depth))
         )
@@ -67,17 +67,18 @@ class MAE(Method):
         if view.ids_keep is None:  # a loop whose views are not masked
             view = masked(view, self.patches_a_side, MASKED, "random", batch.chance)
         assert view.ids_keep is not None
-        seen = tokens(self.backbone, view)[:, self.prefix :]
-        embedded = self.decoder_embed(seen)
+        every = tokens(self.backbone, view)
+        prefix, embedded = self.decoder_embed(every).tensor_split([self.prefix], 1)
         rows = view.ids_keep[:, :, None].expand(-1, -1, embedded.shape[-1])
         laid = self.mask_token.to(embedded.dtype).expand(len(view.images), self.patches, -1).scatter(1, rows, embedded)
-        decoded = self.decoder_pred(self.decoder_blocks(laid + self.decoder_pos_embed))
+        laid = torch.cat([prefix, laid], 1) + self.decoder_pos_embed
+        decoded = self.decoder_pred(self.decoder_blocks(laid))[:, self.prefix :]
         wanted = patchify(view.images, self.side)
         if self.normalize:
             wanted = F.layer_norm(wanted, wanted.shape[-1:], eps=1e-6)
         gone = hidden(view, self.patches)
         loss = dist.mean(squared(decoded[gone], wanted[gone]))
-        return Output({"energy": loss}, (dist.gather(seen.mean(1)),))
+        return Output({"energy": loss}, (dist.gather(every[:, self.prefix :].mean(1)),))
 
     def collapsed_loss(self, batch_size: int) -> float:
         return 1.0

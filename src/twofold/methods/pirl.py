@@ -1,7 +1,7 @@
 """PIRL, arXiv 1912.01991.
 
 family    contrastive
-views     the image, and nine shuffled tiles of it, of one mean colour and contrast
+views     the image, and nine shuffled tiles of a wider crop of it
 topology  shared weights; a head for the image, one for the tiles; a memory bank with one entry an image
 D         cosine distance to the image's own entry over the temperature
 A, B      repulsion: log of the summed similarity to entries of other images
@@ -27,7 +27,7 @@ from twofold.nets.memory import Bank
 from twofold.recipe.rules import Facts
 from twofold.recipe.settings import setting
 
-RECIPE = dict(crop_scale=(0.2, 1.0))
+RECIPE = dict(crop_scale=(0.08, 1.0), second_scale=(0.6, 1.0), jitter=1.0, hue=0.2)
 
 
 def negative_count(facts: Facts) -> int:

@@ -26,7 +26,7 @@ from twofold.recipe.rules import Facts, prototypes_within
 from twofold.recipe.settings import setting
 
 RECIPE = dict(crop_scale=(0.08, 1.0), brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2)
-LARGE = dict(blur=(0.5, 0.5), crop_scale=(0.14, 1.0), small_crops=6, small_scale=(0.05, 0.14))
+LARGE = dict(blur=(0.5, 0.5), crop_scale=(0.14, 1.0), small_crops=6, small_scale=(0.05, 0.14), small_blur=0.5)
 
 
 def prototype_count(facts: Facts) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twofold.augment.masks import hidden
-from twofold.augment.tiles import SIDE, TILES, cut_tiles
+from twofold.augment.tiles import SIDE, TILES, cut_tiles, evened
 from twofold.batch import Batch
 from twofold.data.loader import MicroBatch, Plan, Streamed, sample
 from twofold.data.sources import Source, Subset
@@ -108,12 +108,13 @@ def seen(batch: Batch, method: Method) -> list[Float[Tensor, "n c s s"]]:
 
 
 def shuffled(batch: Batch, number: int, tile: int, orders: Tensor | None) -> Float[Tensor, "n c s s"]:
-    """A view's nine tiles as jigsaw (one of the known ``orders``) or PIRL (any order) puts them, with gaps."""
-    chance = batch.chance
-    tiles = cut_tiles(batch.views[number].images, tile, chance.uniform("places", 2 * TILES))
+    """A view's nine tiles as jigsaw (evened, in a known one of ``orders``) or PIRL (any order) puts them, with gaps."""
+    images, chance = batch.views[number].images, batch.chance
+    tiles = cut_tiles(images, tile, chance.uniform("places", 2 * TILES))
     if orders is None:
         order = chance.uniform("order", TILES).argsort(1)
     else:
+        tiles = evened(tiles, images)
         order = orders[(chance.uniform("order") * len(orders)).long().clamp_max(len(orders) - 1)]
     tiles = tiles[torch.arange(len(tiles))[:, None], order]
     framed = F.pad(torch.cat([tiles, torch.ones_like(tiles[:, :, :1])], 2), (0, max(1, tile // GAP)) * 2)

@@ -21,6 +21,9 @@ class Augment:
     crop_scale: tuple[float, float] = setting(
         (0.2, 1.0), "share of the image's area that a crop covers, lowest and highest", above=0, high=1, ordered=True
     )
+    second_scale: tuple[float, float] = setting(
+        None, "the same of the second view", above=0, high=1, ordered=True, auto=rules.second_scale
+    )
     crop_ratio: tuple[float, float] = setting(
         (0.75, 1.3333333333333333), "width over height of a crop, lowest and highest", above=0, ordered=True
     )
@@ -55,6 +58,8 @@ class Augment:
         (0.05, 0.2), "share of the image's area that a small view covers, lowest and highest", above=0, high=1,
         ordered=True,
     )  # fmt: skip
+    small_blur: float = setting(0.0, "probability of the Gaussian blur, small views", low=0, high=1)
+    small_solarize: float = setting(0.0, "probability of inverting the bright pixels, small views", low=0, high=1)
     distortions: tuple[str, ...] = setting((), "own ones after all others, each a package.module:Class")
     mask: tuple[float, float] = setting(
         (0.0, 0.0),

@@ -21,7 +21,9 @@ DECAYS = {"adamw": 0.01, "lars": 1e-4, "sgd": 1e-4}
 """the weight decays, by the optimizer"""
 
 
-BANDS: dict[str, Any] = {"saturation": 0.0, "hue": 0.0, "grayscale": 0.0, "solarize": (0.0, 0.0)}
+BANDS: dict[str, Any] = {
+    "saturation": 0.0, "hue": 0.0, "grayscale": 0.0, "solarize": (0.0, 0.0), "small_solarize": 0.0,
+}  # fmt: skip
 """settings that are for colours, and what they are where channels are none"""
 
 BANDS_SAID = (
@@ -125,6 +127,12 @@ def depth(facts: Facts) -> str:
 def colours(facts: Facts) -> bool:
     """true for 3 channels of uint8 or uint16"""
     return bool(facts.settings["channels"] == 3 and facts.settings["depth"] != "float32")
+
+
+def second_scale(facts: Facts) -> tuple[float, float]:
+    """as crop_scale"""
+    low, high = facts.settings["crop_scale"]
+    return low, high
 
 
 def refuse_colours(given: dict[str, Any]) -> None:
@@ -235,11 +243,14 @@ def small_view(size: int, patch: int) -> int:
 
 
 TARGET, TEACHER = 1 / 20, 2 / 5
-"""The largest share of a run that a momentum encoder looks back, 1 / (1 - momentum) steps; one that is a teacher."""
+"""The largest share of a run that a momentum encoder looks back at first, 1 / (1 - momentum) steps; a teacher."""
 
 
 def momentum_within(facts: Facts, start: float, end: float, share: float = TARGET) -> tuple[float, float]:
-    """A momentum encoder's momentum, first and last, lowered so that it looks back at most a ``share`` of the run."""
+    """A momentum encoder's momentum, first and last, neither with a look back over more than a ``share`` of the run.
+
+    A last one of 1, where the encoder comes to rest, stays.
+    """
     slowest = 1.0 if facts.steps is None else max(0.0, round(1 - 1 / (share * facts.steps), 4))
     return min(start, slowest), end if end == 1 else min(end, slowest)
 

@@ -83,7 +83,7 @@ class Journal:
             row |= {"knn_asked": self._knn.asked} if self._knn else {}
         ends_epoch = done % o.plan.steps_per_epoch == 0
         if self._knn and (done == o.steps or (ends_epoch and (epoch + 1) % s.knn_every == 0)):
-            row["knn"] = self.score = self._knn.score(o.method.backbone)
+            row["knn"] = self.score = self._knn.score(o.method.exported.backbone)
         findings = self._watch.look(row, learned.output) if self._watch else []
         for finding in findings:
             self.log.say(finding.sentence)

@@ -43,7 +43,7 @@ def train(wanted: Wanted, console: Console | None = None, data: DataLike = None)
         with Journal(opened, log) as journal:
             loop(opened, journal, interrupt)
         if opened.main:
-            opened.run.write_backbone(opened.method.backbone, opened.spec)
+            opened.run.write_backbone(opened.method.exported.backbone, opened.spec)
             if opened.start < opened.steps:
                 log.say(f"{opened.run.path}: {opened.steps} steps in {duration(journal.seconds)}")
         dist.barrier()
