@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from twofold.recipe.rules import Facts
     from twofold.recipe.settings import setting
     from twofold.run import Run, load_backbone
+    from twofold.training.neighbours import neighbours
     from twofold.training.pretrain import pretrain
 
 _HOMES = {
@@ -48,6 +49,7 @@ _HOMES = {
     "features": "encoding.features",
     "list_methods": "methods.create",
     "load_backbone": "run",
+    "neighbours": "training.neighbours",
     "pretrain": "training.pretrain",
     "report": "page.report",
     "scan": "data.scan",
@@ -59,8 +61,8 @@ _MODULES = ("losses", "measures", "probes")
 
 __all__ = [
     "Batch", "Distortion", "Facts", "Method", "Output", "Run", "Setup", "Views", "compare", "create_method", "diagnose",
-    "embed", "evaluate", "export", "features", "list_methods", "load_backbone", "losses", "measures", "pretrain",
-    "probes", "report", "scan", "setting",
+    "embed", "evaluate", "export", "features", "list_methods", "load_backbone", "losses", "measures",
+    "neighbours", "pretrain", "probes", "report", "scan", "setting",
 ]  # fmt: skip
 
 

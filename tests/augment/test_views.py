@@ -75,6 +75,19 @@ def test_the_training_loop_makes_the_same_views():
         assert_same(images_of(own), images_of(views.finish(part.crops, part.draws, part.index, own.chance)))
 
 
+def test_a_loop_of_ones_own_gives_the_neighbours_as_the_training_loop_does():
+    views, plan = Views(32, seed=3, **STRONG), Plan(N, 4, 3, torch.arange(N).roll(1)[:, None])
+    sizes, place = torch.tensor([IMAGES.shape[2:]]).expand(N, 2), MicroBatch(0, slice(0, 4))
+    part = next(iter(Resident(IMAGES, sizes, IMAGES.device).load(plan, views, [place])))
+    second = plan.shown(place)[1]
+    own = views(IMAGES[part.index], part.index, 0, second=list(IMAGES[second]))
+    assert_same(images_of(own), images_of(views.finish(part.crops, part.draws, part.index, own.chance)))
+    itself = images_of(views(IMAGES[part.index], part.index, 0))
+    assert [torch.equal(a, b) for a, b in zip(images_of(own), itself, strict=True)][:2] == [True, False]
+    with pytest.raises(UsageError, match="3 second images for 4 first ones"):
+        views(IMAGES[:4], second=IMAGES[:3])
+
+
 @pytest.mark.parametrize("world", [2, 8])
 def test_any_number_of_processes_distorts_the_same_images_alike(world, monkeypatch):
     settings = dict(**STRONG, patch_size=8, mask=(0.5, 0.25))

@@ -72,6 +72,45 @@ def test_resident_and_streamed_give_the_same_crops(workers):
         )
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("kind", ["resident", "streamed"])
+def test_a_second_view_shows_a_neighbour(kind, workers):
+    """With the same draws its crop is that of a plan in which the neighbour has the image's place."""
+    source, views = photos(12), Views(32, small_crops=1, small_size=16, whole=True)
+    table = torch.tensor([[(i + 1) % 12, (i + 5) % 12] for i in range(12)])
+    decoded = decode_all(source, 2)
+    if kind == "resident":
+        images = Resident(decoded.images, decoded.sizes, CPU)
+    else:
+        images = Streamed(source, CPU, workers, 0.1, print)
+    plain, plan = Plan(12, 6, 0), Plan(12, 6, 0, table)
+    steps = parts(range(2), slice(0, 6))
+    picked = [plan.shown(part) for part in steps]
+    for one, other, (index, second) in zip(
+        images.load(plain, views, steps), images.load(plan, views, steps), picked, strict=True
+    ):
+        assert torch.equal(other.index, one.index)
+        assert torch.equal(other.index, index)
+        assert all(int(b) in table[a] for a, b in zip(index, second, strict=True))
+        for number, (a, b) in enumerate(zip(one.crops, other.crops, strict=True)):
+            assert torch.equal(a, b) == (number != 1)
+    shown = torch.cat([second for _, second in picked])
+    assert len({(int(s) - int(i)) % 12 for i, s in zip(torch.cat([i for i, _ in picked]), shown, strict=True)}) == 2
+    swapped = next(iter(images.load(_Shown(12, 6, 0, picked[0][1]), views, steps[:1])))
+    with_neighbours = next(iter(images.load(plan, views, steps[:1])))
+    assert torch.equal(swapped.crops[1], with_neighbours.crops[1])
+
+
+class _Shown(Plan):
+    """A plan with the images of its only step given."""
+
+    def indices(self, step):
+        return self.neighbours
+
+    def shown(self, part):
+        return self.neighbours[part.rows], self.neighbours[part.rows]
+
+
 @pytest.mark.parametrize("kind", ["resident", "streamed"])
 def test_a_process_gets_its_rows_of_the_same_batch(kind):
     source, plan = photos(12), Plan(12, 6, 0)

@@ -22,6 +22,9 @@ from twofold.recipe.rules import BANDS, refuse_colours, small_view
 from twofold.recipe.settings import convert, declarations, types_of
 from twofold.rng import Streams
 
+Images = Tensor | np.ndarray | Sequence[Tensor]
+"""[n, C, H, W], or n images [C, H, W] of several sizes; uint8, uint16, or float."""
+
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -94,7 +97,7 @@ class Views(nn.Module):
         self.step, self.checked = 0, False
 
     def forward(
-        self, images: Tensor | np.ndarray | Sequence[Tensor], index: Tensor | None = None, step: int | None = None
+        self, images: Images, index: Tensor | None = None, step: int | None = None, second: Images | None = None
     ) -> Batch:
         """The views of one step, on the images' device.
 
@@ -103,14 +106,16 @@ class Views(nn.Module):
                 from 0 to 1.
             index: the images' numbers in the data, int64 [n], for methods that remember each image.
             step: its number; None: one more than at the call before, 0 at the first.
+            second: as many other images, which the second view shows instead, such as neighbours of the first ones.
 
         Raises:
-            UsageError: for images of another kind, range or number of channels.
+            UsageError: for images of another kind, range or number of channels, or not as many second ones.
         """
-        if isinstance(images, np.ndarray):
-            images = torch.from_numpy(images)
-        stacks = [images] if isinstance(images, Tensor) else [torch.as_tensor(image)[None] for image in images]
-        self.check(stacks)
+        stacks = stacked(images)
+        others = stacks if second is None else stacked(second)
+        self.check([*stacks, *others])
+        if sum(map(len, stacks)) != sum(map(len, others)):
+            raise UsageError(f"{sum(map(len, others))} second images for {sum(map(len, stacks))} first ones")
         n, device = sum(map(len, stacks)), stacks[0].device
         step = self.step if step is None else step
         self.step = step + 1
@@ -118,7 +123,10 @@ class Views(nn.Module):
         chance = Chance(self.seed, step, n * dist.world(), rows, 0, torch.empty(0, device=device))
         draws = [drawn.rows(rows) for drawn in self.draw(step, chance.total)]
         with torch.autocast(device.type, enabled=False):
-            crops = [cut(stacks, view, drawn) for view, drawn in zip(self.pipelines, draws, strict=True)]
+            crops = [
+                cut(others if number == 1 else stacks, view, drawn)
+                for number, (view, drawn) in enumerate(zip(self.pipelines, draws, strict=True))
+            ]
             return self.finish(crops, draws, None if index is None else index.to(device), chance)
 
     def draw(self, step: int, n: int) -> list[Draws]:
@@ -175,6 +183,13 @@ class Views(nn.Module):
                     "normalised afterwards, by mean and std"
                 )
         self.checked = True  # of values the first step's are looked at; others do not wait for the device
+
+
+def stacked(images: Images) -> list[Tensor]:
+    """Images as tensors [n, C, H, W], each of one size."""
+    if isinstance(images, np.ndarray):
+        images = torch.from_numpy(images)
+    return [images] if isinstance(images, Tensor) else [torch.as_tensor(image)[None] for image in images]
 
 
 def augmentation(settings: dict[str, Any], channels: int) -> Augment:

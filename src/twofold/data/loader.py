@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
 import numpy as np
@@ -35,11 +35,16 @@ Bad = Callable[[str, str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """Which images form which step. Every epoch is a fresh permutation, cut into whole batches."""
+    """Which images form which step. Every epoch is a fresh permutation, cut into whole batches.
+
+    ``neighbours``: for each image the numbers of others, int64 [images, k], one of which its second view shows; None:
+    both views show the image itself.
+    """
 
     images: int
     batch: int
     seed: int
+    neighbours: Tensor | None = field(default=None, compare=False)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -49,6 +54,15 @@ class Plan:
         """The images of one step, int64 [batch]."""
         epoch, place = divmod(step, self.steps_per_epoch)
         return _permutation(self.images, self.seed, epoch)[place * self.batch : (place + 1) * self.batch]
+
+    def shown(self, part: "MicroBatch") -> tuple[Tensor, Tensor]:
+        """The images of a part of a step, int64 [n], and those that their second views show."""
+        index = self.indices(part.step)
+        second = index
+        if self.neighbours is not None:
+            drawn = rng.generator(self.seed, "neighbour", part.step)
+            second = self.neighbours[index, torch.randint(self.neighbours.shape[1], index.shape, generator=drawn)]
+        return index[part.rows], second[part.rows]
 
     def brings_new(self, step: int) -> bool:
         """Whether a step has an image that no step before it has: all steps of the first epoch, and few after it."""
@@ -113,11 +127,12 @@ class Resident:
 
     def load(self, plan: Plan, views: Views, parts: Sequence[MicroBatch]) -> Iterator[Crops]:
         for part in parts:
-            index = plan.indices(part.step)[part.rows]
+            index, second = plan.shown(part)
             kinds, crops = drawn(views, plan, part), []
-            for view, d in kinds:
-                boxes = view.boxes(d, self.sizes[index])
-                crops.append(self.crop(index, boxes, d.flip, view.size, view.augment.interpolation))
+            for number, (view, d) in enumerate(kinds):
+                shown = second if number == 1 else index
+                boxes = view.boxes(d, self.sizes[shown])
+                crops.append(self.crop(shown, boxes, d.flip, view.size, view.augment.interpolation))
             yield Crops(part, index, crops, [d for _, d in kinds])
 
     def crop(self, index: Tensor, boxes: Tensor, flip: Tensor, size: int, interpolation: str) -> Tensor:
@@ -178,20 +193,21 @@ class _CroppedSteps(Dataset[tuple[Tensor, list[Tensor], list[tuple[int, str]]]])
         self.source, self.plan, self.views = source, plan, views
 
     def __getitem__(self, part: MicroBatch) -> tuple[Tensor, list[Tensor], list[tuple[int, str]]]:
-        index = self.plan.indices(part.step)[part.rows].clone()
+        index, second = self.plan.shown(part)
+        index = index.clone()
         kinds = drawn(self.views, self.plan, part)
         crops: list[list[Tensor]] = [[] for _ in kinds]
         bad: list[tuple[int, str]] = []
-        for row, number in enumerate(index.tolist()):
+        for row, (number, other) in enumerate(zip(index.tolist(), second.tolist(), strict=True)):
             found = next_readable(self.source, number, bad)
-            if found is None:
+            neighbour = found if other == number else next_readable(self.source, other, bad)
+            if found is None or neighbour is None:
                 return index, [], bad
-            number, image = found
-            index[row] = number
-            size = torch.tensor([image.shape[1:]])
-            for (view, d), out in zip(kinds, crops, strict=True):
+            index[row] = found[0]
+            for place, ((view, d), out) in enumerate(zip(kinds, crops, strict=True)):
+                image = (neighbour if place == 1 else found)[1]
                 one = d.rows(row)
-                box = view.boxes(one, size)[0]
+                box = view.boxes(one, torch.tensor([image.shape[1:]]))[0]
                 out.append(crop_one(image, box.tolist(), bool(one.flip), view.size, view.augment.interpolation))
         return index, [stacked(c) for c in crops], bad
 

@@ -96,8 +96,9 @@ def evaluate(
 
     Returns:
         ``scores[row][representation]``, each with ``metric``, ``value``, ``spread``, what the spread is ``over``, and
-        often ``labels``, how many were used; ``representations`` in their order, ``verdict``, of a run, sentences on what
-        came out; ``notes``, ``seconds`` by protocol, ``data``, ``recipe`` (of a run), ``seed``, ``date``, ``versions``.
+        often ``labels``, how many were used; ``representations`` in their order; ``verdict``, of a run, sentences on
+        what came out; ``notes``, ``seconds`` by protocol, ``data``, ``recipe`` (of a run), ``seed``, ``date``,
+        ``versions``.
 
     Raises:
         UsageError: if there is no such run, model, data, protocol or baseline, the images have no labels or masks

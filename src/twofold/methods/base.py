@@ -95,6 +95,8 @@ class Method(nn.Module, ABC):
     """full-size views of each image that the method needs"""
     MULTI_CROP: ClassVar[bool] = True
     """whether it also takes small ones"""
+    NEIGHBOURS: ClassVar[bool] = True
+    """whether its second view may be of another image that is alike"""
     MASK: ClassVar[Literal["allowed", "needed", "refused"]] = "allowed"
     """of its first view"""
     whole: bool = False

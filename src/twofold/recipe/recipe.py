@@ -87,6 +87,10 @@ class Recipe:
     weights: str = setting(
         "", "where the backbone starts: published (timm's weights for it), a file of weights, a run; none: at random"
     )
+    neighbours: int = setting(
+        None, "the second view shows one of the image's so many nearest neighbours, by the starting weights; 0: itself",
+        low=0, auto=rules.neighbours,
+    )  # fmt: skip
     image_size: int = setting(None, "side of a view in pixels", low=1, high=4096, auto=rules.natural_size)
     channels: int = setting(
         None, "of an image; 3 makes RGB of greyscale, 8-bit unless depth says more", low=1, high=16, auto=rules.channels

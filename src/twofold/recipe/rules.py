@@ -198,6 +198,10 @@ ADAPTED = 0.1
 """Of the learning rate, the backbone's share where it starts from weights."""
 
 
+NEIGHBOURS = 5
+"""Of an image, one of which is shown beside it, where a run starts from weights."""
+
+
 def backbone_lr(facts: Facts) -> float:
     """lr; a tenth of it from starting weights"""
     rate: float = facts.settings["lr"]
@@ -207,6 +211,11 @@ def backbone_lr(facts: Facts) -> float:
 def keep_statistics(facts: Facts) -> bool:
     """true from starting weights"""
     return bool(facts.settings["weights"])
+
+
+def neighbours(facts: Facts) -> int:
+    """0; 5 from starting weights"""
+    return NEIGHBOURS if facts.settings["weights"] else 0
 
 
 def heads_first(facts: Facts) -> float:

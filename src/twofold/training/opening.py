@@ -16,6 +16,7 @@ from twofold.data.kinds import PICTURE, Kind, asked
 from twofold.data.loader import Plan, Resident, Streamed
 from twofold.data.opening import DataLike, open_data
 from twofold.data.sources import Source
+from twofold.encoding.encoder import Encoder
 from twofold.errors import UsageError
 from twofold.methods.base import Method
 from twofold.nets import given
@@ -26,7 +27,7 @@ from twofold.recipe.recipe import Recipe, Wanted
 from twofold.recipe.resolve import difference, resolve
 from twofold.run import Run, backbone_spec, build_method, fresh_backbone
 from twofold.schedule import warmup_cosine
-from twofold.training import checkpoint, writers
+from twofold.training import checkpoint, neighbours, writers
 from twofold.training.log import Log
 from twofold.training.measured import Measurements, starting_weights
 from twofold.training.optimizer import create_optimizer
@@ -152,11 +153,23 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
             if weights or given.is_given(spec.name):  # no seed can make them again
                 run.write_start(method.backbone)
             run.write_given(method)
+            if settings.neighbours:
+                find_neighbours(opened)
         held.enter_context(log.to(run.path / "log.txt"))
         files.write_text(run.path / "recipe.toml", toml.dumps(settings))
+    if settings.neighbours:
+        dist.barrier()  # they are found
+        opened.plan = dataclasses.replace(opened.plan, neighbours=neighbours.kept(run))
     for sentence in said + notes(opened, unreadable):
         log.say(sentence)
     return opened
+
+
+def find_neighbours(opened: OpenRun) -> None:
+    """Keep each image's neighbours by the features of the backbone as it is before the first step."""
+    s = opened.settings
+    encoder = Encoder(opened.method.backbone, opened.spec, precision=s.precision)
+    neighbours.prepare(opened.run, opened.source, encoder, s.image_size, s.neighbours)
 
 
 def agreed(wanted: Wanted, run: Run, images: int) -> Recipe:

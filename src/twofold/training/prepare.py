@@ -29,6 +29,8 @@ def views_for(settings: Recipe, method: Method, dtype: torch.dtype = torch.float
         raise UsageError(f"{settings.method} has no use for masked views: set --mask 0 0")
     if second > 0 and method.VIEWS == 1:
         raise UsageError(f"{settings.method} has one view: set --mask {first:g} 0")
+    if settings.neighbours and not method.NEIGHBOURS:
+        raise UsageError(f"{settings.method} compares an image with itself alone: set --neighbours 0")
     patches = (settings.image_size // patch_size(method.backbone)) ** 2
     if method.MASK == "needed" and (round(first * patches) == 0 or settings.augment.mask_fill):
         raise UsageError(f"{settings.method} needs a masked view: set --mask 0.6 0 --mask-fill false")

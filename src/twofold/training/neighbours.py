@@ -1,0 +1,66 @@
+"""Each image's nearest neighbours by the features of the weights that a run starts from, for its second views."""
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+from torch.nn import functional as F
+
+from twofold import files
+from twofold.data.sources import Source
+from twofold.encoding.encoder import Encoder
+from twofold.encoding.extract import extract
+from twofold.errors import UsageError
+from twofold.run import Run
+
+KEPT = "neighbours.safetensors"
+BLOCK = 2048  # rows whose similarities to all others are in memory at once
+
+
+def neighbours(features: Tensor, count: int) -> Tensor:
+    """The numbers of the nearest other rows of each row, nearest first, by the cosine after the mean is taken off.
+
+    Args:
+        features: float [N, D].
+        count: how many, at least 1; of fewer rows than that, all others.
+
+    Returns:
+        int64 [N, count], or [N, N - 1].
+
+    Raises:
+        UsageError: if these are not at least two rows, or the count is below 1.
+    """
+    if features.ndim != 2 or len(features) < 2 or count < 1:
+        raise UsageError(f"at least 1 neighbour among 2 rows [N, D], not {count} among {list(features.shape)}")
+    units = F.normalize(features.float() - features.float().mean(0))
+    found = []
+    for first in range(0, len(units), BLOCK):
+        similarity = units[first : first + BLOCK] @ units.T
+        rows = torch.arange(len(similarity), device=units.device)
+        similarity[rows, rows + first] = -torch.inf
+        found.append(similarity.topk(min(count, len(units) - 1)).indices)
+    return torch.cat(found)
+
+
+def prepare(run: Run, source: Source, encoder: Encoder, size: int, count: int) -> None:
+    """Find the neighbours of every image of a run's source and keep them in its directory.
+
+    An image that cannot be read is its own neighbour: another one takes its place when its turn comes.
+    """
+    found = extract(source, size, {"start": encoder}, interpolation=encoder.spec.interpolation)["start"]
+    index = torch.tensor(found.index)
+    nearest = index[neighbours(found.values, count)]
+    table = torch.arange(len(source))[:, None].repeat(1, nearest.shape[1])
+    table[index] = nearest
+    files.write_atomically(run.path / KEPT, lambda file: file.write(save({"neighbours": table})))
+
+
+def kept(run: Run) -> Tensor:
+    """The table of neighbours [N, count] that a run keeps.
+
+    Raises:
+        UsageError: if it is not there.
+    """
+    path = run.path / KEPT
+    if not path.exists():
+        raise UsageError(f"{path} is missing: without it the run cannot go on as it began")
+    return load_file(path)["neighbours"]

@@ -1,0 +1,61 @@
+"""Neighbours: whose image a second view shows, where a run starts from weights."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+from tests.data.making import Breaking, photos
+from tests.training.making import pretrain
+from twofold.encoding.encoder import Encoder
+from twofold.errors import UsageError
+from twofold.nets.backbone import BackboneSpec
+from twofold.run import Run
+from twofold.training import neighbours as module
+from twofold.training.neighbours import kept, neighbours, prepare
+
+
+def test_they_are_the_nearest_by_the_cosine_of_centred_rows(monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 7)
+    rows = torch.randn(30, 5, generator=torch.Generator().manual_seed(0)) + 10  # almost alike before the mean is off
+    found = neighbours(rows, 4)
+    centred = rows - rows.mean(0)
+    for i, own in enumerate(found.tolist()):
+        cosines = {j: F.cosine_similarity(centred[i], centred[j], dim=0).item() for j in range(30) if j != i}
+        assert own == sorted(cosines, key=lambda j: -cosines[j])[:4]
+    assert neighbours(rows[:3], 4).shape == (3, 2)
+    with pytest.raises(UsageError, match="at least 1 neighbour among 2 rows"):
+        neighbours(rows[:1], 4)
+
+
+def test_what_cannot_be_read_is_nobodys_neighbour(tmp_path):
+    network = torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten())
+    spec = BackboneSpec("mine", {}, "default", 16, (0.5,) * 3, (0.5,) * 3)
+    prepare(Run(tmp_path), Breaking(photos(12), {3, 7}), Encoder(network, spec), 16, 2)
+    table = kept(Run(tmp_path))
+    assert table.shape == (12, 2)
+    others = [row for i, row in enumerate(table.tolist()) if i not in (3, 7)]
+    assert table[3].tolist() == [3, 3]
+    assert table[7].tolist() == [7, 7]
+    assert not {3, 7} & {number for row in others for number in row}
+
+
+def test_a_run_from_weights_has_them_and_one_from_scratch_has_not(finished, tmp_path):
+    run = pretrain(tmp_path / "run", weights=finished.path, epochs=1)
+    table = load_file(run.path / "neighbours.safetensors")["neighbours"]
+    assert run.recipe.neighbours == table.shape[1] == 5
+    assert finished.recipe.neighbours == 0
+    assert not (finished.path / "neighbours.safetensors").exists()
+
+
+def test_a_method_of_one_image_refuses_them(tmp_path):
+    with pytest.raises(UsageError, match="rotation compares an image with itself alone: set --neighbours 0"):
+        pretrain(tmp_path / "run", "rotation", neighbours=3)
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_them_a_run_cannot_go_on(finished, tmp_path):
+    run = pretrain(tmp_path / "run", weights=finished.path, epochs=1)
+    (run.path / "neighbours.safetensors").unlink()
+    with pytest.raises(UsageError, match=r"neighbours\.safetensors is missing"):
+        pretrain(tmp_path / "run", weights=finished.path, epochs=1)
