@@ -110,7 +110,8 @@ def describe(
 
     A vision transformer of timm's is told the size of the images, and below 128 pixels gets a patch small enough to
     leave at least 8 x 8 patches. ``pool``: ``average`` lets it give the mean of its patches' tokens. Any of timm's
-    models is told the ``channels`` of the images, if they are not 3.
+    models is told the ``channels`` of the images, if they are not 3. With the small stem a ResNet's blocks begin with
+    all their convolutions: timm begins with their shortcuts alone, which see one pixel of 64.
 
     Raises:
         UsageError: if the tokens of something else are to be averaged.
@@ -134,6 +135,7 @@ def describe(
         arguments = {**arguments, "global_pool": "avg", "fc_norm": False}
     if stem == "small":
         said.append(f"{name}: small stem (3x3 convolution, stride 1, no max-pool), for images of {size} pixels")
+        arguments = {"zero_init_last": False, **arguments} if defines(name, "ResNet") else arguments
     return BackboneSpec(
         name, arguments, "small" if stem == "small" else "default", size, (), (), channels=channels
     ), said

@@ -18,8 +18,8 @@ def resolve(
 ) -> tuple[Recipe, list[str]]:
     """The recipe with nothing left open, and in words what was chosen.
 
-    What was given stays. From `rules.LARGE` pixels on a method's defaults are those published for photographs. What is
-    still None is chosen by its rule, in the order of declaration.
+    What was given stays. From `rules.LARGE` pixels on a method's defaults are those published for photographs; of tiny
+    images crops are larger shares. What is still None is chosen by its rule, in the order of declaration.
 
     Args:
         images: how many there are; None where nobody has said.
@@ -45,6 +45,10 @@ def resolve(
         values.update(large)
         if large:
             said.append(f"views of {values['image_size']} pixels: {listed(large, values)}")
+    tiny = {} if "crop_scale" in given else rules.crops_of(values["image_size"], values["crop_scale"])
+    if tiny:
+        values.update(tiny)
+        said.append(f"images of {values['image_size']} pixels: {listed(tiny, values)}")
     if not values["colours"]:
         rules.refuse_colours(given)
         values.update(rules.BANDS)
@@ -74,6 +78,7 @@ def difference(old: Recipe, request: Wanted, images: int | None = None) -> list[
     large = declared.large if old.image_size >= rules.LARGE else {}
     bands = {} if old.augment.colours else rules.BANDS
     defaults = {**general_defaults(), **defaults_of(declared.options), **declared.recipe, **large, **bands}
+    defaults |= rules.crops_of(old.image_size, defaults["crop_scale"])
     asked, had = {**defaults, **request.given, "method": request.method}, settings_of(old)
     settable = known(declared)
     changes = []

@@ -11,6 +11,8 @@ LARGE = 128
 """side of a view in pixels from which methods' defaults are those for photographs"""
 LOOKS = 100
 """at the embeddings, in a run"""
+CROP = 6
+"""side in pixels of the smallest crop, of images as small as scikit-learn's digits"""
 STEPS = 1000
 """that a run should have: batches are smaller where it would have fewer"""
 BATCHES = (64, 256)
@@ -133,6 +135,12 @@ def second_scale(facts: Facts) -> tuple[float, float]:
     """as crop_scale"""
     low, high = facts.settings["crop_scale"]
     return low, high
+
+
+def crops_of(size: int, scale: tuple[float, float]) -> dict[str, Any]:
+    """A method's ``crop_scale``, where images of so many pixels are too small for it: a crop has 6 a side, at least."""
+    least = min(1.0, round((CROP / size) ** 2, 2))
+    return {"crop_scale": (least, max(least, scale[1]))} if scale[0] < least else {}
 
 
 def refuse_colours(given: dict[str, Any]) -> None:
