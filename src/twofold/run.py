@@ -19,11 +19,14 @@ from twofold.metrics import read_metrics
 from twofold.nets import given
 from twofold.nets.backbone import BackboneSpec, describe, features_of, recorded_spec
 from twofold.nets.layers import freeze, keep_statistics
+from twofold.nets.whole import whole_network
 from twofold.recipe import toml
 from twofold.recipe.recipe import Recipe
 
-START = "start.safetensors"
-"""The first weights of a backbone that no seed can make again: given from Python, or read from elsewhere."""
+START = "start"
+"""The folder of a run's first backbone, where no seed can make it again: given from Python, or read from elsewhere."""
+WEIGHTS = "backbone.safetensors"
+"""The file of a backbone's weights, beside its description."""
 
 
 class Run:
@@ -46,6 +49,16 @@ class Run:
         if not (run.path / "recipe.toml").exists():
             raise UsageError(f"there is no run at {run.path} (no recipe.toml)")
         return run
+
+    @classmethod
+    def with_backbone(cls, path: "str | Path | Run") -> "Run":
+        """An existing run, or a folder that holds a backbone alone, as a run's ``start`` and ``teacher`` do.
+
+        Raises:
+            UsageError: if there is neither at ``path``.
+        """
+        run = path if isinstance(path, Run) else cls(path)
+        return run if (run.path / "backbone.json").exists() else cls.open(run)
 
     @property
     def recipe(self) -> Recipe:
@@ -94,7 +107,7 @@ class Run:
         Raises:
             UsageError: if the run has no backbone yet.
         """
-        path = self.path / "backbone.safetensors"
+        path = self.path / WEIGHTS
         if not path.exists():
             raise UsageError(f"{self.path} has no backbone yet: its pretraining has not ended")
         backbone = self.spec.build() if into is None else into
@@ -122,7 +135,7 @@ class Run:
         """The backbone with its first random weights, in eval mode; if it was given from Python, as it was then."""
         backbone = fresh_backbone(self.spec, self.recipe.seed)
         if given.is_given(self.spec.name):
-            backbone.load_state_dict(load_file(self.path / START))
+            backbone.load_state_dict(load_file(self.path / START / WEIGHTS))
         return backbone.eval()
 
     def start(self, into: nn.Module | None = None) -> nn.Module | None:
@@ -132,9 +145,7 @@ class Run:
         """
         if not self.recipe.weights:
             return None
-        backbone = self.spec.build() if into is None else into
-        backbone.load_state_dict(load_file(self.path / START))
-        return backbone.eval()
+        return Run(self.path / START).backbone(into)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -147,10 +158,9 @@ class Run:
             files.remove_partial(self.path / "checkpoint.pt")
             yield
 
-    def write_start(self, backbone: nn.Module) -> None:
-        """Keep the first weights of a backbone that no seed can make again."""
-        weights = plain_weights(backbone)
-        files.write_atomically(self.path / START, lambda file: file.write(save(weights)))
+    def write_start(self, backbone: nn.Module, spec: BackboneSpec) -> None:
+        """Keep a backbone with its first weights, which no seed can make again, as a run's own lies in its folder."""
+        Run(self.path / START).write_backbone(backbone, spec)
 
     def write_given(self, method: Method) -> None:
         """Keep the networks from elsewhere that a method has, each in a folder as a run's own backbone lies in it."""
@@ -161,7 +171,7 @@ class Run:
         """backbone.safetensors and backbone.json, which plain timm loads."""
         self.path.mkdir(exist_ok=True)
         weights = plain_weights(backbone)
-        files.write_atomically(self.path / "backbone.safetensors", lambda file: file.write(save(weights)))
+        files.write_atomically(self.path / WEIGHTS, lambda file: file.write(save(weights)))
         files.write_text(self.path / "backbone.json", json.dumps(spec.json(), indent=2) + "\n")
 
 
@@ -173,18 +183,26 @@ def plain_weights(backbone: nn.Module) -> dict[str, torch.Tensor]:
     }
 
 
-def load_backbone(run: "str | Path | Run", backbone: nn.Module | None = None) -> nn.Module:
-    """The backbone of a run in eval mode, images [N, C, H, W] -> features [N, D]: a plain timm module, or its own kind.
+def load_backbone(what: "str | Path | Run", backbone: nn.Module | str | None = None) -> nn.Module:
+    """A backbone in eval mode, images [N, C, H, W] -> features [N, D]: a plain timm module, or its own kind.
 
-    Images are in 0 to 1 (floats as they are), normalised by the ``mean`` and ``std`` in the run's backbone.json.
+    Images are in 0 to 1 (floats as they are), normalised by the ``mean`` and ``std`` in the run's backbone.json, which
+    the module also has in its ``pretrained_cfg``.
 
     Args:
-        backbone: a module of the same kind, which gets the weights, for a run whose backbone was given as a module.
+        what: a run or its directory, a folder in it that keeps a backbone (``start``, ``teacher``), or a file of
+            weights.
+        backbone: of a file of weights, the timm model that they are of; of a run whose backbone was given as a module,
+            a module of the same kind, which gets the weights.
 
     Raises:
-        UsageError: if there is no run at that path, or it has no backbone yet.
+        UsageError: if there is no such run or file, it has no backbone yet, or the weights are of another network.
     """
-    return Run.open(run).backbone(backbone)
+    if isinstance(backbone, str):
+        network, spec = whole_network(backbone, str(what.path if isinstance(what, Run) else what))
+        network.pretrained_cfg = spec.timm_config()  # type: ignore[assignment]
+        return network
+    return Run.with_backbone(what).backbone(backbone)
 
 
 def fresh_backbone(spec: BackboneSpec, seed: int) -> nn.Module:

@@ -1,9 +1,13 @@
-"""A backbone by what people have at hand: a run, timm's name, an own network."""
+"""A backbone by what people have at hand: a run, timm's name, a file of weights, an own network."""
 
+import numpy as np
 import pytest
 import timm
 import torch
+from safetensors.torch import load_file
 
+import twofold
+from tests.data.making import fill
 from twofold.cli import commands as cli
 from twofold.encoding.backbones import open_backbone
 from twofold.errors import UsageError
@@ -26,6 +30,46 @@ def test_a_timm_model_has_its_own_size_and_normalisation(finished, monkeypatch):
     assert (spec.size, spec.mean, spec.features) == (160, (0.5, 0.5, 0.5), 64)
     weights = encoder.backbone.state_dict()
     assert all(torch.equal(weights[key], value) for key, value in published.state_dict().items())
+
+
+def test_a_file_of_weights_is_measured_embedded_exported_and_looked_at_without_a_run(tmp_path, capsys):
+    torch.manual_seed(3)
+    model, file = timm.create_model("test_resnet"), tmp_path / "weights.pth"
+    torch.save({"state_dict": {f"backbone.{key}": value for key, value in model.state_dict().items()}}, file)
+    encoder = open_backbone(file, backbone="test_resnet", size=32)
+    images = torch.rand(2, 3, 32, 32)
+    model.reset_classifier(0)
+    with torch.no_grad():
+        theirs = model.eval()((images - 0.5) / 0.5)
+    assert encoder.spec.mean == encoder.spec.std == (0.5, 0.5, 0.5)
+    torch.testing.assert_close(encoder(images), theirs)
+    torch.testing.assert_close(twofold.load_backbone(file, "test_resnet")((images - 0.5) / 0.5), theirs)
+
+    photos = tmp_path / "photos"
+    fill(photos, [f"{kind}/{number}.png" for kind in ("ant", "bee") for number in range(10)])
+    named = ["--backbone", "test_resnet"]
+    cli.main(["evaluate", str(file), str(photos), "--protocols", "knn", *named])
+    cli.main(["embed", str(file), str(photos), "--out", str(tmp_path / "v.npy"), *named])
+    cli.main(["export", str(file), "--out", str(tmp_path / "w.safetensors"), *named])
+    cli.main(["diagnose", str(file), str(photos), *named])
+    said = capsys.readouterr().out
+    assert "raw pixels" in said
+    assert "create_model('test_resnet', num_classes=0)" in said
+    assert "no step" not in said
+    assert np.load(tmp_path / "v.npy").shape == (20, theirs.shape[1])
+    assert load_file(tmp_path / "w.safetensors").keys() == model.state_dict().keys()
+
+
+def test_weights_that_nobody_can_place_are_one_line(finished, tmp_path):
+    torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "weights.pth")
+    with pytest.raises(UsageError, match="--backbone NAME says which"):
+        open_backbone(tmp_path / "weights.pth")
+    with pytest.raises(UsageError, match="does not fit"):
+        open_backbone(tmp_path / "weights.pth", backbone="test_vit")
+    with pytest.raises(UsageError, match="of no use with anything but a file of weights"):
+        open_backbone("test_resnet", backbone="test_resnet")
+    with pytest.raises(UsageError, match="of no use with a run"):
+        twofold.evaluate(finished, backbone="resnet18")
 
 
 def test_a_baseline_that_cannot_be_had_is_one_line(finished, monkeypatch, capsys):

@@ -73,7 +73,7 @@ def test_an_unreadable_image_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("backbone", "settings", "words"),
     [
-        ("resnet81", {}, "no run directory and no timm model 'resnet81'; did you mean"),
+        ("resnet81", {}, "no timm model 'resnet81'; did you mean"),
         (nn.Flatten(), {"size": 0}, "size must be at least 1"),
         (nn.Flatten(), {"mean": (0.5,)}, "std must be 1 number above 0"),
         (nn.Flatten(), {"std": (0.5, 0.5, 0.0)}, "std must be 3 numbers above 0"),

@@ -195,7 +195,7 @@ def test_features_are_measured_without_images():
         (dict(what=nn.Flatten(), data="digits", size=8, labels=[1]), "labels is of no use with a backbone"),
         (dict(what=nn.Flatten(), data="digits", size=8, baseline="backbone"), "backbone is a column already"),
         (dict(what=nn.Flatten(), data="digits", size=8, out="nowhere/x.json"), "there is no folder nowhere"),
-        (dict(what="resnet81", data="digits"), "no run directory and no timm model 'resnet81'; did you mean"),
+        (dict(what="resnet81", data="digits"), "no timm model 'resnet81'; did you mean"),
     ],
 )
 def test_what_cannot_be_measured_is_one_line(arguments, words):

@@ -28,9 +28,12 @@ def test_pretrained_features_are_held_against_the_untrained_networks():
 
 
 def test_starting_weights_that_are_not_beaten_are_the_ones_to_use():
-    said = verdict(rows(knn=dict(untrained=0.3, start=0.8, pretrained=0.81)))
+    said = verdict(rows(knn=dict(untrained=0.3, start=0.8, pretrained=0.81)), "runs/a/start")
     assert "not clearly better than those of the weights as they are (start) by knn" in said[0]
-    assert said[1] == "the weights as they are (start) are the best here: use them"
+    assert said[1] == (
+        "the weights as they are (start) are the best here, so use them: twofold embed runs/a/start DATA --out FILE, "
+        "twofold export runs/a/start --out FILE"
+    )
     assert len(verdict(rows(knn=dict(untrained=0.3, start=0.8, pretrained=0.9)))) == 1
     assert len(verdict(rows(knn=dict(untrained=0.95, start=0.8, pretrained=0.81)))) == 1  # nor are they the best
 

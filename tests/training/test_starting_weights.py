@@ -117,6 +117,23 @@ def test_they_are_a_yardstick_in_every_table(started, capsys):
     assert len(set(values)) == 3
 
 
+def test_the_weights_as_they_are_can_be_used_as_a_run_is(started, tmp_path, capsys):
+    """Its folder ``start`` is a backbone of its own: measured, embedded, exported, looked at, loaded."""
+    folder = str(started.path / "start")
+    main(["evaluate", folder, "digits", "--protocols", "knn"])
+    assert "wrote" not in capsys.readouterr().out
+    result = twofold.evaluate(folder, "digits", "knn")
+    twofold.evaluate(started, "digits", "knn")
+    assert result["scores"]["knn"][folder] == started.evaluation["scores"]["knn"]["start"]
+    main(["embed", folder, "digits", "--out", str(tmp_path / "v.npy")])
+    assert np.load(tmp_path / "v.npy").shape == (1797, started.spec.features)
+    main(["export", folder, "--out", str(tmp_path / "w.safetensors")])
+    assert torch.equal(load_file(tmp_path / "w.safetensors")["conv1.weight"], started.start().conv1.weight)
+    main(["diagnose", folder, "digits", "--images", "40"])
+    assert "centred rank" in capsys.readouterr().out
+    assert torch.equal(twofold.load_backbone(folder).conv1.weight, started.start().conv1.weight)
+
+
 def test_the_run_of_another_is_followed_in_everything(finished, images, tmp_path):
     """Its small stem, size and colours: a set of larger images does not choose them."""
     run = pretrain(tmp_path / "run", data=images, weights=finished.path, epochs=1)
@@ -150,7 +167,8 @@ def test_killed_it_goes_on_without_the_file_to_the_bit(tmp_path):
     ours, theirs = checkpoint_of(run), checkpoint_of(straight)
     assert all(torch.equal(ours[key], value) for key, value in theirs.items())
     assert [row["loss"] for row in run.metrics] == [row["loss"] for row in straight.metrics]
-    for name in ("backbone.safetensors", "start.safetensors", "backbone.json"):
+    kept = ("backbone.safetensors", "backbone.json")
+    for name in (*kept, *(f"start/{file}" for file in kept)):
         assert (run.path / name).read_bytes() == (straight.path / name).read_bytes()
     scores = [twofold.evaluate(each, protocols="knn")["scores"]["knn"] for each in (run, straight)]
     assert scores[0]["start"] == scores[1]["start"]
@@ -184,7 +202,7 @@ def test_what_it_learnt_loads_in_plain_timm(stem, started, finished, tmp_path):
 def test_weights_move_and_the_statistics_of_norms_stay_unless_somebody_says_otherwise(started, source, tmp_path):
     moving = pretrain(tmp_path / "run", weights=source, image_size=16, epochs=2, lr=0.1, keep_statistics=False)
     for run, stays in ((started, True), (moving, False)):
-        before, after = (load_file(run.path / f"{name}.safetensors") for name in ("start", "backbone"))
+        before, after = (load_file(run.path / folder / "backbone.safetensors") for folder in ("start", "."))
         assert not torch.equal(before["conv1.weight"], after["conv1.weight"])
         assert torch.equal(before["bn1.running_mean"], after["bn1.running_mean"]) == stays
         assert torch.equal(before["bn1.running_var"], after["bn1.running_var"]) == stays

@@ -59,12 +59,21 @@ def overview() -> str:
 
 
 def parser_of(
-    command: Callable[[Sequence[str]], None], name: str, *, run: bool = False, device: bool = False
+    command: Callable[[Sequence[str]], None],
+    name: str,
+    *,
+    run: bool = False,
+    backbone: bool = False,
+    device: bool = False,
 ) -> Parser:
     """A command's parser, its help headed by the command's docstring."""
     parser = Parser(f"twofold {name}", command.__doc__ or "")
     if run:
         parser.add_argument("run", metavar="RUN", type=Path, help="the run directory")
+    if backbone:
+        known = "a run directory, a file of weights, or a timm model, which comes with its published weights"
+        parser.add_argument("what", metavar="RUN", help=known)
+        parser.add_argument("--backbone", metavar="NAME", help="of a file of weights, the timm model that they are of")
     if device:
         parser.add_argument(
             "--device", choices=("cpu", "cuda", "mps"), help="where to compute; none: a GPU if there is one"
@@ -90,7 +99,7 @@ def pretrain(words: Sequence[str]) -> None:
 
 def evaluate(words: Sequence[str]) -> None:
     """Measure a run's backbone on labelled images, beside the untrained one and raw pixels."""
-    parser = parser_of(evaluate, "evaluate", run=True, device=True)
+    parser = parser_of(evaluate, "evaluate", backbone=True, device=True)
     parser.add_argument(
         "data", metavar="DATA", nargs="?", help=f"{DATA_HELP}, with labels; none: those of the pretraining"
     )
@@ -100,15 +109,16 @@ def evaluate(words: Sequence[str]) -> None:
     seed = "decides the draws of labels, what is held out to choose by, first weights"
     parser.add_argument("--seed", type=number(int), default=0, help=seed)
     asked = parser.read(words)
-    run = asked.pop("run")
 
     from twofold.cli import tables
+    from twofold.encoding.backbones import run_of
     from twofold.evaluation.evaluate import evaluate as measure
 
     with tables.progress() as tell:
-        result = measure(run, **asked, tell=tell)
+        result = measure(**asked, tell=tell)
     print(tables.evaluation(result))
-    print(f"wrote {run / 'evaluation.json'}")
+    if run := run_of(asked["what"]):
+        print(f"wrote {run.path / 'evaluation.json'}")
 
 
 def embed(words: Sequence[str]) -> None:
@@ -116,7 +126,7 @@ def embed(words: Sequence[str]) -> None:
 
     Killed at any moment and given again, the command goes on: pieces that are done are in FILE.partial.
     """
-    parser = parser_of(embed, "embed", run=True, device=True)
+    parser = parser_of(embed, "embed", backbone=True, device=True)
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
     file = "NAME.parquet (path, label, vector), or NAME.npy with NAME.index.csv (path, label)"
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help=file)
@@ -134,19 +144,20 @@ def embed(words: Sequence[str]) -> None:
 
 def diagnose(words: Sequence[str]) -> None:
     """Say whether a run has collapsed, how, since when, why, and what to try; measure it without labels."""
-    parser = parser_of(diagnose, "diagnose", run=True, device=True)
+    parser = parser_of(diagnose, "diagnose", backbone=True, device=True)
     parser.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; none: that of the pretraining")
     parser.add_argument("--images", type=number(int), default=1000, help="measure on at most so many, always the same")
     asked = parser.read(words)
-    run = asked.pop("run")
 
     from twofold.cli import tables
     from twofold.diagnosis.diagnose import diagnose as examine
+    from twofold.encoding.backbones import run_of
 
     with tables.progress() as tell:
-        result = examine(run, **asked, tell=tell)
+        result = examine(**asked, tell=tell)
     print(tables.diagnosis(result))
-    print(f"wrote {run / 'diagnosis.json'}")
+    if run := run_of(asked["what"]):
+        print(f"wrote {run.path / 'diagnosis.json'}")
 
 
 def compare(words: Sequence[str]) -> None:
@@ -178,7 +189,7 @@ def report(words: Sequence[str]) -> None:
 
 def export(words: Sequence[str]) -> None:
     """Write the backbone for other programs: timm, torchvision or ONNX."""
-    parser = parser_of(export, "export", run=True)
+    parser = parser_of(export, "export", backbone=True)
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the file to write")
     parser.add_argument(
         "--format", choices=("timm", "torchvision", "onnx"), default="timm", help="whose names the weights have"

@@ -79,8 +79,10 @@ def diagnosis(result: dict[str, Any]) -> str:
         since = "" if f["since"] is None else f" since step {f['since']}"
         said.append(f"{f['name']}{since}\n  seen: {f['seen']}\n  likely cause: {f['cause']}\n  try: {f['advice']}")
     if not said:
-        healthy = f"no sign of collapse in {result['steps']} steps, looked at {result['looks']} times"
-        said = [healthy if result["looks"] else "no step was looked at while training (--measure-every)"]
+        said = ["no sign of collapse"]
+        if "looks" in result:  # a run, which has a history
+            healthy = f"no sign of collapse in {result['steps']} steps, looked at {result['looks']} times"
+            said = [healthy if result["looks"] else "no step was looked at while training (--measure-every)"]
     names = list(result["measures"])
     if not names:
         return "\n".join([*said, "there is no checkpoint to measure"])

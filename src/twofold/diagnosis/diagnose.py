@@ -24,7 +24,7 @@ from twofold.diagnosis.beginnings import by_measures
 from twofold.diagnosis.causes import FINITE, explain
 from twofold.diagnosis.doctor import GIVEN, Finding, examine, examine_once, family_of
 from twofold.diagnosis.views import VIEWS, encoded
-from twofold.encoding.backbones import open_backbone
+from twofold.encoding.backbones import open_backbone, run_of
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError, refuse
@@ -47,6 +47,7 @@ def diagnose(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     out: str | Path | None = None,
+    backbone: str | None = None,
 ) -> dict[str, Any]:
     """Say whether representations have collapsed, and measure them without labels.
 
@@ -60,8 +61,8 @@ def diagnose(
         twofold.diagnose(embeddings)
 
     Args:
-        what: a run or its directory; the name of a timm model; a network, images [N, C, H, W] -> features [N, D]; or
-            embeddings, float [N, D].
+        what: a run or its directory; the name of a timm model; a file of weights; the folder of a run's ``start`` or
+            ``teacher``; a network, images [N, C, H, W] -> features [N, D]; or embeddings, float [N, D].
         data: images to measure on, as `open_data` takes them; by default, of a run, those of the pretraining.
         images: at most so many of them, or of the embeddings, always the same.
         device: cpu, cuda or mps; None: a network that is given stays where it is, others go to a GPU if there is one.
@@ -71,6 +72,7 @@ def diagnose(
         mean: of each channel, for images from 0 to 1, likewise; else ImageNet's.
         std: the standard deviation of each channel, likewise.
         out: a file to write the result to, as JSON; by default, of a run, its diagnosis.json, else nowhere.
+        backbone: of a file of weights, the timm model that they are of.
 
     Returns:
         ``findings``, each with ``name``, ``since`` (the step; None where there is no history), what was ``seen``, the
@@ -89,14 +91,13 @@ def diagnose(
     if images < 2:
         raise UsageError(f"images must be at least 2, not {images}")
     if isinstance(what, Tensor | np.ndarray):
-        refuse("embeddings", data=data, device=device, **preparation)
+        refuse("embeddings", data=data, device=device, backbone=backbone, **preparation)
         result = _of_embeddings(what, images)
-    elif isinstance(what, Run | Path) or (isinstance(what, str) and Path(what).is_dir()):
-        refuse("a run, which says itself how its images are prepared", **preparation)
-        run = Run.open(what)
+    elif run := run_of(what):
+        refuse("a run, which says itself how its images are prepared", backbone=backbone, **preparation)
         result, target = _of_run(run, data, images, device, tell), target or run.path / "diagnosis.json"
     else:
-        encoder = open_backbone(what, device=device, **preparation)
+        encoder = open_backbone(what, backbone=backbone, device=device, **preparation)
         if data is None:
             raise UsageError("data is needed: the images that the backbone is looked at with")
         result = _of_backbone(encoder, data, images, tell)

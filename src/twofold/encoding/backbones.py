@@ -1,4 +1,4 @@
-"""Backbones by what people have at hand: a run, the name of a timm model, a network of their own."""
+"""Backbones by what people have at hand: a run, a file of weights, the name of a timm model, a network of their own."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,15 +9,17 @@ from torch import nn
 
 from twofold import device as devices
 from twofold.encoding.encoder import Encoder
-from twofold.errors import UsageError, did_you_mean
+from twofold.errors import UsageError, did_you_mean, refuse
 from twofold.nets.backbone import BackboneSpec, described, features_of
 from twofold.nets.weights import published_model
+from twofold.nets.whole import whole_network
 from twofold.run import Run
 
 
 def open_backbone(
     what: str | Path | Run | nn.Module,
     *,
+    backbone: str | None = None,
     size: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -26,9 +28,10 @@ def open_backbone(
     """A backbone with the preparation of its input.
 
     Args:
-        what: a run or its directory, or the folder in it that keeps a teacher; the name of a timm model, which comes
-            with the weights published for it; or a network, images [N, C, H, W] -> features [N, D], C 3 unless
-            ``mean`` has another number of values.
+        what: a run or its directory, or a folder in it that keeps a backbone (``start``, ``teacher``); a file of
+            weights; the name of a timm model, which comes with the weights published for it; or a network, images
+            [N, C, H, W] -> features [N, D], C 3 unless ``mean`` has another number of values.
+        backbone: of a file of weights, the timm model that they are of.
         size: side in pixels of the images it gets. By default a run's own; what a timm model's ``pretrained_cfg`` says;
             else 224.
         mean: of each channel, for images from 0 to 1. By default the run's; the ``pretrained_cfg``'s; else ImageNet's.
@@ -37,13 +40,13 @@ def open_backbone(
             if there is one.
 
     Raises:
-        UsageError: if there is no such run, model or device, its weights cannot be had, or it does not give one vector
-            an image of that size.
+        UsageError: if there is no such run, file, model or device, its weights cannot be had or leave some of it at
+            random, or it does not give one vector an image of that size.
     """
-    network, spec = (what, described(what)) if isinstance(what, nn.Module) else _named(what)
+    if size is not None and size < 1:
+        raise UsageError(f"size must be at least 1 pixel, not {size}")
+    network, spec = _opened(what, backbone, size, 3 if mean is None else len(mean))
     side = spec.size if size is None else size
-    if side < 1:
-        raise UsageError(f"size must be at least 1 pixel, not {side}")
     channels = spec.channels if mean is None else len(mean)
     spec = dataclasses.replace(
         spec,
@@ -66,14 +69,34 @@ def _numbers(name: str, values: Sequence[float], channels: int) -> tuple[float, 
     return numbers
 
 
-def _named(name: str | Path | Run) -> tuple[nn.Module, BackboneSpec]:
-    if isinstance(name, Run | Path) or Path(name).is_dir():
-        found = Run(name.path if isinstance(name, Run) else name)
-        run = found if (found.path / "backbone.json").exists() else Run.open(found)
+def run_of(what: object) -> Run | None:
+    """The run that is meant by a run or a directory; None for a folder that keeps a backbone alone, and anything else.
+
+    Raises:
+        UsageError: if there is a directory that is neither.
+    """
+    if isinstance(what, Run) or (isinstance(what, str | Path) and Path(what).is_dir()):
+        run = Run.with_backbone(what)
+        return run if (run.path / "recipe.toml").exists() else None
+    return None
+
+
+def _opened(
+    what: str | Path | Run | nn.Module, backbone: str | None, size: int | None, channels: int
+) -> tuple[nn.Module, BackboneSpec]:
+    if not isinstance(what, Run | nn.Module) and Path(what).is_file():
+        if backbone is None:
+            raise UsageError(f"{what} holds weights: --backbone NAME says which of timm's models they are of")
+        return whole_network(backbone, str(what), size, channels)
+    refuse("anything but a file of weights", backbone=backbone)
+    if isinstance(what, nn.Module):
+        return what, described(what)
+    if isinstance(what, Run) or Path(what).is_dir():
+        run = Run.with_backbone(what)
         return run.backbone(), run.spec
+    name = str(what)
     if not timm.is_model(name.split(".")[0]):
-        raise UsageError(
-            f"there is no run directory and no timm model {name!r}{did_you_mean(name, timm.list_models())}"
-        )
+        hint = did_you_mean(name, timm.list_models())
+        raise UsageError(f"there is no run, no file of weights and no timm model {name!r}{hint}")
     model = published_model(name)
     return model, described(model, name)

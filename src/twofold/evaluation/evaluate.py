@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from twofold import files
 from twofold.data.opening import Data, DataLike, open_data
 from twofold.data.sources import Source, digest
-from twofold.encoding.backbones import open_backbone
+from twofold.encoding.backbones import open_backbone, run_of
 from twofold.encoding.cache import Cache
 from twofold.encoding.progress import Tell, silent, within
 from twofold.errors import UsageError, did_you_mean, refuse
@@ -27,7 +27,7 @@ from twofold.evaluation.representations import Representation, of_backbone, of_r
 from twofold.evaluation.split import splits_for
 from twofold.evaluation.verdict import verdict
 from twofold.recipe.recipe import settings_of
-from twofold.run import Run
+from twofold.run import START, Run
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,14 @@ class Subject:
     """What is measured: representations by name, in the order of the table, and the data that they are of.
 
     ``splits``: the images, if there are any. ``about``: what the result says of the data and of the run; ``notes``:
-    what else there is to say, in sentences.
+    what else there is to say, in sentences. ``run``: whose representations they are, if they are a run's.
     """
 
     representations: dict[str, Representation]
     splits: dict[str, Source]
     about: dict[str, Any]
     notes: tuple[str, ...] = ()
+    run: Run | None = None
 
 
 def evaluate(
@@ -60,6 +61,7 @@ def evaluate(
     std: Sequence[float] | None = None,
     seed: int = 0,
     out: str | Path | None = None,
+    backbone: str | None = None,
 ) -> dict[str, Any]:
     """Measure how good frozen features are at telling labelled images apart, or the parts of images.
 
@@ -68,13 +70,14 @@ def evaluate(
 
         twofold.evaluate("runs/cats", "labelled/")                               # writes runs/cats/evaluation.json
         twofold.evaluate("vit_small_patch14_dinov2.lvd142m", "labelled/")        # a timm model, with its weights
+        twofold.evaluate("moco.pth", "labelled/", backbone="resnet50")           # a file of weights
         twofold.evaluate(my_network, (images, labels), size=32)                  # an nn.Module
         twofold.evaluate(features, labels=labels)                                # every fifth row is held out
         twofold.evaluate(features, labels=labels, test=others, test_labels=their_labels)
 
     Args:
-        what: a run or its directory; the name of a timm model; a network, images [N, C, H, W] -> features [N, D]; or
-            features, float [N, D].
+        what: a run or its directory; the name of a timm model; a file of weights; the folder of a run's ``start`` or
+            ``teacher``; a network, images [N, C, H, W] -> features [N, D]; or features, float [N, D].
         data: images with labels or masks, as `open_data` takes them, with or without a test part. By default, of a run,
             those of the pretraining.
         protocols: any of ``knn``, ``linear``, ``mlp``, ``finetune``, ``fewshot``, ``clusters``, ``retrieval``,
@@ -93,6 +96,7 @@ def evaluate(
         std: the standard deviation of each channel, likewise.
         seed: decides what is held out to choose by, the draws of labels, the heads' first weights.
         out: a file to write the result to, as JSON; by default, of a run, its evaluation.json, else nowhere.
+        backbone: of a file of weights, the timm model that they are of.
 
     Returns:
         ``scores[row][representation]``, each with ``metric``, ``value``, ``spread``, what the spread is ``over``, and
@@ -108,23 +112,22 @@ def evaluate(
     wanted, baselines, target = known(protocols), names_in(baseline), files.target(out)
     preparation = {"size": size, "mean": mean, "std": std}
     if isinstance(what, Tensor | np.ndarray):
-        refuse("features", data=data, device=device, baseline=baselines or None, **preparation)
+        refuse("features", data=data, device=device, baseline=baselines or None, backbone=backbone, **preparation)
         for name in wanted:
             if name in ("finetune", *DENSE):
                 raise UsageError(f"{name} needs a backbone and images, not features")
         subject = _features(what, labels, test, test_labels)
     else:
         refuse("a backbone, whose images have their labels in data", labels=labels, test=test, test_labels=test_labels)
-        if isinstance(what, Run | Path) or (isinstance(what, str) and Path(what).is_dir()):
-            refuse("a run, which says itself how its images are prepared", **preparation)
-            run = Run.open(what)
+        if run := run_of(what):
+            refuse("a run, which says itself how its images are prepared", backbone=backbone, **preparation)
             subject = _run(run, data, wanted, baselines, device, tell)
             target = target or run.path / "evaluation.json"
         else:
-            subject = _backbone(what, data, wanted, baselines, device, tell, **preparation)
+            subject = _backbone(what, data, wanted, baselines, device, tell, backbone=backbone, **preparation)
     scores, seconds, notes = measured(subject, wanted, seed, tell)
     result = {
-        "verdict": verdict(scores),
+        "verdict": verdict(scores, f"{subject.run.path / START}" if subject.run else ""),
         "scores": scores,
         "representations": list(subject.representations),
         "notes": [*subject.notes, *notes],
@@ -148,11 +151,11 @@ def _run(
     found = of_run(run, caches, baselines, device, tell)
     fingerprints = [cache.fingerprint for cache in caches.values()]
     about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
-    return Subject(found, splits, about | {"recipe": settings_of(settings)}, opened.notes)
+    return Subject(found, splits, about | {"recipe": settings_of(settings)}, opened.notes, run)
 
 
 def _backbone(
-    what: str | nn.Module,
+    what: str | Path | Run | nn.Module,
     data: DataLike,
     protocols: list[str],
     baselines: list[str],
@@ -165,7 +168,8 @@ def _backbone(
         raise UsageError("data is needed: the labelled images that the backbone is measured on")
     opened = open_data(data).of_kind(encoder.spec.channels)
     splits, how = _splits(opened, protocols)
-    found = of_backbone(what if isinstance(what, str) else "backbone", encoder, splits, baselines, device, tell)
+    name = "backbone" if isinstance(what, nn.Module) else str(what)
+    found = of_backbone(name, encoder, splits, baselines, device, tell)
     fingerprints = [source.fingerprint() for source in splits.values()]
     about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
     return Subject(found, splits, about, opened.notes)

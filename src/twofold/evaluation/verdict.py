@@ -25,7 +25,7 @@ def figures(score: Json) -> str:
     return f"{100 * score['value']:.1f} ± {100 * score['spread']:.1f}"
 
 
-def verdict(scores: dict[str, Json]) -> list[str]:
+def verdict(scores: dict[str, Json], start: str = "") -> list[str]:
     """Sentences on a run: whether the pretrained features beat those that it began with, and the projector's these.
 
     It began with the starting weights as they are, where it had some, else untrained. Nothing is said where that or the
@@ -33,6 +33,7 @@ def verdict(scores: dict[str, Json]) -> list[str]:
 
     Args:
         scores: by row and representation, as evaluation.json has them.
+        start: the folder that keeps the backbone with its starting weights.
     """
     base = "start" if any("start" in own for own in scores.values()) else "untrained"
     rows = [row for row in VERDICTS if row in scores] or [row for row in OTHERS if row in scores]
@@ -51,7 +52,8 @@ def verdict(scores: dict[str, Json]) -> list[str]:
     said = ["; ".join([f"the pretrained features are {word} than {than} by {by}", *(f"{w} by {b}" for w, b in more)])]
     beaten = any(clearly(scores[row]["untrained"], scores[row][base]) for row in rows)
     if base == "start" and not better and not beaten:
-        said.append("the weights as they are (start) are the best here: use them")
+        use = f": twofold embed {start} DATA --out FILE, twofold export {start} --out FILE" if start else ""
+        said.append(f"the weights as they are (start) are the best here, so use them{use}")
     projected = [row for row in rows if "projector" in scores[row]]
     if above := [row for row in projected if clearly(scores[row]["projector"], scores[row]["pretrained"])]:
         said.append(

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twofold.errors import UsageError
-from twofold.nets.backbone import BackboneSpec, built_by, check_name, describe, described, features_of, recorded_spec
+from twofold.nets.backbone import BackboneSpec, built_by, described, features_of, recorded_spec
 from twofold.nets.normalize import Normalize
-from twofold.nets.weights import give, open_weights
+from twofold.nets.whole import whole_network
 from twofold.recipe.foreign import is_foreign
 
 
@@ -115,17 +115,4 @@ def opened(teacher: str, weights: str) -> tuple[nn.Module, BackboneSpec]:
     if is_foreign(teacher):
         network = built_by(teacher, {})
         return network, described(network, teacher)
-    check_name(teacher)
-    found = open_weights(weights, teacher)
-    spec, _ = describe(teacher, {}, found.stem, found.size)
-    spec = dataclasses.replace(spec, mean=found.mean, std=found.std, interpolation=found.interpolation)
-    network = spec.build()
-    for tensor in network.state_dict().values():
-        if tensor.is_floating_point():
-            tensor.fill_(torch.nan)  # what the weights do not replace can be told
-    give(found, network)
-    if missing := [name for name, tensor in network.state_dict().items() if tensor.isnan().any()]:
-        raise UsageError(
-            f"{found.origin} is no whole {teacher}, as a teacher must be: it lacks {', '.join(missing[:4])}"
-        )
-    return network, spec
+    return whole_network(teacher, weights)

@@ -6,14 +6,13 @@ from itertools import chain
 from pathlib import Path
 from typing import overload
 
-from twofold import device as devices
 from twofold import files
 from twofold.data.loader import none_readable
 from twofold.data.opening import DataLike, open_data
+from twofold.encoding.backbones import open_backbone, run_of
 from twofold.encoding.cache import fingerprint
 from twofold.encoding.crops import BATCH, cut
 from twofold.encoding.dense import patchwise
-from twofold.encoding.encoder import Encoder
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
 from twofold.outputs import vectors
@@ -51,34 +50,37 @@ class Written:
 
 @overload
 def embed(
-    run: str | Path | Run,
+    what: str | Path | Run,
     data: DataLike,
     out: None = None,
     device: str | None = None,
     tell: Tell = silent,
     *,
     patches: bool = False,
+    backbone: str | None = None,
 ) -> Embedded: ...
 @overload
 def embed(
-    run: str | Path | Run,
+    what: str | Path | Run,
     data: DataLike,
     out: str | Path,
     device: str | None = None,
     tell: Tell = silent,
     *,
     patches: bool = False,
+    backbone: str | None = None,
 ) -> Written: ...
 def embed(
-    run: str | Path | Run,
+    what: str | Path | Run,
     data: DataLike,
     out: str | Path | None = None,
     device: str | None = None,
     tell: Tell = silent,
     *,
     patches: bool = False,
+    backbone: str | None = None,
 ) -> Embedded | Written:
-    """The pretrained backbone's features of every readable image, or of each of its patches.
+    """A backbone's features of every readable image, or of each of its patches.
 
     With ``out`` they are streamed: memory does not grow with the number of images, but for the source's own list of
     them. What is done is kept in ``OUT.partial`` until all is, so a killed call that is given again goes on, to the
@@ -86,7 +88,8 @@ def embed(
     replaced at the end.
 
     Args:
-        run: the run directory.
+        what: a run or its directory, whose pretrained backbone it is; a folder in it that keeps another (``start``,
+            ``teacher``); a file of weights; or the name of a timm model, which comes with its published weights.
         data: images, with or without labels: a path, or a Python object as `twofold.data.opening.open_data` takes it.
         out: where to write: ``NAME.parquet`` (columns ``path``, ``label``, ``vector``), or ``NAME.npy`` (float32
             [N, D]) with ``NAME.index.csv`` (``path,label``, a row a vector). With ``patches`` also ``row`` and
@@ -95,30 +98,29 @@ def embed(
         device: cpu, cuda or mps; None: a GPU if there is one.
         tell: told what is being done, how much of it is done and how much there is.
         patches: a row for each patch instead of each image, row by row of its grid: what the backbone's pooling gets.
+        backbone: of a file of weights, the timm model that they are of.
 
     Returns:
         The vectors; with ``out`` only what was written.
 
     Raises:
-        UsageError: if there is no such run or data, no image can be read, ``out`` has another ending, or
+        UsageError: if there is no such backbone or data, no image can be read, ``out`` has another ending, or
             ``OUT.partial`` is of another run or of other data.
     """
-    run = Run.open(run)
-    target = files.target(out)
+    run, target = run_of(what), files.target(out)
     if target and target.suffix not in vectors.ENDINGS:
         raise UsageError(f"{target} must end in {' or '.join(vectors.ENDINGS)}")
     if target and target.is_dir():
         raise UsageError(f"{target} is a folder")
-    settings = run.recipe
-    opened = open_data(data).of_kind(settings.channels, settings.depth)
+    encoder = open_backbone(what, backbone=backbone, device=device)
+    opened = open_data(data).of_kind(encoder.spec.channels, run.recipe.depth if run else None)
     splits = [Split("train", opened.train), Split("test", opened.test)] if opened.test else [Split("", opened.train)]
-    encoder = Encoder(run.backbone(), run.spec, devices.choose(device))
     maker = Maker(encoder, patchwise(encoder) if patches else None)
     if target is None:
         return _collect(maker, splits, tell)
-    backbone = fingerprint(encoder.backbone, encoder.spec)
     rows = "patches" if patches else "images"
-    about = {"twofold": VERSION, "backbone": backbone, "device": encoder.device.type, "rows": rows}
+    weights = fingerprint(encoder.backbone, encoder.spec)
+    about = {"twofold": VERSION, "backbone": weights, "device": encoder.device.type, "rows": rows}
     identity = {**about, "data": [split.identity() for split in splits]}
     return replace(_stream(maker, splits, target, identity, tell), notes=opened.notes)
 

@@ -10,6 +10,7 @@ from timm.models.resnet import ResNet
 from torch import nn
 
 from twofold import files
+from twofold.encoding.backbones import open_backbone
 from twofold.errors import UsageError, did_you_mean
 from twofold.nets.backbone import BackboneSpec
 from twofold.nets.given import is_given
@@ -19,35 +20,43 @@ from twofold.run import Run
 FORMATS = ("timm", "torchvision", "onnx")
 
 
-def export(run: str | Path | Run, out: str | Path, format: Literal["timm", "torchvision", "onnx"] = "timm") -> str:
-    """Write a run's backbone for other programs; returns, in a few lines of text, how it is loaded there.
+def export(
+    what: str | Path | Run,
+    out: str | Path,
+    format: Literal["timm", "torchvision", "onnx"] = "timm",
+    backbone: str | None = None,
+) -> str:
+    """Write a backbone for other programs; returns, in a few lines of text, how it is loaded there.
 
     Args:
-        run: the run or its directory.
+        what: a run or its directory; a folder in it that keeps a backbone (``start``, ``teacher``); a file of weights;
+            or the name of a timm model, which comes with its published weights.
         out: the file to write.
         format: ``timm`` and ``torchvision`` are safetensors with that library's key names (torchvision: ResNets
             of the plain kind only); ``onnx`` is a graph that takes normalised images, in batches of any size.
+        backbone: of a file of weights, the timm model that they are of.
 
     Raises:
-        UsageError: if there is no such run, format or folder, or the backbone cannot be had in that format.
+        UsageError: if there is no such backbone, format or folder, or the backbone cannot be had in that format.
     """
     if format not in FORMATS:
         raise UsageError(f"there is no format {format!r}{did_you_mean(format, FORMATS)}; {', '.join(FORMATS)}")
-    run, out = Run.open(run), Path(out)
+    out = Path(out)
     files.target(out)
-    spec, backbone = run.spec, run.backbone()
+    encoder = open_backbone(what, backbone=backbone, device="cpu")
+    spec, network = encoder.spec, encoder.backbone
     if format == "onnx":
-        _onnx(backbone, spec, out)
+        _onnx(network, spec, out)
         images, features = [spec.channels, spec.size, spec.size], spec.features
         return f'wrote {out}: input "images" [N, {", ".join(map(str, images))}], output "features" [N, {features}]'
-    weights = {key: value.contiguous() for key, value in backbone.state_dict().items()}
+    weights = {key: value.contiguous() for key, value in network.state_dict().items()}
     if format == "torchvision":
-        name = _torchvision_name(backbone, spec)
+        name = _torchvision_name(network, spec)
         start = f"import torch, torchvision\nmodel = torchvision.models.{name}()\nmodel.fc = torch.nn.Identity()"
     else:
         start = building_lines(spec)
     files.write_atomically(out, lambda file: file.write(save(weights, metadata={"format": "pt"})))
-    return "\n".join([f"wrote {out}; load it with", *indented(start + stem_lines(backbone, spec) + load_line(out))])
+    return "\n".join([f"wrote {out}; load it with", *indented(start + stem_lines(network, spec) + load_line(out))])
 
 
 def building_lines(spec: BackboneSpec) -> str:

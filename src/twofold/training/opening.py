@@ -151,7 +151,7 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
         if not begun:  # nothing of a run that diverged before its first checkpoint counts for this one
             (run.path / "failure.pt").unlink(missing_ok=True)
             if weights or given.is_given(spec.name):  # no seed can make them again
-                run.write_start(method.backbone)
+                run.write_start(method.backbone, spec)
             run.write_given(method)
             if settings.neighbours:
                 find_neighbours(opened)
