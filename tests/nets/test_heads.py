@@ -34,6 +34,19 @@ def test_prototypes_are_used_at_length_one():
         assert prototypes(embeddings.bfloat16()).dtype == torch.float32
 
 
+def test_prototypes_may_learn_their_lengths():
+    """Each cosine times the prototype's own length, which is 1 at first; frozen, neither part gets a gradient."""
+    prototypes, embeddings = Prototypes(4, 3, gain=True), torch.randn(5, 4)
+    cosines = torch.nn.functional.cosine_similarity(embeddings[:, None], prototypes.weight[None], dim=2)
+    torch.testing.assert_close(prototypes(embeddings), cosines)
+    with torch.no_grad():
+        prototypes.gain.copy_(torch.tensor([[2.0], [0.5], [3.0]]))
+    torch.testing.assert_close(prototypes(embeddings), cosines * torch.tensor([2.0, 0.5, 3.0]))
+    assert not prototypes(embeddings, frozen=True).requires_grad
+    prototypes(embeddings).sum().backward()
+    assert prototypes.gain.grad.abs().min() > 0
+
+
 def test_a_predictor_ends_as_it_begins():
     assert predictor(8, (16, 8))(torch.randn(4, 8)).shape == (4, 8)
     assert isinstance(predictor(8, ()), nn.Identity)

@@ -1,8 +1,13 @@
 """Optimizers, what they exempt, and the rate of each layer."""
 
+import math
+
+import pytest
 import torch
 from timm.optim.lars import Lars
 
+from tests.training.making import pretrain
+from twofold import files
 from twofold.nets.backbone import BackboneSpec
 from twofold.nets.layers import layers
 from twofold.training.optimizer import create_optimizer, set_rates
@@ -52,7 +57,7 @@ def test_each_layer_learns_slower_than_the_one_after_it():
     method.backbone = BackboneSpec("test_vit", {"img_size": 32}, "default", 32, (), ()).build()
     method.projector = torch.nn.Linear(64, 8)
     optimizer = create_optimizer(method, "adamw", 0.1, 0.9, layer_decay=0.5)
-    set_rates(optimizer, 0.3, 0.08)
+    set_rates(optimizer, 0.3, 0.08, 0.1)
     rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert [rate.pop(id(p)) for p in method.projector.parameters()] == [0.3, 0.3]
     groups = layers(method.backbone)
@@ -61,3 +66,37 @@ def test_each_layer_learns_slower_than_the_one_after_it():
             assert rate.pop(id(method.backbone.get_parameter(name))) == 0.08 * 0.5**after, name
     assert not rate
     assert len(groups) > 3
+
+
+def test_lars_may_go_above_the_plain_rate():
+    """Without the limit a weight's step is 0.5 |w| / |g| times its gradient, however small that is."""
+    method = torch.nn.ModuleDict({"backbone": torch.nn.Linear(3, 2, bias=False)})
+    (weight,) = method["backbone"].parameters()
+    optimizer = create_optimizer(method, "lars", 0.0, 0.0, lars_trust=0.5, lars_clip=False)
+    before, gradient = weight.detach().clone(), torch.full_like(weight, 1e-3)
+    weight.grad = gradient.clone()
+    optimizer.step()
+    torch.testing.assert_close(weight.detach(), before - 0.5 * before.norm() / gradient.norm() * gradient)
+
+
+def test_biases_have_a_rate_of_their_own_and_the_decay_a_course():
+    method = torch.nn.ModuleDict({"backbone": torch.nn.Linear(3, 2), "projector": torch.nn.Linear(2, 2)})
+    optimizer = create_optimizer(method, "adamw", 0.1, 0.9, bias_scale=0.024, second_beta=0.95)
+    set_rates(optimizer, 0.2, 0.05, 0.3)
+    of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    for part, rate in (("backbone", 0.05), ("projector", 0.2)):
+        weight, bias = (of[id(p)] for p in method[part].parameters())
+        assert (weight["lr"], weight["weight_decay"]) == (rate, 0.3)
+        assert (bias["lr"], bias["weight_decay"]) == (rate * 0.024, 0.0)
+        assert weight["betas"] == (0.9, 0.95)
+
+
+def test_weight_decay_goes_from_its_first_value_to_its_last_on_a_cosine(tmp_path):
+    """Of four steps: that of the last one, which the checkpoint holds, is three quarters of the way."""
+    run = pretrain(tmp_path / "run", epochs=1, limit=256, weight_decay=0.04, weight_decay_end=0.4, bias_lr=0.001)
+    groups = files.load(run.path / "checkpoint.pt")["optimizer"]["param_groups"]
+    exempt, decay = sorted({group["weight_decay"] for group in groups})
+    assert exempt == 0
+    assert decay == pytest.approx(0.4 - 0.36 * (1 + math.cos(0.75 * math.pi)) / 2)
+    rates = {group["weight_decay"] == 0: group["lr"] for group in groups}
+    assert rates[True] == pytest.approx(rates[False] * 0.5)

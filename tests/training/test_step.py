@@ -62,3 +62,25 @@ def test_terms_and_gradients_are_means_over_the_parts_and_the_norm_is_of_before_
     torch.testing.assert_close(method.w.grad, torch.tensor(left), rtol=1e-5, atol=0)
     assert next(parts).item() == 99.0  # no more than asked for were taken
     assert method.w.tolist() == [2.0, 0.0]
+
+
+class Two(Plain):
+    """Its loss is three times one parameter and half of another."""
+
+    def __init__(self):
+        super().__init__()
+        self.v = nn.Parameter(torch.tensor([0.0]))
+
+    def forward(self, batch, progress):
+        return Output({"a": 3 * self.w[0] + 0.5 * self.v[0]}, ())
+
+
+def test_each_parameter_may_be_clipped_by_itself():
+    """Gradients of length 3 and 0.5: the first is cut to 1, the second stays; together they would be cut alike."""
+    method = Two()
+    parts = iter([torch.ones(1, 1, 1, 1)])
+    options = dict(accumulate=1, grad_clip=1.0, clip_each=True, precision="fp32", progress=0.0)
+    learned = learn(method, torch.optim.SGD(method.parameters(), 1.0), parts, Batch.of, **options)
+    torch.testing.assert_close(method.w.grad, torch.tensor([1.0, 0.0]), rtol=1e-5, atol=0)
+    assert method.v.grad.item() == 0.5
+    assert learned.gradient_norm == pytest.approx(9.25**0.5)

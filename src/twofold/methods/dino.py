@@ -49,6 +49,7 @@ class Options:
     )
     teacher_warmup: float = setting(0.3, "share of the run in which the teacher's temperature rises", low=0, high=1)
     center_momentum: float = setting(0.9, "of the running mean of the teacher's outputs; 1: no centring", low=0, high=1)
+    unit_prototypes: bool = setting(True, "prototypes have length 1, instead of lengths that are learned")
     freeze_prototypes: float = setting(0.1, "share of the run in which the prototypes stay, first", low=0, high=1)
     teacher_momentum: tuple[float, float] = setting(
         None, "of the teacher, first and last; 0 0: the weights themselves", low=0, high=1, auto=published_momentum
@@ -66,8 +67,8 @@ class DINO(Method):
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
         o, self.o = options, options
-        self.projector = mlp(setup.features, o.projector, o.projector_norm)
-        self.prototypes = Prototypes(setup.width(o.projector), o.prototypes)
+        self.projector = mlp(setup.features, o.projector, o.projector_norm, activation=nn.GELU)
+        self.prototypes = Prototypes(setup.width(o.projector), o.prototypes, gain=not o.unit_prototypes)
         self.target = MomentumEncoder(o.teacher_momentum, self.backbone, self.projector, self.prototypes)
         self.register_buffer("center", torch.zeros(1, o.prototypes))
 

@@ -21,6 +21,7 @@ from twofold.losses import attraction, repulsion_from
 from twofold.methods.base import Method, Output, Setup, directions, mean
 from twofold.nets.heads import mlp, predictor
 from twofold.nets.momentum import MomentumEncoder
+from twofold.nets.vit import transformer
 from twofold.recipe.rules import Facts, momentum_within
 from twofold.recipe.settings import setting
 
@@ -53,6 +54,8 @@ class Options:
     projector_norm: Literal["batch", "layer", "none"] = setting(
         "batch", "after every layer of the projector and all but the last of the predictor"
     )
+    last_norm: bool = setting(False, "after the predictor's last layer too, as for transformers")
+    freeze_patches: bool = setting(False, "the projection of a vision transformer's patches stays as it was drawn")
 
 
 class MoCoV3(Method):
@@ -60,7 +63,9 @@ class MoCoV3(Method):
         super().__init__(backbone)
         self.projector = mlp(setup.features, options.projector, options.projector_norm, last_norm=True)
         width = setup.width(options.projector)
-        self.predictor = predictor(width, options.predictor, options.projector_norm)
+        self.predictor = predictor(width, options.predictor, options.projector_norm, options.last_norm)
+        if options.freeze_patches:
+            transformer(backbone, "freeze_patches").patch_embed.requires_grad_(False)
         self.target, self.o = MomentumEncoder(options.momentum, self.backbone, self.projector), options
 
     def forward(self, batch: Batch, progress: float) -> Output:

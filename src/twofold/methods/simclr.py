@@ -33,12 +33,13 @@ class Options:
     normalize: bool = setting(True, "compare unit vectors, not embeddings as they are")
     projector: tuple[int, ...] = setting((2048, 256), "widths of the projector; none: no projector", low=1)
     projector_norm: Literal["batch", "layer", "none"] = setting("none", "after all layers but the last")
+    last_norm: bool = setting(False, "a norm after the projector's last layer too")
 
 
 class SimCLR(Method):
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
-        self.projector = mlp(setup.features, options.projector, options.projector_norm)
+        self.projector = mlp(setup.features, options.projector, options.projector_norm, options.last_norm)
         self.o = options
 
     def forward(self, batch: Batch, progress: float) -> Output:

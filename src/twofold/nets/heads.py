@@ -1,6 +1,7 @@
 """Projector, expander and predictor, by one builder of multi-layer perceptrons; prototypes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -8,12 +9,20 @@ from torch import Tensor, nn
 
 from twofold.errors import UsageError
 
+relu = partial(nn.ReLU, inplace=True)
 
-def mlp(width_in: int, widths: Sequence[int], norm: str = "batch", last_norm: bool = False) -> nn.Module:
+
+def mlp(
+    width_in: int,
+    widths: Sequence[int],
+    norm: str = "batch",
+    last_norm: bool = False,
+    activation: Callable[[], nn.Module] = relu,
+) -> nn.Module:
     """Linear layers to each of ``widths`` in turn, [N, width_in] -> [N, widths[-1]]; no widths: the identity.
 
-    A norm (``batch``, ``layer`` or ``none``) and a ReLU follow every layer but the last. ``last_norm`` puts a norm
-    without scale and shift after the last. A layer that a norm follows has no bias, which the norm would take away.
+    A norm (``batch``, ``layer`` or ``none``) and an activation follow every layer but the last. ``last_norm`` puts a
+    norm without scale and shift after the last. A layer before a norm has no bias, which the norm would take away.
     """
     layers: list[nn.Module] = []
     every = [width_in, *widths]
@@ -29,29 +38,32 @@ def mlp(width_in: int, widths: Sequence[int], norm: str = "batch", last_norm: bo
             )
             layers.append(kind)
         if not last:
-            layers.append(nn.ReLU(inplace=True))
+            layers.append(activation())
     return nn.Sequential(*layers) if layers else nn.Identity()
 
 
 class Prototypes(nn.Module):
     """Unit vectors that unit embeddings are compared with: [N, width] -> cosines [N, count], in float32 or better.
 
-    The weights are used at length 1 whatever their own (weight normalisation with its gain fixed at 1).
+    The weights are used at length 1 whatever their own (weight normalisation with its gain fixed at 1). With ``gain``
+    each has a length of its own to learn, 1 at first, and the output is cosines times that.
     """
 
-    def __init__(self, width: int, count: int) -> None:
+    def __init__(self, width: int, count: int, gain: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(nn.functional.normalize(torch.randn(count, width)))
+        self.gain = nn.Parameter(torch.ones(count, 1)) if gain else None
 
     def forward(self, embeddings: Tensor, frozen: bool = False) -> Tensor:
         """``frozen``: the prototypes get no gradient."""
-        weight = self.weight.detach() if frozen else self.weight
         with torch.autocast(embeddings.device.type, enabled=False):
-            rows = nn.functional.normalize(embeddings.to(weight.dtype), dim=1)
-            return rows @ nn.functional.normalize(weight, dim=1).T
+            rows = nn.functional.normalize(embeddings.to(self.weight.dtype), dim=1)
+            weight = nn.functional.normalize(self.weight, dim=1)
+            weight = weight if self.gain is None else self.gain * weight
+            return rows @ (weight.detach() if frozen else weight).T
 
 
-def predictor(width: int, widths: Sequence[int], norm: str = "batch") -> nn.Module:
+def predictor(width: int, widths: Sequence[int], norm: str = "batch", last_norm: bool = False) -> nn.Module:
     """A predictor: an `mlp` that ends in the width it begins with.
 
     Raises:
@@ -59,4 +71,4 @@ def predictor(width: int, widths: Sequence[int], norm: str = "batch") -> nn.Modu
     """
     if widths and widths[-1] != width:
         raise UsageError(f"the predictor must end as the projector does, in {width}, not {widths[-1]}")
-    return mlp(width, widths, norm)
+    return mlp(width, widths, norm, last_norm)

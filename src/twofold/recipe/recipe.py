@@ -121,7 +121,16 @@ class Recipe:
     weight_decay: float = setting(
         None, "on weights; biases and norms are exempt", low=0, high=1e3, auto=rules.weight_decay
     )
+    weight_decay_end: float = setting(
+        None, "weight decay at the end of the run, reached on a cosine", low=0, high=1e3, auto=rules.weight_decay_end
+    )
     optimizer_momentum: float = setting(0.9, "momentum of LARS and SGD, first beta of AdamW", low=0, high=0.99999)
+    second_beta: float = setting(0.999, "second beta of AdamW", low=0, high=0.99999)
+    lars_trust: float = setting(0.02, "LARS's trust coefficient, times the weight's norm over the gradient's", above=0)
+    lars_clip: bool = setting(True, "LARS never goes above the plain learning rate")
+    bias_lr: float = setting(
+        None, "learning rate of biases and norms, where that of weights is lr", above=0, auto=rules.bias_lr
+    )
     warmup_epochs: float = setting(
         10.0, "epochs of linear warm-up before the cosine, at most a tenth of the run", low=0
     )
@@ -144,6 +153,7 @@ class Recipe:
         low=0,
     )  # fmt: skip
     grad_clip: float = setting(0.0, "largest norm of the gradient; 0: no clipping", low=0)
+    clip_each: bool = setting(False, "clip the gradient of each parameter by itself, not that of all together")
     precision: Literal["bf16", "fp32", "fp64"] = setting(
         None, "of the networks; losses stay in fp32 or better", auto=rules.precision
     )

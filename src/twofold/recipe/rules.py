@@ -202,6 +202,18 @@ def weight_decay(facts: Facts) -> float:
     return DECAYS[facts.settings["optimizer"]]
 
 
+def weight_decay_end(facts: Facts) -> float:
+    """weight_decay"""
+    decay: float = facts.settings["weight_decay"]
+    return decay
+
+
+def bias_lr(facts: Facts) -> float:
+    """lr"""
+    rate: float = facts.settings["lr"]
+    return rate
+
+
 ADAPTED = 0.1
 """Of the learning rate, the backbone's share where it starts from weights."""
 

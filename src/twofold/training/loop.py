@@ -60,11 +60,12 @@ def loop(opened: OpenRun, journal: Journal, interrupt: Interrupt) -> None:
         clock, progress, done = time.monotonic(), step / steps, step + 1
         torch.manual_seed(rng.fold(s.seed, "network", step, dist.rank()))  # dropout, where there is any
         lr, backbone_lr = opened.rates(step)
-        set_rates(optimizer, lr, backbone_lr)
+        set_rates(optimizer, lr, backbone_lr, opened.weight_decay(step))
 
         learned = learn(
             method, optimizer, crops, opened.prepare,
-            accumulate=s.accumulate, grad_clip=s.grad_clip, precision=s.precision, progress=progress,
+            accumulate=s.accumulate, grad_clip=s.grad_clip, clip_each=s.clip_each, precision=s.precision,
+            progress=progress,
         )  # fmt: skip
         journal.check_finite(step, learned)
         optimizer.step()

@@ -26,7 +26,7 @@ from twofold.recipe import recipe, toml
 from twofold.recipe.recipe import Recipe, Wanted
 from twofold.recipe.resolve import difference, resolve
 from twofold.run import Run, backbone_spec, build_method, fresh_backbone
-from twofold.schedule import warmup_cosine
+from twofold.schedule import cosine, warmup_cosine
 from twofold.training import checkpoint, neighbours, writers
 from twofold.training.log import Log
 from twofold.training.measured import Measurements, starting_weights
@@ -68,6 +68,12 @@ class OpenRun:
         if step < alone:
             return heads, 0.0
         return heads, warmup_cosine(s.backbone_lr * scale, step - alone, self.steps - alone, warmup)
+
+    def weight_decay(self, step: int) -> float:
+        """Of a step: from its first value to its last on a cosine."""
+        s = self.settings
+        last = s.weight_decay if s.weight_decay_end is None else s.weight_decay_end
+        return cosine(s.weight_decay, last, step / self.steps)
 
     @property
     def collapsed_loss(self) -> float:
@@ -135,7 +141,15 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
         plan=Plan(len(images), batch, settings.seed),
         method=method,
         optimizer=create_optimizer(
-            method, settings.optimizer, settings.weight_decay, settings.optimizer_momentum, settings.layer_decay
+            method,
+            settings.optimizer,
+            settings.weight_decay,
+            settings.optimizer_momentum,
+            settings.layer_decay,
+            (settings.bias_lr or settings.lr) / settings.lr,
+            settings.second_beta,
+            settings.lars_trust,
+            settings.lars_clip,
         ),
         prepare=Preparation(settings, method, batch, on, dtype),
         device=on,

@@ -34,6 +34,7 @@ def learn(
     *,
     accumulate: int,
     grad_clip: float,
+    clip_each: bool = False,
     precision: str,
     progress: float,
 ) -> Learned:
@@ -41,6 +42,7 @@ def learn(
 
     Args:
         crops: the loader's, of which the next ``accumulate`` are taken.
+        grad_clip: the largest norm of the gradient, or with ``clip_each`` of each parameter's; 0: any.
         prepare: makes of crops the batch that a method gets.
         progress: the share of the run that is done, 0 to 1.
     """
@@ -59,7 +61,10 @@ def learn(
             terms[name] = terms.get(name, 0) + term.detach() / accumulate
     dist.average_gradients(method.parameters())
     norm = nn.utils.get_total_norm([p.grad for p in method.parameters() if p.grad is not None])
-    if grad_clip:
+    if grad_clip and clip_each:
+        for parameter in method.parameters():
+            nn.utils.clip_grad_norm_(parameter, grad_clip)
+    elif grad_clip:
         nn.utils.clip_grads_with_norm_(method.parameters(), grad_clip, norm)
     *numbers, size = torch.stack([*terms.values(), norm.to(next(iter(terms.values())).dtype)]).tolist()
     return Learned(dict(zip(terms, numbers, strict=True)), size, output, waited)
