@@ -89,7 +89,7 @@ def test_a_comparison_is_a_row_a_method():
     assert re.search(r"^ *raw pixels +12\.5 ± 1\.2$", text, re.M)
     assert re.search(r"^ *simclr +4 +75\.0 ± 1\.2 +10 12 +99 +500 +none$", text, re.M)
     assert re.search(r"^ *byol +4 +50\.0 ± 1\.2 +10 12 +99 +500 +collapse, slow$", text, re.M)
-    assert len(re.findall(r"^ *untrained +25\.0 ± 1\.2$", text, re.M)) == 2
+    assert len(re.findall(r"^ *untrained +25\.0 ± 1\.2$", text, re.M)) == 1
     assert text.splitlines()[-4:] == [
         "linear: simclr is best",
         "without labels, best first:",
@@ -120,10 +120,19 @@ def test_what_was_written_and_left_out():
     assert lines[-1] == "  and 5 more, which twofold scan names"
 
 
-def test_progress_without_a_terminal_is_a_line_now_and_then(monkeypatch, capsys):
-    now = iter([0.0, 1.0, 11.0, 11.0, 12.0])
-    monkeypatch.setattr(tables.time, "monotonic", lambda: next(now))
-    with tables.progress() as tell:
-        for done in (1, 2, 3):
-            tell("embed", done, 3)
-    assert capsys.readouterr().err == "embed: 2 of 3\n"
+def test_a_comparison_shows_a_beginning_that_ways_share_once_and_no_agreement_of_too_few_runs():
+    def way(value, untrained):
+        scores = {"knn": score(value, "359 test images")}, {"knn": score(untrained, "359 test images")}
+        costs = {"seconds": [1], "images_per_second": [2], "peak_memory_mb": [3], "findings": [[]]}
+        return {"epochs": 2, "scores": {"pretrained": scores[0], "untrained": scores[1], "start": {}}, **costs}
+
+    order = {"order": ["simclr-0", "byol-0"], "agreement": None, "runs": 2}
+    result = {"methods": {"simclr": way(0.75, 0.5), "byol": way(0.7, 0.5)}, "raw_pixels": {}, "verdict": []}
+    text = tables.comparison({**result, "ranking": {"rank": order}})
+    assert text.count("untrained") == 1
+    assert text.splitlines()[-1] == "2 runs are too few to say how far that agrees with the linear probe"
+    result["methods"]["byol"] = way(0.7, 0.6)
+    text = tables.comparison({**result, "ranking": {"rank": {**order, "agreement": 0.5, "runs": 4}}})
+    assert text.count("untrained") == 2  # of another size, or another network
+    assert "agreement with the linear probe 0.5" in text
+    assert "too few" not in text

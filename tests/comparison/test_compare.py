@@ -44,6 +44,16 @@ def test_operations_are_those_of_a_plain_count():
     assert wide - narrow == 2 * 3 * per_view  # two views; forward, gradient of the input, gradient of the weights
 
 
+def test_it_counts_its_runs_to_the_last(compared, capfd):
+    """Also those that were done before; each is followed by its evaluation, which tells how far it is."""
+    out, _ = compared
+    twofold.compare("digits", "rotation,simclr", out, seeds=2, **{**SMALL, "limit": 200, "epochs": 4})
+    said = capfd.readouterr().err
+    for number, name in enumerate(("rotation-0", "simclr-0", "rotation-1", "simclr-1"), 1):
+        assert f"run {number} of 4: {out / name}, " in said
+    assert said.splitlines()[-1] == "4 of 4 runs are done"
+
+
 def test_every_method_gets_the_same_compute(compared):
     _, result = compared
     first, second = result["methods"].values()

@@ -21,8 +21,8 @@ def test_labels_needed():
 
 
 def test_the_order_without_labels_and_its_agreement():
-    measured = {"a": (5.0, 1.5, 9.0), "b": (7.0, 0.9, 3.0), "c": (6.0, 3.0, 4.0)}
-    accuracy = {"a": 0.5, "b": 0.7, "c": 0.6}
+    measured = {"a": (5.0, 1.5, 9.0), "b": (7.0, 0.9, 3.0), "c": (6.0, 3.0, 4.0), "d": (4.0, 5.0, 1.0)}
+    accuracy = {"a": 0.5, "b": 0.7, "c": 0.6, "d": 0.4}
     found = {
         name: {
             "runs": [f"{name}-0"],
@@ -32,10 +32,13 @@ def test_the_order_without_labels_and_its_agreement():
         for name, values in measured.items()
     }
     ranked = standings.ranking(found)
-    assert ranked["rank"] == {"order": ["b-0", "c-0", "a-0"], "agreement": 1.0, "runs": 3}
-    assert ranked["alpha"]["order"] == ["b-0", "a-0", "c-0"]  # nearest 1 first
-    tau = kendalltau([9, 3, 4], [0.5, 0.7, 0.6]).statistic
-    assert ranked["lidar"] == {"order": ["a-0", "c-0", "b-0"], "agreement": pytest.approx(tau), "runs": 3}
+    assert ranked["rank"] == {"order": ["b-0", "c-0", "a-0", "d-0"], "agreement": 1.0, "runs": 4}
+    assert ranked["alpha"]["order"] == ["b-0", "a-0", "c-0", "d-0"]  # nearest 1 first
+    tau = kendalltau([9, 3, 4, 1], [0.5, 0.7, 0.6, 0.4]).statistic
+    assert ranked["lidar"]["order"] == ["a-0", "c-0", "b-0", "d-0"]
+    assert ranked["lidar"]["agreement"] == pytest.approx(tau, abs=1e-3)
+    del found["d"]
+    assert standings.ranking(found)["rank"] == {"order": ["b-0", "c-0", "a-0"], "agreement": None, "runs": 3}
 
 
 def test_a_score_is_the_mean_over_runs_and_its_deviation():

@@ -1,6 +1,7 @@
 """What a run tells: measuring changes nothing, and a loss that is no number leaves what explains it."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -21,6 +22,14 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
     assert len(failure["index"]) == 64
     assert not all(math.isfinite(value) for value in failure["terms"].values())
     assert all(math.isfinite(row["loss"]) for row in rows)
+
+
+def test_how_long_it_takes_is_estimated_after_a_few_steps(tmp_path):
+    run = pretrain(tmp_path / "run", epochs=3, knn_every=0)
+    (said,) = [line for line in (run.path / "log.txt").read_text().splitlines() if "estimate" in line]
+    assert re.search(r"about \d+ s to go, an estimate from 4 of 12 steps$", said)
+    short = pretrain(tmp_path / "short", epochs=1, knn_every=0)  # four steps: nothing is left then
+    assert "estimate" not in (short.path / "log.txt").read_text()
 
 
 def test_online_knn_does_not_touch_the_run(tmp_path):

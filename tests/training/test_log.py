@@ -5,6 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
+from twofold.training import log
 from twofold.training.log import Bar, Log, duration, status
 
 
@@ -15,13 +16,13 @@ def lines(path):
 
 def test_what_is_said_before_there_is_a_directory_stands_in_its_log_first(tmp_path):
     console = Console(file=io.StringIO(), width=40)
-    log = Log(console)
-    log.say("early [bold]words[/bold], longer than the terminal is wide")
-    log.say("a quiet one", quiet=True)
-    with log.to(tmp_path / "log.txt"):
-        log.say("late")
-    with log.to(tmp_path / "log.txt"):
-        log.say("of another process, with a name that is no text: \udcff")
+    told = Log(console)
+    told.say("early [bold]words[/bold], longer than the terminal is wide")
+    told.say("a quiet one", quiet=True)
+    with told.to(tmp_path / "log.txt"):
+        told.say("late")
+    with told.to(tmp_path / "log.txt"):
+        told.say("of another process, with a name that is no text: \udcff")
     early = "early [bold]words[/bold], longer than the terminal is wide"
     assert lines(tmp_path / "log.txt")[:3] == [early, "a quiet one", "late"]
     assert lines(tmp_path / "log.txt")[3].endswith(r"\udcff")
@@ -57,3 +58,12 @@ def test_without_a_terminal_the_last_step_is_told_in_a_line():
         for step in (1, 2, 3):
             bar.update(step, "epoch 1/1", ["loss 1.000"], 3.0 - step)
     assert console.file.getvalue() == "epoch 1/1  loss 1.000  0 s left\n"
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then(monkeypatch, capsys):
+    now = iter([0.0, 1.0, 11.0, 11.0, 12.0])
+    monkeypatch.setattr(log.time, "monotonic", lambda: next(now))
+    with log.progress() as tell:
+        for done in (1, 2, 3):
+            tell("embed", done, 3)
+    assert capsys.readouterr().err == "embed: 2 of 3\n"

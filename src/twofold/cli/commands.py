@@ -113,8 +113,9 @@ def evaluate(words: Sequence[str]) -> None:
     from twofold.cli import tables
     from twofold.encoding.backbones import run_of
     from twofold.evaluation.evaluate import evaluate as measure
+    from twofold.training.log import progress
 
-    with tables.progress() as tell:
+    with progress() as tell:
         result = measure(**asked, tell=tell)
     print(tables.evaluation(result))
     if run := run_of(asked["what"]):
@@ -136,8 +137,9 @@ def embed(words: Sequence[str]) -> None:
 
     from twofold.cli import tables
     from twofold.outputs.embed import embed as write
+    from twofold.training.log import progress
 
-    with tables.progress() as tell:
+    with progress() as tell:
         written = write(**asked, tell=tell)
     print(tables.written(written))
 
@@ -152,8 +154,9 @@ def diagnose(words: Sequence[str]) -> None:
     from twofold.cli import tables
     from twofold.diagnosis.diagnose import diagnose as examine
     from twofold.encoding.backbones import run_of
+    from twofold.training.log import progress
 
-    with tables.progress() as tell:
+    with progress() as tell:
         result = examine(**asked, tell=tell)
     print(tables.diagnosis(result))
     if run := run_of(asked["what"]):
@@ -179,10 +182,10 @@ def report(words: Sequence[str]) -> None:
     parser.add_argument("--bands", type=number(int), nargs="+", metavar="BAND", help=shown)
     asked = parser.read(words)
 
-    from twofold.cli import tables
     from twofold.page.report import report as write
+    from twofold.training.log import progress
 
-    with tables.progress() as tell:
+    with progress() as tell:
         path = write(**asked, tell=tell)
     print(f"wrote {path}")
 

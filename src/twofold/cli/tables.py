@@ -2,14 +2,10 @@
 
 import inspect
 import io
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -111,12 +107,14 @@ def comparison(result: dict[str, Any]) -> str:
         table.add_column(title, justify="left" if title in ("", "findings") else "right")
     if pixels := result[RAW_PIXELS]:
         table.add_row(representation_title(RAW_PIXELS), "", *(percent(pixels.get(row)) for row in shown))
+    begun: list[tuple[str, dict[str, Any]]] = []
     for name, own in methods.items():
         for who, scores in own["scores"].items():
             cells = [percent(scores.get(row)) for row in shown]
             if who in BEGINNINGS:
-                if scores or who == "untrained":
+                if (who, scores) not in begun and (scores or who == "untrained"):  # several ways may share theirs
                     table.add_row(Text(f"  {who}", style="dim"), "", *cells)
+                    begun.append((who, scores))
                 continue
             costs = [" ".join(map(str, own[key])) for key in ("seconds", "images_per_second", "peak_memory_mb")]
             found = sorted({finding for run in own["findings"] for finding in run})
@@ -125,6 +123,8 @@ def comparison(result: dict[str, Any]) -> str:
     for measure, own in result["ranking"].items():
         agreed = f"; agreement with the linear probe {own['agreement']} (Kendall's tau)"
         lines.append(f"by {measure}: {', '.join(own['order'])}{agreed if own['agreement'] is not None else ''}")
+    if few := [own["runs"] for own in result["ranking"].values() if own["agreement"] is None and own["runs"] > 1]:
+        lines.append(f"{few[0]} runs are too few to say how far that agrees with the linear probe")
     return "\n".join([render(table), *result["verdict"], "without labels, best first:", *lines])
 
 
@@ -208,27 +208,3 @@ def render(table: Table, width: int = 0) -> str:
     output = console.file
     assert isinstance(output, io.StringIO)
     return "\n".join(line.rstrip() for line in output.getvalue().strip("\n").splitlines())
-
-
-SILENCE = 10.0  # seconds between two lines of progress where there is no terminal
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Progress on stderr, told by (what, done, of): on a terminal a bar, elsewhere a line every ten seconds."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(compact=True))
-    console = Console(stderr=True)
-    last = time.monotonic()
-
-    def line(what: str, done: int, of: int) -> None:
-        nonlocal last
-        if time.monotonic() - last > SILENCE:
-            last = time.monotonic()
-            console.print(f"{what}: {done} of {of}", highlight=False, markup=False, soft_wrap=True)
-
-    if not console.is_terminal:
-        yield line
-        return
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("")
-        yield lambda what, done, of: bar.update(task, description=what, completed=done, total=of)

@@ -7,6 +7,7 @@ import resource
 import statistics
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from twofold.data.loader import MicroBatch, Plan, Streamed, sample
 from twofold.data.opening import PYTHON, Data, DataLike, name_of, open_data
 from twofold.data.sources import Source
 from twofold.diagnosis.diagnose import diagnose
+from twofold.encoding.progress import silent
 from twofold.errors import Collapsed, Diverged, UsageError
 from twofold.evaluation.evaluate import evaluate, known
 from twofold.evaluation.protocols import UNLABELLED
@@ -35,7 +37,7 @@ from twofold.recipe.resolve import resolve
 from twofold.run import Run, backbone_spec, build_method
 from twofold.training import writers
 from twofold.training.interrupt import Interrupt
-from twofold.training.log import Log, terminal
+from twofold.training.log import Log, progress, terminal
 from twofold.training.loop import train
 from twofold.training.measured import Measurements, starting_weights
 from twofold.training.opening import batch_size
@@ -101,10 +103,12 @@ def compare(
     sent = sendable(opened)
     budget = budget_of(wanted, opened.train, log)
     folder.mkdir(parents=True, exist_ok=True)
-    for seed in range(seeds):
-        for name, share in budget.items():
-            own = {**ways[name], "data": opened.name, "seed": seed, "epochs": share["epochs"]}
-            one_run(own, folder / f"{name}-{seed}", protocols, quiet, sent, opened.train.fingerprint(), log)
+    every = [(seed, name) for seed in range(seeds) for name in budget]
+    for number, (seed, name) in enumerate(every, 1):
+        own = {**ways[name], "data": opened.name, "seed": seed, "epochs": budget[name]["epochs"]}
+        log.say(f"run {number} of {len(every)}: {folder / f'{name}-{seed}'}, {own['epochs']} epochs")
+        one_run(own, folder / f"{name}-{seed}", protocols, quiet, sent, opened.train.fingerprint())
+    log.say(f"{len(every)} of {len(every)} runs are done")
     result = collected(folder, budget, seeds, opened)
     files.write_text(folder / "compare.json", json.dumps(result, indent=1) + "\n")
     write_page(folder, result)
@@ -185,9 +189,7 @@ def operations(settings: Recipe, source: Source) -> int:
     return total // count
 
 
-def one_run(
-    settings: Json, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str, log: Log
-) -> None:
+def one_run(settings: Json, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str) -> None:
     """Have a run's result, by making the run unless it is there.
 
     ``settings``: with the method. ``fingerprint``: of the training images of ``data``.
@@ -207,7 +209,6 @@ def one_run(
             raise UsageError(f"{path} was made with other settings ({'; '.join(changes)}): choose another --out")
         if result["protocols"] == protocols:
             return
-    log.say(f"{path}: {wanted.get('epochs')} epochs")
     run_apart(settings, path, protocols, quiet, data, fingerprint)
     result = json.loads(kept.read_text(encoding="utf-8"))
     if error := result.get("unusable"):
@@ -253,9 +254,10 @@ def run_one(settings: Json, path: Path, protocols: str, quiet: bool, data: str |
         result["seconds"] = round(files.load(saved)["seconds"]) if saved.exists() else None
         result["knn"] = [row["knn"] for row in run.metrics if "knn" in row]
         result["images_per_second"] = round(statistics.median([row["images_per_second"] for row in run.metrics] or [0]))
-        if protocols and (path / "backbone.json").exists():
-            result["evaluation"] = evaluate(run, opened, protocols, wanted.get("device"))["scores"]
-        result["diagnosis"] = diagnose(run, opened, device=wanted.get("device"))
+        with nullcontext(silent) if quiet else progress() as tell:
+            if protocols and (path / "backbone.json").exists():
+                result["evaluation"] = evaluate(run, opened, protocols, wanted.get("device"), tell)["scores"]
+            result["diagnosis"] = diagnose(run, opened, device=wanted.get("device"), tell=tell)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except UsageError as error:

@@ -17,6 +17,8 @@ from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS, row_title
 from twofold.evaluation.verdict import VERDICTS, Json, clearly, figures
 
 SCORE = "linear"
+AGREEING = 4
+"""runs whose order must be known before its agreement with another one means anything"""
 FEW = re.compile(r"few_\d+|few_[\d.]+_percent")  # names of rows
 COSTS = ("seconds", "images_per_second", "peak_memory_mb")
 
@@ -140,7 +142,8 @@ def labels_needed(evaluation: Json) -> float | None:
 def ranking(found: dict[str, Json]) -> Json:
     """Runs ordered by each measure without labels, best first; with labels also its agreement with the linear probe.
 
-    Agreement is Kendall's tau: 1 for the same order, 0 for no relation, -1 for the opposite order.
+    Agreement is Kendall's tau: 1 for the same order, 0 for no relation, -1 for the opposite order; None for fewer than
+    `AGREEING` runs, which chance alone may put in the same order.
     """
     runs = {run: values for own in found.values() for run, values in zip(own["runs"], own["measures"], strict=True)}
     scores = {run: value for own in found.values() for run, value in own[SCORE].items()}
@@ -150,6 +153,6 @@ def ranking(found: dict[str, Json]) -> Json:
         order = sorted(good, key=lambda run: -good[run])
         both = [run for run in order if run in scores]
         pairs = [good[run] for run in both], [scores[run] for run in both]
-        tau = float(kendalltau(*pairs).statistic) if len(both) > 1 else math.nan
+        tau = float(kendalltau(*pairs).statistic) if len(both) >= AGREEING else math.nan
         ranked[name] = {"order": order, "agreement": None if math.isnan(tau) else round(tau, 3), "runs": len(both)}
     return ranked

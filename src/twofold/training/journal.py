@@ -1,6 +1,7 @@
 """What a run tells while it goes on: its metrics, its yardsticks, the doctor's findings, the progress bar."""
 
 import math
+import statistics
 import time
 from contextlib import ExitStack
 from typing import Any, Self
@@ -14,9 +15,12 @@ from twofold.evaluation.titles import BEGINNINGS
 from twofold.metrics import first_metrics
 from twofold.run import fresh_backbone
 from twofold.training import writers
-from twofold.training.log import Bar, Log, status
+from twofold.training.log import Bar, Log, duration, status
 from twofold.training.opening import OpenRun
 from twofold.training.step import Learned
+
+ESTIMATED = 4
+"""steps of a process after which it says how long the others may take; the first one, which warms up, does not count"""
 
 
 class Journal:
@@ -41,6 +45,7 @@ class Journal:
                 self.beginnings = {who: first[f"knn_{who}"] for who in BEGINNINGS if f"knn_{who}" in first}
             elif self._knn:
                 self.beginnings = self._scores_before(self._knn)
+        self._took: list[float] = []
         self._bar = self._held.enter_context(Bar(log.console, opened.steps, start))
 
     def _scores_before(self, knn: OnlineKNN) -> dict[str, float]:
@@ -90,11 +95,21 @@ class Journal:
         speed = {"images_per_second": round(o.plan.batch / took, 1), "waiting": round(learned.waited / took, 3)}
         if self._metrics:
             self._metrics.write(row | speed)
+        self._estimate(done, took)
         left = (time.monotonic() - self.began) / (done - o.start) * (o.steps - done)
         yardsticks = {"collapsed": o.collapsed_loss, "knn": self.score, **self.beginnings}
         shown = status(learned.loss, learned.terms, yardsticks, speed)
         self._bar.update(done, f"epoch {epoch + 1}/{s.epochs}", shown, left)
         return findings
+
+    def _estimate(self, done: int, took: float) -> None:
+        """Say once, after a few steps, how long the others may take."""
+        o = self.opened
+        if len(self._took) < ESTIMATED < o.steps - o.start:
+            self._took.append(took)
+            if len(self._took) == ESTIMATED:
+                left = duration(statistics.median(self._took[1:]) * (o.steps - done))
+                self.log.say(f"about {left} to go, an estimate from {ESTIMATED} of {o.steps} steps")
 
     def check_finite(self, step: int, learned: Learned) -> None:
         """

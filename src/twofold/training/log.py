@@ -2,17 +2,29 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Self, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from twofold.evaluation.titles import BEGINNINGS
+
+SILENCE = 10.0
+"""seconds between two lines of progress where there is no terminal"""
 
 
 class Log:
@@ -48,8 +60,6 @@ class Log:
 class Bar:
     """The progress of a run: on a terminal a bar, elsewhere a line every ten seconds."""
 
-    SILENCE = 10.0
-
     def __init__(self, console: Console | None, steps: int, done: int) -> None:
         self._console, self._steps, self._last = console, steps, time.monotonic()
         self._progress: Progress | None = None
@@ -63,7 +73,7 @@ class Bar:
         """Show that ``step`` steps are done; ``left`` is the estimated number of seconds to go."""
         if self._progress:
             self._progress.update(self._task, completed=step, description=head, status="  ".join(parts))
-        elif self._console and (time.monotonic() - self._last > self.SILENCE or step == self._steps):
+        elif self._console and (time.monotonic() - self._last > SILENCE or step == self._steps):
             self._last = time.monotonic()
             text = "  ".join([head, *parts, f"{duration(left)} left"])
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -105,6 +115,27 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Progress on stderr, told by (what, done, of): on a terminal a bar, elsewhere a line every ten seconds."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(compact=True))
+    console = terminal()
+    last = time.monotonic()
+
+    def line(what: str, done: int, of: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > SILENCE:
+            last = time.monotonic()
+            console.print(f"{what}: {done} of {of}", highlight=False, markup=False, soft_wrap=True)
+
+    if not console.is_terminal:
+        yield line
+        return
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("")
+        yield lambda what, done, of: bar.update(task, description=what, completed=done, total=of)
 
 
 def terminal() -> Console:
