@@ -54,7 +54,7 @@ OWN: dict[str, dict[str, Any]] = {
     "simclr": RESNET | dict(epochs=5, projector=[256, 128]),
     "moco": RESNET | dict(epochs=4, projector=[256, 128]),
     "mocov3": RESNET | dict(epochs=4, projector=[256, 128], predictor=[256, 128]),
-    "pirl": RESNET | dict(epochs=3, image_size=24, temperature=0.2, lr=1e-3, negatives=1024),
+    "pirl": RESNET | dict(epochs=6, image_size=32, temperature=0.2, lr=1e-3, negatives=1024),
     "barlow_twins": RESNET | dict(epochs=5, projector=[512, 512]),
     "vicreg": RESNET | dict(epochs=5, projector=[512, 512]),
     "swav": RESNET | dict(epochs=5, projector=[256, 128], prototypes=300, epsilon=0.03, lr=6e-3),

@@ -9,6 +9,8 @@ import pytest
 from twofold import __version__
 from twofold.recipe import recipe, toml
 from twofold.recipe.declared import methods
+from twofold.recipe.rules import LARGE
+from twofold.recipe.settings import convert
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -19,6 +21,7 @@ CROSSING = {
     "test_examples.py",  # examples/
     "test_layout.py",  # the files themselves
     "test_readme.py",  # README.md
+    "test_recipes.py",  # recipes/
     "methods/test_battery.py",  # one battery over every method
     "page/test_browser.py",  # the page as a browser shows it
     "training/test_kill.py",  # a run is killed anywhere and goes on
@@ -73,10 +76,13 @@ def test_the_version_is_one():
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.name)
 def test_recipes_are_valid_and_say_only_what_differs(path):
     wanted = toml.load(path)
-    defaults = recipe.wanted(wanted.method)
+    defaults, declared = recipe.wanted(wanted.method), wanted.spec
+    large = declared.large if wanted.given.get("image_size", 32) >= LARGE else {}
     for name, value in wanted.given.items():
         if name != "data":
-            assert value != defaults.get(name), name
+            kind = recipe.known(declared)[name][1]
+            default = convert(large[name], kind, name) if name in large else defaults.get(name)
+            assert value != default, name
     assert path.read_text().startswith("# twofold pretrain ")
 
 
