@@ -33,6 +33,7 @@ CROSSING = {
 UNTESTED = {
     "__main__.py",  # three lines, which every test that starts `python -m twofold` runs
     "data/cache.py",  # a folder's name, which the tests of what is kept there set
+    "comparison/running.py",  # by test_compare.py: a run is the only thing that a comparison makes
     "encoding/progress.py",  # what is told, by whoever tells it
     "evaluation/scores.py",  # by test_probes.py, through which people have them
     "evaluation/protocols.py",  # each protocol by its own test, their names by test_evaluate.py

@@ -206,6 +206,29 @@ def test_a_teacher_that_looks_once_at_each_image_costs_nothing_more(tmp_path):
     assert costs[0] == costs[1]
 
 
+def test_half_of_the_images_says_what_more_may_change(tmp_path):
+    """As many steps, the same images to be measured on, and the features of the common start computed once."""
+    first = twofold.pretrain(out=tmp_path / "first", quiet=True, **tiny("simclr", epochs=1))
+    settings = {**SMALL, "limit": 200, "epochs": 2, "backbone_arguments": TINY["backbone_arguments"]}
+    asked = dict(starts=str(first.path), protocols="knn,linear", half=True, quiet=True)
+    result = twofold.compare("digits", "simclr,rotation", tmp_path / "out", **asked, **settings)
+    way = result["half"]["way"]
+    assert result["half"]["images"] == 100
+    best = max(result["methods"].values(), key=lambda own: own["scores"]["pretrained"]["linear"]["value"])
+    assert best["runs"] == [f"{way}-0"]
+    half, whole = (twofold.Run(tmp_path / "out" / name) for name in (f"{way}-half-0", f"{way}-0"))
+    assert (half.recipe.limit, len(half.metrics)) == (100, len(whole.metrics))
+    assert half.evaluation["data"] == whole.evaluation["data"]
+    assert half.evaluation["scores"]["knn"]["start"] == whole.evaluation["scores"]["knn"]["start"]
+    values = [half.evaluation["scores"]["linear"]["pretrained"]["value"]]
+    assert result["half"]["scores"]["linear"]["values"] == values
+    assert "with half of the images, 100, in as many steps" in result["verdict"][-1]
+    assert len(list((tmp_path / "out" / "features").glob("start-*.npz"))) == 2  # training and test images
+    assert not (whole.path / "features").exists()
+    with pytest.raises(UsageError, match="half needs labels"):
+        twofold.compare("digits", "simclr", tmp_path / "other", half=True, protocols="retrieval", **settings)
+
+
 def test_ways_are_compared_from_several_starts_and_the_page_says_what_came_out(tmp_path):
     first = twofold.pretrain(out=tmp_path / "first", quiet=True, **tiny("simclr", epochs=1))
     settings = {**SMALL, "limit": 200, "epochs": 2, "backbone_arguments": TINY["backbone_arguments"]}

@@ -90,6 +90,8 @@ def comparison_of(words: Sequence[str], about: str) -> dict[str, Any]:
     parser.add_argument("--starts", default="scratch", metavar="NAMES",
                         help="of the backbone, with commas: scratch, published, a file of weights, a run")  # fmt: skip
     parser.add_argument("--protocols", default="knn,linear,fewshot", help=f"any of {PROTOCOLS_HELP}, with commas")
+    parser.add_argument("--half", action="store_true", default=argparse.SUPPRESS,
+                        help="the best way's runs again with half of the images: what may more change?")  # fmt: skip
     own = ("data", "method", "out", "seed", "weights")
     for title, owner in {"run": Recipe, "augmentation": Augment}.items():
         add_settings(parser.add_argument_group(title), owner, recipe.wanted(), skip=own)

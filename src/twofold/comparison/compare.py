@@ -1,13 +1,8 @@
 """`twofold compare`: several methods and starts with the same compute on the same images, measured the same way."""
 
 import json
-import multiprocessing
 import pickle
-import resource
-import statistics
-import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +10,17 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from twofold import device as devices
 from twofold import files
-from twofold.comparison.standings import collected
+from twofold.comparison.running import Shared, result_of
+from twofold.comparison.standings import best_way, collected, with_half
 from twofold.comparison.ways import SCRATCH, ways_of
 from twofold.data.inspection import Inspection
 from twofold.data.kinds import asked
 from twofold.data.loader import MicroBatch, Plan, Streamed, sample
 from twofold.data.opening import PYTHON, Data, DataLike, name_of, open_data
 from twofold.data.sources import Source
-from twofold.diagnosis.diagnose import diagnose
-from twofold.encoding.progress import silent
-from twofold.errors import Collapsed, Diverged, UsageError
-from twofold.evaluation.evaluate import evaluate, known
+from twofold.errors import UsageError
+from twofold.evaluation.evaluate import known
 from twofold.evaluation.protocols import UNLABELLED
 from twofold.evaluation.split import splits_for
 from twofold.evaluation.verdict import Json
@@ -36,15 +29,13 @@ from twofold.recipe.recipe import Recipe, Wanted
 from twofold.recipe.resolve import resolve
 from twofold.run import Run, backbone_spec, build_method
 from twofold.training import writers
-from twofold.training.interrupt import Interrupt
-from twofold.training.log import Log, progress, terminal
-from twofold.training.loop import train
+from twofold.training.log import Log, terminal
 from twofold.training.measured import Measurements, starting_weights
 from twofold.training.opening import batch_size
 from twofold.training.prepare import Preparation
 
+JUDGES = ("fewshot", "linear", "knn")  # protocols by which it is said which way is the best
 COUNTED = 16  # images whose forward and backward pass is counted
-INTERRUPTED = 130
 
 
 def compare(
@@ -54,6 +45,7 @@ def compare(
     seeds: int = 1,
     protocols: str = "knn,linear,fewshot",
     starts: str | Sequence[str] = SCRATCH,
+    half: bool = False,
     quiet: bool = False,
     **settings: Any,
 ) -> dict[str, Any]:
@@ -73,6 +65,8 @@ def compare(
         seeds: how many runs of each method, with the seeds 0, 1, ...
         protocols: see `evaluate`.
         starts: of the backbone, names or one text with commas: ``scratch``, ``published``, a file of weights, a run.
+        half: whether to make the best way's runs again with half of the images in as many steps, to say what more
+            images may change.
         quiet: nothing on the terminal.
         **settings: of the recipe, for all methods, and options of methods, each for those that have it.
 
@@ -95,24 +89,44 @@ def compare(
         log.say(sentence)
     if opened.train.labels is None:
         asked = [name for name in asked if name in UNLABELLED]
+    if half and not set(asked) & set(JUDGES):
+        raise UsageError(f"half needs labels, and one of {', '.join(JUDGES)}, by which a way is the best")
     if asked:
         splits_for(opened, not set(asked) <= set(UNLABELLED), "segmentation" in asked)
     protocols = ",".join(asked)
     for one in wanted.values():
         writers.check(one.get("writers"))
-    sent = sendable(opened)
+    shared = Shared(
+        sendable(opened), settings.get("limit") or 0, opened.train.fingerprint(), protocols, folder / "features", quiet
+    )
     budget = budget_of(wanted, opened.train, log)
     folder.mkdir(parents=True, exist_ok=True)
+
     every = [(seed, name) for seed in range(seeds) for name in budget]
     for number, (seed, name) in enumerate(every, 1):
         own = {**ways[name], "data": opened.name, "seed": seed, "epochs": budget[name]["epochs"]}
         log.say(f"run {number} of {len(every)}: {folder / f'{name}-{seed}'}, {own['epochs']} epochs")
-        one_run(own, folder / f"{name}-{seed}", protocols, quiet, sent, opened.train.fingerprint())
+        result_of(own, folder / f"{name}-{seed}", shared)
     log.say(f"{len(every)} of {len(every)} runs are done")
     result = collected(folder, budget, seeds, opened)
+    if half:
+        best, fewer = best_way(result["methods"]), len(opened.train) // 2
+        more = as_many_steps(Run(folder / f"{best}-0").recipe, len(opened.train), fewer)
+        for seed in range(seeds):
+            path = folder / f"{best}-half-{seed}"
+            log.say(f"{path}, {more['epochs']} epochs of {fewer} images")
+            result_of({**ways[best], "data": opened.name, "seed": seed, **more}, path, shared)
+        result |= with_half(result, folder, best, fewer)
     files.write_text(folder / "compare.json", json.dumps(result, indent=1) + "\n")
     write_page(folder, result)
     return result
+
+
+def as_many_steps(settings: Recipe, images: int, fewer: int) -> Json:
+    """The settings with which ``fewer`` images come in about as many steps, and batches as large, as all did."""
+    whole, part = (max(1, count // min(settings.batch_size, count)) for count in (images, fewer))
+    epochs = max(1, round(settings.epochs * whole / part))
+    return {"limit": fewer, "epochs": epochs, "batch_size": settings.batch_size}
 
 
 def sendable(data: Data) -> str | Data:
@@ -187,91 +201,3 @@ def operations(settings: Recipe, source: Source) -> int:
         method(batch).loss.backward()
     total: int = counter.get_total_flops()
     return total // count
-
-
-def one_run(settings: Json, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str) -> None:
-    """Have a run's result, by making the run unless it is there.
-
-    ``settings``: with the method. ``fingerprint``: of the training images of ``data``.
-
-    Raises:
-        UsageError: if what is there was made by another recipe or of other images.
-    """
-    wanted = recipe.wanted(**settings, out=str(path))
-    asked = json.loads(json.dumps(wanted.given)) | {"images": fingerprint}
-    kept = path / "result.json"
-    if kept.exists():
-        result = json.loads(kept.read_text(encoding="utf-8"))
-        free = {key for key, (declared, _) in recipe.known(wanted.spec).items() if declared.operational} - {"data"}
-        changes = [f"{key}: {result['asked'].get(key)} -> {asked.get(key)}" for key in {**result["asked"], **asked}
-                   if key not in free and result["asked"].get(key) != asked.get(key)]  # fmt: skip
-        if changes:
-            raise UsageError(f"{path} was made with other settings ({'; '.join(changes)}): choose another --out")
-        if result["protocols"] == protocols:
-            return
-    run_apart(settings, path, protocols, quiet, data, fingerprint)
-    result = json.loads(kept.read_text(encoding="utf-8"))
-    if error := result.get("unusable"):
-        kept.unlink()
-        raise UsageError(error)
-
-
-def run_apart(settings: Json, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str) -> None:
-    """`run_one` in a process of its own, so that its peak of memory is its own.
-
-    Raises:
-        KeyboardInterrupt: if it was interrupted.
-        RuntimeError: if it failed for a reason that is not the method's.
-    """
-    arguments = (settings, path, protocols, quiet, data, fingerprint)
-    process = multiprocessing.get_context("spawn").Process(target=run_one, args=arguments)
-    with Interrupt() as interrupt:
-        process.start()
-        while process.is_alive():
-            process.join(0.2)
-            if interrupt.asked:
-                process.terminate()  # asks it to stop: it writes its checkpoint
-                process.join()
-    if interrupt.asked or process.exitcode == INTERRUPTED:
-        raise KeyboardInterrupt
-    if process.exitcode:
-        raise RuntimeError(f"the run in {path} failed; give the command again to go on")
-
-
-def run_one(settings: Json, path: Path, protocols: str, quiet: bool, data: str | Data, fingerprint: str) -> None:
-    """Pretrain, evaluate, diagnose, and write result.json when all of it is done."""
-    wanted = recipe.wanted(**settings, out=str(path))
-    result: Json = {"ended": "as it should", "evaluation": {}, "protocols": protocols}
-    result["asked"] = wanted.given | {"images": fingerprint}
-    try:
-        opened = open_data(data).limited(wanted.get("limit"))
-        try:
-            train(wanted, None if quiet else terminal(), opened)
-        except (Diverged, Collapsed) as error:
-            result["ended"] = str(error)
-        result["peak_memory_mb"] = peak_memory(devices.choose(wanted.get("device")))
-        run, saved = Run(path), path / "checkpoint.pt"
-        result["seconds"] = round(files.load(saved)["seconds"]) if saved.exists() else None
-        result["knn"] = [row["knn"] for row in run.metrics if "knn" in row]
-        result["images_per_second"] = round(statistics.median([row["images_per_second"] for row in run.metrics] or [0]))
-        with nullcontext(silent) if quiet else progress() as tell:
-            if protocols and (path / "backbone.json").exists():
-                result["evaluation"] = evaluate(run, opened, protocols, wanted.get("device"), tell)["scores"]
-            result["diagnosis"] = diagnose(run, opened, device=wanted.get("device"), tell=tell)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except UsageError as error:
-        path.mkdir(parents=True, exist_ok=True)
-        result["unusable"] = str(error)
-    files.write_text(path / "result.json", json.dumps(result) + "\n")
-
-
-def peak_memory(on: torch.device) -> int:
-    """Of the GPU if there is one, else of this process without its data workers, in MB."""
-    if on.type == "cuda":
-        return round(torch.cuda.max_memory_allocated(on) / 1e6)
-    status = Path("/proc/self/status")  # Linux counts the parent's peak into what getrusage says of a child
-    if status.exists():
-        return round(int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024 / 1e6)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)

@@ -66,6 +66,31 @@ def collected(folder: Path, budget: dict[str, Json], seeds: int, data: Data) -> 
     }
 
 
+def best_way(found: dict[str, Json]) -> str:
+    """The name of the way with the best score in the first of `VERDICTS` that was measured."""
+    row = next(row for row in VERDICTS if any(row in own["scores"]["pretrained"] for own in found.values()))
+    ways = {name: own["scores"]["pretrained"].get(row) for name, own in found.items()}
+    return max((name for name, score in ways.items() if score), key=lambda name: ways[name]["value"])
+
+
+def with_half(result: Json, folder: Path, best: str, images: int) -> Json:
+    """What a comparison adds of its best way's runs with half of the images: their scores, in words too."""
+    own = result["methods"][best]
+    runs = [f"{best}-half-{seed}" for seed in range(result["seeds"])]
+    results = [json.loads((folder / run / "result.json").read_text(encoding="utf-8")) for run in runs]
+    scores = over_runs([one["evaluation"] for one in results if one["evaluation"]], "pretrained")
+    row = next((row for row in VERDICTS if row in own["scores"]["pretrained"] and row in scores), None)
+    said = list(result["verdict"])
+    if row:
+        whole = own["scores"]["pretrained"][row]
+        word = "are likely to give more" if clearly(whole, scores[row]) else "would hardly change this"
+        said.append(
+            f"{row_title(row)}: with half of the images, {images}, in as many steps {best} has {figures(scores[row])} "
+            f"instead of {figures(whole)}: more images {word}"
+        )
+    return {"half": {"way": best, "images": images, "runs": runs, "scores": scores}, "verdict": said}
+
+
 def verdict(found: dict[str, Json]) -> list[str]:
     """What came out, in words: the best way by labels, whether it clearly beats the beginning, and what still rose.
 

@@ -62,6 +62,7 @@ def evaluate(
     seed: int = 0,
     out: str | Path | None = None,
     backbone: str | None = None,
+    kept_features: str | Path | None = None,
 ) -> dict[str, Any]:
     """Measure how good frozen features are at telling labelled images apart, or the parts of images.
 
@@ -97,6 +98,8 @@ def evaluate(
         seed: decides what is held out to choose by, the draws of labels, the heads' first weights.
         out: a file to write the result to, as JSON; by default, of a run, its evaluation.json, else nowhere.
         backbone: of a file of weights, the timm model that they are of.
+        kept_features: the folder where a run's features are kept for the next time; by default RUN/features. Runs may
+            share one.
 
     Returns:
         ``scores[row][representation]``, each with ``metric``, ``value``, ``spread``, what the spread is ``over``, and
@@ -112,7 +115,8 @@ def evaluate(
     wanted, baselines, target = known(protocols), names_in(baseline), files.target(out)
     preparation = {"size": size, "mean": mean, "std": std}
     if isinstance(what, Tensor | np.ndarray):
-        refuse("features", data=data, device=device, baseline=baselines or None, backbone=backbone, **preparation)
+        about_images = dict(data=data, device=device, backbone=backbone, kept_features=kept_features)
+        refuse("features", baseline=baselines or None, **about_images, **preparation)
         for name in wanted:
             if name in ("finetune", *DENSE):
                 raise UsageError(f"{name} needs a backbone and images, not features")
@@ -121,9 +125,10 @@ def evaluate(
         refuse("a backbone, whose images have their labels in data", labels=labels, test=test, test_labels=test_labels)
         if run := run_of(what):
             refuse("a run, which says itself how its images are prepared", backbone=backbone, **preparation)
-            subject = _run(run, data, wanted, baselines, device, tell)
+            subject = _run(run, data, wanted, baselines, device, tell, Path(kept_features or run.path / "features"))
             target = target or run.path / "evaluation.json"
         else:
+            refuse("a backbone that is no run's", kept_features=kept_features)
             subject = _backbone(what, data, wanted, baselines, device, tell, backbone=backbone, **preparation)
     scores, seconds, notes = measured(subject, wanted, seed, tell)
     result = {
@@ -142,12 +147,18 @@ def evaluate(
 
 
 def _run(
-    run: Run, data: DataLike, protocols: list[str], baselines: list[str], device: str | None, tell: Tell
+    run: Run,
+    data: DataLike,
+    protocols: list[str],
+    baselines: list[str],
+    device: str | None,
+    tell: Tell,
+    kept_features: Path,
 ) -> Subject:
     settings = run.recipe
     opened = open_data(settings.data).limited(settings.limit) if data is None else open_data(data)
     splits, how = _splits(opened.of_kind(settings.channels, settings.depth), protocols)
-    caches = {split: Cache(run.path / "features", split, source) for split, source in splits.items()}
+    caches = {split: Cache(kept_features, split, source) for split, source in splits.items()}
     found = of_run(run, caches, baselines, device, tell)
     fingerprints = [cache.fingerprint for cache in caches.values()]
     about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)

@@ -1,0 +1,139 @@
+"""One run of a comparison: made, measured and diagnosed in a process of its own, or found as it was left."""
+
+import json
+import multiprocessing
+import resource
+import statistics
+import sys
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from twofold import device as devices
+from twofold import files
+from twofold.data.opening import Data, open_data
+from twofold.diagnosis.diagnose import diagnose
+from twofold.encoding.progress import silent
+from twofold.errors import Collapsed, Diverged, UsageError
+from twofold.evaluation.evaluate import evaluate
+from twofold.evaluation.verdict import Json
+from twofold.recipe import recipe
+from twofold.run import Run
+from twofold.training.interrupt import Interrupt
+from twofold.training.log import progress, terminal
+from twofold.training.loop import train
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all runs of a comparison have in common.
+
+    ``data``: what a process of its own opens, of which ``limit`` training images are used, 0: all, and ``fingerprint``
+    is theirs. ``features``: the folder where features are kept that several runs need, as those of their start.
+    """
+
+    data: str | Data
+    limit: int
+    fingerprint: str
+    protocols: str
+    features: Path
+    quiet: bool
+
+    def opened(self) -> Data:
+        """The images that the runs are measured on; those that they learn from are these, or some of them."""
+        return open_data(self.data).limited(self.limit)
+
+
+def result_of(settings: Json, path: Path, shared: Shared) -> Json:
+    """What result.json of a run holds, which is made unless it is there.
+
+    ``settings``: with the method.
+
+    Raises:
+        UsageError: if what is there was made by another recipe or of other images.
+    """
+    wanted = recipe.wanted(**settings, out=str(path))
+    asked = json.loads(json.dumps(wanted.given)) | {"images": shared.fingerprint}
+    kept = path / "result.json"
+    if kept.exists():
+        result: Json = json.loads(kept.read_text(encoding="utf-8"))
+        free = {key for key, (declared, _) in recipe.known(wanted.spec).items() if declared.operational} - {"data"}
+        changes = [f"{key}: {result['asked'].get(key)} -> {asked.get(key)}" for key in {**result["asked"], **asked}
+                   if key not in free and result["asked"].get(key) != asked.get(key)]  # fmt: skip
+        if changes:
+            raise UsageError(f"{path} was made with other settings ({'; '.join(changes)}): choose another --out")
+        if result["protocols"] == shared.protocols:
+            return result
+    apart(settings, path, shared)
+    result = json.loads(kept.read_text(encoding="utf-8"))
+    if error := result.get("unusable"):
+        kept.unlink()
+        raise UsageError(error)
+    return result
+
+
+def apart(settings: Json, path: Path, shared: Shared) -> None:
+    """`carry_out` in a process of its own, so that its peak of memory is its own.
+
+    Raises:
+        KeyboardInterrupt: if it was interrupted.
+        RuntimeError: if it failed for a reason that is not the method's.
+    """
+    process = multiprocessing.get_context("spawn").Process(target=carry_out, args=(settings, path, shared))
+    with Interrupt() as interrupt:
+        process.start()
+        while process.is_alive():
+            process.join(0.2)
+            if interrupt.asked:
+                process.terminate()  # asks it to stop: it writes its checkpoint
+                process.join()
+    if interrupt.asked or process.exitcode == INTERRUPTED:
+        raise KeyboardInterrupt
+    if process.exitcode:
+        raise RuntimeError(f"the run in {path} failed; give the command again to go on")
+
+
+def carry_out(settings: Json, path: Path, shared: Shared) -> None:
+    """Pretrain, evaluate, diagnose, and write result.json when all of it is done."""
+    wanted = recipe.wanted(**settings, out=str(path))
+    result: Json = {"ended": "as it should", "evaluation": {}, "protocols": shared.protocols}
+    result["asked"] = wanted.given | {"images": shared.fingerprint}
+    try:
+        opened = shared.opened()
+        try:
+            train(wanted, None if shared.quiet else terminal(), opened.limited(wanted.get("limit")))
+        except (Diverged, Collapsed) as error:
+            result["ended"] = str(error)
+        result["peak_memory_mb"] = peak_memory(devices.choose(wanted.get("device")))
+        run, saved = Run(path), path / "checkpoint.pt"
+        result["seconds"] = round(files.load(saved)["seconds"]) if saved.exists() else None
+        result["knn"] = [row["knn"] for row in run.metrics if "knn" in row]
+        result["images_per_second"] = round(statistics.median([row["images_per_second"] for row in run.metrics] or [0]))
+        with nullcontext(silent) if shared.quiet else progress() as tell:
+            if shared.protocols and (path / "backbone.json").exists():
+                found = evaluate(
+                    run, opened, shared.protocols, wanted.get("device"), tell, kept_features=shared.features
+                )
+                result["evaluation"] = found["scores"]
+            result["diagnosis"] = diagnose(run, opened, device=wanted.get("device"), tell=tell)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except UsageError as error:
+        path.mkdir(parents=True, exist_ok=True)
+        result["unusable"] = str(error)
+    files.write_text(path / "result.json", json.dumps(result) + "\n")
+
+
+def peak_memory(on: torch.device) -> int:
+    """Of the GPU if there is one, else of this process without its data workers, in MB."""
+    if on.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(on) / 1e6)
+    status = Path("/proc/self/status")  # Linux counts the parent's peak into what getrusage says of a child
+    if status.exists():
+        return round(int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024 / 1e6)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
