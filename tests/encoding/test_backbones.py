@@ -11,25 +11,27 @@ from tests.data.making import fill
 from twofold.cli import commands as cli
 from twofold.encoding.backbones import open_backbone
 from twofold.errors import UsageError
+from twofold.nets import published
 
 
 def test_a_timm_model_has_its_own_size_and_normalisation(finished, monkeypatch):
     """Weights from a stand-in, as there may be no network."""
-    published = timm.create_model("test_vit", num_classes=0)
+    weights = timm.create_model("test_vit", num_classes=0).state_dict()
     create = timm.create_model
 
     def stand_in(name, pretrained=False, **arguments):
         made = create(name, **arguments)
         if pretrained:
-            made.load_state_dict(published.state_dict())
+            made.load_state_dict(weights)
         return made
 
+    monkeypatch.setattr(published, "get_hf_file_metadata", lambda *_, **__: None)
     monkeypatch.setattr(timm, "create_model", stand_in)
     encoder = open_backbone("test_vit")
     spec = encoder.spec
     assert (spec.size, spec.mean, spec.features) == (160, (0.5, 0.5, 0.5), 64)
-    weights = encoder.backbone.state_dict()
-    assert all(torch.equal(weights[key], value) for key, value in published.state_dict().items())
+    found = encoder.backbone.state_dict()
+    assert all(torch.equal(found[key], value) for key, value in weights.items())
 
 
 def test_a_file_of_weights_is_measured_embedded_exported_and_looked_at_without_a_run(tmp_path, capsys):
@@ -76,7 +78,7 @@ def test_a_baseline_that_cannot_be_had_is_one_line(finished, monkeypatch, capsys
     def offline(*words, **arguments):
         raise OSError("no route\nto the hub")
 
-    monkeypatch.setattr(timm, "create_model", offline)
+    monkeypatch.setattr(published, "get_hf_file_metadata", offline)
     with pytest.raises(UsageError, match=r"published weights of resnet18 cannot be had \(no route to the hub\)"):
         open_backbone("resnet18")
     with pytest.raises(SystemExit) as end:

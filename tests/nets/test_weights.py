@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from twofold.errors import UsageError
+from twofold.nets import published
 from twofold.nets.weights import give, open_weights, read_tensors
 
 RESNET, VIT = "test_resnet", "test_vit"
@@ -163,7 +164,7 @@ def test_without_a_network_it_is_said_which_file_to_bring(monkeypatch):
     def unreachable(*_, **__):
         raise OSError("no route\nto host")
 
-    monkeypatch.setattr(timm, "create_model", unreachable)
+    monkeypatch.setattr(published, "get_hf_file_metadata", unreachable)
     with pytest.raises(UsageError, match=r"\(no route to host\); bring model.safetensors of timm/test_resnet"):
         open_weights("published", RESNET)
     with pytest.raises(UsageError, match=r"there are no published weights of "):

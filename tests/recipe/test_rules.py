@@ -6,7 +6,7 @@ import twofold
 from tests.conftest import Unmeasured, tiny
 from twofold.recipe import recipe
 from twofold.recipe.declared import methods, spec
-from twofold.recipe.resolve import resolve
+from twofold.recipe.resolve import difference, resolve
 
 
 def chosen_for(name, images, **settings):
@@ -85,6 +85,21 @@ def test_rate_and_decay_follow_the_optimizer(optimizer, lr, weight_decay):
     assert (got.lr, got.weight_decay) == (lr, weight_decay)
     got, _ = chosen_for("simclr", 1000, optimizer=optimizer, lr=0.05, weight_decay=0.0)
     assert (got.lr, got.weight_decay) == (0.05, 0.0)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "lars"])
+def test_a_methods_own_rate_is_for_its_own_optimizer(optimizer):
+    """0.015 and 5e-4 are AdamW's: another optimizer has the rates that it has for every method."""
+    usual, _ = chosen_for("simclr", 1000, optimizer=optimizer)
+    for method, own in (("distill", dict(lr=0.015)), ("data2vec", dict(lr=5e-4, weight_decay=0.05))):
+        settings = dict(teacher="test_resnet") if method == "distill" else {}
+        with_its_own, _ = chosen_for(method, 1000, **settings)
+        assert {name: getattr(with_its_own, name) for name in own} == own
+        other, _ = chosen_for(method, 1000, optimizer=optimizer, **settings)
+        assert (other.lr, other.weight_decay) == (usual.lr, usual.weight_decay)
+        wanted = recipe.wanted(method, optimizer=optimizer, **settings)
+        assert wanted.get("lr") is None
+        assert not difference(other, wanted, 1000)
 
 
 def test_a_backbone_that_starts_from_weights_is_slower_and_waits_for_the_heads():

@@ -41,6 +41,12 @@ def test_the_same_recipe_gives_the_same_run(finished, tmp_path):
         assert torch.equal(value, weights(again)[key]), key
 
 
+def test_a_run_is_started_from_as_its_path_is(finished, tmp_path):
+    run = pretrain(tmp_path / "run", weights=finished, epochs=1)
+    assert run.recipe.weights == str(finished.path)
+    assert torch.equal(run.start().conv1.weight, finished.backbone().conv1.weight)
+
+
 def test_another_seed_gives_another_run(finished, tmp_path):
     other = pretrain(tmp_path / "other", epochs=8, seed=1)
     assert other.metrics[0]["loss"] != finished.metrics[0]["loss"]

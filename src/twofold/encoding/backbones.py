@@ -11,7 +11,7 @@ from twofold import device as devices
 from twofold.encoding.encoder import Encoder
 from twofold.errors import UsageError, did_you_mean, refuse
 from twofold.nets.backbone import BackboneSpec, described, features_of
-from twofold.nets.weights import published_model
+from twofold.nets.published import published_model
 from twofold.nets.whole import whole_network
 from twofold.run import Run
 

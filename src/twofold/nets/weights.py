@@ -6,7 +6,6 @@ of formats is needed: the prefix is taken under which most of a backbone's weigh
 """
 
 import argparse
-import logging
 import pickle
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import timm
 import torch
 from safetensors.torch import load_file
 from timm.layers import resample_abs_pos_embed, resample_patch_embed  # type: ignore[attr-defined]
-from timm.models import PretrainedCfg, adapt_input_conv, get_pretrained_cfg
+from timm.models import PretrainedCfg, adapt_input_conv
 from torch import Tensor, nn
 
 from twofold.errors import UsageError
 from twofold.nets.backbone import Interpolation, recorded_spec
+from twofold.nets.published import config_of, published_model
 
 PUBLISHED = "published"
 """timm's own weights for a model"""
@@ -80,19 +79,7 @@ def open_weights(weights: str, backbone: str) -> Weights:
         raise UsageError(
             f"there are no weights {weights}: give {PUBLISHED}, a file ({' '.join(SUFFIXES)}) or the directory of a run"
         )
-    return _prepared(str(path), read_tensors(path), _config(backbone))
-
-
-def _config(backbone: str) -> PretrainedCfg | None:
-    architecture = backbone.split(".")[0]
-    if not timm.is_model(architecture):
-        return None
-    try:
-        config: PretrainedCfg | None = get_pretrained_cfg(backbone)
-    except RuntimeError:  # a tag that this architecture does not have
-        others = ", ".join(timm.list_pretrained(f"{architecture}.*"))
-        raise UsageError(f"timm has no weights called {backbone}; it has: {others}") from None
-    return config
+    return _prepared(str(path), read_tensors(path), config_of(backbone))
 
 
 def _prepared(origin: str, tensors: dict[str, Tensor], config: PretrainedCfg | None) -> Weights:
@@ -100,32 +87,6 @@ def _prepared(origin: str, tensors: dict[str, Tensor], config: PretrainedCfg | N
     interpolation: Interpolation = "bilinear" if c.interpolation == "bilinear" else "bicubic"
     mean, std = (tuple(map(float, values)) for values in (c.mean, c.std))
     return Weights(origin, tensors, int(c.input_size[-1]), mean, std, interpolation)
-
-
-def published_model(name: str) -> nn.Module:
-    """A timm model without its classifier, with the weights published for it, in eval mode.
-
-    Raises:
-        UsageError: if there are none, or they cannot be had; the message says which file to bring.
-    """
-    config = _config(name)
-    if config is None:
-        raise UsageError(f"timm has no model {name!r}, so no published weights of it: give a file of weights")
-    if not config.has_weights:
-        others = timm.list_pretrained(f"{name.split('.')[0]}.*")
-        hint = f"; there are: {', '.join(others)}" if others else ""
-        raise UsageError(f"there are no published weights of {name}{hint}")
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every attempt
-    try:
-        model: nn.Module = timm.create_model(name, pretrained=True, num_classes=0)
-    except Exception as error:  # of the hub's client, of timm, of the network: each has its own kinds
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        file = f"model.safetensors of {config.hf_hub_id}" if config.hf_hub_id else Path(str(config.url)).name
-        raise UsageError(
-            f"the published weights of {name} cannot be had ({reason}); bring {file} here from a machine with a "
-            "network and name it: --weights FILE"
-        ) from None
-    return model.eval()
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

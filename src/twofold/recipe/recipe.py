@@ -185,6 +185,10 @@ class Recipe:
     options: Any = None
 
 
+RATES = ("lr", "backbone_lr", "weight_decay")
+"""Settings whose values mean something for one optimizer only."""
+
+
 @dataclass(frozen=True)
 class Wanted:
     """A method and the settings that somebody gave, by their flat names; all others are to be chosen."""
@@ -200,8 +204,15 @@ class Wanted:
         """A setting as it was given, else its default for this method; None if it is to be chosen."""
         if name == "method":
             return self.method
-        defaults = {**general_defaults(), **defaults_of(self.spec.options), **self.spec.recipe}
+        defaults = {**general_defaults(), **defaults_of(self.spec.options), **self.fitting(self.spec.recipe)}
         return self.given.get(name, defaults[name])
+
+    def fitting(self, defaults: dict[str, Any]) -> dict[str, Any]:
+        """Of a method's own defaults those that hold here: its rates are for its own optimizer and no other one."""
+        own = {**general_defaults(), **self.spec.recipe}["optimizer"]
+        if self.given.get("optimizer", own) == own:
+            return defaults
+        return {name: value for name, value in defaults.items() if name not in RATES}
 
     def but(self, **settings: Any) -> "Wanted":
         """The same with some settings given anew; None takes one back."""

@@ -28,7 +28,8 @@ def resolve(
     """
     declared, given = request.spec, request.given
     options = declared.real_options()
-    values: dict[str, Any] = {**general_defaults(), **defaults_of(options), **declared.recipe, **given}
+    own, of_photographs = request.fitting(declared.recipe), request.fitting(declared.large)
+    values: dict[str, Any] = {**general_defaults(), **defaults_of(options), **own, **given}
     values["method"] = request.method
     facts, said = Facts(values, images, measured, steps), []
     rule_of = {n: d.auto for owner in (*GROUPS, options) for n, d in declarations(owner).items() if d.auto}
@@ -41,7 +42,7 @@ def resolve(
 
     first = choose(["image_size", "channels", "depth", "colours"])
     if facts.photographs:
-        large = {n: v for n, v in declared.large.items() if n not in given and values[n] != v}
+        large = {n: v for n, v in of_photographs.items() if n not in given and values[n] != v}
         values.update(large)
         if large:
             said.append(f"views of {values['image_size']} pixels: {listed(large, values)}")
@@ -75,9 +76,15 @@ def difference(old: Recipe, request: Wanted, images: int | None = None) -> list[
     ``images``: how many there are, which some settings never exceed.
     """
     declared = request.spec
-    large = declared.large if old.image_size >= rules.LARGE else {}
+    large = request.fitting(declared.large) if old.image_size >= rules.LARGE else {}
     bands = {} if old.augment.colours else rules.BANDS
-    defaults = {**general_defaults(), **defaults_of(declared.options), **declared.recipe, **large, **bands}
+    defaults = {
+        **general_defaults(),
+        **defaults_of(declared.options),
+        **request.fitting(declared.recipe),
+        **large,
+        **bands,
+    }
     defaults |= rules.crops_of(old.image_size, defaults["crop_scale"])
     asked, had = {**defaults, **request.given, "method": request.method}, settings_of(old)
     settable = known(declared)

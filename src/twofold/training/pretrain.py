@@ -36,7 +36,8 @@ def pretrain(
             [N, D]. Of a module a copy is trained, from the weights that it has; who opens the run in another process
             gives it again.
         quiet: no progress bar and no sentences on the terminal; log.txt has them all the same.
-        **settings: any setting of the recipe by its name, e.g. ``epochs=100, out="runs/cats"``; None: the default.
+        **settings: any setting of the recipe by its name, e.g. ``epochs=100, out="runs/cats"``; None: the default. A
+            run to start from (``weights``) or to learn from (``teacher``) may be given as a `Run` too.
 
     Returns:
         The run: its directory holds checkpoint, metrics and backbone.
@@ -52,4 +53,6 @@ def pretrain(
 
 
 def _texts(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
+    """Paths and runs as the texts that recipes have for them."""
+    paths = {name: value.path if isinstance(value, Run) else value for name, value in settings.items()}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in paths.items()}
