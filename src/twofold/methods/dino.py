@@ -50,7 +50,7 @@ class Options:
     teacher_warmup: float = setting(0.3, "share of the run in which the teacher's temperature rises", low=0, high=1)
     center_momentum: float = setting(0.9, "of the running mean of the teacher's outputs; 1: no centring", low=0, high=1)
     unit_prototypes: bool = setting(True, "prototypes have length 1, instead of lengths that are learned")
-    freeze_prototypes: float = setting(0.1, "share of the run in which the prototypes stay, first", low=0, high=1)
+    freeze_prototypes: float = setting(0.1, "share of the run, at its start, that prototypes stay", low=0, high=1)
     teacher_momentum: tuple[float, float] = setting(
         None, "of the teacher, first and last; 0 0: the weights themselves", low=0, high=1, auto=published_momentum
     )
