@@ -214,18 +214,18 @@ def bias_lr(facts: Facts) -> float:
     return rate
 
 
-ADAPTED = 0.1
-"""Of the learning rate, the backbone's share where it starts from weights."""
-
-
+ADAPTED, CAREFUL = 0.4, 0.1
+"""Of the learning rate, the backbone's share where it starts from weights: with neighbours beside images, without."""
 NEIGHBOURS = 5
 """Of an image, one of which is shown beside it, where a run starts from weights."""
 
 
 def backbone_lr(facts: Facts) -> float:
-    """lr; a tenth of it from starting weights"""
+    """lr; from starting weights 0.4 of it, without neighbours 0.1"""
     rate: float = facts.settings["lr"]
-    return rate * ADAPTED if facts.settings["weights"] else rate
+    if not facts.settings["weights"]:
+        return rate
+    return rate * (ADAPTED if facts.settings["neighbours"] else CAREFUL)
 
 
 def keep_statistics(facts: Facts) -> bool:
