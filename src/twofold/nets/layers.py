@@ -3,7 +3,6 @@
 from typing import Self
 
 from timm.models import group_parameters
-from timm.utils.model import freeze as freeze_modules
 from torch import nn
 
 from twofold.errors import UsageError
@@ -41,10 +40,16 @@ def keep_statistics(backbone: nn.Module) -> None:
     theirs: to move them alone costs more than adapting the weights can give back.
     """
     for module in backbone.modules():
-        kind = type(module)
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not isinstance(module, _Kept):
-            module.__class__ = type(kind.__name__, (_Kept, kind), {})
-    backbone.train(backbone.training)
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            keep(module)
+
+
+def keep(norm: nn.modules.batchnorm._BatchNorm) -> None:
+    """Have a batch norm go on with its mean and variance; torch still computes it at once, with whatever follows."""
+    kind = type(norm)
+    if not isinstance(norm, _Kept):
+        norm.__class__ = type(kind.__name__, (_Kept, kind), {})
+    norm.train(False)
 
 
 def freeze(backbone: nn.Module, count: int) -> None:
@@ -63,5 +68,6 @@ def freeze(backbone: nn.Module, count: int) -> None:
     for name, parameter in backbone.named_parameters():
         if name in kept:  # what was frozen before, as in a module that was given, stays so
             parameter.requires_grad_(False)
-    norms = [name for name, module in backbone.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    freeze_modules(backbone, [name for name in norms if f"{name}.weight" in kept])
+    for name, module in backbone.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and f"{name}.weight" in kept:
+            keep(module)

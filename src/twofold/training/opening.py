@@ -168,7 +168,7 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
                 run.write_start(method.backbone, spec)
             run.write_given(method)
             if settings.neighbours:
-                find_neighbours(opened)
+                find_neighbours(opened, log)
         held.enter_context(log.to(run.path / "log.txt"))
         files.write_text(run.path / "recipe.toml", toml.dumps(settings))
     if settings.neighbours:
@@ -179,9 +179,10 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
     return opened
 
 
-def find_neighbours(opened: OpenRun) -> None:
+def find_neighbours(opened: OpenRun, log: Log) -> None:
     """Keep each image's neighbours by the features of the backbone as it is before the first step."""
     s = opened.settings
+    log.say(f"looks for the {s.neighbours} nearest neighbours of {len(opened.source)} images by the starting weights")
     encoder = Encoder(opened.method.backbone, opened.spec, precision=s.precision)
     neighbours.prepare(opened.run, opened.source, encoder, s.image_size, s.neighbours)
 
