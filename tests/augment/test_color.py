@@ -7,7 +7,7 @@ from tests.augment.levels import FLOAT, N, assert_levels, each, factors
 from twofold import rng
 from twofold.augment import color
 from twofold.augment.pipeline import pipelines
-from twofold.recipe.recipe import Augment
+from twofold.recipe.augment import Augment
 
 
 # torchvision rounds a uint8 image to whole levels after every operation, we do not round at all: 0.5 for the rounding,

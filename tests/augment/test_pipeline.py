@@ -9,7 +9,7 @@ from tests.conftest import resolved
 from twofold import rng
 from twofold.augment import Views
 from twofold.augment.pipeline import pipelines
-from twofold.recipe.recipe import Augment
+from twofold.recipe.augment import Augment
 
 
 def test_crops_are_drawn_as_torchvision_draws_them():

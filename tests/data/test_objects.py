@@ -13,7 +13,7 @@ from torch.utils.data import Subset as TorchSubset
 import twofold
 from tests.conftest import encoded, picture, tiny
 from twofold.augment import Views
-from twofold.comparison import compare as comparison
+from twofold.comparison import running
 from twofold.data.decode import Unreadable
 from twofold.data.loader import MicroBatch, Plan, Streamed
 from twofold.data.opening import Data, name_of, open_data
@@ -357,9 +357,9 @@ def test_a_comparison_of_objects(photos, tmp_path, monkeypatch):
     _, (_, images, labels), _ = photos
 
     def here(*arguments):
-        comparison.run_one(*pickle.loads(pickle.dumps(arguments)))
+        running.carry_out(*pickle.loads(pickle.dumps(arguments)))
 
-    monkeypatch.setattr(comparison, "run_apart", here)
+    monkeypatch.setattr(running, "apart", here)
     settings = {**SETTINGS, "method": "simclr", "knn_every": 0, "limit": 40}
     settings.pop("method")
 

@@ -14,7 +14,7 @@ from twofold.encoding.encoder import Encoder
 from twofold.encoding.progress import silent
 from twofold.errors import UsageError
 from twofold.nets.backbone import BackboneSpec
-from twofold.recipe.recipe import Augment
+from twofold.recipe.augment import Augment
 
 IMAGES = np.stack([picture(12, 12, i).transpose(2, 0, 1) for i in range(7)])
 ENCODERS = {"pixels": Encoder(nn.Flatten(), BackboneSpec("", {}, "default", 12, (0.0,) * 3, (1.0,) * 3))}

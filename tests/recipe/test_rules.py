@@ -106,8 +106,12 @@ def test_a_backbone_that_starts_from_weights_is_slower_and_waits_for_the_heads()
     plain, _ = chosen_for("vicreg", 1000, epochs=50, lr=0.03)
     assert (plain.backbone_lr, plain.heads_first, plain.keep_statistics) == (0.03, 0.0, False)
     started, _ = chosen_for("vicreg", 1000, epochs=50, lr=0.03, weights="file.pth")
-    assert started.backbone_lr == pytest.approx(0.003)
-    assert (started.heads_first, started.keep_statistics) == (5.0, True)
+    assert started.backbone_lr == pytest.approx(0.012)
+    assert (started.heads_first, started.keep_statistics, started.neighbours) == (5.0, True, 5)
+    for alone in (dict(method="vicreg", neighbours=0), dict(method="rotation")):
+        careful, _ = chosen_for(alone.pop("method"), 1000, lr=0.03, weights="file.pth", **alone)
+        assert careful.neighbours == 0
+        assert careful.backbone_lr == pytest.approx(0.003)
     given, _ = chosen_for("vicreg", 1000, weights="file.pth", backbone_lr=0.5, heads_first=0.0)
     assert (given.lr, given.backbone_lr, given.heads_first) == (0.002, 0.5, 0.0)
 

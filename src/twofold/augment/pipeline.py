@@ -18,7 +18,7 @@ from twofold import rng
 from twofold.augment.color import band_jitter, color_jitter, solarize, to_grayscale
 from twofold.augment.distortion import Drawn, Named, each
 from twofold.augment.resample import gaussian_blur
-from twofold.recipe.recipe import Augment
+from twofold.recipe.augment import Augment
 
 NEUTRAL = torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float32)  # factors that change nothing
 TRIES = 10  # boxes tried until one fits into the image, as torchvision does

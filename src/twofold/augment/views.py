@@ -17,7 +17,7 @@ from twofold.augment.resample import resized_crop
 from twofold.batch import Batch, Chance, View
 from twofold.errors import UsageError, did_you_mean
 from twofold.nets.normalize import Normalize
-from twofold.recipe.recipe import Augment
+from twofold.recipe.augment import Augment
 from twofold.recipe.rules import BANDS, refuse_colours, small_view
 from twofold.recipe.settings import convert, declarations, types_of
 from twofold.rng import Streams

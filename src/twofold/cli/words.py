@@ -12,8 +12,9 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from twofold.errors import UsageError, did_you_mean
 from twofold.recipe import recipe, toml
+from twofold.recipe.augment import Augment
 from twofold.recipe.declared import methods
-from twofold.recipe.recipe import Augment, Recipe, Wanted
+from twofold.recipe.recipe import Recipe, Wanted
 from twofold.recipe.settings import Declaration, declarations, defaults_of, types_of
 
 DATA_HELP = "folder, tar shards, Parquet, .npz, .npy, digits, torchvision:NAME or hf:owner/name"

@@ -15,7 +15,7 @@ from twofold.encoding.extract import extract
 from twofold.encoding.progress import Tell
 from twofold.errors import UsageError
 from twofold.nets.normalize import unit
-from twofold.recipe.recipe import Augment
+from twofold.recipe.augment import Augment
 
 VIEWS = 5
 """of each image, for LiDAR and the alignment"""

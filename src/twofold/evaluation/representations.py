@@ -18,7 +18,7 @@ from twofold.errors import UsageError
 from twofold.evaluation.finetune import Start
 from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS
 from twofold.nets.heads import Prototypes
-from twofold.recipe.recipe import Augment
+from twofold.recipe.augment import Augment
 from twofold.run import Run
 
 YARDSTICKS = (RAW_PIXELS, *BEGINNINGS)
