@@ -1,6 +1,7 @@
 """Keep what a run measured, without what is private to a machine, and put it into the documentation's tables.
 
     python benchmarks/collect.py digits runs/demo        # benchmarks/results/digits.json, then the tables
+    python benchmarks/collect.py adapted runs/compare    # the same of a comparison
     python benchmarks/collect.py                         # the tables only
 
 The tables of README.md and docs/ stand between comments that name their result files; nothing in them is typed.
@@ -14,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from twofold.cli.tables import COLUMNS, percent
-from twofold.evaluation.titles import RAW_PIXELS, representation_title, row_title
+from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS, representation_title, row_title
 from twofold.recipe.declared import methods, spec
-from twofold.recipe.recipe import Recipe
+from twofold.recipe.recipe import Recipe, settings_of
 from twofold.recipe.settings import declarations
 from twofold.run import Run
 
@@ -27,14 +28,39 @@ MARK = re.compile(r"(<!-- (\w+): ([\w ./-]+) -->\n)(.*?)(<!-- end -->)", re.S)
 
 
 def collect(name: str, directory: str) -> None:
-    """Write results/NAME.json from a run that was evaluated."""
-    run = Run.open(directory)
+    """Write results/NAME.json from a run that was evaluated, or from a comparison."""
+    kept = compared(Path(directory)) if (Path(directory) / "compare.json").exists() else evaluated(Run.open(directory))
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=2) + "\n")
+
+
+def shared(settings: dict[str, Any]) -> dict[str, Any]:
+    """A recipe without what is private to a machine."""
+    local = [name for name, declaration in declarations(Recipe).items() if declaration.operational]
+    paths = ("weights", "teacher_weights")
+    return {key: Path(value).name if key in paths else value for key, value in settings.items() if key not in local}
+
+
+def compared(folder: Path) -> dict[str, Any]:
+    """What a comparison found."""
+    result: dict[str, Any] = json.loads((folder / "compare.json").read_text())
+    ways = {}
+    for name, own in result["methods"].items():
+        run = Run(folder / own["runs"][0])
+        figures = {key: own[key] for key in ("operations", "epochs", "seconds", "findings", "scores")}
+        ways[name] = figures | {"steps": len(run.metrics), "recipe": shared(settings_of(run.recipe))}
+    data = {**result["data"], "name": Path(result["data"]["name"]).name}
+    kept = ("seeds", RAW_PIXELS, "verdict", "date", "versions")
+    return {"data": data, "ways": ways} | {key: result[key] for key in kept}
+
+
+def evaluated(run: Run) -> dict[str, Any]:
+    """What an evaluation of a run found."""
+    directory = run.path
     measured = run.evaluation
     assert measured is not None, f"{directory} was not evaluated"
-    local = [name for name, declaration in declarations(Recipe).items() if declaration.operational]
-    settings = {key: value for key, value in measured["recipe"].items() if key not in local}
-    rows = run.metrics
-    kept = {
+    settings, rows = shared(measured["recipe"]), run.metrics
+    return {
         **{key: measured[key] for key in ("scores", "representations", "notes")},
         "data": {**measured["data"], "name": Path(measured["data"]["name"]).name},
         "recipe": settings,
@@ -43,8 +69,6 @@ def collect(name: str, directory: str) -> None:
         "loss": {"first": rows[0]["loss"], "last": rows[-1]["loss"], "collapsed": rows[0]["collapsed"]},
         **{key: measured[key] for key in ("seed", "date", "versions")},
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=2) + "\n")
 
 
 def labels_table(names: list[str]) -> str:
@@ -55,6 +79,24 @@ def labels_table(names: list[str]) -> str:
     for row, scores in result["scores"].items():
         title = "all, kNN" if row == "knn" else row_title(row)
         lines.append(f"| {title} | " + " | ".join(percent(scores.get(name)) for name in columns) + " |")
+    return "\n".join(lines)
+
+
+WAYS = ("knn", "few_1", "few_5", "few_10", "linear")
+
+
+def ways_table(names: list[str]) -> str:
+    """Of each comparison raw pixels, how the first way began, and what each way came to."""
+    lines = ["| images | features | " + " | ".join("kNN" if row == "knn" else row_title(row) for row in WAYS) + " |"]
+    lines.append("|---|---|" + "---:|" * len(WAYS))
+    for name, result in zip(names, load(names), strict=True):
+        first = next(iter(result["ways"].values()))["scores"]
+        shown = {representation_title(RAW_PIXELS): result[RAW_PIXELS]}
+        shown |= {who: first[who] for who in BEGINNINGS if first[who]}
+        shown |= {way: own["scores"]["pretrained"] for way, own in result["ways"].items()}
+        for who, scores in shown.items():
+            cells = [percent(scores.get(row)) for row in WAYS]
+            lines.append(f"| {name.partition('-')[2]} | {who.partition('-')[0]} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -114,6 +156,7 @@ def load(names: list[str]) -> list[dict[str, Any]]:
 def filled(text: str) -> str:
     """The text with every marked table made anew."""
     tables = {"labels": labels_table, "learn": learn_table, "masking": masking_table, "methods": methods_table}
+    tables["ways"] = ways_table
     return MARK.sub(lambda m: f"{m[1]}{tables[m[2]](m[3].split())}\n{m[5]}", text)
 
 

@@ -4,12 +4,11 @@
 
 Three comparisons, each with its page (OUT/*/compare.html) and a recipe.toml a run: methods from the weights; the first
 of them from scratch; a small student of those weights. A way's epochs are such that all cost as many operations as the
-first one from the weights; the student gets its own. Goes on where it was stopped; then the results become
-benchmarks/results/ways.json, and `python benchmarks/collect.py` puts them into the documentation.
+first one from the weights; the student gets its own. Goes on where it was stopped. `python benchmarks/collect.py NAME
+FOLDER` keeps the results of each.
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,10 @@ import twofold
 from twofold.comparison.compare import budget_of
 from twofold.data.opening import open_data
 from twofold.recipe import recipe
-from twofold.recipe.recipe import settings_of
 from twofold.training.log import Log, terminal
 
-RESULT = Path(__file__).parent / "results" / "ways.json"
 STUDENT = {"layers": [1, 1, 1, 1], "channels": [16, 32, 64, 192], "stem_type": "deep", "stem_width": 8}
 """A ResNet with 22 % of EfficientNet-Lite0's multiplications, 0.5 million weights."""
-TITLES = ("adapted", "scratch", "distilled")
-PRIVATE = ("data", "out", "device", "workers", "weights", "teacher_weights")
-KEPT = ("value", "spread", "over", "values", "labels")
-
-
-def kept(score: dict[str, Any]) -> dict[str, Any]:
-    """Of a score what the table needs."""
-    return {key: score[key] for key in KEPT if key in score}
 
 
 def main() -> None:
@@ -57,48 +46,12 @@ def main() -> None:
     }
     epochs = budget_of(both, source, log)["scratch"]["epochs"]
 
-    found = [
-        twofold.compare(o.data, o.methods, o.out / "adapted", starts=o.weights, **common, **adapting),
-        twofold.compare(
-            o.data, first, o.out / "scratch", backbone=o.backbone, image_size=o.size, epochs=epochs, **common
-        ),
-        twofold.compare(
-            o.data, "distill", o.out / "distilled", backbone="resnet18", backbone_arguments=STUDENT,
-            teacher=o.backbone, teacher_weights=o.weights, image_size=o.size, epochs=o.student_epochs, **common,
-        ),
-    ]  # fmt: skip
-    keep(o, found)
-
-
-def keep(o: argparse.Namespace, found: list[dict[str, Any]]) -> None:
-    """Write the results without what is private to a machine."""
-    adapted, scratch, distilled = found
-    columns = {"raw pixels": adapted["raw_pixels"]}
-    columns["untrained"] = next(iter(scratch["methods"].values()))["scores"]["untrained"]
-    columns["published weights"] = next(iter(adapted["methods"].values()))["scores"]["start"]
-    ways = {}
-    for title, result in (("scratch", scratch), ("adapted", adapted), ("distilled", distilled)):
-        for name, own in result["methods"].items():
-            way = f"{name.split('-')[0]}, {title}"
-            columns[way] = own["scores"]["pretrained"]
-            settings = settings_of(twofold.Run(o.out / title / own["runs"][0]).recipe)
-            ways[way] = {key: own[key] for key in ("epochs", "seconds", "findings", "operations")} | {
-                "recipe": {key: settings[key] for key in sorted(settings) if key not in PRIVATE}
-            }
-    RESULT.write_text(
-        json.dumps(
-            {
-                "data": Path(o.data).name,
-                "scores": {name: {row: kept(score) for row, score in own.items()} for name, own in columns.items()},
-                "ways": ways,
-                "verdicts": {title: result["verdict"] for title, result in zip(TITLES, found, strict=True)},
-                "versions": adapted["versions"],
-                "date": adapted["date"],
-            },
-            indent=1,
-        )
-        + "\n"
-    )
+    twofold.compare(o.data, o.methods, o.out / "adapted", starts=o.weights, **common, **adapting)
+    twofold.compare(o.data, first, o.out / "scratch", backbone=o.backbone, image_size=o.size, epochs=epochs, **common)
+    twofold.compare(
+        o.data, "distill", o.out / "distilled", backbone="resnet18", backbone_arguments=STUDENT,
+        teacher=o.backbone, teacher_weights=o.weights, image_size=o.size, epochs=o.student_epochs, **common,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from twofold.recipe.settings import declarations, defaults_of, listed, show
 
 LEARNING = ("image_size", "stem", "batch_size", "lr", "weight_decay")
 """Settings that decide how a run learns, which it says if they were chosen,"""
-ADAPTING = ("backbone_lr", "heads_first", "keep_statistics")
+ADAPTING = ("neighbours", "backbone_lr", "heads_first", "keep_statistics")
 """and these, if it starts from weights."""
 
 
