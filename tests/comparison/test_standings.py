@@ -52,6 +52,8 @@ def test_a_score_is_the_mean_over_runs_and_its_deviation():
     assert (found["knn"]["over"], found["knn"]["values"]) == ("2 seeds", [0.5, 0.75])
     alone = found["few"]  # measured in one run: the spread that it had there
     assert (alone["value"], alone["spread"], alone["over"], alone["labels"]) == (0.25, 0.01, "9 images", 10)
+    start = standings.over_runs([{"knn": row(0.5)}, {"knn": row(0.5)}], "pretrained")["knn"]  # that both began with
+    assert (start["value"], start["spread"], start["over"], start["values"]) == (0.5, 0.01, "9 images", [0.5, 0.5])
     assert standings.over_runs(runs, "untrained") == {}
 
 

@@ -126,13 +126,16 @@ def still_rose(curves: list[list[float]]) -> bool:
 
 
 def over_runs(evaluations: list[Json], who: str) -> dict[str, Json]:
-    """A representation's rows: the value of each run, their mean, and their deviation (of one run: its own spread)."""
+    """A representation's rows: the value of each run, their mean, and their deviation.
+
+    Where all runs have one value, as of one run or of a start that all share, the spread is that of the score itself.
+    """
     rows: dict[str, Json] = {}
     for name in dict.fromkeys(name for evaluation in evaluations for name in evaluation):
         scores = [evaluation[name][who] for evaluation in evaluations if who in evaluation.get(name, {})]
         values = [score["value"] for score in scores]
         if scores:
-            several = len(values) > 1
+            several = len(set(values)) > 1
             rows[name] = {
                 "metric": scores[0]["metric"],
                 "value": statistics.fmean(values),
