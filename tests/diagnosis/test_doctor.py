@@ -26,7 +26,8 @@ PLANTED = {
     "VICReg without variance": ("vicreg", dict(variance=0.0), {COMPLETE, STUCK}, "variance term"),
     "VICReg without covariance": ("vicreg", dict(covariance=0.0), {DIMENSIONAL}, "covariance term"),
     "Barlow Twins without redundancy": (
-        "barlow_twins", dict(redundancy=0.0, projector_norm="batch", epochs=30, crop_scale=(0.08, 1.0)), {DIMENSIONAL}, "redundancy term",
+        "barlow_twins", dict(redundancy=0.0, projector_norm="batch", epochs=30, crop_scale=(0.08, 1.0)),
+        {DIMENSIONAL}, "redundancy term",
     ),
     "BYOL without predictor and momentum": (
         "byol", dict(predictor=(), momentum=(0.0, 0.0)), {COMPLETE, STUCK}, "neither a predictor nor",
