@@ -102,17 +102,18 @@ def verdict(found: dict[str, Json]) -> list[str]:
         ways = {
             name: own["scores"]["pretrained"][row] for name, own in found.items() if row in own["scores"]["pretrained"]
         }
-        starts = [own["scores"]["start"][row] for own in found.values() if row in own["scores"]["start"]]
-        before = starts or [
-            own["scores"]["untrained"][row] for own in found.values() if row in own["scores"]["untrained"]
-        ]
+        starts, untrained = (
+            [own["scores"][who][row] for own in found.values() if row in own["scores"][who]]
+            for who in ("start", "untrained")
+        )
+        before = starts or untrained
         if not ways or not before:
             continue
         best = max(ways, key=lambda name: ways[name]["value"])
         base, clear = "the weights as they are" if starts else "untrained", clearly(ways[best], before[0])
         word = f"{'' if clear else 'not '}clearly better than {base} ({100 * before[0]['value']:.1f})"
         said.append(f"{row_title(row)}: {best} is best with {figures(ways[best])}, {word}")
-        if starts and not clear:
+        if starts and not clear and not any(clearly(score, starts[0]) for score in untrained):
             said[-1] += ": use these"
     if rising := [name for name, own in found.items() if still_rose(own["knn"])]:
         said.append(f"kNN still rose at the end of {', '.join(rising)}: more epochs may give more")
