@@ -56,9 +56,8 @@ def compared(folder: Path) -> dict[str, Any]:
 
 def evaluated(run: Run) -> dict[str, Any]:
     """What an evaluation of a run found."""
-    directory = run.path
     measured = run.evaluation
-    assert measured is not None, f"{directory} was not evaluated"
+    assert measured is not None, f"{run.path} was not evaluated"
     settings, rows = shared(measured["recipe"]), run.metrics
     return {
         **{key: measured[key] for key in ("scores", "representations", "notes")},

@@ -218,6 +218,8 @@ class Stream(IterableDataset):
 
 
 class Unsized(Dataset):
+    """Somebody's Dataset that has images by number and cannot say how many, as those over a stream may not."""
+
     def __len__(self):
         raise NotImplementedError("how many there are is not known")
 

@@ -12,11 +12,11 @@ from twofold.errors import UsageError
 from twofold.nets.backbone import BackboneSpec
 from twofold.run import Run
 from twofold.training import neighbours as module
-from twofold.training.neighbours import kept, neighbours, prepare
+from twofold.training.neighbours import find, kept, neighbours
 
 
 def test_they_are_the_nearest_by_the_cosine_of_centred_rows(monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 7)
+    monkeypatch.setattr(module, "BLOCK", 7 * 30)
     rows = torch.randn(30, 5, generator=torch.Generator().manual_seed(0)) + 10  # almost alike before the mean is off
     found = neighbours(rows, 4)
     centred = rows - rows.mean(0)
@@ -31,7 +31,7 @@ def test_they_are_the_nearest_by_the_cosine_of_centred_rows(monkeypatch):
 def test_what_cannot_be_read_is_nobodys_neighbour(tmp_path):
     network = torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten())
     spec = BackboneSpec("mine", {}, "default", 16, (0.5,) * 3, (0.5,) * 3)
-    prepare(Run(tmp_path), Breaking(photos(12), {3, 7}), Encoder(network, spec), 16, 2)
+    find(Run(tmp_path), Breaking(photos(12), {3, 7}), Encoder(network, spec), 16, 2)
     table = kept(Run(tmp_path))
     assert table.shape == (12, 2)
     others = [row for i, row in enumerate(table.tolist()) if i not in (3, 7)]
@@ -48,9 +48,16 @@ def test_a_run_from_weights_has_them_and_one_from_scratch_has_not(finished, tmp_
     assert not (finished.path / "neighbours.safetensors").exists()
 
 
-def test_a_method_of_one_image_refuses_them(tmp_path):
-    with pytest.raises(UsageError, match="rotation compares an image with itself alone: set --neighbours 0"):
-        pretrain(tmp_path / "run", "rotation", neighbours=3)
+def test_a_method_of_one_image_refuses_them(finished, tmp_path):
+    for method in ("rotation", "pirl"):
+        with pytest.raises(UsageError, match=f"{method} compares an image with itself alone: set --neighbours 0"):
+            pretrain(tmp_path / "run", method, neighbours=3, weights=finished.path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_random_weights_say_nothing_of_what_is_near(tmp_path):
+    with pytest.raises(UsageError, match="neighbours are found by starting weights, and there are none"):
+        pretrain(tmp_path / "run", neighbours=3)
     assert not (tmp_path / "run").exists()
 
 

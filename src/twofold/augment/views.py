@@ -111,9 +111,9 @@ class Views(nn.Module):
         Raises:
             UsageError: for images of another kind, range or number of channels, or not as many second ones.
         """
-        stacks = stacked(images)
-        others = stacks if second is None else stacked(second)
-        self.check([*stacks, *others])
+        stacks = stacks_of(images)
+        others = stacks if second is None else stacks_of(second)
+        self.check(stacks if second is None else [*stacks, *others])
         if sum(map(len, stacks)) != sum(map(len, others)):
             raise UsageError(f"{sum(map(len, others))} second images for {sum(map(len, stacks))} first ones")
         n, device = sum(map(len, stacks)), stacks[0].device
@@ -185,7 +185,7 @@ class Views(nn.Module):
         self.checked = True  # of values the first step's are looked at; others do not wait for the device
 
 
-def stacked(images: Images) -> list[Tensor]:
+def stacks_of(images: Images) -> list[Tensor]:
     """Images as tensors [n, C, H, W], each of one size."""
     if isinstance(images, np.ndarray):
         images = torch.from_numpy(images)

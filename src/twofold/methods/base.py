@@ -96,7 +96,7 @@ class Method(nn.Module, ABC):
     MULTI_CROP: ClassVar[bool] = True
     """whether it also takes small ones"""
     NEIGHBOURS: ClassVar[bool] = True
-    """whether its second view may be of another image that is alike"""
+    """whether its second view, if it has one, may show another image that is alike"""
     MASK: ClassVar[Literal["allowed", "needed", "refused"]] = "allowed"
     """of its first view"""
     whole: bool = False

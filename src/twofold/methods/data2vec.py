@@ -25,7 +25,6 @@ from twofold.nets.vit import block_outputs, patch_size, tokens, transformer
 from twofold.recipe.settings import setting
 
 RECIPE = dict(
-    neighbours=0,
     backbone="vit_tiny_patch16_224", pool="average",
     lr=5e-4, weight_decay=0.05, grad_clip=3.0,
     mask=(0.612, 0.0), mask_shape="block", jitter=1.0, hue=0.0, grayscale=0.0,
@@ -48,7 +47,7 @@ class Options:
 
 
 class Data2Vec(Method):
-    VIEWS, MULTI_CROP, NEIGHBOURS, MASK = 1, False, False, "needed"
+    VIEWS, MULTI_CROP, MASK = 1, False, "needed"
 
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)

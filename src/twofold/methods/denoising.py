@@ -20,7 +20,7 @@ from twofold.losses import squared
 from twofold.methods.base import Method, Output, Setup
 from twofold.recipe.settings import setting
 
-RECIPE = dict(neighbours=0, crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.0)
+RECIPE = dict(crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.0)
 START = 4  # side of the map that decoding begins with; it doubles until the image's is reached
 
 
@@ -34,7 +34,7 @@ class Options:
 
 
 class Denoising(Method):
-    VIEWS, MULTI_CROP, NEIGHBOURS, MASK = 1, False, False, "refused"
+    VIEWS, MULTI_CROP, MASK = 1, False, "refused"
 
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)

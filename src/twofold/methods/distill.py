@@ -24,7 +24,7 @@ from twofold.nets.teacher import open_teacher
 from twofold.recipe.rules import Facts
 from twofold.recipe.settings import setting
 
-RECIPE = dict(neighbours=0, crop_scale=(0.5, 1.0), jitter=0.0, grayscale=0.0, lr=0.015)
+RECIPE = dict(crop_scale=(0.5, 1.0), jitter=0.0, grayscale=0.0, lr=0.015)
 
 
 def view_for_teacher(facts: Facts) -> str:
@@ -51,7 +51,7 @@ class Options:
 
 class Distill(Method):
     VIEWS = 1
-    MULTI_CROP = NEIGHBOURS = False
+    MULTI_CROP = False
     taught: Tensor
     known: Tensor
 

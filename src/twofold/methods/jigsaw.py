@@ -25,7 +25,7 @@ from twofold.methods.tile_side import tile_side
 from twofold.nets.heads import mlp
 from twofold.recipe.settings import setting
 
-RECIPE = dict(neighbours=0, crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.3)
+RECIPE = dict(crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.3)
 LARGE = dict(permutations=1000)
 
 
@@ -38,7 +38,7 @@ class Options:
 
 
 class Jigsaw(Method):
-    VIEWS, MULTI_CROP, NEIGHBOURS, MASK = 1, False, False, "refused"
+    VIEWS, MULTI_CROP, MASK = 1, False, "refused"
     orders: Tensor
 
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:

@@ -25,7 +25,6 @@ from twofold.nets.vit import patch_size, patchify, tokens, transformer
 from twofold.recipe.settings import setting
 
 RECIPE = dict(
-    neighbours=0,
     backbone="vit_tiny_patch16_224", pool="average",
     weight_decay=0.05, mask=(0.75, 0.0), jitter=0.0, grayscale=0.0,
 )  # fmt: skip
@@ -42,7 +41,7 @@ class Options:
 
 
 class MAE(Method):
-    VIEWS, MULTI_CROP, NEIGHBOURS, MASK = 1, False, False, "needed"
+    VIEWS, MULTI_CROP, MASK = 1, False, "needed"
 
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)

@@ -27,7 +27,7 @@ from twofold.nets.memory import Bank
 from twofold.recipe.rules import Facts
 from twofold.recipe.settings import setting
 
-RECIPE = dict(neighbours=0, crop_scale=(0.08, 1.0), second_scale=(0.6, 1.0), jitter=1.0, hue=0.2)
+RECIPE = dict(crop_scale=(0.08, 1.0), second_scale=(0.6, 1.0), jitter=1.0, hue=0.2)
 
 
 def negative_count(facts: Facts) -> int:

@@ -23,7 +23,7 @@ from twofold.methods.base import Method, Output, Setup
 from twofold.nets.heads import mlp
 from twofold.recipe.settings import setting
 
-RECIPE = dict(neighbours=0, crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.0)
+RECIPE = dict(crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.0)
 TURNS = 4
 
 
@@ -34,7 +34,7 @@ class Options:
 
 
 class Rotation(Method):
-    VIEWS, MULTI_CROP, NEIGHBOURS = 1, False, False
+    VIEWS, MULTI_CROP = 1, False
 
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)

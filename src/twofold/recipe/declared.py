@@ -65,6 +65,12 @@ class Spec:
         found: type[Any] = load(f"{self.module}:{self.class_name}", "a method")
         return found
 
+    @property
+    def pairs_images(self) -> bool:
+        """Whether the method's second view may show another image than the first; its file is imported for that."""
+        method = self.load()
+        return bool(method.VIEWS > 1 and method.NEIGHBOURS)
+
     def real_options(self) -> type[Any]:
         """The dataclass of the method's settings as its module has it, with rules that can be called.
 

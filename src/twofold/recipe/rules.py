@@ -4,6 +4,7 @@ import math
 from typing import Any, Protocol
 
 from twofold.errors import UsageError
+from twofold.recipe.declared import spec
 
 SMALL = 64
 """the largest side in pixels of images whose views have every size, not one in whole patches"""
@@ -234,8 +235,8 @@ def keep_statistics(facts: Facts) -> bool:
 
 
 def neighbours(facts: Facts) -> int:
-    """0; 5 from starting weights"""
-    return NEIGHBOURS if facts.settings["weights"] else 0
+    """0; 5 from starting weights, for a method whose second view may show another image"""
+    return NEIGHBOURS if facts.settings["weights"] and spec(facts.settings["method"]).pairs_images else 0
 
 
 def heads_first(facts: Facts) -> float:

@@ -13,7 +13,7 @@ from twofold.errors import UsageError
 from twofold.run import Run
 
 KEPT = "neighbours.safetensors"
-BLOCK = 2048  # rows whose similarities to all others are in memory at once
+BLOCK = 1 << 25  # similarities that are in memory at once
 
 
 def neighbours(features: Tensor, count: int) -> Tensor:
@@ -33,22 +33,23 @@ def neighbours(features: Tensor, count: int) -> Tensor:
         raise UsageError(f"at least 1 neighbour among 2 rows [N, D], not {count} among {list(features.shape)}")
     units = F.normalize(features.float() - features.float().mean(0))
     found = []
-    for first in range(0, len(units), BLOCK):
-        similarity = units[first : first + BLOCK] @ units.T
+    rows_at_once = max(1, BLOCK // len(units))
+    for first in range(0, len(units), rows_at_once):
+        similarity = units[first : first + rows_at_once] @ units.T
         rows = torch.arange(len(similarity), device=units.device)
         similarity[rows, rows + first] = -torch.inf
         found.append(similarity.topk(min(count, len(units) - 1)).indices)
     return torch.cat(found)
 
 
-def prepare(run: Run, source: Source, encoder: Encoder, size: int, count: int) -> None:
+def find(run: Run, source: Source, encoder: Encoder, size: int, count: int) -> None:
     """Find the neighbours of every image of a run's source and keep them in its directory.
 
     An image that cannot be read is its own neighbour: another one takes its place when its turn comes.
     """
     found = extract(source, size, {"start": encoder}, interpolation=encoder.spec.interpolation)["start"]
     index = torch.tensor(found.index)
-    nearest = index[neighbours(found.values, count)]
+    nearest = index[neighbours(found.values.to(encoder.device), count).cpu()]
     table = torch.arange(len(source))[:, None].repeat(1, nearest.shape[1])
     table[index] = nearest
     files.write_atomically(run.path / KEPT, lambda file: file.write(save({"neighbours": table})))

@@ -102,6 +102,8 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
     main = dist.rank() == 0
     writers.check(wanted.get("writers"))
     check_name(wanted.get("backbone"))  # before images are decoded, which may take long
+    if wanted.get("neighbours") and not wanted.get("weights") and not given.is_given(wanted.get("backbone")):
+        raise UsageError("neighbours are found by starting weights, and there are none: give --weights")
     workers = worker_count(wanted.get("workers"))
     run = Run(wanted.get("out") or default_out(wanted))
     begun = (run.path / "checkpoint.pt").exists()
@@ -145,11 +147,11 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
             settings.optimizer,
             settings.weight_decay,
             settings.optimizer_momentum,
-            settings.layer_decay,
-            (settings.bias_lr or settings.lr) / settings.lr,
-            settings.second_beta,
-            settings.lars_trust,
-            settings.lars_clip,
+            layer_decay=settings.layer_decay,
+            bias_scale=(settings.bias_lr or settings.lr) / settings.lr,
+            second_beta=settings.second_beta,
+            lars_trust=settings.lars_trust,
+            lars_clip=settings.lars_clip,
         ),
         prepare=Preparation(settings, method, batch, on, dtype),
         device=on,
@@ -184,7 +186,7 @@ def find_neighbours(opened: OpenRun, log: Log) -> None:
     s = opened.settings
     log.say(f"looks for the {s.neighbours} nearest neighbours of {len(opened.source)} images by the starting weights")
     encoder = Encoder(opened.method.backbone, opened.spec, precision=s.precision)
-    neighbours.prepare(opened.run, opened.source, encoder, s.image_size, s.neighbours)
+    neighbours.find(opened.run, opened.source, encoder, s.image_size, s.neighbours)
 
 
 def agreed(wanted: Wanted, run: Run, images: int) -> Recipe:

@@ -14,6 +14,7 @@ def create_optimizer(
     name: str,
     weight_decay: float,
     momentum: float,
+    *,
     layer_decay: float = 1.0,
     bias_scale: float = 1.0,
     second_beta: float = 0.999,

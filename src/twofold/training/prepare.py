@@ -13,6 +13,7 @@ from twofold.data.loader import Crops, MicroBatch
 from twofold.errors import UsageError
 from twofold.methods.base import Method
 from twofold.nets.vit import patch_size
+from twofold.recipe.declared import spec
 from twofold.recipe.recipe import Recipe
 
 
@@ -29,7 +30,7 @@ def views_for(settings: Recipe, method: Method, dtype: torch.dtype = torch.float
         raise UsageError(f"{settings.method} has no use for masked views: set --mask 0 0")
     if second > 0 and method.VIEWS == 1:
         raise UsageError(f"{settings.method} has one view: set --mask {first:g} 0")
-    if settings.neighbours and not method.NEIGHBOURS:
+    if settings.neighbours and not spec(settings.method).pairs_images:
         raise UsageError(f"{settings.method} compares an image with itself alone: set --neighbours 0")
     patches = (settings.image_size // patch_size(method.backbone)) ** 2
     if method.MASK == "needed" and (round(first * patches) == 0 or settings.augment.mask_fill):
