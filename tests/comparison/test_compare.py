@@ -219,6 +219,7 @@ def test_half_of_the_images_says_what_more_may_change(tmp_path):
     half, whole = (twofold.Run(tmp_path / "out" / name) for name in (f"{way}-half-0", f"{way}-0"))
     assert (half.recipe.limit, len(half.metrics)) == (100, len(whole.metrics))
     assert half.evaluation["data"] == whole.evaluation["data"]
+    assert whole.evaluation["data"]["train"] == 200  # all that the comparison has
     assert half.evaluation["scores"]["knn"]["start"] == whole.evaluation["scores"]["knn"]["start"]
     values = [half.evaluation["scores"]["linear"]["pretrained"]["value"]]
     assert result["half"]["scores"]["linear"]["values"] == values

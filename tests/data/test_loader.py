@@ -72,6 +72,20 @@ def test_resident_and_streamed_give_the_same_crops(workers):
         )
 
 
+def test_neighbours_are_drawn_anew_in_every_step():
+    """With all images in every step and their neighbours 1 to 5 places further, places are not drawn alike twice."""
+    table = torch.stack([(torch.arange(12) + place) % 12 for place in range(1, 6)], 1)
+    plan = Plan(12, 12, 0, table)
+    places = []
+    for step in range(3):
+        index, second = plan.shown(MicroBatch(step, slice(0, 12)))
+        places.append(((second - index) % 12).tolist())
+        assert set(places[-1]) <= set(range(1, 6))
+        again = Plan(12, 12, 0, table).shown(MicroBatch(step, slice(6, 12)))[1]
+        assert torch.equal(again, second[6:])  # a function of the step, whatever rows are asked for
+    assert places[0] != places[1] != places[2] != places[0]
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("kind", ["resident", "streamed"])
 def test_a_second_view_shows_a_neighbour(kind, workers):

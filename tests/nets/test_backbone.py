@@ -41,3 +41,18 @@ def test_what_cannot_be_built_is_said():
     ):
         with pytest.raises(UsageError, match=words):
             describe(name, arguments, stem, 32)[0].build()
+
+
+def test_with_the_small_stem_an_untrained_resnet_sees_the_whole_image():
+    """With timm's zeros in each block's last norm only the shortcuts are left, three of stride 2: one pixel of 64."""
+
+    def seen(arguments):
+        torch.manual_seed(0)
+        spec, _ = describe("resnet18", arguments, "small", 8)
+        images = torch.rand(2, 3, 8, 8, requires_grad=True)
+        spec.build().eval()(images).square().sum().backward()
+        return (images.grad != 0).any(1).float().mean().item()
+
+    assert seen({}) == 1
+    assert seen({"zero_init_last": True}) < 0.2  # who asks for it has it
+    assert "zero_init_last" not in describe("resnet18", {}, "default", 224)[0].arguments

@@ -116,6 +116,17 @@ def test_a_backbone_that_starts_from_weights_is_slower_and_waits_for_the_heads()
     assert (given.lr, given.backbone_lr, given.heads_first) == (0.002, 0.5, 0.0)
 
 
+def test_a_crop_has_six_pixels_a_side_at_least():
+    digits, said = chosen_for("simclr", 1000)  # of 8 pixels
+    assert digits.augment.crop_scale == digits.augment.second_scale == (0.56, 1.0)  # (6 / 8) squared
+    assert any("images of 8 pixels: crop_scale 0.56 1.0" in sentence for sentence in said)
+    assert not difference(digits, recipe.wanted("simclr"), 1000)  # the same command goes on
+    given, _ = chosen_for("simclr", 1000, crop_scale=(0.1, 0.9))
+    assert given.augment.crop_scale == (0.1, 0.9)
+    usual, _ = chosen_for("simclr", 1000, image_size=32)
+    assert usual.augment.crop_scale == (0.08, 1.0)
+
+
 def test_a_queue_is_never_longer_than_the_data():
     free, said = chosen_for("moco", 1200, epochs=200, batch_size=256, image_size=32)
     assert free.options.queue == 800
