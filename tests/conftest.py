@@ -55,7 +55,7 @@ class Unmeasured:
     """What rules ask of the images, where tests have none."""
 
     interpolation = "bicubic"
-    natural_size, channels, depth = 8, 3, "uint8"
+    natural_size, channels, depth, grey = 8, 3, "uint8", False
     statistics = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     precision = "fp32"
 

@@ -52,7 +52,7 @@ def run(land, tmp_path_factory):
 
 def test_a_run_learns_of_bands(run, land):
     recipe, spec = run.recipe, run.spec
-    assert (recipe.channels, recipe.depth, recipe.augment.colours, recipe.resident) == (5, "uint16", False, True)
+    assert (recipe.channels, recipe.depth, recipe.augment.colours, recipe.resident) == (5, "uint16", "none", True)
     assert (recipe.augment.saturation, recipe.augment.grayscale) == (0, 0)
     pixels = np.stack([landscape(number) for number in range(IMAGES)]).transpose(1, 0, 2, 3).reshape(BANDS, -1) / 65535
     assert np.allclose(recipe.mean, pixels.mean(1), rtol=1e-4)
@@ -188,7 +188,7 @@ def test_a_folder_of_several_kinds_is_refused_or_converted(resident, mixed, tmp_
         twofold.pretrain(mixed, out=tmp_path / "refused", quiet=True, **settings(**more))
     assert not (tmp_path / "refused").exists()
     run = twofold.pretrain(mixed, out=tmp_path / "run", quiet=True, **settings(**more, channels=3))
-    assert (run.recipe.channels, run.recipe.depth, run.recipe.augment.colours) == (3, "uint8", True)
+    assert (run.recipe.channels, run.recipe.depth, run.recipe.augment.colours) == (3, "uint8", "rgb")
     log = (run.path / "log.txt").read_text()
     assert "images with 1 channel of uint16 are made 3 channels of uint8" in log
     assert "images with 3 channels of uint16 are made 3 channels of uint8" in log

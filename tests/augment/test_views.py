@@ -164,7 +164,7 @@ def test_images_of_other_channels_have_all_but_colour_operations(channels):
             Views(32, **flat, **{name: value})
     assert Views(32, **flat, jitter=0.0, hue=0.1).augment.jitter == 0
     with pytest.raises(UsageError, match=f"colours are 3 channels, red, green and blue, not {channels}"):
-        Views(32, **flat, colours=True)
+        Views(32, **flat, colours="rgb")
 
 
 def test_the_jitter_of_bands_is_a_gain_and_an_offset_of_each_channel():
@@ -172,7 +172,7 @@ def test_the_jitter_of_bands_is_a_gain_and_an_offset_of_each_channel():
     mean, std = [0.5, 1500.0, -3.0], [0.1, 300.0, 2.0]
     images = torch.randn(N, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     images = images * torch.tensor(std).view(3, 1, 1) + torch.tensor(mean).view(3, 1, 1)
-    plain = dict(mean=mean, std=std, crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0, colours=False)
+    plain = dict(mean=mean, std=std, crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0, colours="none")
     views = Views(32, **plain, jitter=0.5, contrast=0.3, brightness=0.2)
     seen, drawn = views(images).views[0].images, views.draw(0, N)[0]
     level = images.mean((2, 3), keepdim=True)

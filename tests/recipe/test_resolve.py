@@ -38,6 +38,10 @@ class Deep(Unmeasured):
     depth = "uint16"
 
 
+class Scans(Unmeasured):
+    grey = True
+
+
 def resolved_for(measured, **settings):
     return resolve(recipe.wanted("byol", image_size=224, **settings), 100, measured())
 
@@ -45,29 +49,34 @@ def resolved_for(measured, **settings):
 @pytest.mark.parametrize(
     ("measured", "settings", "colours"),
     [
-        (Unmeasured, {}, True),
-        (Deep, {}, True),
-        (Land, {}, False),
-        (Radar, {}, False),
-        (Radar, {"colours": True}, True),
-        (Unmeasured, {"colours": False}, False),
-        (Unmeasured, {"channels": 1, "depth": "uint16"}, False),
+        (Unmeasured, {}, "rgb"),
+        (Deep, {}, "rgb"),
+        (Scans, {}, "grey"),
+        (Scans, {"colours": "rgb"}, "rgb"),
+        (Land, {}, "none"),
+        (Radar, {}, "none"),
+        (Radar, {"colours": "rgb"}, "rgb"),
+        (Unmeasured, {"colours": "none"}, "none"),
+        (Unmeasured, {"channels": 1, "depth": "uint16"}, "none"),
     ],
 )
 def test_colours_are_three_channels_of_whole_numbers(measured, settings, colours):
-    """BYOL solarises photographs, and nothing that is none; the run that began so goes on."""
+    """BYOL solarises photographs in colour, and nothing else; the run that began so goes on."""
     chosen, said = resolved_for(measured, **settings)
     a = chosen.augment
     off = (a.saturation, a.hue, a.grayscale, a.solarize) == (0, 0, 0, (0, 0))
-    assert (a.colours, off, any("channels are no colours" in text for text in said)) == (
-        colours,
-        not colours,
-        not colours,
-    )
+    assert (a.colours, off) == (colours, colours != "rgb")
+    assert any("channels are no colours" in text for text in said) == (colours == "none")
+    assert any("the images are grey" in text for text in said) == (colours == "grey")
     assert a.jitter > 0
     assert not difference(chosen, recipe.wanted("byol", image_size=224, **settings), 100)
     again = recipe.wanted(**recipe.settings_of(chosen))
     assert resolve(again, 100, measured())[0] == chosen
+
+
+def test_what_was_asked_for_of_grey_images_stays():
+    a = resolved_for(Scans, solarize=(0.0, 0.2))[0].augment
+    assert (a.solarize, a.grayscale, a.saturation) == ((0.0, 0.2), 0.0, 0.0)
 
 
 def test_colour_operations_that_are_asked_for_without_colours():

@@ -45,6 +45,13 @@ def test_colours_and_layers_are_measured_on_what_is_there():
     assert (chosen.image_size, chosen.stem, chosen.resident, chosen.precision) == (16, "small", True, found.precision)
 
 
+def test_grey_images_are_those_whose_channels_are_alike_in_every_one():
+    images = np.stack([picture(16, 16, i).transpose(2, 0, 1) for i in range(6)])
+    scans = images.mean(1, keepdims=True).astype(np.uint8).repeat(3, 1)
+    assert (measured(images).grey, measured(scans).grey) == (False, True)
+    assert not measured(np.concatenate([scans, images[:1]])).grey
+
+
 @pytest.mark.parametrize("resident", [True, False])
 def test_who_asks_for_memory_gets_it(resident):
     assert measured(np.zeros((2, 3, 8, 8), np.uint8), resident=resident).fits_in_memory(2) == resident

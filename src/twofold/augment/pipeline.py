@@ -164,9 +164,9 @@ def pipelines(
 
     ``whole`` adds a last one of full size that is always the same: the largest central square, in its own colours.
     Of a pair of probabilities the first is the first view's and the second that of all others. ``std``: of each
-    channel, needed where ``augment.colours`` is false.
+    channel, needed where ``augment.colours`` is none.
     """
-    spread = tuple(std) if augment.colours is False else ()
+    spread = tuple(std) if augment.colours == "none" else ()
     a = augment if augment.interpolation else dataclasses.replace(augment, interpolation="bicubic")
     found = []
     scales = (a.crop_scale, a.second_scale or a.crop_scale)

@@ -18,7 +18,7 @@ from twofold.batch import Batch, Chance, View
 from twofold.errors import UsageError, did_you_mean
 from twofold.nets.normalize import Normalize
 from twofold.recipe.augment import Augment
-from twofold.recipe.rules import BANDS, refuse_colours, small_view
+from twofold.recipe.rules import small_view, without_colours
 from twofold.recipe.settings import convert, declarations, types_of
 from twofold.rng import Streams
 
@@ -68,7 +68,7 @@ class Views(nn.Module):
             dtype: of the views; what leads to them is computed in float32.
             distortions: own ones, after all others: each a `twofold.Distortion`, or its name ``package.module:name``.
             **settings: of `twofold.recipe.recipe.Augment`, as ``crop_scale``, ``flip``, ``jitter``, ``blur``,
-                ``small_crops``, ``mask``. With other than 3 channels, or ``colours=False``, channels are bands of
+                ``small_crops``, ``mask``. With other than 3 channels, or ``colours="none"``, channels are bands of
                 measurements: the jitter is a gain (1 +- ``contrast``) and an offset (+- ``brightness`` standard
                 deviations) of each, other colour operations are left out, and floats may have any range.
 
@@ -176,7 +176,7 @@ class Views(nn.Module):
             c, due = images.shape[1], self.normalize.mean.shape[1]
             if c != due:
                 raise UsageError(f"images of {c} channels need a mean and a std of {c} values, not {due}")
-            look = self.augment.colours and images.is_floating_point() and not self.checked
+            look = self.augment.colours != "none" and images.is_floating_point() and not self.checked
             if look and not 0 <= images.min() <= images.max() <= 1:
                 raise UsageError(
                     f"float images must be from 0 to 1, not from {images.min():.3g} to {images.max():.3g}: views are "
@@ -206,13 +206,10 @@ def augmentation(settings: dict[str, Any], channels: int) -> Augment:
         if value is not None:
             found[name] = convert(value, kinds[name], name)
             declared[name].check(name, found[name])
-    found.setdefault("colours", channels == 3)
-    if found["colours"] and channels != 3:
+    found.setdefault("colours", "rgb" if channels == 3 else "none")
+    if found["colours"] != "none" and channels != 3:
         raise UsageError(f"colours are 3 channels, red, green and blue, not {channels}")
-    if not found["colours"]:
-        refuse_colours(found)
-        found |= BANDS
-    return Augment(**found)
+    return Augment(**found | without_colours(found["colours"], found))
 
 
 def cut(stacks: Sequence[Tensor], view: ViewPipeline, draws: Draws) -> Float[Tensor, "n c s s"]:
@@ -230,4 +227,4 @@ def cut(stacks: Sequence[Tensor], view: ViewPipeline, draws: Draws) -> Float[Ten
         ]
     )
     floats = any(images.is_floating_point() for images in stacks)
-    return crops.clamp_(0, 1) if floats and view.augment.colours else crops
+    return crops.clamp_(0, 1) if floats and view.augment.colours != "none" else crops

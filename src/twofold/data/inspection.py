@@ -1,6 +1,7 @@
 """What training must know of its images before the first step, with no image opened more often than it need be."""
 
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,8 +21,14 @@ BATCH_BYTES = 1 << 30
 SAMPLE = 500
 """Size, kind and colours are measured on at most so many images."""
 
-Moments = list[np.ndarray]
-"""Each channel's mean and mean square."""
+
+class Looked(NamedTuple):
+    """What is seen of one image: height and width, each channel's mean and mean square, whether channels are alike."""
+
+    size: tuple[int, int]
+    mean: np.ndarray
+    square: np.ndarray
+    grey: bool
 
 
 class Inspection:
@@ -117,7 +124,7 @@ class Inspection:
     @property
     def longest_side(self) -> int:
         """Of the images of the sample, in pixels; 0 if none can be read."""
-        return max((max(size) for size, _ in self._measured[1]), default=0)
+        return max((max(image.size) for image in self._measured[1]), default=0)
 
     @property
     def kind(self) -> Kind:
@@ -141,6 +148,11 @@ class Inspection:
         return [f"images with {kind} are made {self.kind}" for kind in sorted(self.source.changed, key=str)]
 
     @property
+    def grey(self) -> bool:
+        """Whether all images of the sample have channels that are alike, so that there is no colour in them."""
+        return all(image.grey for image in self._measured[1])
+
+    @property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation of each channel's pixels over the images of the sample.
 
@@ -149,10 +161,11 @@ class Inspection:
         Raises:
             UsageError: if none can be read, or two are not of one kind.
         """
-        kind, measured = self._measured
+        kind, looked = self._measured
         if kind is None:
             raise self._none_readable()
-        mean, square = np.mean([moments for _, moments in measured], axis=0)
+        mean = np.stack([image.mean for image in looked]).mean(0)
+        square = np.stack([image.square for image in looked]).mean(0)
         std = np.sqrt(np.maximum(square - mean**2, 0))
         if kind.depth == "uint8":
             return tuple(np.round(mean, 4).tolist()), tuple(np.round(np.maximum(std, 1e-3), 4).tolist())
@@ -163,8 +176,8 @@ class Inspection:
         return none_readable(sample(self.source, SAMPLE), f"{min(SAMPLE, len(self.source))} images tried")
 
     @cached_property
-    def _measured(self) -> tuple[Kind | None, list[tuple[tuple[int, int], Moments]]]:
-        """The kind of the readable images of the sample, and of each its height and width and its moments."""
+    def _measured(self) -> tuple[Kind | None, list[Looked]]:
+        """The kind of the readable images of the sample, and what is seen of each."""
         chosen = sample(self.source, SAMPLE)  # the same images, whether all are decoded or not
         if self._decoded is not None:
             row = {number: row for row, number in enumerate(self._decoded.numbers)}
@@ -176,7 +189,7 @@ class Inspection:
             except Unreadable:
                 return None
 
-        found: list[tuple[tuple[int, int], Moments]] = []
+        found: list[Looked] = []
         kind: Kind | None = None
         first = 0
         for number, image in enumerate(in_order(read, range(len(chosen)), self.threads)):
@@ -187,7 +200,8 @@ class Inspection:
             if Kind.of(image) != kind:
                 raise unlike(chosen.name(first), kind, chosen.name(number), Kind.of(image))
             pixels = image / np.float64(FULL[kind.depth])
-            found.append((image.shape[1:], [pixels.mean((1, 2)), np.square(pixels).mean((1, 2))]))
+            grey = bool((image == image[:1]).all())
+            found.append(Looked(image.shape[1:], pixels.mean((1, 2)), np.square(pixels).mean((1, 2)), grey))
         return kind, found
 
 

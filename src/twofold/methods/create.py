@@ -108,7 +108,7 @@ def build_method(resolved: Recipe, backbone: nn.Module, setup: Setup) -> Method:
 class _Open:
     """What rules would ask of images and machine that a loop of one's own has and a method does not need."""
 
-    natural_size, channels, depth = SMALL, 3, "uint8"
+    natural_size, channels, depth, grey = SMALL, 3, "uint8", False
     interpolation = "bicubic"
     statistics = ((), ())
     precision = "fp32"

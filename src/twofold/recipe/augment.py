@@ -23,10 +23,11 @@ class Augment:
     interpolation: Literal["bilinear", "bicubic"] = setting(
         None, "filter that resizes a crop", auto=rules.interpolation
     )
-    colours: bool = setting(
+    colours: Literal["rgb", "grey", "none"] = setting(
         None,
-        "whether channels are red, green and blue; if not, the jitter is a gain (1 +- contrast) and an offset "
-        "(+- brightness standard deviations) of each, and there is no saturation, hue, greyscale, solarising",
+        "what channels are: red, green and blue; grey, three times the same; none: bands of measurements, whose jitter "
+        "is a gain (1 +- contrast) and an offset (+- brightness standard deviations) of each. The last two have no "
+        "saturation, hue, greyscale, solarising",
         auto=rules.colours,
     )
     flip: float = setting(0.5, "probability of a horizontal flip", low=0, high=1)

@@ -50,10 +50,9 @@ def resolve(
     if tiny:
         values.update(tiny)
         said.append(f"images of {values['image_size']} pixels: {listed(tiny, values)}")
-    if not values["colours"]:
-        rules.refuse_colours(given)
-        values.update(rules.BANDS)
-        said.append(rules.BANDS_SAID)
+    if colourless := rules.without_colours(values["colours"], given):
+        values.update(colourless)
+        said.append(rules.COLOURLESS_SAID[values["colours"]])
     general = first + choose([name for name in rule_of if name not in declarations(options)])
     decisive = [*LEARNING, *(ADAPTING if values["weights"] else ())]
     chosen = [name for name in decisive if name in general]
@@ -77,13 +76,13 @@ def difference(old: Recipe, request: Wanted, images: int | None = None) -> list[
     """
     declared = request.spec
     large = request.fitting(declared.large) if old.image_size >= rules.LARGE else {}
-    bands = {} if old.augment.colours else rules.BANDS
+    colourless = {} if old.augment.colours == "rgb" else rules.COLOURLESS
     defaults = {
         **general_defaults(),
         **defaults_of(declared.options),
         **request.fitting(declared.recipe),
         **large,
-        **bands,
+        **colourless,
     }
     defaults |= rules.crops_of(old.image_size, defaults["crop_scale"])
     asked, had = {**defaults, **request.given, "method": request.method}, settings_of(old)

@@ -24,15 +24,16 @@ DECAYS = {"adamw": 0.01, "lars": 1e-4, "sgd": 1e-4}
 """the weight decays, by the optimizer"""
 
 
-BANDS: dict[str, Any] = {
+COLOURLESS: dict[str, Any] = {
     "saturation": 0.0, "hue": 0.0, "grayscale": 0.0, "solarize": (0.0, 0.0), "small_solarize": 0.0,
 }  # fmt: skip
-"""settings that are for colours, and what they are where channels are none"""
+"""settings that are for colours, and what they are where there are none"""
 
-BANDS_SAID = (
-    "the images' channels are no colours: the jitter is a gain and an offset of each channel, and there is no "
-    "saturation, hue, greyscale or solarising"
-)
+COLOURLESS_SAID = {
+    "grey": "the images are grey: there is no saturation, hue, greyscale or solarising",
+    "none": "the images' channels are no colours: the jitter is a gain and an offset of each channel, and there is no "
+    "saturation, hue, greyscale or solarising",
+}
 
 
 class Measured(Protocol):
@@ -46,6 +47,9 @@ class Measured(Protocol):
 
     @property
     def depth(self) -> str: ...
+
+    @property
+    def grey(self) -> bool: ...
 
     @property
     def interpolation(self) -> str: ...
@@ -127,9 +131,11 @@ def depth(facts: Facts) -> str:
     return facts.measured.depth
 
 
-def colours(facts: Facts) -> bool:
-    """true for 3 channels of uint8 or uint16"""
-    return bool(facts.settings["channels"] == 3 and facts.settings["depth"] != "float32")
+def colours(facts: Facts) -> str:
+    """rgb for 3 channels of uint8 or uint16, grey if all three are the same; else none"""
+    if facts.settings["channels"] != 3 or facts.settings["depth"] == "float32":
+        return "none"
+    return "grey" if facts.measured.grey else "rgb"
 
 
 def second_scale(facts: Facts) -> tuple[float, float]:
@@ -144,15 +150,19 @@ def crops_of(size: int, scale: tuple[float, float]) -> dict[str, Any]:
     return {"crop_scale": (least, max(least, scale[1]))} if scale[0] < least else {}
 
 
-def refuse_colours(given: dict[str, Any]) -> None:
-    """
+def without_colours(colours: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The settings that follow from what channels are, ``rgb``, ``grey`` or ``none``, beside those that were given.
+
     Raises:
-        UsageError: for a setting that is for colours and was asked for, where channels are none.
+        UsageError: for a setting that is for colours and was asked for, where channels are bands.
     """
+    if colours == "rgb":
+        return {}
     unused = ("saturation", "hue") if given.get("jitter") == 0 else ()  # strengths of a jitter that is off
-    for name, off in BANDS.items():
-        if given.get(name, off) != off and name not in unused:
+    for name, off in COLOURLESS.items():
+        if colours == "none" and given.get(name, off) != off and name not in unused:
             raise UsageError(f"{name} is for red, green and blue; these images' channels are no colours (--colours)")
+    return {name: off for name, off in COLOURLESS.items() if colours == "none" or name not in given}
 
 
 def stem(facts: Facts) -> str:

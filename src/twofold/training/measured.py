@@ -59,6 +59,10 @@ class Measurements:
         return self.inspection.kind.depth
 
     @property
+    def grey(self) -> bool:
+        return self.inspection.grey
+
+    @property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """The weights' own, where they are for as many channels, and of RGB for 8-bit values; else measured."""
         w, pictures = self.weights, self.depth == "uint8"
