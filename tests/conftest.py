@@ -55,7 +55,7 @@ class Unmeasured:
     """What rules ask of the images, where tests have none."""
 
     interpolation = "bicubic"
-    natural_size, channels, depth, grey = 8, 3, "uint8", False
+    natural_size, channels, depth, grey, mirrored_alike = 8, 3, "uint8", False, True
     statistics = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     precision = "fp32"
 

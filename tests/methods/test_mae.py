@@ -38,4 +38,4 @@ def test_the_class_token_enters_the_decoder():
         for patch in range(method.patches):
             seen = patch in kept
             expected.append(layer(encoded[image, 1 + kept.index(patch)]) if seen else method.mask_token)
-        torch.testing.assert_close(laid[image], torch.stack(expected) + method.decoder_pos_embed[0])
+        torch.testing.assert_close(laid[image], torch.stack(expected) + method.decoder_pos_embed)

@@ -1,5 +1,7 @@
 """timm's vision transformers, step by step."""
 
+import math
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ from tests.conftest import tiny
 from twofold.batch import View
 from twofold.errors import UsageError
 from twofold.nets.backbone import BackboneSpec
-from twofold.nets.vit import encode, tokens
+from twofold.nets.vit import encode, sines, tokens
 
 N = 64
 RANDOM = torch.Generator().manual_seed(0)
@@ -33,6 +35,31 @@ def test_kept_patches_keep_their_places(vit):
     turned = tokens(vit, View(IMAGES, order))[:, 1:]
     expected = plain.gather(1, order[:, :, None].expand_as(plain))
     torch.testing.assert_close(turned, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_places_are_sines_and_cosines_of_column_and_row():
+    """As `get_2d_sincos_pos_embed` of the masked autoencoder: the column first."""
+    found, side, width = sines(5, 24), 5, 24
+    for row in range(side):
+        for column in range(side):
+            expected = [
+                wave(place / 10_000 ** (number / (width / 4)))
+                for place in (column, row)
+                for wave in (math.sin, math.cos)
+                for number in range(width // 4)
+            ]
+            torch.testing.assert_close(found[row * side + column], torch.tensor(expected))
+
+
+def test_a_transformer_begins_with_xaviers_weights_and_knows_places(vit):
+    assert torch.equal(vit.pos_embed[0, 1:], sines(8, vit.embed_dim))
+    assert not vit.pos_embed[0, 0].any()
+    for layer in (vit.blocks[0].mlp.fc1, vit.blocks[-1].attn.qkv):
+        bound = math.sqrt(6 / (layer.in_features + layer.out_features))
+        assert 0.98 * bound < layer.weight.abs().max() <= bound
+    arguments = {"img_size": 32, "patch_size": 4, "weight_init": "moco"}
+    asked = BackboneSpec("test_vit", arguments, "default", 32, (), ()).build()
+    assert not torch.allclose(asked.pos_embed[0, 1:], sines(8, asked.embed_dim))
 
 
 @pytest.mark.parametrize(("method", "words"), [("mae", "vision transformer"), ("data2vec", "vision transformer")])

@@ -19,6 +19,7 @@ from twofold.augment.color import band_jitter, color_jitter, solarize, to_graysc
 from twofold.augment.distortion import Drawn, Named, each
 from twofold.augment.resample import gaussian_blur
 from twofold.recipe.augment import Augment
+from twofold.recipe.rules import FLIP
 
 NEUTRAL = torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float32)  # factors that change nothing
 TRIES = 10  # boxes tried until one fits into the image, as torchvision does
@@ -167,7 +168,8 @@ def pipelines(
     channel, needed where ``augment.colours`` is none.
     """
     spread = tuple(std) if augment.colours == "none" else ()
-    a = augment if augment.interpolation else dataclasses.replace(augment, interpolation="bicubic")
+    flip = FLIP if augment.flip is None else augment.flip
+    a = dataclasses.replace(augment, interpolation=augment.interpolation or "bicubic", flip=flip)
     found = []
     scales = (a.crop_scale, a.second_scale or a.crop_scale)
     for number in range(views + a.small_crops):

@@ -18,7 +18,7 @@ from twofold.batch import Batch, Chance, View
 from twofold.errors import UsageError, did_you_mean
 from twofold.nets.normalize import Normalize
 from twofold.recipe.augment import Augment
-from twofold.recipe.rules import small_view, without_colours
+from twofold.recipe.rules import FLIP, small_view, without_colours
 from twofold.recipe.settings import convert, declarations, types_of
 from twofold.rng import Streams
 
@@ -206,7 +206,7 @@ def augmentation(settings: dict[str, Any], channels: int) -> Augment:
         if value is not None:
             found[name] = convert(value, kinds[name], name)
             declared[name].check(name, found[name])
-    found.setdefault("colours", "rgb" if channels == 3 else "none")
+    found = {"colours": "rgb" if channels == 3 else "none", "flip": FLIP, **found}
     if found["colours"] != "none" and channels != 3:
         raise UsageError(f"colours are 3 channels, red, green and blue, not {channels}")
     return Augment(**found | without_colours(found["colours"], found))

@@ -10,6 +10,7 @@ from twofold.data.decode import Unreadable
 from twofold.data.decoded import Decoded, decode_all
 from twofold.data.kinds import FULL, Kind, OfKind, of_kind, unlike
 from twofold.data.loader import Bad, Resident, Streamed, check_share, none_readable, sample
+from twofold.data.mirrored import mirrored_alike, thumbnail
 from twofold.data.parallel import in_order
 from twofold.data.sources import Array, Source, Subset
 from twofold.errors import UsageError
@@ -23,12 +24,13 @@ SAMPLE = 500
 
 
 class Looked(NamedTuple):
-    """What is seen of one image: height and width, each channel's mean and mean square, whether channels are alike."""
+    """Of an image: height and width, each channel's mean and mean square, whether channels are alike, a thumbnail."""
 
     size: tuple[int, int]
     mean: np.ndarray
     square: np.ndarray
     grey: bool
+    small: torch.Tensor
 
 
 class Inspection:
@@ -152,6 +154,12 @@ class Inspection:
         """Whether all images of the sample have channels that are alike, so that there is no colour in them."""
         return all(image.grey for image in self._measured[1])
 
+    @cached_property
+    def mirrored_alike(self) -> bool:
+        """Whether mirrored images of the sample are as much like the others as the images themselves."""
+        looked = self._measured[1]
+        return not looked or mirrored_alike(torch.stack([image.small for image in looked]))
+
     @property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation of each channel's pixels over the images of the sample.
@@ -201,7 +209,9 @@ class Inspection:
                 raise unlike(chosen.name(first), kind, chosen.name(number), Kind.of(image))
             pixels = image / np.float64(FULL[kind.depth])
             grey = bool((image == image[:1]).all())
-            found.append(Looked(image.shape[1:], pixels.mean((1, 2)), np.square(pixels).mean((1, 2)), grey))
+            found.append(
+                Looked(image.shape[1:], pixels.mean((1, 2)), np.square(pixels).mean((1, 2)), grey, thumbnail(image))
+            )
         return kind, found
 
 

@@ -18,7 +18,7 @@ from twofold.errors import UsageError
 from twofold.evaluation.finetune import Start
 from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS
 from twofold.nets.heads import Prototypes
-from twofold.recipe.augment import Augment
+from twofold.recipe.rules import FLIP
 from twofold.run import Run
 
 YARDSTICKS = (RAW_PIXELS, *BEGINNINGS)
@@ -85,8 +85,7 @@ def of_backbone(
     encoders = {name: encoder} | opened(baselines, (RAW_PIXELS, name), device, encoder.spec.channels)
     sized = {RAW_PIXELS: (encoder.spec.size, raw_pixels)} | {n: (e.spec.size, e) for n, e in encoders.items()}
     found = {split: extract_each(source, sized, tell, f"features, {split} images") for split, source in splits.items()}
-    flip = Augment().flip
-    starts = {n: Start(e, True, flip, devices.good_precision(e.device)) for n, e in encoders.items()}
+    starts = {n: Start(e, True, FLIP, devices.good_precision(e.device)) for n, e in encoders.items()}
     return {n: Representation(found["train"][n], found["test"][n], starts.get(n)) for n in sized}
 
 

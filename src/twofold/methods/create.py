@@ -108,7 +108,7 @@ def build_method(resolved: Recipe, backbone: nn.Module, setup: Setup) -> Method:
 class _Open:
     """What rules would ask of images and machine that a loop of one's own has and a method does not need."""
 
-    natural_size, channels, depth, grey = SMALL, 3, "uint8", False
+    natural_size, channels, depth, grey, mirrored_alike = SMALL, 3, "uint8", False, True
     interpolation = "bicubic"
     statistics = ((), ())
     precision = "fp32"

@@ -11,8 +11,9 @@ loss      mean over masked patches of (decoded - pixels standardised over the pa
 from dataclasses import dataclass
 
 import torch
-from timm.models.vision_transformer import Block
-from torch import nn
+from timm.models import named_apply
+from timm.models.vision_transformer import Block, init_weights_vit_jax
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twofold import dist
@@ -21,7 +22,7 @@ from twofold.batch import Batch
 from twofold.errors import UsageError
 from twofold.losses import squared
 from twofold.methods.base import Method, Output, Setup
-from twofold.nets.vit import patch_size, patchify, tokens, transformer
+from twofold.nets.vit import patch_size, patchify, sines, tokens, transformer
 from twofold.recipe.settings import setting
 
 RECIPE = dict(
@@ -42,6 +43,7 @@ class Options:
 
 class MAE(Method):
     VIEWS, MULTI_CROP, MASK = 1, False, "needed"
+    decoder_pos_embed: Tensor
 
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)
@@ -55,11 +57,14 @@ class MAE(Method):
         self.patches = self.patches_a_side**2
         self.decoder_embed = nn.Linear(vit.embed_dim, width)
         self.mask_token = nn.Parameter(0.02 * torch.randn(width))
-        self.decoder_pos_embed = nn.Parameter(0.02 * torch.randn(1, self.prefix + self.patches, width))
+        places = F.pad(sines(self.patches_a_side, width), (0, 0, self.prefix, 0))
+        self.register_buffer("decoder_pos_embed", places, persistent=False)
         self.decoder_blocks = nn.Sequential(
             *(Block(width, width // HEAD, qkv_bias=True) for _ in range(options.decoder_depth))
         )
         self.decoder_pred = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, setup.channels * self.side**2))
+        for part in (self.decoder_embed, self.decoder_blocks, self.decoder_pred):
+            named_apply(init_weights_vit_jax, part)
         self.normalize = options.normalize
 
     def forward(self, batch: Batch, progress: float) -> Output:

@@ -13,10 +13,11 @@ import torch
 from timm.data.config import resolve_model_data_config
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models.resnet import ResNet
+from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from twofold.errors import UsageError, did_you_mean
-from twofold.nets import given
+from twofold.nets import given, vit
 from twofold.recipe.foreign import is_foreign, load
 
 Interpolation = Literal["bilinear", "bicubic"]
@@ -61,6 +62,8 @@ class BackboneSpec:
             if not isinstance(backbone, ResNet):
                 raise UsageError(f"only timm's ResNets have a small stem, {self.name} is none (--stem)")
             give_small_stem(backbone)
+        if isinstance(backbone, VisionTransformer) and "weight_init" not in self.arguments:
+            vit.begin(backbone)
         return backbone
 
     def json(self) -> dict[str, Any]:

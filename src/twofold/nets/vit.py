@@ -1,6 +1,7 @@
 """timm's vision transformers, step by step: some patches dropped, others replaced, tokens instead of one vector."""
 
 import torch
+from jaxtyping import Float
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -20,6 +21,33 @@ def transformer(backbone: nn.Module, what: str) -> VisionTransformer:
             f"{type(backbone).__name__} is none"
         )
     return backbone
+
+
+def begin(vit: VisionTransformer) -> None:
+    """The first weights that the masked autoencoder and MoCo v3 have: Xavier's, and positions by `sines`.
+
+    timm's own have a deviation of 0.02 whatever the width, and positions that say nothing until they are learned: in a
+    short run a small transformer is then worse than it was untrained. As timm has it, positions go on to be learned.
+    """
+    vit.init_weights("jax")
+    rows, columns = vit.patch_embed.grid_size
+    width, prefix = vit.embed_dim, 0 if vit.no_embed_class else vit.num_prefix_tokens
+    if vit.pos_embed is not None and width % 4 == 0 and rows == columns:
+        with torch.no_grad():
+            vit.pos_embed[:, :prefix] = 0
+            vit.pos_embed[:, prefix:] = sines(rows, width)
+
+
+def sines(side: int, width: int) -> Float[Tensor, "places width"]:
+    """The place of each patch of a square, row by row, as sines and cosines (arXiv 1706.03762, section 3.5, in 2-D).
+
+    A quarter of the ``width`` each, which is a multiple of 4: sin and cos of column times w, sin and cos of row times
+    w, with the frequencies w from 1 down to almost 1 / 10,000.
+    """
+    frequencies = 10_000.0 ** -(torch.arange(width // 4).double() / (width // 4))
+    row, column = torch.meshgrid(*2 * [torch.arange(side).double()], indexing="ij")
+    angles = [place.flatten()[:, None] * frequencies for place in (column, row)]
+    return torch.cat([wave for angle in angles for wave in (angle.sin(), angle.cos())], 1).float()
 
 
 def patch_size(backbone: nn.Module) -> int:

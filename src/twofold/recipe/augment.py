@@ -30,7 +30,7 @@ class Augment:
         "saturation, hue, greyscale, solarising",
         auto=rules.colours,
     )
-    flip: float = setting(0.5, "probability of a horizontal flip", low=0, high=1)
+    flip: float = setting(None, "probability of a horizontal flip", low=0, high=1, auto=rules.flip)
     jitter: float = setting(0.8, "probability of the colour jitter", low=0, high=1)
     brightness: float = setting(0.4, "brightness factor is drawn from 1 +- this", low=0)
     contrast: float = setting(0.4, "contrast factor is drawn from 1 +- this", low=0)

@@ -53,6 +53,8 @@ def resolve(
     if colourless := rules.without_colours(values["colours"], given):
         values.update(colourless)
         said.append(rules.COLOURLESS_SAID[values["colours"]])
+    if values["flip"] is None and not facts.measured.mirrored_alike:
+        said.append("mirrored, these images are unlike the others: flip 0")
     general = first + choose([name for name in rule_of if name not in declarations(options)])
     decisive = [*LEARNING, *(ADAPTING if values["weights"] else ())]
     chosen = [name for name in decisive if name in general]

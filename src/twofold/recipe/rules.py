@@ -52,6 +52,9 @@ class Measured(Protocol):
     def grey(self) -> bool: ...
 
     @property
+    def mirrored_alike(self) -> bool: ...
+
+    @property
     def interpolation(self) -> str: ...
 
     @property
@@ -136,6 +139,14 @@ def colours(facts: Facts) -> str:
     if facts.settings["channels"] != 3 or facts.settings["depth"] == "float32":
         return "none"
     return "grey" if facts.measured.grey else "rgb"
+
+
+FLIP = 0.5
+
+
+def flip(facts: Facts) -> float:
+    """0.5; 0 where mirrored images are unlike the images, as of letters and digits"""
+    return FLIP if facts.measured.mirrored_alike else 0.0
 
 
 def second_scale(facts: Facts) -> tuple[float, float]:

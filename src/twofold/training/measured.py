@@ -63,6 +63,10 @@ class Measurements:
         return self.inspection.grey
 
     @property
+    def mirrored_alike(self) -> bool:
+        return self.inspection.mirrored_alike
+
+    @property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """The weights' own, where they are for as many channels, and of RGB for 8-bit values; else measured."""
         w, pictures = self.weights, self.depth == "uint8"
