@@ -40,7 +40,7 @@ PLANTED = {
     "SwAV without Sinkhorn": ("swav", dict(iterations=0, queue=0), {CLUSTER}, "not balanced"),
     "DINO without centring": ("dino", dict(center_momentum=1.0), {CLUSTER}, "not centred"),
     "joint with an energy alone": (
-        "joint", dict(functionals="", target="shared", predictor=False, memory=0), {COMPLETE, STUCK}, "no functional",
+        "joint", dict(functionals="", target="shared", predictor=(), memory=0), {COMPLETE, STUCK}, "no functional",
     ),
 }  # fmt: skip
 

@@ -206,7 +206,7 @@ def test_a_part_may_be_off(name, part):
     default = {**vars(resolved(name, image_size=32, epochs=1000, images=50_000).options), **OWN.get(name, {})}[part]
     off = (0.0, 0.0) if "momentum" in part and isinstance(default, tuple) else type(default)()
     off = {"center_momentum": 1.0, "normalize": not default, "stop_gradient": not default}.get(part, off)
-    also = {"predictor": (16,)} if part == "projector" and has(name, "predictor") and name != "joint" else {}
+    also = {"predictor": (16,)} if part == "projector" and has(name, "predictor") else {}
     on = {} if part in TINY or part in OWN.get(name, {}) else {part: default}
     losses = []
     for changes in (on, {part: off, **also}):
