@@ -8,6 +8,7 @@ import torch
 from tests.losses.plain import assert_same, embeddings
 from twofold import losses
 from twofold.losses import contrastive
+from twofold.losses.gaussianity import POINT
 
 
 def plain_sigreg(x, directions, places, weights):
@@ -56,7 +57,8 @@ def test_the_sum_is_close_to_the_integral():
     within = [math.sqrt(2 * math.pi / k) * math.erf(3 * math.sqrt(k / 2)) for k in (1, 2, 3)]
     exact = within[0] - 2 * within[1] + within[2]
     assert losses.sigreg(x, directions).item() == pytest.approx(exact, rel=2e-3)
-    assert exact == pytest.approx(0.40, abs=5e-3)
+    assert losses.sigreg(x, directions).item() == pytest.approx(POINT, abs=1e-3)
+    assert losses.sigreg(x + 0.1, directions) > losses.sigreg(x, directions)
 
 
 def test_a_gaussian_costs_least():

@@ -11,6 +11,7 @@ from twofold import losses
 from twofold.batch import Chance
 from twofold.errors import UsageError, did_you_mean
 from twofold.losses.decorrelation import barlow_twins_terms
+from twofold.losses.gaussianity import POINT
 from twofold.methods.base import directions, mean
 from twofold.nets.memory import Queue
 
@@ -115,7 +116,7 @@ class Functionals:
             "margin": self.o.margin**2 / 2,
             "koleo": -math.log(1e-8),
             "coding_rate": -math.log(1 + self.width / 0.2) / 2,
-            "sigreg": 0.402,
+            "sigreg": POINT,
         }.get(name, 0.0)
 
 
