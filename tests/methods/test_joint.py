@@ -52,6 +52,10 @@ EQUAL = {
         dict(energy="correlation", energy_weight=0.1, functionals="redundancy:0.00051"),
     ),
     "vicreg": ({}, VICREG),
+    "lejepa": (
+        dict(sigreg=0.1),
+        dict(energy="squared", energy_weight=0.9 / 4, functionals="sigreg:25.6", views_together=True),
+    ),
     "swav": (
         dict(prototypes=7, epsilon=0.05, freeze_prototypes=0.3),
         dict(energy="cross_entropy", energy_weight=1.0, functionals="", codes="sinkhorn", temperature=0.1,
