@@ -40,7 +40,7 @@ class Options:
     )
     functionals_y: str = setting(None, "B, the same of the other views", auto=as_functionals)
     temperature: float = setting(0.2, "divides similarities, and scores of the x side", low=1e-4)
-    target_temperature: float = setting(None, "divides scores of the y side", low=1e-4, auto=as_temperature)
+    target_temperature: float = setting(None, "of the y side; sinkhorn's epsilon", low=1e-4, auto=as_temperature)
     margin: float = setting(1.0, "distance that the functional margin asks for", above=0)
     codes: Literal["softmax", "sinkhorn", "centred"] = setting("softmax", "what cross-entropy makes of the y side")
     prototypes: int = setting(0, "that cross-entropy compares embeddings with; 0: embeddings are scores", low=0)
