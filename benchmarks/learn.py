@@ -57,6 +57,7 @@ OWN: dict[str, dict[str, Any]] = {
     "pirl": RESNET | dict(epochs=6, image_size=32, temperature=0.2, lr=1e-3, negatives=1024),
     "barlow_twins": RESNET | dict(epochs=5, projector=[512, 512]),
     "vicreg": RESNET | dict(epochs=5, projector=[512, 512]),
+    "lejepa": RESNET | dict(epochs=5, projector=[512, 128], sigreg=0.02),
     "swav": RESNET | dict(epochs=5, projector=[256, 128], prototypes=300, epsilon=0.03, lr=6e-3),
     "byol": RESNET | dict(epochs=5, projector=[512, 128], predictor=[512, 128]),
     "simsiam": RESNET | dict(epochs=5, projector=[512, 256], predictor=[128, 256]),
@@ -69,7 +70,7 @@ OWN: dict[str, dict[str, Any]] = {
     "denoising": RESNET | dict(epochs=7),
     "mae": VIT | dict(epochs=3, lr=2e-3),
     "joint": RESNET | dict(epochs=4, projector=[256, 128], energy="cosine", energy_weight=2.5, functionals="repulsion",
-                           normalize=True, target="momentum", predictor=True, predictor_hidden=256),
+                           normalize=True, target="momentum", predictor=[256, 128]),
 }  # fmt: skip
 
 

@@ -41,7 +41,7 @@ OWN = {
     "denoising": dict(projector=None),
     "mae": dict(**VIT, projector=None, decoder_width=32, decoder_depth=1),
     "distill": dict(teacher="tests.networks:teacher", teacher_view="whole"),
-    "joint": dict(target="momentum", predictor=True, predictor_hidden=32, memory=32),
+    "joint": dict(target="momentum", predictor=(32, 16), memory=32),
 }
 """What single methods need beside; None: they have no such setting."""
 

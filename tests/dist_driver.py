@@ -96,6 +96,11 @@ def gathering():
         "variance": lambda x, y, gather: losses.variance(x, gather=gather),
         "covariance": lambda x, y, gather: losses.covariance(y, gather=gather),
         "swapped_prediction": losses.swapped_prediction,
+        "margin_hinge": lambda x, y, gather: losses.margin_hinge(x, y, 3.0, memory, gather=gather),
+        "uniformity": lambda x, y, gather: losses.uniformity(x, gather=gather),
+        "koleo": lambda x, y, gather: losses.koleo(x, gather=gather),
+        "coding_rate": lambda x, y, gather: losses.coding_rate(x, gather=gather),
+        "sigreg": lambda x, y, gather: losses.sigreg(x, memory, gather=gather),
     }
     found = {}
     for name, loss in calls.items():

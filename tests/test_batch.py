@@ -104,6 +104,16 @@ def test_what_is_no_batch_of_views_is_said(views):
         Batch.of(views)
 
 
+def test_what_is_shared_is_the_same_for_all_rows_and_another_for_each_step_name_and_part():
+    """Numbers of a whole step, as SIGReg's directions, on however many processes."""
+    drawn = CHANCE.shared_normal("lines", 500, 4)
+    assert torch.equal(drawn, CHANCE._replace(rows=slice(0, 4)).shared_normal("lines", 500, 4))
+    assert torch.allclose(torch.stack([drawn.mean(), drawn.std()]), torch.tensor([0.0, 1.0]), atol=0.05)
+    for other in (CHANCE._replace(step=4), CHANCE._replace(seed=8), CHANCE._replace(part=1)):
+        assert not torch.equal(drawn, other.shared_normal("lines", 500, 4))
+    assert not torch.equal(drawn, CHANCE.shared_normal("others", 500, 4))
+
+
 def seeds_of(rank, store, found):
     distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
     torch.manual_seed(rank)

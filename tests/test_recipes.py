@@ -12,6 +12,7 @@ from twofold.recipe import toml
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
 SMALLER = {"resnet50": "resnet18", "vit_base_patch16_224": "vit_tiny_patch16_224"}
+SMALLER["vit_large_patch14_224"] = "vit_tiny_patch16_224"
 SMALLER["vit_small_patch16_224"] = "vit_tiny_patch16_224"
 
 

@@ -74,6 +74,11 @@ class Chance(NamedTuple):
         generator = rng.generator(self.seed, "chance", self.step, name, self.part)
         return torch.rand(count, generator=generator, dtype=torch.float32).to(self.device)
 
+    def shared_normal(self, name: str, *shape: int) -> Tensor:
+        """The same for all rows and processes: float32 of that shape, standard normal."""
+        generator = rng.generator(self.seed, "chance", self.step, name, self.part)
+        return torch.randn(shape, generator=generator, dtype=torch.float32).to(self.device)
+
 
 class Batch(NamedTuple):
     """What a method is given.

@@ -66,6 +66,10 @@ def test_the_overview_lists_every_command(capsys):
         ("pretrain digits --recipe nowhere.toml", "nowhere.toml"),
         ("pretrain digits --method joint --functionals varience:1 --projector 8", "did you mean variance"),
         ("pretrain digits --method joint --predictor maybe", "--predictor"),
+        (
+            "pretrain digits --method joint --codes sinkhorn --projector 8",
+            "codes sinkhorn are for energy cross_entropy",
+        ),
         ("pretrain digits --mask 0.5 0 --image-size 32 --backbone test_resnet", "artificial edges"),
         ("pretrain digits --method mae --image-size 32 --backbone test_resnet", "vision transformer"),
         ("pretrain digits --method mae --image-size 16 --backbone test_vit --mask 0 0", "needs a masked view"),

@@ -14,6 +14,23 @@ def test_every_finding_has_a_cause_for_every_method():
             assert all(explain(name, resolved(method)))
 
 
+def test_what_joint_lacks():
+    """A functional of either view, on any side, keeps images apart; one with the weight 0 does not."""
+    for parts, apart in (
+        (dict(functionals=""), False),
+        (dict(functionals="variance:0,norm:1"), False),
+        (dict(functionals="", functionals_y="koleo:0.1"), True),
+        (dict(functionals="contrast@target"), True),
+        (dict(functionals="", energy="cross_entropy", codes="sinkhorn"), True),
+        (dict(functionals="", predictor=(2048,)), True),
+    ):
+        cause, _ = explain("complete collapse", resolved("joint", **parts))
+        assert ("no functional keeps images apart" in cause) == (not apart), parts
+    cause, _ = explain("dimensional collapse", resolved("joint", functionals="variance"))
+    assert cause == "no functional keeps dimensions from repeating each other"
+    assert explain("dimensional collapse", resolved("joint", functionals="variance,sigreg"))[0] != cause
+
+
 def test_advice_names_settings_that_there_are():
     """Every --flag of every row is a setting of each method that the row is for."""
     every = {name: settings_of(resolved(name)) for name in methods()}

@@ -25,6 +25,7 @@ STUCK = "loss stuck at its trivial value"
 PLANTED = {
     "VICReg without variance": ("vicreg", dict(variance=0.0), {COMPLETE, STUCK}, "variance term"),
     "VICReg without covariance": ("vicreg", dict(covariance=0.0), {DIMENSIONAL}, "covariance term"),
+    "LeJEPA without SIGReg": ("lejepa", dict(sigreg=0.0), {COMPLETE, STUCK}, "SIGReg has the weight 0"),
     "Barlow Twins without redundancy": (
         "barlow_twins", dict(redundancy=0.0, projector_norm="batch", epochs=30, crop_scale=(0.08, 1.0)),
         {DIMENSIONAL}, "redundancy term",
@@ -39,8 +40,13 @@ PLANTED = {
     ),
     "SwAV without Sinkhorn": ("swav", dict(iterations=0, queue=0), {CLUSTER}, "not balanced"),
     "DINO without centring": ("dino", dict(center_momentum=1.0), {CLUSTER}, "not centred"),
+    "joint with prototypes and codes as they are": (
+        "joint", dict(energy="cross_entropy", energy_weight=1.0, functionals="", prototypes=25, target="stop_gradient",
+                      temperature=0.1, predictor=(), memory=0),
+        {CLUSTER}, "neither balanced nor centred",
+    ),
     "joint with an energy alone": (
-        "joint", dict(functionals="", target="shared", predictor=False, memory=0), {COMPLETE, STUCK}, "no functional",
+        "joint", dict(functionals="", target="shared", predictor=(), memory=0), {COMPLETE, STUCK}, "no functional",
     ),
 }  # fmt: skip
 

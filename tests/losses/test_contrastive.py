@@ -80,3 +80,30 @@ def test_trivial_values():
 def test_normalised_embeddings_give_the_same():
     x, y = embeddings(6, 4, 2)
     torch.testing.assert_close(losses.nt_xent(x, y), losses.nt_xent(F.normalize(x), 3 * y))
+
+
+@pytest.mark.parametrize("block", [contrastive.BLOCK, 10])
+def test_margin_hinge(block, monkeypatch):
+    monkeypatch.setattr(contrastive, "BLOCK", block)
+    x, y = embeddings(5, 3, 2)
+    (memory,) = embeddings(4, 3, 1, seed=1)
+    others = [*y, *memory]
+    pairs = [(a, b) for i, a in enumerate(x) for j, b in enumerate(others) if i != j]
+    hinges = [torch.clamp(2.5 - (a - b).norm(), min=0) ** 2 / 2 for a, b in pairs]
+    assert 0 < sum(h == 0 for h in hinges) < len(hinges)
+    assert_same(losses.margin_hinge(x, y, 2.5, memory), sum(hinges) / (5 * 8), [x, y, memory])
+    hinges = [torch.clamp(2.5 - (x[i] - y[j]).norm(), min=0) ** 2 / 2 for i in range(5) for j in range(5) if i != j]
+    assert_same(losses.margin_hinge(x, y, 2.5), sum(hinges) / 20, [x, y])
+
+
+def test_the_margin_pushes_what_is_near_alone():
+    x = torch.tensor([[0.0, 0.0], [0.5, 0.0], [9.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    loss = losses.margin_hinge(x, x.detach().clone(), 1.0)
+    assert loss.item() == pytest.approx(2 * 0.5**2 / 2 / 6)
+    (gradient,) = torch.autograd.grad(loss, x)
+    assert gradient[0, 0] > 0 > gradient[1, 0]  # a step against it moves them apart
+    assert (gradient[2] == 0).all()
+    alike = torch.ones(4, 3, dtype=torch.float64, requires_grad=True)
+    cost = losses.margin_hinge(alike, alike, 0.8)
+    assert cost.item() == pytest.approx(0.32, abs=1e-5)
+    assert torch.autograd.grad(cost, alike)[0].isfinite().all()

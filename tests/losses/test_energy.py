@@ -18,6 +18,15 @@ def test_cosines_and_squared():
     assert_same(losses.squared(x, y), ((x - y) ** 2).sum() / 20, [x, y])
 
 
+def test_squared_to_the_mean_of_some():
+    x, y, small = embeddings(5, 4, 3)
+    middle = (x + y) / 2
+    total = sum(((z - middle) ** 2).sum() for z in (x, y, small))
+    full = torch.stack([x, y])
+    assert_same(losses.squared_to_mean(torch.cat([full, small[None]]), full), total / 60, [x, y, small])
+    torch.testing.assert_close(losses.squared_to_mean(full, full), losses.squared(x, y) / 4)
+
+
 def test_smooth_l1():
     x, y = embeddings(5, 4, 2)
     x, y = 3 * x, 3 * y

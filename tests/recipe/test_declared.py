@@ -53,8 +53,8 @@ def write(place, name, text):
 
 
 def test_twofolds_own_come_by_family_and_date():
-    names = "pirl simclr moco mocov3 barlow_twins vicreg swav byol simsiam dino distill data2vec".split()
-    assert list(methods())[:17] == [*names, "jigsaw", "rotation", "denoising", "mae", "joint"]
+    names = "pirl simclr moco mocov3 barlow_twins vicreg lejepa swav byol simsiam dino distill data2vec".split()
+    assert list(methods())[:18] == [*names, "jigsaw", "rotation", "denoising", "mae", "joint"]
 
 
 def test_a_method_of_another_package_is_read_without_running_it(place):

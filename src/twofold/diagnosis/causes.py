@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from twofold.methods.joint_functionals import parse
 from twofold.recipe.recipe import Recipe, settings_of
 
 Settings = dict[str, Any]
@@ -42,14 +43,20 @@ def always(_: Settings) -> bool:
     return True
 
 
-def functional(name: str) -> Callable[[Settings], bool]:
-    """Whether `joint` is without a functional, or has it with the weight 0."""
+def lacks(*names: str) -> Callable[[Settings], bool]:
+    """Whether `joint` is without all of these functionals, or has them with the weight 0."""
 
     def missing(s: Settings) -> bool:
-        parts = dict(part.strip().partition(":")[::2] for part in s["functionals"].split(","))
-        return float(parts.get(name, 0) or 1) == 0 if name in parts else True
+        weighed = [*parse(s["functionals"]).items(), *parse(s["functionals_y"]).items()]
+        return not any(weight for (name, _), weight in weighed if name in names)
 
     return missing
+
+
+APART = ("variance", "repulsion", "contrast", "margin", "uniformity", "koleo", "redundancy", "coding_rate", "sigreg")
+"""Functionals that keep images apart,"""
+VARIED = ("covariance", "redundancy", "coding_rate", "sigreg")
+"""and those that keep dimensions from repeating each other."""
 
 
 # The first row that fits is taken: what a setting has switched off comes before what is merely likely.
@@ -60,6 +67,8 @@ CAUSES = [
           "the variance term has the weight 0, so nothing keeps the outputs apart", "--variance 25"),
     Cause((DIMENSIONAL,), ("vicreg",), lambda s: s["covariance"] == 0,
           "the covariance term has the weight 0, so dimensions may repeat each other", "--covariance 1"),
+    Cause(FLAT, ("lejepa",), lambda s: s["sigreg"] == 0,
+          "SIGReg has the weight 0, so nothing keeps images apart", "--sigreg 0.05"),
     Cause((DIMENSIONAL,), ("barlow_twins",), lambda s: s["redundancy"] == 0,
           "the redundancy term has the weight 0, so dimensions may repeat each other", "--redundancy 0.0051"),
     Cause((*FLAT, CLUSTER), ("swav",), lambda s: s["iterations"] == 0,
@@ -81,12 +90,14 @@ CAUSES = [
           "the gradient is not stopped on the y side", "--stop-gradient true"),
     Cause(FLAT, ("data2vec", "dino"), lambda s: s["teacher_momentum"][0] == 0,
           "the teacher does not move slowly (momentum 0)", "the default --teacher-momentum"),
-    Cause(FLAT, ("joint",), lambda s: functional("variance")(s) and functional("repulsion")(s)
-          and functional("redundancy")(s) and s["energy"] != "correlation" and not s["predictor"],
+    Cause(FLAT, ("joint",), lambda s: lacks(*APART)(s) and s["energy"] != "correlation" and s["codes"] == "softmax"
+          and not s["predictor"],
           "no functional keeps images apart and there is no predictor: these parts have a point as their solution",
-          "--functionals variance:25,covariance:1, or --predictor true --target momentum"),
-    Cause((DIMENSIONAL,), ("joint",), lambda s: functional("covariance")(s) and functional("redundancy")(s),
-          "no functional keeps dimensions from repeating each other", "--functionals variance:25,covariance:1"),
+          "--functionals variance:25,covariance:2, or --predictor 4096 2048 --target momentum"),
+    Cause((CLUSTER,), ("joint",), lambda s: s["codes"] == "softmax",
+          "codes are neither balanced nor centred, so one prototype may take all", "--codes sinkhorn"),
+    Cause((DIMENSIONAL,), ("joint",), lacks(*VARIED),
+          "no functional keeps dimensions from repeating each other", "--functionals variance:25,covariance:2"),
     Cause((START,), EVERY, always,
           "the first weights already sit in the trivial solution (constant outputs, or layers at zero)",
           "another initialisation or --seed; take zero-initialised last layers out of the projector"),

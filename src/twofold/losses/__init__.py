@@ -7,26 +7,35 @@ no such thing.
 """
 
 from twofold.losses.clustering import dino, sinkhorn, swapped_prediction
-from twofold.losses.contrastive import attraction, info_nce, nt_xent, repulsion, repulsion_from
+from twofold.losses.contrastive import attraction, info_nce, margin_hinge, nt_xent, repulsion, repulsion_from
 from twofold.losses.decorrelation import barlow_twins, covariance, variance, vicreg
-from twofold.losses.energy import cosine, negative_cosine, smooth_l1, squared, standardised
+from twofold.losses.energy import cosine, negative_cosine, smooth_l1, squared, squared_to_mean, standardised
+from twofold.losses.gaussianity import sigreg
+from twofold.losses.spreading import coding_rate, koleo, norm_hinge, uniformity
 
 __all__ = [
     "attraction",
     "barlow_twins",
+    "coding_rate",
     "cosine",
     "covariance",
     "dino",
     "info_nce",
+    "koleo",
+    "margin_hinge",
     "negative_cosine",
+    "norm_hinge",
     "nt_xent",
     "repulsion",
     "repulsion_from",
+    "sigreg",
     "sinkhorn",
     "smooth_l1",
     "squared",
+    "squared_to_mean",
     "standardised",
     "swapped_prediction",
+    "uniformity",
     "variance",
     "vicreg",
 ]

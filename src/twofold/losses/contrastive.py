@@ -9,6 +9,9 @@ whose sum is the mean of -log of the softmax. Where all embeddings are alike, at
 logarithm of the number of others.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -66,7 +69,7 @@ def repulsion(
     if normalize:
         views, others = F.normalize(views), F.normalize(others)
     number = torch.arange(len(others), device=x.device)
-    return _log_sum_exp(views, others, temperature, number[: len(views)], number).mean() - 1 / temperature
+    return log_sum_exp(views, others, temperature, number[: len(views)], number).mean() - 1 / temperature
 
 
 @exact
@@ -104,11 +107,41 @@ def repulsion_from(
     if normalize:
         query, key, negatives = F.normalize(query), F.normalize(key), F.normalize(negatives)
     positive = (query * key).sum(1) / temperature
-    rest = _log_sum_exp(query, negatives, temperature, *(same or (None, None)))
+    rest = log_sum_exp(query, negatives, temperature, *(same or (None, None)))
     return torch.logaddexp(positive, rest).mean() - 1 / temperature
 
 
-def _log_sum_exp(
+@exact
+def margin_hinge(
+    x: Embeddings,
+    y: Embeddings,
+    margin: float = 1.0,
+    memory: Float[Tensor, "k d"] | None = None,
+    gather: bool = False,
+) -> Scalar:
+    """Mean of max(0, margin - |x_i - y_j|)^2 / 2 over pairs of different images, i != j.
+
+    (The dissimilar pairs' term of Hadsell, Chopra and LeCun, CVPR 2006, eq. 4.) Pairs farther apart than the margin
+    get no gradient, nor do those that coincide, which have no direction. With a ``memory`` of k embeddings of other
+    images x_i is paired with these, too. Where all embeddings are alike it is margin^2 / 2. With ``gather`` the images
+    are those of all processes.
+    """
+    if gather:
+        x, y = dist.gather(x), dist.gather(y)
+    others = y if memory is None else torch.cat([y, memory.to(y.dtype)])
+    middle = others.detach().mean(0)  # distances are more exact about the middle
+    x, others = x - middle, others - middle
+    number = torch.arange(len(others), device=x.device)
+
+    def block(part: Tensor, own: Any) -> Tensor:
+        square = part.square().sum(1, keepdim=True) + others.square().sum(1) - 2 * part @ others.T
+        short = F.relu(margin - square.clamp_min(1e-12).sqrt()).square() / 2
+        return short.masked_fill(own[:, None] == number, 0).sum(1)
+
+    return _by_rows(block, x, number[: len(x)], len(others)).sum() / (len(x) * (len(others) - 1))
+
+
+def log_sum_exp(
     rows: Tensor, columns: Tensor, temperature: float, row_number: Tensor | None, column_number: Tensor | None
 ) -> Tensor:
     """log sum_j exp(rows_i . columns_j / temperature) for each i, over the columns of another number than the row's."""
@@ -120,7 +153,17 @@ def _log_sum_exp(
             logits = logits.masked_fill(left_out, -torch.inf)
         return logits.logsumexp(1)
 
-    height = max(1, BLOCK // max(1, len(columns)))
+    return _by_rows(block, rows, row_number, len(columns))
+
+
+def rows_at_once(width: int) -> int:
+    """How many rows of so many numbers are held at once."""
+    return max(1, BLOCK // max(1, width))
+
+
+def _by_rows(block: Callable[[Tensor, Any], Tensor], rows: Tensor, row_number: Tensor | None, width: int) -> Tensor:
+    """What ``block`` makes of rows and their numbers, which takes ``width`` numbers a row, in blocks of rows."""
+    height = rows_at_once(width)
     if height >= len(rows):
         return block(rows, row_number)
     numbers = row_number.split(height) if row_number is not None else [None] * -(-len(rows) // height)

@@ -18,6 +18,15 @@ def squared(x: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) -> Scalar:
 
 
 @exact
+def squared_to_mean(views: Float[Tensor, "v n d"], full: Float[Tensor, "u n d"]) -> Scalar:
+    """Mean squared error of each view's embeddings to the mean of some of them (LeJEPA, arXiv 2511.08544 section 5.1).
+
+    Of two views to their own mean it is a quarter of `squared`. The mean gets a gradient as well.
+    """
+    return (views - full.mean(0)).square().mean()
+
+
+@exact
 def cosine(x: Embeddings, y: Embeddings) -> Scalar:
     """Mean of 2 - 2 cos: the squared distance of unit vectors, 0 to 4 (BYOL, arXiv 2006.07733 eq. 2)."""
     return 2 - 2 * F.cosine_similarity(x, y).mean()

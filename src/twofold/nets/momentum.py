@@ -1,6 +1,7 @@
 """What follows the trained network slowly, without a gradient."""
 
 import copy
+from collections.abc import Callable
 from typing import Self
 
 import torch
@@ -56,7 +57,7 @@ class MomentumEncoder(nn.Module):
 
 
 @torch.no_grad()
-def shuffled(network: nn.Module, view: View, chance: Chance, name: str, groups: int) -> Tensor:
+def shuffled(network: Callable[[View], Tensor], view: View, chance: Chance, name: str, groups: int) -> Tensor:
     """What a network makes of a view of the whole batch, over all processes, in the batch's order: [batch, width].
 
     The images are shuffled over the processes and pass in ``groups`` (over all of them), each with batch-norm

@@ -1,0 +1,77 @@
+"""Functionals A and B on the batch: samples must lie apart, and no embedding may grow without bound."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from twofold import dist
+from twofold.losses.contrastive import log_sum_exp, rows_at_once
+from twofold.losses.energy import Embeddings, Scalar
+from twofold.losses.precision import exact
+
+
+@exact
+def uniformity(x: Embeddings, t: float = 2.0, gather: bool = False) -> Scalar:
+    """Log of the mean over pairs of different samples of exp(-t |x_i - x_j|^2) (arXiv 2005.10242 eq. 7).
+
+    Embeddings are scaled to length 1 first. It is 0 where all are alike, and never below -4 t. With ``gather`` the
+    pairs are those of the samples of all processes.
+    """
+    rows = F.normalize(dist.gather(x) if gather else x)
+    n, number = len(rows), torch.arange(len(rows), device=x.device)
+    # -t |a - b|^2 = 2 t (a . b) - 2 t for unit vectors
+    return log_sum_exp(rows, rows, 1 / (2 * t), number, number).logsumexp(0) - math.log(n * (n - 1)) - 2 * t
+
+
+@exact
+def koleo(x: Embeddings, epsilon: float = 1e-8, gather: bool = False) -> Scalar:
+    """Mean of -log of the distance to the nearest other sample, after Kozachenko and Leonenko.
+
+    (arXiv 1806.03198 eq. 2, with unit vectors as in DINOv2, arXiv 2304.07193.) Embeddings are scaled to length 1 first.
+    ``epsilon`` is added to each distance: where all are alike the loss is -log(epsilon), 18.4. With ``gather`` the
+    nearest are among the samples of all processes.
+    """
+    rows = F.normalize(dist.gather(x) if gather else x)
+    nearest = _nearest(rows.detach())
+    distance: Tensor = torch.linalg.vector_norm(rows - rows[nearest], dim=1)  # one of 0 gets no gradient
+    return -(distance + epsilon).log().mean()
+
+
+@exact
+def coding_rate(x: Embeddings, epsilon: float = 0.2, gather: bool = False) -> Scalar:
+    """Minus half the log-determinant of 1 + d / (n epsilon) x^T x: the total coding rate, to be made large.
+
+    (EMP-SSL, arXiv 2304.03977 section 2.2; ``epsilon`` is that of its code, the square of the paper's.) Embeddings are
+    scaled to length 1 first. It is -log(1 + d / epsilon) / 2 where all are alike, and least where they use all
+    directions alike: with n >= d, -d log(1 + 1 / epsilon) / 2. With ``gather`` the n samples are those of all
+    processes.
+    """
+    rows = F.normalize(dist.gather(x) if gather else x)
+    n, d = rows.shape
+    gram = rows @ rows.T if n < d else rows.T @ rows  # both determinants are the same
+    one = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    root: Tensor = torch.linalg.cholesky(one + gram * d / (n * epsilon))
+    return -root.diagonal().log().sum()
+
+
+@exact
+def norm_hinge(x: Embeddings, limit: float | None = None) -> Scalar:
+    """Mean of max(0, |x| - limit): embeddings may be as long as they like up to a limit.
+
+    ``limit``: None is sqrt(d), the root mean square length of embeddings whose dimensions have mean 0 and variance 1.
+    """
+    longest = math.sqrt(x.shape[1]) if limit is None else limit
+    return F.relu(torch.linalg.vector_norm(x, dim=1) - longest).mean()
+
+
+def _nearest(rows: Tensor) -> Tensor:
+    """For each row the number of the other one with the largest product: int64 [n]."""
+    found, height = [], rows_at_once(len(rows))
+    for first in range(0, len(rows), height):
+        products = rows[first : first + height] @ rows.T
+        own = torch.arange(len(products), device=rows.device)
+        products[own, own + first] = -torch.inf
+        found.append(products.argmax(1))
+    return torch.cat(found)
