@@ -2,11 +2,15 @@
 
 import io
 import logging
+import math
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import tifffile
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffPage
+
+from twofold.data import bounds
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is said as its reason
 
@@ -25,6 +29,8 @@ PICTURES = {
 REDUCED, MASK = 1, 4
 """Bits of a page's type: a smaller copy of another page, and a mask of one."""
 ORIENTATION = 274
+PAGES = 64
+"""So many of a file's pages are looked at."""
 
 
 def is_tiff(file: bytes) -> bool:
@@ -40,13 +46,17 @@ def read(file: bytes) -> np.ndarray | None:
     as the lowest. A transparency is the last channel here, too: `transparent` tells it.
 
     Raises:
+        Refused: if it is larger than `bounds` permits.
         Exception: whatever tifffile raises on a broken file; ValueError for a compression that needs imagecodecs.
     """
     with tifffile.TiffFile(io.BytesIO(file)) as tiff:
-        every: list[Any] = list(tiff.pages)
+        every: list[Any] = list(islice(tiff.pages, PAGES))
         pages = [page for page in every if not int(page.subfiletype) & (REDUCED | MASK)] or every[:1]
         first = pages[0]
-        if len(pages) > 1 and first.bitspersample >= 8 and all(_alike(page, first) for page in pages):
+        bands = pages if first.bitspersample >= 8 and all(_alike(page, first) for page in pages) else [first]
+        for page in bands:
+            bounds.check(len(bands) * max(_size(page), _whole_segments(page)), "what a TIFF file holds")
+        if len(bands) > 1:
             return _upright(np.stack([_planes(page)[0] for page in pages]), first)
         if first.bitspersample <= 8 and PICTURES.get(first.photometric) == first.samplesperpixel - transparent(first):
             return None
@@ -54,6 +64,16 @@ def read(file: bytes) -> np.ndarray | None:
         if transparent(first) and planes.dtype.kind == "u":
             planes = on_white(planes)
         return _upright(planes, first)
+
+
+def _size(page: TiffPage) -> int:
+    """The bytes of a page's numbers."""
+    return math.prod(page.shape) * max(1, page.bitspersample // 8)
+
+
+def _whole_segments(page: TiffPage) -> int:
+    """The bytes of one strip or tile, which is decoded as a whole, and may be larger than the page."""
+    return math.prod(page.chunks) * max(1, page.bitspersample // 8)
 
 
 def transparent(page: TiffPage) -> bool:
