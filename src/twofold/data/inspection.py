@@ -5,6 +5,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from twofold.data import bounds
 from twofold.data.decode import Unreadable
 from twofold.data.decoded import Decoded, decode_all
 from twofold.data.kinds import FULL, Kind, OfKind, of_kind, unlike
@@ -79,11 +80,17 @@ class Inspection:
         """All readable images in memory. They are decoded once, however often this is called.
 
         Raises:
-            UsageError: if more images than permitted are unreadable, or two are not of one kind.
+            UsageError: if more images than permitted are unreadable, two are not of one kind, or all of them are more
+                than this machine has memory.
         """
         if self._decoded is None:
-            self._take(decode_all(self.source, self.threads))
-        assert self._decoded is not None
+            share = bounds.memory() // len(self.source)
+            self._take(decode_all(self.source, self.threads, lambda width: share // width))
+        if self._decoded is None:
+            raise UsageError(
+                f"{len(self.source)} images, padded to the largest, take more than the "
+                f"{bounds.in_words(bounds.memory())} of memory of this machine: --resident no"
+            )
         return self._decoded
 
     def _take(self, decoded: Decoded | None) -> None:

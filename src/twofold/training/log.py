@@ -86,7 +86,8 @@ class Bar:
 
     def __exit__(self, *_: object) -> None:
         if self._progress:
-            self._progress.stop()
+            with suppress(OSError):  # the terminal may be closed
+                self._progress.stop()
 
 
 def status(
