@@ -161,7 +161,10 @@ def embed(words: Sequence[str]) -> None:
 
 
 def diagnose(words: Sequence[str]) -> None:
-    """Say whether a run has collapsed, how, since when, why, and what to try; measure it without labels."""
+    """Say whether a run has collapsed, how, since when, why, and what to try; measure it without labels.
+
+    Exit code 3 if something is wrong.
+    """
     parser = parser_of(diagnose, "diagnose", backbone=True, device=True)
     parser.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; none: that of the pretraining")
     parser.add_argument("--images", type=number(int), default=1000, help="measure on at most so many, always the same")
@@ -177,6 +180,8 @@ def diagnose(words: Sequence[str]) -> None:
     show(tables.diagnosis(result))
     if run := run_of(asked["what"]):
         show(clean(f"wrote {run.path / 'diagnosis.json'}"))
+    if result["findings"]:
+        sys.exit(3)
 
 
 def compare(words: Sequence[str]) -> None:

@@ -110,7 +110,7 @@ def pixels_of(image: Image.Image) -> np.ndarray:
             if values.min() < 0 or values.max() > 65535:
                 raise Unreadable("32-bit pixels: scale them to 8 or 16 bits")
             return values.astype(np.uint16)[None]
-        return np.ascontiguousarray(np.moveaxis(np.asarray(_rgb(upright)), -1, 0))
+        return np.array(np.moveaxis(np.asarray(_rgb(upright)), -1, 0), order="C")  # one that may be written to
 
     return _attempt(read)
 

@@ -1,5 +1,8 @@
 """What training must know of its images before the first step, with no image opened more often than it need be."""
 
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -23,6 +26,25 @@ SAMPLE = 500
 
 Moments = list[np.ndarray]
 """Each channel's mean and mean square."""
+NEARLY_ALL = 0.9
+"""So large a share of images without content is an alarm."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What an image is: its height and width, its moments, a digest of its pixels, whether these are all the same."""
+
+    size: tuple[int, int]
+    moments: Moments
+    digest: bytes
+    blank: bool
+
+    @classmethod
+    def at(cls, image: np.ndarray) -> "Looked":
+        pixels = image / np.float64(FULL[Kind.of(image).depth])
+        moments = [pixels.mean((1, 2)), np.square(pixels).mean((1, 2))]
+        content = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8).digest()
+        return cls(image.shape[1:], moments, content, bool((image == image[:, :1, :1]).all()))
 
 
 class Inspection:
@@ -124,7 +146,24 @@ class Inspection:
     @property
     def longest_side(self) -> int:
         """Of the images of the sample, in pixels; 0 if none can be read."""
-        return max((max(size) for size, _ in self._measured[1]), default=0)
+        return max((max(looked.size) for looked in self._measured[1]), default=0)
+
+    @property
+    def alarm(self) -> dict[str, float]:
+        """What is wrong with the images of the sample themselves, if anything, as the first row of metrics has it.
+
+        ``images_looked_at``; ``images_largest``, the longest side; ``images_blank``, the share of those that are of one
+        colour; ``images_alike``, the share of those that have the same pixels as each other. Nothing, if few are.
+        """
+        measured = self._measured[1]
+        if len(measured) < 2:
+            return {}
+        blank = sum(looked.blank for looked in measured) / len(measured)
+        alike = Counter(looked.digest for looked in measured).most_common(1)[0][1] / len(measured)
+        if max(blank, alike) < NEARLY_ALL:
+            return {}
+        counts: dict[str, float] = {"images_looked_at": len(measured), "images_largest": self.longest_side}
+        return counts | {"images_blank": blank, "images_alike": alike}
 
     @property
     def kind(self) -> Kind:
@@ -159,7 +198,7 @@ class Inspection:
         kind, measured = self._measured
         if kind is None:
             raise self._none_readable()
-        mean, square = np.mean([moments for _, moments in measured], axis=0)
+        mean, square = np.mean([looked.moments for looked in measured], axis=0)
         std = np.sqrt(np.maximum(square - mean**2, 0))
         if kind.depth == "uint8":
             return tuple(np.round(mean, 4).tolist()), tuple(np.round(np.maximum(std, 1e-3), 4).tolist())
@@ -170,31 +209,32 @@ class Inspection:
         return none_readable(sample(self.source, SAMPLE), f"{min(SAMPLE, len(self.source))} images tried")
 
     @cached_property
-    def _measured(self) -> tuple[Kind | None, list[tuple[tuple[int, int], Moments]]]:
-        """The kind of the readable images of the sample, and of each its height and width and its moments."""
+    def _measured(self) -> tuple[Kind | None, list[Looked]]:
+        """The kind of the readable images of the sample, and what each is."""
         chosen = sample(self.source, SAMPLE)  # the same images, whether all are decoded or not
         if self._decoded is not None:
             row = {number: row for row, number in enumerate(self._decoded.numbers)}
             chosen = Subset(self._decoded, [row[number] for number in chosen.indices if number in row])
 
-        def read(number: int) -> np.ndarray | None:
+        def read(number: int) -> tuple[Kind, Looked] | None:
             try:
-                return chosen.image(number)
+                image = chosen.image(number)
             except Unreadable:
                 return None
+            return Kind.of(image), Looked.at(image)
 
-        found: list[tuple[tuple[int, int], Moments]] = []
+        found: list[Looked] = []
         kind: Kind | None = None
         first = 0
-        for number, image in enumerate(in_order(read, range(len(chosen)), self.threads)):
-            if image is None:
+        for number, seen in enumerate(in_order(read, range(len(chosen)), self.threads)):
+            if seen is None:
                 continue
+            own, looked = seen
             if kind is None:
-                kind, first = Kind.of(image), number
-            if Kind.of(image) != kind:
-                raise unlike(chosen.name(first), kind, chosen.name(number), Kind.of(image))
-            pixels = image / np.float64(FULL[kind.depth])
-            found.append((image.shape[1:], [pixels.mean((1, 2)), np.square(pixels).mean((1, 2))]))
+                kind, first = own, number
+            if own != kind:
+                raise unlike(chosen.name(first), kind, chosen.name(number), own)
+            found.append(looked)
         return kind, found
 
 
