@@ -2,6 +2,10 @@
 
 import os
 
+import numpy as np
+import pytest
+
+from tests.cli.running import twofold as command
 from tests.conftest import encoded, picture
 from tests.data.making import fill
 from twofold.data.opening import open_data
@@ -29,3 +33,56 @@ def test_a_fingerprint_changes_with_the_data(tmp_path):
     assert open_data(tmp_path).train.fingerprint() == before
     fill(tmp_path, ["c.png"])
     assert open_data(tmp_path).train.fingerprint() != before
+
+
+def test_fingerprints_of_many_files_see_times(tmp_path, monkeypatch):
+    """Where contents are too many to be looked at: here, of the second of three files of the same size."""
+    monkeypatch.setattr("twofold.data.encoded.WHOLE", 0)
+    monkeypatch.setattr(np, "linspace", lambda *_: np.array([0]))  # the contents of the first one count
+    for seed in range(3):
+        (tmp_path / f"{seed}.bmp").write_bytes(encoded(picture(8, 8, seed), "BMP"))
+    before = open_data(tmp_path).train.fingerprint()
+    assert open_data(tmp_path).train.fingerprint() == before
+    (tmp_path / "1.bmp").write_bytes(encoded(picture(8, 8, 9), "BMP"))
+    assert open_data(tmp_path).train.fingerprint() != before
+
+
+def test_fingerprints_of_few_files_see_every_content_and_no_time(tmp_path):
+    for seed in range(80):
+        (tmp_path / f"{seed:02}.bmp").write_bytes(encoded(picture(4, 4, seed), "BMP"))
+    before = open_data(tmp_path).train.fingerprint()
+    for path in tmp_path.iterdir():
+        os.utime(path, (0, 0))
+    assert open_data(tmp_path).train.fingerprint() == before
+    seen = set()
+    for seed in range(80):
+        old = (tmp_path / f"{seed:02}.bmp").read_bytes()
+        (tmp_path / f"{seed:02}.bmp").write_bytes(encoded(picture(4, 4, 99), "BMP"))
+        seen.add(open_data(tmp_path).train.fingerprint())
+        (tmp_path / f"{seed:02}.bmp").write_bytes(old)
+    assert len(seen | {before}) == 81
+
+
+@pytest.fixture
+def closed(tmp_path):
+    """A folder of pictures with one that this process may not look into."""
+    fill(tmp_path / "photos", ["a.png", "closed/b.png"])
+    root = os.geteuid() == 0  # who may look anywhere, but not under another name
+    for path in [tmp_path, *tmp_path.parents][:3] if root else []:
+        path.chmod(0o755)
+    (tmp_path / "photos" / "closed").chmod(0)
+    if root:
+        os.seteuid(65534)
+    yield tmp_path / "photos"
+    if root:
+        os.seteuid(0)
+    (tmp_path / "photos" / "closed").chmod(0o755)
+
+
+def test_a_folder_that_cannot_be_looked_into_is_said(closed, capsys):
+    data = open_data(closed)
+    assert len(data.train) == 1
+    said = f"1 folder cannot be looked into, and what is there is left out: {closed / 'closed'}: Permission denied"
+    assert data.notes == (said,)
+    code, out, _ = command(capsys, "scan", closed)
+    assert (code, said in out.splitlines()) == (0, True)

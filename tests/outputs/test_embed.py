@@ -225,6 +225,21 @@ def test_what_is_done_is_not_done_again(finished, photos, tmp_path, monkeypatch)
     assert contents(tmp_path) == before
 
 
+def test_a_replaced_image_is_embedded_again(finished, tmp_path):
+    """Also one of the same name and size, and of the same time, as a program may set it."""
+    path = tmp_path / "photos" / "b.bmp"
+    path.parent.mkdir()
+    for seed, name in enumerate("abc"):
+        path.with_name(f"{name}.bmp").write_bytes(encoded(picture(8, 8, seed), "BMP"))
+    first = twofold.embed(finished, tmp_path / "photos", tmp_path / "v.parquet")
+    again = twofold.embed(finished, tmp_path / "photos", tmp_path / "v.parquet")
+    assert (first.before, again.before) == (0, 3)
+    time = path.stat().st_mtime_ns
+    path.write_bytes(encoded(picture(8, 8, 9), "BMP"))
+    os.utime(path, ns=(time, time))
+    assert twofold.embed(finished, tmp_path / "photos", tmp_path / "v.parquet").before == 0
+
+
 def test_what_another_command_left_unfinished_is_refused(finished, photos, small_pieces, tmp_path):
     target = tmp_path / "v.parquet"
     folder = interrupted(finished, photos, target, after=3)

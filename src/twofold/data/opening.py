@@ -151,7 +151,10 @@ def _open(text: str) -> Data:
     if text.startswith("hf:"):
         return _folder(downloaded(text.removeprefix("hf:")))
     paths = [Path(name) for name in _braces(text)]
-    missing = [path for path in paths if not path.exists()]
+    try:
+        missing = [path for path in paths if not path.exists()]
+    except OSError as error:  # a name that is too long, a folder that is closed
+        raise UsageError(f"{text[:200]} cannot be opened: {error.strerror}") from None
     if missing:
         hint = did_you_mean(text, ["digits"]) if "/" not in text else ""
         raise UsageError(f"there is no {missing[0]}{hint}")
