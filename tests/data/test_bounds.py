@@ -1,5 +1,6 @@
 """What stands under an image's name need not be an image, or of any size."""
 
+import importlib
 import io
 import os
 import resource
@@ -21,12 +22,12 @@ from tests.cli.running import twofold as command
 from tests.conftest import encoded, picture, tiny
 from tests.data.making import fill
 from tests.killing import in_a_child
-from twofold.data import bounds
+from twofold.data import bounds, tiff
 from twofold.data.decode import Unreadable, decode
 from twofold.data.opening import open_data
 from twofold.errors import UsageError
 
-ENOUGH = 20
+ENOUGH = 300
 """seconds in which none of this can have hung"""
 
 
@@ -217,6 +218,29 @@ def test_a_large_picture_is_refused_by_its_header_unless_more_is_asked_for(monke
         decode(wide)
     monkeypatch.setenv("TWOFOLD_IMAGE_MIB", "6")
     assert decode(wide).shape == (3, 30, 60_000)
+
+
+@pytest.mark.parametrize("codecs", [True, False])
+def test_a_strip_that_unpacks_to_more_than_it_says_is_refused(monkeypatch, codecs):
+    """With imagecodecs, and as tifffile does without it."""
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.zeros((8, 8), np.uint16), compression="zlib")
+    packer = zlib.compressobj()
+    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(200)) + packer.flush()
+    content = bytearray(file.getvalue())
+    with tifffile.TiffFile(io.BytesIO(content)) as opened:
+        for tag, value in (("StripByteCounts", len(bomb)), ("StripOffsets", len(content))):
+            found = opened.pages[0].tags[tag]
+            struct.pack_into("<H" if found.dtype == 3 else "<I", content, found.valueoffset, value)
+    if not codecs:
+        monkeypatch.setattr(tiff, "CODECS", False)
+        monkeypatch.setattr(tifffile.tifffile, "imagecodecs", importlib.import_module("tifffile._imagecodecs"))
+
+    def read():
+        with pytest.raises(Unreadable):
+            decode(bytes(content) + bomb)
+
+    assert grown(read) < 64 << 20
 
 
 def test_more_than_pillow_permits_can_be_asked_for(monkeypatch):

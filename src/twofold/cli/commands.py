@@ -163,7 +163,8 @@ def embed(words: Sequence[str]) -> None:
 def diagnose(words: Sequence[str]) -> None:
     """Say whether a run has collapsed, how, since when, why, and what to try; measure it without labels.
 
-    Exit code 3 if something is wrong.
+    Exit code 3 if it has collapsed or diverged, or there is nothing in the images; features that are merely worse than
+    those at the start are said.
     """
     parser = parser_of(diagnose, "diagnose", backbone=True, device=True)
     parser.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; none: that of the pretraining")
@@ -171,6 +172,7 @@ def diagnose(words: Sequence[str]) -> None:
     asked = parser.read(words)
 
     from twofold.cli import tables
+    from twofold.diagnosis.causes import FORGETTING, WORSE
     from twofold.diagnosis.diagnose import diagnose as examine
     from twofold.encoding.backbones import run_of
     from twofold.training.log import progress
@@ -180,7 +182,7 @@ def diagnose(words: Sequence[str]) -> None:
     show(tables.diagnosis(result))
     if run := run_of(asked["what"]):
         show(clean(f"wrote {run.path / 'diagnosis.json'}"))
-    if result["findings"]:
+    if {finding["name"] for finding in result["findings"]} - {WORSE, FORGETTING}:
         sys.exit(3)
 
 

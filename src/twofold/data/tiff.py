@@ -2,7 +2,10 @@
 
 import io
 import logging
+import lzma
 import math
+import zlib
+from importlib.util import find_spec
 from itertools import islice
 from typing import Any
 
@@ -31,6 +34,10 @@ REDUCED, MASK = 1, 4
 ORIENTATION = 274
 PAGES = 64
 """So many of a file's pages are looked at."""
+CODECS = find_spec("imagecodecs") is not None
+"""Whether there is the package that tifffile unpacks with, which unpacks no more than there should be."""
+UNPACKERS: dict[int, Any] = {8: zlib.decompressobj, 32946: zlib.decompressobj, 34925: lzma.LZMADecompressor}
+"""By the number of a compression, what tifffile has else."""
 
 
 def is_tiff(file: bytes) -> bool:
@@ -55,7 +62,8 @@ def read(file: bytes) -> np.ndarray | None:
         first = pages[0]
         bands = pages if first.bitspersample >= 8 and all(_alike(page, first) for page in pages) else [first]
         for page in bands:
-            bounds.check(len(bands) * max(_size(page), _whole_segments(page)), "what a TIFF file holds")
+            bounds.check(len(bands) * max(_size(page), _segment(page)), "what a TIFF file holds")
+            _check_segments(page, file)
         if len(bands) > 1:
             return _upright(np.stack([_planes(page)[0] for page in pages]), first)
         if first.bitspersample <= 8 and PICTURES.get(first.photometric) == first.samplesperpixel - transparent(first):
@@ -71,9 +79,23 @@ def _size(page: TiffPage) -> int:
     return math.prod(page.shape) * max(1, page.bitspersample // 8)
 
 
-def _whole_segments(page: TiffPage) -> int:
+def _segment(page: TiffPage) -> int:
     """The bytes of one strip or tile, which is decoded as a whole, and may be larger than the page."""
     return math.prod(page.chunks) * max(1, page.bitspersample // 8)
+
+
+def _check_segments(page: TiffPage, file: bytes) -> None:
+    """
+    Raises:
+        Refused: if a strip or tile becomes larger than it says where Python's own library unpacks it, without a limit.
+    """
+    unpacker = UNPACKERS.get(int(page.compression))
+    if CODECS or unpacker is None:
+        return
+    for offset, length in zip(page.dataoffsets, page.databytecounts, strict=True):
+        unpacked = unpacker().decompress(file[offset : offset + length], _segment(page) + 1)
+        if len(unpacked) > _segment(page):
+            raise bounds.Refused("a TIFF file with a part that is larger than it says")
 
 
 def transparent(page: TiffPage) -> bool:
@@ -98,6 +120,8 @@ def _planes(page: TiffPage) -> np.ndarray:
     """A page as [C, H, W]."""
     try:
         pixels = page.asarray()
+    except MemoryError:
+        raise
     except Exception as error:  # of tifffile, of zlib, of imagecodecs: each has its own kinds
         if isinstance(error, ImportError) or "imagecodecs" in str(error):  # an older Python has a part of it
             name = COMPRESSION(page.compression).name
