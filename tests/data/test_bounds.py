@@ -307,14 +307,6 @@ def test_a_zip_bomb_is_refused_by_its_header(tmp_path, monkeypatch):
     assert grown(refused) < 16 << 20
 
 
-@pytest.mark.parametrize("damage", [b"", b"PK\x05\x06" + bytes(18), b"\x93NUMPY\x09\x00", b"PK\x03\x04" + bytes(60)])
-@pytest.mark.parametrize("name", ["a.npz", "a.npy"])
-def test_damaged_arrays_are_said(tmp_path, name, damage):
-    (tmp_path / name).write_bytes(damage)
-    with pytest.raises(UsageError, match=rf"{name} (is no NumPy file|has no array)"):
-        open_data(tmp_path / name)
-
-
 def test_no_memory_says_nothing_about_an_image(tmp_path, monkeypatch, capsys):
     """Where there is none left, images are not left out one after the other."""
     fill(tmp_path, ["a.png", "b.png"])
