@@ -23,6 +23,7 @@ CROSSING = {
     "test_readme.py",  # README.md
     "test_recipes.py",  # recipes/
     "methods/test_battery.py",  # one battery over every method
+    "test_strange_names.py",  # names of files that are no text, through every command
     "page/test_browser.py",  # the page as a browser shows it
     "training/test_kill.py",  # a run is killed anywhere and goes on
     "training/test_own_parts.py",  # somebody else's parts through every command

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import nn
 
 from twofold import files, rng
@@ -111,7 +111,7 @@ class Run:
         if not path.exists():
             raise UsageError(f"{self.path} has no backbone yet: its pretraining has not ended")
         backbone = self.spec.build() if into is None else into
-        backbone.load_state_dict(load_file(path))
+        backbone.load_state_dict(load(path.read_bytes()))
         backbone.pretrained_cfg = self.spec.timm_config()  # type: ignore[assignment]
         return backbone.eval()
 
@@ -135,7 +135,7 @@ class Run:
         """The backbone with its first random weights, in eval mode; if it was given from Python, as it was then."""
         backbone = fresh_backbone(self.spec, self.recipe.seed)
         if given.is_given(self.spec.name):
-            backbone.load_state_dict(load_file(self.path / START / WEIGHTS))
+            backbone.load_state_dict(load((self.path / START / WEIGHTS).read_bytes()))
         return backbone.eval()
 
     def start(self, into: nn.Module | None = None) -> nn.Module | None:

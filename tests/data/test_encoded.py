@@ -3,16 +3,13 @@
 import os
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
+from tests.cli.running import twofold as command
 from tests.conftest import encoded, picture
-from tests.data.making import fill, parquet, tar
-from twofold.data.decode import decode
+from tests.data.making import fill
 from twofold.data.opening import open_data
 from twofold.data.scan import scan
-from twofold.errors import UsageError
 
 
 def test_names_need_not_be_utf8(tmp_path):
@@ -38,51 +35,54 @@ def test_a_fingerprint_changes_with_the_data(tmp_path):
     assert open_data(tmp_path).train.fingerprint() != before
 
 
-def test_tar_shards(tmp_path):
-    images = {name: encoded(picture(16, 16, i)) for i, name in enumerate("abcd")}
-    for shard, keys in enumerate(("ab", "cd")):
-        files = {f"{k}.png": images[k] for k in keys} | {f"{k}.cls": str(10 * i).encode() for i, k in enumerate(keys)}
-        tar(tmp_path / f"shard-{shard:03d}.tar", files)
-    data = open_data(f"{tmp_path}/shard-{{000..001}}.tar")
-    assert [data.train.name(i) for i in range(4)] == ["a.png", "b.png", "c.png", "d.png"]
-    assert np.array_equal(data.train.image(2), decode(images["c"]))
-    assert list(data.train.labels) == [0, 1, 0, 1]
-    assert data.train.classes == ["0", "10"]
-    assert len(open_data(tmp_path).train) == 4  # a folder of shards
-    tar(tmp_path / "names.tar", {"cat/1.png": images["a"], "dog/1.png": images["b"]})
-    assert open_data(tmp_path / "names.tar").train.classes == ["cat", "dog"]
-    (tmp_path / "broken.tar").write_bytes(b"no tar" * 200)
-    with pytest.raises(UsageError, match=r"broken\.tar"):
-        open_data(tmp_path / "broken.tar")
+def test_fingerprints_of_many_files_see_times(tmp_path, monkeypatch):
+    """Where contents are too many to be looked at: here, of the second of three files of the same size."""
+    monkeypatch.setattr("twofold.data.encoded.WHOLE", 0)
+    monkeypatch.setattr(np, "linspace", lambda *_: np.array([0]))  # the contents of the first one count
+    for seed in range(3):
+        (tmp_path / f"{seed}.bmp").write_bytes(encoded(picture(8, 8, seed), "BMP"))
+    before = open_data(tmp_path).train.fingerprint()
+    assert open_data(tmp_path).train.fingerprint() == before
+    (tmp_path / "1.bmp").write_bytes(encoded(picture(8, 8, 9), "BMP"))
+    assert open_data(tmp_path).train.fingerprint() != before
 
 
-def test_parquet(tmp_path):
-    parquet(tmp_path / "train-00000-of-00002.parquet", 3)
-    parquet(tmp_path / "train-00001-of-00002.parquet", 2, start=3)
-    parquet(tmp_path / "test-00000-of-00001.parquet", 2, start=50)
-    data = open_data(tmp_path)
-    assert (len(data.train), len(data.test)) == (5, 2)
-    assert data.train.classes == ["cat", "dog"]
-    assert np.array_equal(data.train.image(4), np.moveaxis(picture(16, 16, 4), -1, 0))
-    assert data.train.label(1) == 1
-    pq.write_table(pa.table({"img": [encoded(picture(8, 8))], "text": ["x"]}), tmp_path / "bare.parquet")
-    bare = open_data(tmp_path / "bare.parquet").train
-    assert bare.labels is None
-    assert bare.image(0).shape == (3, 8, 8)
-    pq.write_table(pa.table({"text": ["x"]}), tmp_path / "none.parquet")
-    with pytest.raises(UsageError, match=r"none\.parquet"):
-        open_data(tmp_path / "none.parquet")
+def test_fingerprints_of_few_files_see_every_content_and_no_time(tmp_path):
+    for seed in range(80):
+        (tmp_path / f"{seed:02}.bmp").write_bytes(encoded(picture(4, 4, seed), "BMP"))
+    before = open_data(tmp_path).train.fingerprint()
+    for path in tmp_path.iterdir():
+        os.utime(path, (0, 0))
+    assert open_data(tmp_path).train.fingerprint() == before
+    seen = set()
+    for seed in range(80):
+        old = (tmp_path / f"{seed:02}.bmp").read_bytes()
+        (tmp_path / f"{seed:02}.bmp").write_bytes(encoded(picture(4, 4, 99), "BMP"))
+        seen.add(open_data(tmp_path).train.fingerprint())
+        (tmp_path / f"{seed:02}.bmp").write_bytes(old)
+    assert len(seen | {before}) == 81
 
 
-def test_large_parquet_is_mapped_from_the_cache(tmp_path, monkeypatch):
-    parquet(tmp_path / "train-0.parquet", 3)
-    parquet(tmp_path / "train-1.parquet", 2, start=3)
-    small = open_data(tmp_path).train
-    monkeypatch.setenv("TWOFOLD_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("twofold.data.encoded.IN_MEMORY", 0)
-    for _ in range(2):  # made, then found
-        mapped = open_data(tmp_path).train
-        assert [mapped.read(i) for i in range(5)] == [small.read(i) for i in range(5)]
-        assert mapped.labels == small.labels
-        assert mapped.fingerprint() == small.fingerprint()
-    assert len(list((tmp_path / "cache" / "parquet").iterdir())) == 1
+@pytest.fixture
+def closed(tmp_path):
+    """A folder of pictures with one that this process may not look into."""
+    fill(tmp_path / "photos", ["a.png", "closed/b.png"])
+    root = os.geteuid() == 0  # who may look anywhere, but not under another name
+    for path in [tmp_path, *tmp_path.parents][:3] if root else []:
+        path.chmod(0o755)
+    (tmp_path / "photos" / "closed").chmod(0)
+    if root:
+        os.seteuid(65534)
+    yield tmp_path / "photos"
+    if root:
+        os.seteuid(0)
+    (tmp_path / "photos" / "closed").chmod(0o755)
+
+
+def test_a_folder_that_cannot_be_looked_into_is_said(closed, capsys):
+    data = open_data(closed)
+    assert len(data.train) == 1
+    said = f"1 folder cannot be looked into, and what is there is left out: {closed / 'closed'}: Permission denied"
+    assert data.notes == (said,)
+    code, out, _ = command(capsys, "scan", closed)
+    assert (code, said in out.splitlines()) == (0, True)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from tests.data.making import Breaking, photos
+from tests.cli.running import twofold as command
+from tests.data.making import Breaking, fill, photos
 from twofold.augment import Views
 from twofold.data.decoded import decode_all
 from twofold.data.loader import MicroBatch, Plan, Resident, Streamed
@@ -162,3 +163,22 @@ def test_unreadable_images_are_replaced_when_streamed(workers):
     stream = Streamed(Breaking(photos(10), {3, 4, 5}), CPU, workers, 0.1, lambda *_: None)
     with pytest.raises(UsageError, match="2 of 10"):
         list(stream.load(Plan(10, 5, 0), VIEWS, parts(range(2), slice(0, 5))))
+
+
+def test_what_a_streamed_run_left_out_is_said(tmp_path, capsys):
+    """On the terminal: the first one with its reason, all of them counted; the log has each."""
+    fill(tmp_path / "photos", [f"{number:02}.png" for number in range(32)])
+    for number in range(0, 32, 3):
+        (tmp_path / "photos" / f"{number:02}.png").write_bytes(b"no image")
+    options = (
+        "--method simclr --resident no --workers 1 --batch-size 8 --image-size 8 --projector 16 8 --epochs 2 "
+        "--backbone-arguments layers [1,1,1,1] channels [8,8,16,16] --max-unreadable 0.5"
+    )
+    words = ["pretrain", tmp_path / "photos", "--out", tmp_path / "run", *options.split()]
+    code, _, said = command(capsys, *words)
+    assert code == 0, said
+    lines = " ".join(said.split())
+    assert lines.count("cannot read ") == 1
+    assert "11 of 32 images could not be read, and others stood in for them" in lines
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert log.count("cannot read ") == 11

@@ -112,3 +112,17 @@ def test_torchvision_items(monkeypatch, tmp_path):
     assert (len(data.train), len(data.test)) == (3, 1)
     assert list(data.train.labels) == [1, 0, 1]
     assert np.array_equal(data.train.image(1), np.moveaxis(picture(9, 9, 1), -1, 0))
+
+
+@pytest.mark.parametrize(
+    "pattern", ["{0000000000..9999999999}.tar", "a{0..999}b{0..999}c{0..999}.tar", "{1..%s}.tar" % ("9" * 18)]
+)
+def test_a_pattern_of_too_many_names_is_refused(pattern):
+    with pytest.raises(UsageError, match=r"names [\d,]+ files, more than 100,000"):
+        open_data(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["{9..1}.tar", "{1..%s}.tar" % ("9" * 5000), "{..}.tar", "{a..b}.tar"])
+def test_a_pattern_of_no_name_is_said(pattern):
+    with pytest.raises(UsageError, match=r"names no file|there is no|File name too long"):
+        open_data(pattern)

@@ -1,35 +1,45 @@
-"""Arrays and parts of sources."""
+"""What sources share."""
 
-import numpy as np
 import pytest
 
-from tests.conftest import picture
-from twofold.data.opening import open_data
-from twofold.errors import UsageError
+from twofold.data.decode import Unreadable
+from twofold.data.sources import WHOLE, Contents, modified, number
 
 
-def test_arrays(tmp_path):
-    images = np.stack([picture(10, 12, i) for i in range(6)])
-    np.save(tmp_path / "a.npy", images)
-    assert np.array_equal(open_data(tmp_path / "a.npy").train.image(3), np.moveaxis(images[3], -1, 0))
-    np.savez(
-        tmp_path / "b.npz",
-        train_images=images[..., 0],
-        train_labels=np.arange(6)[:, None],
-        test_images=images[:2, ..., 0],
-    )
-    data = open_data(tmp_path / "b.npz")
-    assert data.train.image(0).shape == (3, 10, 12)
-    assert list(data.train.labels) == [0, 1, 2, 3, 4, 5]
-    assert len(data.test) == 2
-    np.savez(tmp_path / "c.npz", x_train=np.moveaxis(images, -1, 1))
-    assert open_data(tmp_path / "c.npz").train.image(0).shape == (3, 10, 12)
-    np.save(tmp_path / "d.npy", images.astype(np.int64))
-    with pytest.raises(UsageError, match="uint8"):
-        open_data(tmp_path / "d.npy")
-    np.save(tmp_path / "f.npy", np.concatenate([images, images], -1)[..., :5].astype(np.float16))
-    bands = open_data(tmp_path / "f.npy").train
-    assert (len(bands), bands.image(0).shape, bands.image(0).dtype) == (6, (5, 10, 12), np.float32)
-    np.savez(tmp_path / "e.npz", pictures=images)
-    with pytest.raises(UsageError, match="pictures"):
-        open_data(tmp_path / "e.npz")
+def test_contents_are_those_of_all_or_of_64():
+    read = []
+
+    def tried(index):
+        read.append(index)
+        if index == 7:
+            raise Unreadable("broken")
+        contents.note(index, bytes([index]))
+
+    contents = Contents(100)
+    contents.note(50, b"read before")
+    assert len(contents.digests(tried)) == 64
+    assert 50 not in read
+    every = contents.digests(tried, every=True)
+    assert (len(every), every[7], len({*every})) == (100, "", 100)
+    assert Contents(100).digests(lambda index: None) == [""] * 64
+
+
+def test_no_more_than_a_limit_is_noted_beside_the_64(monkeypatch):
+    monkeypatch.setattr("twofold.data.sources.WHOLE", 10)
+    contents = Contents(1000)
+    for index in range(1000):
+        contents.note(index, bytes(5))
+    noted = [found for found in contents.digests(lambda index: None, every=True) if found]
+    assert 64 <= len(noted) <= 66
+    assert WHOLE == 256 << 20
+
+
+def test_a_file_that_is_not_there_has_no_time(tmp_path):
+    assert modified(tmp_path / "gone") == 0
+
+
+@pytest.mark.parametrize("values", [["9" * 5000, "1"], ["10", "9", "x"], ["2", "10"]])
+def test_classes_are_numbered_whatever_they_are(values):
+    numbers, classes = number(values)
+    assert [classes[index] for index in numbers] == values
+    assert classes == (["2", "10"] if values == ["2", "10"] else sorted(values))

@@ -1,11 +1,15 @@
 """Collapses planted in real short runs get the right diagnosis, with their cause; a healthy run gets none."""
 
+import numpy as np
 import pytest
 import torch
 
 import twofold
-from tests.conftest import OWN, resolved, tiny
+from tests.cli.running import twofold as command
+from tests.conftest import OWN, encoded, picture, resolved, tiny
 from twofold.cli import commands as cli
+from twofold.data.inspection import Inspection
+from twofold.data.opening import open_data
 from twofold.diagnosis.diagnose import found_in
 from twofold.diagnosis.doctor import examine
 from twofold.errors import Collapsed, Diverged
@@ -196,3 +200,52 @@ def test_a_failure_of_an_earlier_try_accuses_nobody(tmp_path):
         pretrain(tmp_path / "run", "vicreg", optimizer="sgd", lr=1e20)
     assert found_in(twofold.Run(tmp_path / "run"))[0].name == "non-finite values"
     assert found_in(pretrain(tmp_path / "run", "vicreg", lr=2e-3, epochs=2)) == []
+
+
+EMPTY_IMAGES = {
+    "white": lambda number: np.full((12, 12, 3), 255, np.uint8),
+    "one image": lambda number: picture(12, 12, 0),
+    "1 x 1": lambda number: picture(12, 12, number)[:1, :1],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen"),
+    [
+        ("white", "100% of the 40 images that were looked at are of a single colour"),
+        ("one image", "100% of the 40 images that were looked at are the same image"),
+        ("1 x 1", "the 40 images that were looked at have 1 x 1 pixel"),
+    ],
+)
+def test_images_without_content_are_an_alarm_of_their_own(tmp_path, capsys, kind, seen):
+    """It is the only one, in the run and afterwards, and asks for no other setting."""
+    (tmp_path / "a").mkdir()
+    for number in range(40):
+        (tmp_path / "a" / f"{number}.png").write_bytes(encoded(EMPTY_IMAGES[kind](number)))
+    run = twofold.pretrain(out=tmp_path / "run", quiet=True, **tiny("vicreg", data=str(tmp_path / "a"), batch_size=8))
+    said = [line for line in (run.path / "log.txt").read_text().splitlines() if "Likely cause" in line]
+    assert len(said) == 1
+    assert f"nothing in the images since step 0: {seen}." in said[0]
+    assert "--lr" not in said[0]
+    code, out, _ = command(capsys, "diagnose", run.path)
+    assert code == 3
+    assert out.startswith("nothing in the images since step 0")
+    assert out.count("likely cause") == 1
+
+
+def test_few_images_without_content_are_none(tmp_path):
+    for number in range(40):
+        kind = "white" if number % 2 else "1 x 1"
+        content = EMPTY_IMAGES[kind](0) if number % 4 else picture(12, 12, number)
+        (tmp_path / f"{number}.png").write_bytes(encoded(content))
+    assert Inspection(open_data(tmp_path).train, 1).alarm == {}
+
+
+@pytest.mark.parametrize("method", ["simclr", "vicreg", "rotation"])
+def test_a_rate_that_is_far_too_large_is_no_success(tmp_path, capsys, method):
+    settings = tiny(method, lr=1e6, epochs=6, limit=128, batch_size=16)
+    with pytest.raises((Diverged, Collapsed)):
+        twofold.pretrain(out=tmp_path / "run", quiet=True, **settings, on_collapse="stop")
+    code, out, _ = command(capsys, "diagnose", tmp_path / "run")
+    assert code == 3
+    assert "too large" in out

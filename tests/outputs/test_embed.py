@@ -24,6 +24,7 @@ from twofold.encoding import dense as dense_features
 from twofold.encoding.crops import central_crop
 from twofold.encoding.encoder import Encoder
 from twofold.errors import UsageError
+from twofold.names import unescaped
 from twofold.nets.backbone import BackboneSpec
 from twofold.outputs import embed as embedding
 from twofold.outputs import rows, vectors
@@ -118,17 +119,22 @@ def test_images_without_labels(finished, tmp_path):
 
 
 def test_names_that_are_no_text(finished, tmp_path):
-    """A file's name need not be UTF-8."""
+    """A file's name need not be UTF-8; what stands for it in the file is a text, of which it can be made again."""
     (tmp_path / "photos").mkdir()
-    path = os.fsencode(tmp_path / "photos") + b"/caf\xe9.png"
-    Path(os.fsdecode(path)).write_bytes(encoded(picture(8, 8)))
+    names = [b"caf\xe9.png", b"caf\\xe9.png", b"two\nlines\x1b[31m.png"]
+    for name in names:
+        Path(os.fsdecode(os.fsencode(tmp_path / "photos") + b"/" + name)).write_bytes(encoded(picture(8, 8)))
     subprocess.run(["tar", "-cf", tmp_path / "photos.tar", "-C", tmp_path, "photos"], check=True)
-    for data, name in (("photos", "caf\ufffd.png"), ("photos.tar", "photos/caf\ufffd.png")):
-        twofold.embed(finished, tmp_path / data, tmp_path / f"{data}.parquet")
-        assert pq.read_table(tmp_path / f"{data}.parquet")["path"].to_pylist() == [name]
+    for data, before in (("photos", ""), ("photos.tar", "photos/")):
+        for out in (tmp_path / f"{data}.parquet", tmp_path / f"{data}.npy"):
+            twofold.embed(finished, tmp_path / data, out)
+        written = pq.read_table(tmp_path / f"{data}.parquet")["path"].to_pylist()
+        assert {os.fsencode(unescaped(name)) for name in written} == {os.fsencode(before) + name for name in names}
+        assert before + r"two\x0alines\x1b[31m.png" in written
+        with open(tmp_path / f"{data}.index.csv", encoding="utf-8") as file:
+            assert [row["path"] for row in csv.DictReader(file)] == written
 
 
-@pytest.fixture(scope="module")
 def killed(finished, photos, tmp_path_factory):
     root = tmp_path_factory.mktemp("killed")
     command = [sys.executable, "-m", "tests.outputs.embed_driver", finished.path, photos, root]
@@ -217,6 +223,21 @@ def test_what_is_done_is_not_done_again(finished, photos, tmp_path, monkeypatch)
     (tmp_path / "v.npy.json").unlink()  # not by us
     twofold.embed(finished, photos, target)
     assert contents(tmp_path) == before
+
+
+def test_a_replaced_image_is_embedded_again(finished, tmp_path):
+    """Also one of the same name and size, and of the same time, as a program may set it."""
+    path = tmp_path / "photos" / "b.bmp"
+    path.parent.mkdir()
+    for seed, name in enumerate("abc"):
+        path.with_name(f"{name}.bmp").write_bytes(encoded(picture(8, 8, seed), "BMP"))
+    first = twofold.embed(finished, tmp_path / "photos", tmp_path / "v.parquet")
+    again = twofold.embed(finished, tmp_path / "photos", tmp_path / "v.parquet")
+    assert (first.before, again.before) == (0, 3)
+    time = path.stat().st_mtime_ns
+    path.write_bytes(encoded(picture(8, 8, 9), "BMP"))
+    os.utime(path, ns=(time, time))
+    assert twofold.embed(finished, tmp_path / "photos", tmp_path / "v.parquet").before == 0
 
 
 def test_what_another_command_left_unfinished_is_refused(finished, photos, small_pieces, tmp_path):

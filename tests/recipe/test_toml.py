@@ -1,5 +1,6 @@
 """Recipes on the disk."""
 
+import os
 import tomllib
 
 import pytest
@@ -25,6 +26,14 @@ values = st.recursive(
 @given(values)
 def test_values_are_written_as_toml_reads_them(value):
     assert tomllib.loads(f"value = {toml.value_text(value)}")["value"] == value
+
+
+@given(st.binary(min_size=1).map(os.fsdecode))
+def test_names_of_files_that_are_no_text_come_back(name):
+    """In TOML, which is UTF-8, they are escaped."""
+    values = {"data": name, "list": [name, "plain"], "arguments": {"path": name}}
+    text = "".join(f"{key} = {toml.value_text(value)}\n" for key, value in values.items())
+    assert toml._settings(tomllib.loads(text.encode().decode())) == values
 
 
 def test_broken_files_are_said(tmp_path):

@@ -18,7 +18,8 @@ from twofold.batch import Batch, Chance, View
 from twofold.errors import UsageError, did_you_mean
 from twofold.nets.normalize import Normalize
 from twofold.recipe.augment import Augment
-from twofold.recipe.rules import FLIP, small_view, without_colours
+from twofold.recipe.images import without_colours
+from twofold.recipe.rules import FLIP, small_view
 from twofold.recipe.settings import convert, declarations, types_of
 from twofold.rng import Streams
 

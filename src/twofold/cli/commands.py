@@ -3,12 +3,15 @@
 Nothing here imports torch before a command runs, so that `--help` is there at once.
 """
 
+import io
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from twofold.cli.words import DATA_HELP, PROTOCOLS_HELP, Parser, comparison_of, number, recipe_of
 from twofold.errors import Collapsed, Diverged, UsageError, did_you_mean
+from twofold.names import clean
 from twofold.recipe.declared import methods, spec
 from twofold.recipe.recipe import check_declaration
 from twofold.recipe.version import VERSION
@@ -17,16 +20,24 @@ from twofold.recipe.version import VERSION
 def main(words: Sequence[str] | None = None) -> None:
     """Run one command. Exit code 0: done; 2: wrong usage or input; 3: diverged or collapsed; 1: anything else."""
     argv = list(sys.argv[1:] if words is None else words)
+    for stream in (sys.stdout, sys.stderr):  # whatever the locale, no character stops a command
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with an image is said as its reason
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # where package.module:name is looked for last
     try:
         dispatch(argv)
     except UsageError as error:
-        print(f"twofold: {error}", file=sys.stderr)
+        print(f"twofold: {clean(str(error))}", file=sys.stderr)
         sys.exit(2)
     except (Diverged, Collapsed) as error:
-        print(f"twofold: {error}", file=sys.stderr)
+        print(f"twofold: {clean(str(error))}", file=sys.stderr)
         sys.exit(3)
+    except MemoryError as error:
+        what = clean(f" ({error})" if str(error) else "")
+        print(f"twofold: out of memory{what}: fewer --workers, a smaller --batch-size, --resident no", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(1)
 
@@ -41,6 +52,11 @@ def dispatch(argv: list[str]) -> None:
         raise UsageError(f"there is no command {argv[0]!r}{did_you_mean(argv[0], COMMANDS)} (twofold --help)")
     else:
         COMMANDS[argv[0]](argv[1:])
+
+
+def show(text: str) -> None:
+    """Print lines, with nothing in them that would act on a terminal."""
+    print("\n".join(map(clean, text.split("\n"))))
 
 
 def overview() -> str:
@@ -94,7 +110,7 @@ def pretrain(words: Sequence[str]) -> None:
     from twofold.training.log import terminal
     from twofold.training.loop import train
 
-    print(train(wanted, terminal()).path)
+    show(clean(str(train(wanted, terminal()).path)))
 
 
 def evaluate(words: Sequence[str]) -> None:
@@ -117,9 +133,9 @@ def evaluate(words: Sequence[str]) -> None:
 
     with progress() as tell:
         result = measure(**asked, tell=tell)
-    print(tables.evaluation(result))
+    show(tables.evaluation(result))
     if run := run_of(asked["what"]):
-        print(f"wrote {run.path / 'evaluation.json'}")
+        show(clean(f"wrote {run.path / 'evaluation.json'}"))
 
 
 def embed(words: Sequence[str]) -> None:
@@ -141,26 +157,33 @@ def embed(words: Sequence[str]) -> None:
 
     with progress() as tell:
         written = write(**asked, tell=tell)
-    print(tables.written(written))
+    show(tables.written(written))
 
 
 def diagnose(words: Sequence[str]) -> None:
-    """Say whether a run has collapsed, how, since when, why, and what to try; measure it without labels."""
+    """Say whether a run has collapsed, how, since when, why, and what to try; measure it without labels.
+
+    Exit code 3 if it has collapsed or diverged, or there is nothing in the images; features that are merely worse than
+    those at the start are said.
+    """
     parser = parser_of(diagnose, "diagnose", backbone=True, device=True)
     parser.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; none: that of the pretraining")
     parser.add_argument("--images", type=number(int), default=1000, help="measure on at most so many, always the same")
     asked = parser.read(words)
 
     from twofold.cli import tables
+    from twofold.diagnosis.causes import FORGETTING, WORSE
     from twofold.diagnosis.diagnose import diagnose as examine
     from twofold.encoding.backbones import run_of
     from twofold.training.log import progress
 
     with progress() as tell:
         result = examine(**asked, tell=tell)
-    print(tables.diagnosis(result))
+    show(tables.diagnosis(result))
     if run := run_of(asked["what"]):
-        print(f"wrote {run.path / 'diagnosis.json'}")
+        show(clean(f"wrote {run.path / 'diagnosis.json'}"))
+    if {finding["name"] for finding in result["findings"]} - {WORSE, FORGETTING}:
+        sys.exit(3)
 
 
 def compare(words: Sequence[str]) -> None:
@@ -170,8 +193,8 @@ def compare(words: Sequence[str]) -> None:
     from twofold.cli import tables
     from twofold.comparison.compare import compare as carry_out
 
-    print(tables.comparison(carry_out(**wanted)))
-    print(f"wrote {wanted['out'] / 'compare.json'} and {wanted['out'] / 'compare.html'}")
+    show(tables.comparison(carry_out(**wanted)))
+    show(clean(f"wrote {wanted['out'] / 'compare.json'} and {wanted['out'] / 'compare.html'}"))
 
 
 def report(words: Sequence[str]) -> None:
@@ -187,7 +210,7 @@ def report(words: Sequence[str]) -> None:
 
     with progress() as tell:
         path = write(**asked, tell=tell)
-    print(f"wrote {path}")
+    show(clean(f"wrote {path}"))
 
 
 def export(words: Sequence[str]) -> None:
@@ -201,7 +224,7 @@ def export(words: Sequence[str]) -> None:
 
     from twofold.outputs.export import export as write
 
-    print(write(**asked))
+    show(write(**asked))
 
 
 def scan(words: Sequence[str]) -> None:
@@ -216,7 +239,7 @@ def scan(words: Sequence[str]) -> None:
 
     found = look(**asked)
     for split, result in found.items():
-        print(tables.scanned(split if len(found) > 1 else "", result))
+        show(tables.scanned(split if len(found) > 1 else "", result))
     if any(result.bad for result in found.values()):
         sys.exit(1)
 
@@ -231,7 +254,7 @@ def show_methods(words: Sequence[str]) -> None:
 
     if name:
         check_declaration(spec(name))
-    print(tables.method(spec(name)) if name else tables.overview([spec(each) for each in methods()]))
+    show(tables.method(spec(name)) if name else tables.overview([spec(each) for each in methods()]))
 
 
 COMMANDS: dict[str, Command] = {

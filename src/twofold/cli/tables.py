@@ -12,6 +12,7 @@ from rich.text import Text
 from twofold.cli.words import shown
 from twofold.data.unread import advice
 from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS, measure_title, representation_title, row_title
+from twofold.names import clean
 from twofold.recipe.settings import declarations, defaults_of
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def evaluation(result: dict[str, Any]) -> str:
     lines = [f"± {mark}: over {over}" for over, mark in marks.items()]
     lines += [
         *result["notes"],
-        f"{data['name']}: {data['train']} training and {data['test']} test images, {data['split']}",
+        f"{clean(data['name'])}: {data['train']} training and {data['test']} test images, {data['split']}",
         *result["verdict"],
     ]
     return "\n".join([render(table, max(WIDTH, 34 + 11 * len(result["representations"]))), *lines])
@@ -92,7 +93,7 @@ def diagnosis(result: dict[str, Any]) -> str:
         cells = ["" if value is None else f"{value:.3g}" for value in values]
         table.add_row(measure_title(measure), *cells, meaning)
     data, used, views = result["images"].values()
-    about = f"{used} images of {data}, whole; {views} distorted views of each for lidar and alignment"
+    about = f"{used} images of {clean(data)}, whole; {views} distorted views of each for lidar and alignment"
     return "\n".join([*said, render(table), about])
 
 
@@ -134,14 +135,14 @@ def scanned(part: str, result: "Scan") -> str:
     common = ", ".join(f"{count} of {w} x {h}" for (h, w), count in sizes[:3])
     more = f" and {len(sizes) - 3} other sizes" if len(sizes) > 3 else ""
     lines = [f"{part + ': ' if part else ''}{result.images} images ({common}{more}), {len(result.bad)} unreadable"]
-    lines += advice(result.passed_over)
+    lines += [*advice(result.passed_over), *result.notes]
     if result.kinds:
         lines.append("kinds: " + ", ".join(f"{count} with {kind}" for kind, count in result.kinds.most_common()))
     if result.masked:
         lines.append(f"{result.masked} of them have a mask")
     if result.classes:
         lines.append("classes: " + ", ".join(f"{name} {count}" for name, count in result.classes.items()))
-    return "\n".join(lines + [f"  {name}: {reason}" for name, reason in result.bad])
+    return "\n".join(map(clean, [*lines, *(f"  {name}: {reason}" for name, reason in result.bad)]))
 
 
 def written(result: "Written") -> str:
@@ -158,7 +159,7 @@ def written(result: "Written") -> str:
         lines += [f"  {name}: {reason}" for name, reason in result.unreadable[:NAMED]]
     if len(result.unreadable) > NAMED:
         lines.append(f"  and {len(result.unreadable) - NAMED} more, which twofold scan names")
-    return "\n".join(lines)
+    return "\n".join(map(clean, lines))
 
 
 COLUMNS = ("family", "views", "topology", "D", "A, B")

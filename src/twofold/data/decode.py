@@ -1,6 +1,11 @@
-"""Any image file as an upright image [C, H, W] of uint8, uint16 or float32."""
+"""Any image file as an upright image [C, H, W] of uint8, uint16 or float32.
+
+Files come from anywhere, so only the formats that folders are searched for are opened, none of which runs another
+program, and the size in a file's header is held against `twofold.data.bounds` before memory is had for it.
+"""
 
 import io
+import struct
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -9,15 +14,35 @@ import torch
 from PIL import Image, ImageOps
 from torchvision.io import ImageReadMode, decode_png
 
-from twofold.data import tiff
+from twofold.data import bounds, tiff
 from twofold.errors import UsageError
+from twofold.names import clean
 
 CHANNELS = 16
 """An image has at most so many."""
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm"),
+    "JPEG2000": (".jp2",),
+    "AVIF": (".avif",),
+    "TGA": (".tga",),
+}
+"""The formats that are read, by Pillow's names, and the endings that their files have."""
 NPY, PNG = b"\x93NUMPY", b"\x89PNG\r\n\x1a\n"
 """What files begin with."""
-PNG_DEPTH = 24
-"""Where a PNG file says how many bits a value has."""
+PNG_HEADER = slice(16, 26)
+"""Where a PNG file says its width, its height, how many bits a value has, and what its values are."""
+PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+WIDE = {"F": 4, "I": 4, "I;16": 2, "I;16B": 2, "I;16L": 2}
+"""Bytes of a pixel in those of Pillow's modes that do not become RGB of 8 bits."""
+
+REASON = 200
+"""So many characters of what a reader says are kept."""
 
 T = TypeVar("T")
 
@@ -35,18 +60,37 @@ def decode(file: bytes) -> np.ndarray:
     transparency lies on white; of several frames of any other kind of file, the first.
 
     Raises:
-        Unreadable: if it is no image, is truncated, or has pixels that are no numbers of these kinds.
+        Unreadable: if it is no image, is truncated, is larger than `bounds` permits, or has pixels that are no numbers
+            of these kinds.
     """
     if file.startswith(NPY):
-        return _attempt(lambda: as_image(np.load(io.BytesIO(file), allow_pickle=False), "a .npy file"))
-    if file.startswith(PNG) and file[PNG_DEPTH : PNG_DEPTH + 1] == b"\x10":
+        return _attempt(lambda: as_image(bounds.load_npy(file), "a .npy file"))
+    if file.startswith(PNG) and file[24:25] == b"\x10":
         return _attempt(lambda: _deep_png(file))
     if tiff.is_tiff(file):
         bands = _attempt(lambda: tiff.read(file))
         if bands is not None:
             return _attempt(lambda: checked(bands, "a TIFF file"))
-    with _attempt(lambda: Image.open(io.BytesIO(file))) as image:
+    with _attempt(lambda: opened(file)) as image:
         return pixels_of(image)
+
+
+def opened(file: bytes) -> Image.Image:
+    """An image file as Pillow has it, its pixels not yet read.
+
+    Raises:
+        Refused: if it is larger than `bounds` permits.
+        Exception: whatever Pillow raises on what is no image.
+    """
+    pixels = bounds.most() // 3
+    if Image.MAX_IMAGE_PIXELS is not None and pixels > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = pixels  # Pillow's own limit, where more has been asked for
+    try:
+        image = Image.open(io.BytesIO(file), formats=tuple(FORMATS))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # tests make errors of warnings
+        raise bounds.Refused(f"{error} ({bounds.VARIABLE} raises twofold's limit)") from None
+    bounds.check_pixels(image.height, image.width, WIDE.get(image.mode, 3))
+    return image
 
 
 def pixels_of(image: Image.Image) -> np.ndarray:
@@ -66,7 +110,7 @@ def pixels_of(image: Image.Image) -> np.ndarray:
             if values.min() < 0 or values.max() > 65535:
                 raise Unreadable("32-bit pixels: scale them to 8 or 16 bits")
             return values.astype(np.uint16)[None]
-        return np.ascontiguousarray(np.moveaxis(np.asarray(_rgb(upright)), -1, 0))
+        return np.array(np.moveaxis(np.asarray(_rgb(upright)), -1, 0), order="C")  # one that may be written to
 
     return _attempt(read)
 
@@ -76,13 +120,16 @@ def _attempt(read: Callable[[], T]) -> T:
 
     Raises:
         Unreadable: if it fails; readers raise nearly every kind of exception on broken files.
+        MemoryError: if there was too little memory, which says nothing about the file.
+        UsageError: if the limit on an image's size is no number.
     """
+    bounds.most()
     try:
         return read()
-    except Unreadable:
+    except (Unreadable, MemoryError):
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = clean(" ".join(str(error).split()))[:REASON] or type(error).__name__
         raise Unreadable("not an image" if "cannot identify" in reason else reason) from None
 
 
@@ -95,10 +142,14 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 def _deep_png(file: bytes) -> np.ndarray:
     """A PNG file of 16 bits a value, which Pillow cuts to 8 where there is more than one channel."""
+    width, height, _, kind = struct.unpack(">IIBB", file[PNG_HEADER])
+    bounds.check_pixels(height, width, 2 * PNG_CHANNELS.get(kind, 4))
     try:
         raw = torch.frombuffer(bytearray(file), dtype=torch.uint8)
         planes: np.ndarray = decode_png(raw, ImageReadMode.UNCHANGED, apply_exif_orientation=True).numpy()
-    except RuntimeError:  # its words are of its own source
+    except RuntimeError as error:  # its words are of its own source
+        if "allocate memory" in str(error):
+            raise MemoryError from None
         raise Unreadable("a broken PNG file") from None
     return tiff.on_white(planes) if len(planes) in (2, 4) else planes
 

@@ -1,10 +1,11 @@
 """Images of a data set in the memory or cache of Hugging Face's library `datasets`."""
 
-from pathlib import Path
 from typing import Any
 
-from twofold.data.encoded import LABELS, EncodedSource, column_of_labels
+from twofold.data import bounds
+from twofold.data.encoded import LABELS, EncodedSource
 from twofold.data.items import IMAGES
+from twofold.data.parquet import column_of_labels
 from twofold.data.sources import digest
 from twofold.errors import UsageError
 
@@ -46,7 +47,7 @@ class HuggingFace(EncodedSource):
     def read(self, index: int) -> bytes:
         file = self._files[index][self._column] or {}
         if file.get("bytes") is None and file.get("path"):
-            return Path(file["path"]).read_bytes()
+            return bounds.read_file(file["path"])
         content: bytes = file.get("bytes") or b""
         return content
 

@@ -1,11 +1,14 @@
 """What training must know of its images before the first step, with no image opened more often than it need be."""
 
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from twofold.data import bounds
 from twofold.data.decode import Unreadable
 from twofold.data.decoded import Decoded, decode_all
 from twofold.data.kinds import FULL, Kind, OfKind, of_kind, unlike
@@ -22,15 +25,33 @@ BATCH_BYTES = 1 << 30
 SAMPLE = 500
 """Size, kind and colours are measured on at most so many images."""
 
+Moments = list[np.ndarray]
+"""Each channel's mean and mean square."""
+NEARLY_ALL = 0.9
+"""So large a share of images without content is an alarm."""
 
-class Looked(NamedTuple):
-    """Of an image: height and width, each channel's mean and mean square, whether channels are alike, a thumbnail."""
+
+@dataclass(frozen=True)
+class Looked:
+    """What an image is: its height and width, its moments, a digest of its pixels, whether these are all the same.
+
+    ``grey``: whether its channels are alike. ``small``: a `thumbnail`.
+    """
 
     size: tuple[int, int]
-    mean: np.ndarray
-    square: np.ndarray
+    moments: Moments
+    digest: bytes
+    blank: bool
     grey: bool
     small: torch.Tensor
+
+    @classmethod
+    def at(cls, image: np.ndarray) -> "Looked":
+        pixels = image / np.float64(FULL[Kind.of(image).depth])
+        moments = [pixels.mean((1, 2)), np.square(pixels).mean((1, 2))]
+        content = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8).digest()
+        blank, grey = (bool((image == first).all()) for first in (image[:, :1, :1], image[:1]))
+        return cls(image.shape[1:], moments, content, blank, grey, thumbnail(image))
 
 
 class Inspection:
@@ -88,11 +109,17 @@ class Inspection:
         """All readable images in memory. They are decoded once, however often this is called.
 
         Raises:
-            UsageError: if more images than permitted are unreadable, or two are not of one kind.
+            UsageError: if more images than permitted are unreadable, two are not of one kind, or all of them are more
+                than this machine has memory.
         """
         if self._decoded is None:
-            self._take(decode_all(self.source, self.threads))
-        assert self._decoded is not None
+            share = bounds.memory() // len(self.source)
+            self._take(decode_all(self.source, self.threads, lambda width: share // width))
+        if self._decoded is None:
+            raise UsageError(
+                f"{len(self.source)} images, padded to the largest, take more than the "
+                f"{bounds.in_words(bounds.memory())} of memory of this machine: --resident no"
+            )
         return self._decoded
 
     def _take(self, decoded: Decoded | None) -> None:
@@ -126,7 +153,24 @@ class Inspection:
     @property
     def longest_side(self) -> int:
         """Of the images of the sample, in pixels; 0 if none can be read."""
-        return max((max(image.size) for image in self._measured[1]), default=0)
+        return max((max(looked.size) for looked in self._measured[1]), default=0)
+
+    @property
+    def alarm(self) -> dict[str, float]:
+        """What is wrong with the images of the sample themselves, if anything, as the first row of metrics has it.
+
+        ``images_looked_at``; ``images_largest``, the longest side; ``images_blank``, the share of those that are of one
+        colour; ``images_alike``, the share of those that have the same pixels as each other. Nothing, if few are.
+        """
+        measured = self._measured[1]
+        if len(measured) < 2:
+            return {}
+        blank = sum(looked.blank for looked in measured) / len(measured)
+        alike = Counter(looked.digest for looked in measured).most_common(1)[0][1] / len(measured)
+        if max(blank, alike) < NEARLY_ALL:
+            return {}
+        counts: dict[str, float] = {"images_looked_at": len(measured), "images_largest": self.longest_side}
+        return counts | {"images_blank": blank, "images_alike": alike}
 
     @property
     def kind(self) -> Kind:
@@ -152,13 +196,13 @@ class Inspection:
     @property
     def grey(self) -> bool:
         """Whether all images of the sample have channels that are alike, so that there is no colour in them."""
-        return all(image.grey for image in self._measured[1])
+        return all(looked.grey for looked in self._measured[1])
 
     @cached_property
     def mirrored_alike(self) -> bool:
         """Whether mirrored images of the sample are as much like the others as the images themselves."""
-        looked = self._measured[1]
-        return not looked or mirrored_alike(torch.stack([image.small for image in looked]))
+        measured = self._measured[1]
+        return not measured or mirrored_alike(torch.stack([looked.small for looked in measured]))
 
     @property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -169,11 +213,10 @@ class Inspection:
         Raises:
             UsageError: if none can be read, or two are not of one kind.
         """
-        kind, looked = self._measured
+        kind, measured = self._measured
         if kind is None:
             raise self._none_readable()
-        mean = np.stack([image.mean for image in looked]).mean(0)
-        square = np.stack([image.square for image in looked]).mean(0)
+        mean, square = np.mean([looked.moments for looked in measured], axis=0)
         std = np.sqrt(np.maximum(square - mean**2, 0))
         if kind.depth == "uint8":
             return tuple(np.round(mean, 4).tolist()), tuple(np.round(np.maximum(std, 1e-3), 4).tolist())
@@ -185,33 +228,31 @@ class Inspection:
 
     @cached_property
     def _measured(self) -> tuple[Kind | None, list[Looked]]:
-        """The kind of the readable images of the sample, and what is seen of each."""
+        """The kind of the readable images of the sample, and what each is."""
         chosen = sample(self.source, SAMPLE)  # the same images, whether all are decoded or not
         if self._decoded is not None:
             row = {number: row for row, number in enumerate(self._decoded.numbers)}
             chosen = Subset(self._decoded, [row[number] for number in chosen.indices if number in row])
 
-        def read(number: int) -> np.ndarray | None:
+        def read(number: int) -> tuple[Kind, Looked] | None:
             try:
-                return chosen.image(number)
+                image = chosen.image(number)
             except Unreadable:
                 return None
+            return Kind.of(image), Looked.at(image)
 
         found: list[Looked] = []
         kind: Kind | None = None
         first = 0
-        for number, image in enumerate(in_order(read, range(len(chosen)), self.threads)):
-            if image is None:
+        for number, seen in enumerate(in_order(read, range(len(chosen)), self.threads)):
+            if seen is None:
                 continue
+            own, looked = seen
             if kind is None:
-                kind, first = Kind.of(image), number
-            if Kind.of(image) != kind:
-                raise unlike(chosen.name(first), kind, chosen.name(number), Kind.of(image))
-            pixels = image / np.float64(FULL[kind.depth])
-            grey = bool((image == image[:1]).all())
-            found.append(
-                Looked(image.shape[1:], pixels.mean((1, 2)), np.square(pixels).mean((1, 2)), grey, thumbnail(image))
-            )
+                kind, first = own, number
+            if own != kind:
+                raise unlike(chosen.name(first), kind, chosen.name(number), own)
+            found.append(looked)
         return kind, found
 
 

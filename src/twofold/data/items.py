@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from twofold.data import bounds
 from twofold.data.decode import Unreadable, as_image, decode, pixels_of
 from twofold.data.encoded import LABELS
 from twofold.data.sources import number
@@ -54,9 +55,11 @@ def pixels(image: Any) -> np.ndarray:
         return pixels_of(image)
     if isinstance(image, str | Path):
         try:
-            return decode(Path(image).read_bytes())
+            return decode(bounds.read_file(image))
         except OSError as error:
             raise Unreadable(error.strerror or str(error)) from None
+        except bounds.Refused as error:
+            raise Unreadable(str(error)) from None
     raise UsageError(f"an image cannot be {type(image).__name__}: give PIL images, arrays or tensors, or paths")
 
 

@@ -157,6 +157,11 @@ class Streamed:
     def __len__(self) -> int:
         return len(self.source)
 
+    @property
+    def unreadable(self) -> int:
+        """How many images could not be read so far."""
+        return len(self._known_bad)
+
     def load(self, plan: Plan, views: Views, parts: Sequence[MicroBatch]) -> Iterator[Crops]:
         loader = DataLoader(
             _CroppedSteps(self.source, plan, views),

@@ -11,13 +11,13 @@ A mask is a PNG file, and belongs to an image of the same name (without the endi
 Its values are class numbers, whether they are grey values or numbers of colours in a palette.
 """
 
-import io
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 import numpy as np
-from PIL import Image
 
+from twofold.data import bounds
+from twofold.data.decode import opened
 from twofold.errors import UsageError
 
 IGNORED = 255
@@ -91,9 +91,9 @@ def read_mask(path: Path, name: str) -> np.ndarray:
         UsageError: if it is not there any more, or is no mask.
     """
     try:
-        return decode_mask(path.read_bytes(), name)
-    except OSError as error:
-        raise UsageError(f"the mask {name} cannot be read: {error.strerror}") from None
+        return decode_mask(bounds.read_file(path), name)
+    except (OSError, bounds.Refused) as error:
+        raise UsageError(f"the mask {name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def decode_mask(file: bytes, name: str) -> np.ndarray:
@@ -103,9 +103,11 @@ def decode_mask(file: bytes, name: str) -> np.ndarray:
         UsageError: if it cannot be read, holds colours, or numbers above 255; ``name`` is the mask's.
     """
     try:
-        with Image.open(io.BytesIO(file)) as image:
+        with opened(file) as image:
             image.load()
             values = np.asarray(image)
+    except (MemoryError, UsageError):
+        raise
     except Exception as error:  # Pillow's plugins raise nearly every kind on broken files
         raise UsageError(f"the mask {name} cannot be read: {' '.join(str(error).split())}") from None
     if values.ndim != 2:

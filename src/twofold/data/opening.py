@@ -1,8 +1,9 @@
 """From what the user names to sources of images, split into train and test where the data say so."""
 
+import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from itertools import product
@@ -11,13 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from twofold.data.arrays import load_array
 from twofold.data.cache import cache
-from twofold.data.encoded import Folder, Parquet, Tar, files_under, is_image
+from twofold.data.encoded import Folder, closed_folders, files_under, is_image
+from twofold.data.hub import downloaded
 from twofold.data.kinds import of_kind
 from twofold.data.masks import IMAGES
 from twofold.data.objects import source_of
+from twofold.data.parquet import Parquet
 from twofold.data.sampling import balanced
-from twofold.data.sources import Array, Source, load_array
+from twofold.data.shards import Tar
+from twofold.data.sources import Array, Source
 from twofold.data.unread import advice
 from twofold.errors import UsageError, did_you_mean
 
@@ -31,6 +36,10 @@ TRAIN = ("train", "training")
 """Names of a training part's folder."""
 TEST = ("test", "val", "valid", "validation")
 """Names of a test part."""
+
+
+MOST_FILES = 100_000
+"""A pattern of names stands for at most so many."""
 
 
 @dataclass(frozen=True)
@@ -140,20 +149,25 @@ def _open(text: str) -> Data:
     if text.startswith("torchvision:"):
         return _torchvision(text.removeprefix("torchvision:"))
     if text.startswith("hf:"):
-        return _hugging_face(text.removeprefix("hf:"))
+        return _folder(downloaded(text.removeprefix("hf:")))
     paths = [Path(name) for name in _braces(text)]
-    missing = [path for path in paths if not path.exists()]
+    try:
+        missing = [path for path in paths if not path.exists()]
+    except OSError as error:  # a name that is too long, a folder that is closed
+        raise UsageError(f"{text[:200]} cannot be opened: {error.strerror}") from None
     if missing:
         hint = did_you_mean(text, ["digits"]) if "/" not in text else ""
         raise UsageError(f"there is no {missing[0]}{hint}")
     if all(path.is_file() and path.suffix == ".tar" for path in paths):
-        return Data(Tar(paths))
+        return _noted(Tar(paths))
     path = paths[0]
+    if not path.is_dir() and not path.is_file():
+        raise UsageError(f"{path} is no folder and no regular file")
     if len(paths) > 1 and path.suffix != ".parquet":
         raise UsageError(f"{text} names {len(paths)} places; only .tar and .parquet files can be several")
     if path.is_dir():
         return _folder(path)
-    if path.suffix == ".parquet":
+    if path.suffix == ".parquet" and all(each.is_file() for each in paths):
         return Data(Parquet(paths))
     if path.suffix in (".npy", ".npz"):
         splits = load_array(path)
@@ -162,18 +176,19 @@ def _open(text: str) -> Data:
 
 
 def _folder(root: Path) -> Data:
-    files = list(files_under(root))
+    closed: list[str] = []
+    files = list(files_under(root, closed.append))
     if any(is_image(path) for path in files):
         return _image_folder(root)
     for suffix, kind in ((".parquet", Parquet), (".tar", Tar)):
         parts: dict[str, list[Path]] = {}
-        for path in sorted(path for path in files if path.suffix == suffix):
+        for path in sorted(path for path in files if path.suffix == suffix and path.is_file()):
             parts.setdefault(_part(path.relative_to(root)), []).append(path)
         if parts:
             test = parts.get("test") or parts.get("val")
             train = parts.get("train") or parts.get("") or test
             assert train
-            return Data(kind(train), kind(test) if test and test is not train else None)
+            return _noted(kind(train), kind(test) if test and test is not train else None, closed_folders(closed))
     return _image_folder(root)  # of arrays, or empty, which the caller says
 
 
@@ -195,10 +210,10 @@ def _image_folder(root: Path) -> Data:
     return _noted(Folder(root))
 
 
-def _noted(train: Folder, test: Folder | None = None) -> Data:
-    """Folders of images as data that say which pictures were passed over."""
+def _noted(train: Source, test: Source | None = None, more: Iterable[str] = ()) -> Data:
+    """Files of images as data that say what was passed over."""
     missed = Counter(train.passed_over) + Counter(test.passed_over if test else {})
-    return Data(train, test, notes=advice(missed))
+    return Data(train, test, notes=(*advice(missed), *more, *train.notes, *(test.notes if test else ())))
 
 
 def _digits() -> Data:
@@ -235,28 +250,21 @@ def _torchvision(name: str) -> Data:
     return Data(splits["train"], splits.get("test"))
 
 
-def _hugging_face(name: str) -> Data:
-    from huggingface_hub import snapshot_download
-
-    reasons = []
-    for revision in (None, "refs/convert/parquet"):  # the hub converts most image data sets there
-        try:
-            root = snapshot_download(
-                name, repo_type="dataset", revision=revision, allow_patterns="*.parquet", cache_dir=cache() / "hf"
-            )
-        except Exception as error:  # the client raises its transport's own kinds
-            reasons.append(" ".join(str(error).split())[:200])
-            continue
-        if any(Path(root).rglob("*.parquet")):
-            return _folder(Path(root))
-        reasons.append("it has no Parquet files")
-    raise UsageError(f"hf:{name} cannot be had: {reasons[-1]}")
-
-
 def _braces(text: str) -> list[str]:
-    """``shard-{000..127}.tar`` -> its 128 names."""
-    parts = re.split(r"\{(\d+)\.\.(\d+)\}", text)
+    """``shard-{000..127}.tar`` -> its 128 names.
+
+    Raises:
+        UsageError: if there are more than `MOST_FILES`.
+    """
+    parts = re.split(r"\{(\d{1,18})\.\.(\d{1,18})\}", text)
+    ends = [(int(low), int(high)) for low, high in zip(parts[1::3], parts[2::3], strict=True)]
+    names = math.prod(max(0, high - low + 1) for low, high in ends)
+    if names > MOST_FILES:
+        raise UsageError(f"{text} names {names:,} files, more than {MOST_FILES:,}")
     choices: list[list[str]] = [[parts[0]]]
-    for low, high, literal in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
-        choices += [[f"{i:0{len(low)}d}" for i in range(int(low), int(high) + 1)], [literal]]
-    return ["".join(choice) for choice in product(*choices)]
+    for (low, high), width, literal in zip(ends, map(len, parts[1::3]), parts[3::3], strict=True):
+        choices += [[f"{i:0{width}d}" for i in range(low, high + 1)], [literal]]
+    found = ["".join(choice) for choice in product(*choices)]
+    if not found:
+        raise UsageError(f"{text} names no file: a range goes from the lower number to the higher")
+    return found

@@ -21,7 +21,7 @@ class Scan:
     ``images`` there are; ``bad``: name of each that cannot be read, and why; ``sizes``: how many have which height and
     width; ``classes``: how many images each has, where classes have names; ``masked``: how many images have a mask;
     ``kinds``: how many have which channels and numbers; ``passed_over``: how many pictures beside them are in a format
-    that is not read, by the ending of their names.
+    that is not read, by the ending of their names; ``notes``: what else is left out, in sentences.
     """
 
     images: int
@@ -31,6 +31,7 @@ class Scan:
     masked: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     passed_over: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def scan(data: DataLike, threads: int = 4) -> dict[str, Scan]:
@@ -55,7 +56,7 @@ def scan(data: DataLike, threads: int = 4) -> dict[str, Scan]:
 
 def scan_source(source: Source, threads: int) -> Scan:
     """Decode every image of a source."""
-    result = Scan(len(source), masked=len(source.masked), passed_over=source.passed_over)
+    result = Scan(len(source), masked=len(source.masked), passed_over=source.passed_over, notes=source.notes)
 
     def read(number: int) -> tuple[int, int, Kind] | str:
         try:

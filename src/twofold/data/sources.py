@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
-from twofold.data.decode import Unreadable, as_images
+from twofold.data.decode import Unreadable
 from twofold.errors import UsageError
+
+WHOLE = 256 << 20
+"""Images whose files have no more bytes together are read, all of them, for their fingerprint."""
 
 
 class Source(ABC):
@@ -44,6 +46,11 @@ class Source(ABC):
         """How many pictures beside these are in a format that is not read, by the ending of their names."""
         return {}
 
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What else is left out, in sentences."""
+        return ()
+
     @abstractmethod
     def __len__(self) -> int: ...
 
@@ -53,7 +60,10 @@ class Source(ABC):
 
     @abstractmethod
     def compute_fingerprint(self) -> str:
-        """A digest that changes when images are added, removed, reordered or resized."""
+        """A digest that changes when images are added, removed, reordered or replaced.
+
+        What it cannot see has to be rare, and is to be said where it is computed.
+        """
 
     def fingerprint(self) -> str:
         """What `compute_fingerprint` gives, which is asked once: it may open files."""
@@ -146,32 +156,49 @@ class Subset(Source):
 
 
 class Contents:
-    """Digests of the contents of 64 images, which tell data apart whose names and sizes are the same.
+    """Digests of the contents of images, which tell data apart whose names and sizes are the same: of all, or of 64.
 
     Whoever reads images notes them here. So a fingerprint that is asked for after all were read opens none again.
     """
 
     def __init__(self, images: int) -> None:
-        numbers = np.linspace(0, images - 1, min(64, images)).astype(int).tolist()
-        self._found: dict[int, str] = dict.fromkeys(numbers, "")
+        self._images = images
+        self._some = np.linspace(0, images - 1, min(64, images)).astype(int).tolist()
+        self._sample = frozenset(self._some)
+        self._found: dict[int, str] = {}
+        self._noted = 0  # bytes
 
     def note(self, index: int, content: bytes | memoryview) -> None:
-        """The encoded or decoded image that was read."""
-        if self._found.get(index) == "":
+        """The encoded or decoded image that was read. Beside the 64, no more than `WHOLE` bytes are noted."""
+        size = memoryview(content).nbytes
+        if index not in self._found and (index in self._sample or self._noted + size <= WHOLE):
             self._found[index] = hashlib.blake2b(content, digest_size=8).hexdigest()
+            self._noted += size
 
-    def digests(self, read: Callable[[int], object]) -> list[str]:
-        """All of them, in order; ``read`` notes an image that was not read yet. Empty for what is unreadable."""
-        for index, found in self._found.items():
-            if not found:
+    def digests(self, read: Callable[[int], object], every: bool = False) -> list[str]:
+        """Those of 64 images, or of ``every`` one; ``read`` notes an image that was not read yet.
+
+        Empty for what is unreadable.
+        """
+        chosen = range(self._images) if every else self._some
+        for index in chosen:
+            if index not in self._found:
                 with suppress(Unreadable):
                     read(index)
-        return list(self._found.values())
+        return [self._found.get(index, "") for index in chosen]
+
+
+def modified(path: Path) -> int:
+    """When a file was last modified, in nanoseconds; 0 for one that is not there."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def number(values: list[str]) -> tuple[list[int], list[str]]:
     """Class numbers and class names of texts; numerals keep their order as numbers."""
-    numeric = all(value.isdecimal() for value in values)
+    numeric = all(value.isdecimal() and len(value) < 1000 for value in values)
     classes = sorted(set(values), key=int) if numeric else sorted(set(values))
     position = {name: i for i, name in enumerate(classes)}
     return [position[value] for value in values], classes
@@ -183,41 +210,3 @@ def digest(rows: Iterable[object]) -> str:
     for row in rows:
         hasher.update(repr(row).encode())
     return hasher.hexdigest()
-
-
-def _class_numbers(labels: np.ndarray | None) -> list[int] | None:
-    """Labels as a list, if each is one number that names a class."""
-    if labels is None or labels.dtype.kind not in "iu" or labels.size != len(labels) or labels.min(initial=0) < 0:
-        return None
-    return [int(label) for label in labels.ravel()]
-
-
-def load_array(path: Path) -> dict[str, Array]:
-    """Splits of an ``.npy`` (images) or ``.npz`` file.
-
-    An ``.npz`` holds ``images`` and maybe ``labels``, or ``train_images``, ``train_labels``, ``test_images``,
-    ``test_labels`` (also ``x_train``, ``y_train``, ``x_test``, ``y_test``; ``val_*`` where there is no test).
-    """
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = {"images": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise UsageError(f"{path} is no NumPy file of plain arrays: {error}") from None
-    splits = {}
-    for split, pairs in {
-        "train": [("images", "labels"), ("train_images", "train_labels"), ("x_train", "y_train"), ("x", "y")],
-        "test": [
-            ("test_images", "test_labels"),
-            ("x_test", "y_test"),
-            ("val_images", "val_labels"),
-            ("x_val", "y_val"),
-        ],
-    }.items():
-        for images, labels in pairs:
-            if images in arrays:
-                pixels = as_images(arrays[images], f"{images} in {path}")
-                splits[split] = Array(pixels, _class_numbers(arrays.get(labels)))
-                break
-    if "train" not in splits:
-        raise UsageError(f"{path} has no array named images, train_images or x_train (it has {', '.join(arrays)})")
-    return splits

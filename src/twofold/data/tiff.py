@@ -2,11 +2,18 @@
 
 import io
 import logging
+import lzma
+import math
+import zlib
+from importlib.util import find_spec
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import tifffile
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffPage
+
+from twofold.data import bounds
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is said as its reason
 
@@ -25,6 +32,12 @@ PICTURES = {
 REDUCED, MASK = 1, 4
 """Bits of a page's type: a smaller copy of another page, and a mask of one."""
 ORIENTATION = 274
+PAGES = 64
+"""So many of a file's pages are looked at."""
+CODECS = find_spec("imagecodecs") is not None
+"""Whether there is the package that tifffile unpacks with, which unpacks no more than there should be."""
+UNPACKERS: dict[int, Any] = {8: zlib.decompressobj, 32946: zlib.decompressobj, 34925: lzma.LZMADecompressor}
+"""By the number of a compression, what tifffile has else."""
 
 
 def is_tiff(file: bytes) -> bool:
@@ -40,13 +53,18 @@ def read(file: bytes) -> np.ndarray | None:
     as the lowest. A transparency is the last channel here, too: `transparent` tells it.
 
     Raises:
+        Refused: if it is larger than `bounds` permits.
         Exception: whatever tifffile raises on a broken file; ValueError for a compression that needs imagecodecs.
     """
     with tifffile.TiffFile(io.BytesIO(file)) as tiff:
-        every: list[Any] = list(tiff.pages)
+        every: list[Any] = list(islice(tiff.pages, PAGES))
         pages = [page for page in every if not int(page.subfiletype) & (REDUCED | MASK)] or every[:1]
         first = pages[0]
-        if len(pages) > 1 and first.bitspersample >= 8 and all(_alike(page, first) for page in pages):
+        bands = pages if first.bitspersample >= 8 and all(_alike(page, first) for page in pages) else [first]
+        for page in bands:
+            bounds.check(len(bands) * max(_size(page), _segment(page)), "what a TIFF file holds")
+            _check_segments(page, file)
+        if len(bands) > 1:
             return _upright(np.stack([_planes(page)[0] for page in pages]), first)
         if first.bitspersample <= 8 and PICTURES.get(first.photometric) == first.samplesperpixel - transparent(first):
             return None
@@ -54,6 +72,30 @@ def read(file: bytes) -> np.ndarray | None:
         if transparent(first) and planes.dtype.kind == "u":
             planes = on_white(planes)
         return _upright(planes, first)
+
+
+def _size(page: TiffPage) -> int:
+    """The bytes of a page's numbers."""
+    return math.prod(page.shape) * max(1, page.bitspersample // 8)
+
+
+def _segment(page: TiffPage) -> int:
+    """The bytes of one strip or tile, which is decoded as a whole, and may be larger than the page."""
+    return math.prod(page.chunks) * max(1, page.bitspersample // 8)
+
+
+def _check_segments(page: TiffPage, file: bytes) -> None:
+    """
+    Raises:
+        Refused: if a strip or tile becomes larger than it says where Python's own library unpacks it, without a limit.
+    """
+    unpacker = UNPACKERS.get(int(page.compression))
+    if CODECS or unpacker is None:
+        return
+    for offset, length in zip(page.dataoffsets, page.databytecounts, strict=True):
+        unpacked = unpacker().decompress(file[offset : offset + length], _segment(page) + 1)
+        if len(unpacked) > _segment(page):
+            raise bounds.Refused("a TIFF file with a part that is larger than it says")
 
 
 def transparent(page: TiffPage) -> bool:
@@ -78,6 +120,8 @@ def _planes(page: TiffPage) -> np.ndarray:
     """A page as [C, H, W]."""
     try:
         pixels = page.asarray()
+    except MemoryError:
+        raise
     except Exception as error:  # of tifffile, of zlib, of imagecodecs: each has its own kinds
         if isinstance(error, ImportError) or "imagecodecs" in str(error):  # an older Python has a part of it
             name = COMPRESSION(page.compression).name

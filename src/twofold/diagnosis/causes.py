@@ -32,6 +32,7 @@ NORMS = "exploding norms"
 MEMORY = "dead memory"
 WORSE = "worse than untrained"
 FORGETTING = "forgetting"
+EMPTY = "nothing in the images"
 FLAT = (COMPLETE, STUCK, DIMENSIONAL, MEMORY)
 """What may be found where nothing keeps outputs apart."""
 CONTRASTIVE = ("simclr", "moco", "mocov3", "pirl", "joint")
@@ -61,6 +62,10 @@ VARIED = ("covariance", "redundancy", "coding_rate", "sigreg")
 
 # The first row that fits is taken: what a setting has switched off comes before what is merely likely.
 CAUSES = [
+    Cause((EMPTY,), EVERY, always,
+          "the images were emptied or cut down before they came here, as by a failed conversion or download",
+          "another DATA: look at some of the files, and at what twofold scan says of their sizes; "
+          "no setting helps against it"),
     Cause(FLAT, ("simclr", "moco", "mocov3"), lambda s: s["repulsion"] == 0,
           "the repulsion has the weight 0, so nothing keeps images apart", "--repulsion 1"),
     Cause((COMPLETE, STUCK, MEMORY), ("vicreg",), lambda s: s["variance"] == 0,

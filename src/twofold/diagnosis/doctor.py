@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from twofold.diagnosis import causes
 from twofold.diagnosis.beginnings import by_scores
-from twofold.diagnosis.causes import CLUSTER, COMPLETE, DIMENSIONAL, MEMORY, NORMS, START, explain
+from twofold.diagnosis.causes import CLUSTER, COMPLETE, DIMENSIONAL, EMPTY, MEMORY, NORMS, START, explain
 from twofold.metrics import Row
 from twofold.recipe.declared import spec
 from twofold.recipe.recipe import Recipe
@@ -86,6 +86,8 @@ def examine(rows: Sequence[Row], settings: Recipe) -> list[Finding]:
     """
     if not rows or "steps" not in rows[0]:  # not from the start on
         return []
+    if empty := nothing_in_images(rows[0]):  # whatever else there is follows
+        return [Finding(EMPTY, rows[0]["step"], empty, *explain(EMPTY, settings))]
     found = shown_by_measures([row for row in rows if "measures" in row], settings)
     if lost := by_scores(rows):
         found[lost[0]] = lost[1:]
@@ -146,6 +148,18 @@ def still(first: Row) -> str:
     if first["gradient_norm"] > STILL * max(1.0, abs(first["loss"])):
         return ""
     return f"the first gradient has the norm {first['gradient_norm']:.1e} at a loss of {first['loss']:.3g}"
+
+
+def nothing_in_images(first: Row) -> str:
+    """What is wrong with the images themselves, which were looked at before the first step."""
+    if "images_looked_at" not in first:
+        return ""
+    of, blank, alike = first["images_looked_at"], first["images_blank"], first["images_alike"]
+    if first["images_largest"] == 1:
+        return f"the {of} images that were looked at have 1 x 1 pixel"
+    if blank >= alike:
+        return f"{blank:.0%} of the {of} images that were looked at are of a single colour"
+    return f"{alike:.0%} of the {of} images that were looked at are the same image"
 
 
 def all_the_same(row: Row, same: float = SAME) -> str:

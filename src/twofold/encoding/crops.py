@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from twofold.data.decode import Unreadable
 from twofold.data.loader import crop_one, stacked
+from twofold.data.parallel import pool_of
 from twofold.data.sources import Source
 from twofold.nets.backbone import SMALL
 
@@ -74,7 +74,7 @@ def ahead(read: Callable[[int], T], ranges: Iterable[Iterable[int]]) -> Iterator
         except Unreadable as error:
             return str(error)
 
-    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+    with pool_of(min(16, os.cpu_count() or 1)) as pool:
         begun = ([(number, pool.submit(tried, number)) for number in numbers] for numbers in ranges)
         following = next(begun, None)
         while following is not None:

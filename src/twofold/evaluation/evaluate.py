@@ -135,7 +135,7 @@ def evaluate(
         "verdict": verdict(scores, f"{subject.run.path / START}" if subject.run else ""),
         "scores": scores,
         "representations": list(subject.representations),
-        "notes": [*subject.notes, *notes],
+        "notes": [*subject.notes, *left_out(subject), *notes],
         "seconds": seconds,
         **subject.about,
         "seed": seed,
@@ -206,6 +206,16 @@ def _about(
     seen = next(iter(found.values()))
     counts = {"train": len(seen.train.index), "test": len(seen.test.index)}
     return {"data": {"name": name, "split": how, **counts, "classes": classes, "fingerprint": fingerprints}}
+
+
+def left_out(subject: Subject) -> list[str]:
+    """How many images could not be read, in a sentence, if there are any."""
+    counts = subject.about["data"]
+    missing = {split: len(source) - counts[split] for split, source in subject.splits.items()}
+    if not any(missing.values()):
+        return []
+    train, test = missing["train"], missing["test"]
+    return [f"{train} training and {test} test images cannot be read and are left out (twofold scan names them)"]
 
 
 def _classes(source: Source) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -110,7 +110,7 @@ def opened(teacher: str, weights: str) -> tuple[nn.Module, BackboneSpec]:
             raise UsageError(f"{folder} has no backbone to learn from: no run has ended there")
         spec = recorded_spec(folder / "backbone.json")
         network = spec.build()
-        network.load_state_dict(load_file(folder / "backbone.safetensors"))
+        network.load_state_dict(load((folder / "backbone.safetensors").read_bytes()))
         return network, spec
     if is_foreign(teacher):
         network = built_by(teacher, {})

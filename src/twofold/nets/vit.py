@@ -24,7 +24,7 @@ def transformer(backbone: nn.Module, what: str) -> VisionTransformer:
 
 
 def begin(vit: VisionTransformer) -> None:
-    """The first weights that the masked autoencoder and MoCo v3 have: Xavier's, and positions by `sines`.
+    """The first weights of the masked autoencoder and MoCo v3: Xavier's, and positions by `sines`.
 
     timm's own have a deviation of 0.02 whatever the width, and positions that say nothing until they are learned: in a
     short run a small transformer is then worse than it was untrained. As timm has it, positions go on to be learned.
@@ -32,8 +32,11 @@ def begin(vit: VisionTransformer) -> None:
     vit.init_weights("jax")
     rows, columns = vit.patch_embed.grid_size
     width, prefix = vit.embed_dim, 0 if vit.no_embed_class else vit.num_prefix_tokens
-    if vit.pos_embed is not None and width % 4 == 0 and rows == columns:
-        with torch.no_grad():
+    with torch.no_grad():
+        for layer in vit.patch_embed.modules():
+            if isinstance(layer, nn.Conv2d):  # as if it were the linear layer that it is
+                layer.weight.copy_(nn.init.xavier_uniform_(layer.weight.flatten(1)).view(layer.weight.shape))
+        if vit.pos_embed is not None and width % 4 == 0 and rows == columns:
             vit.pos_embed[:, :prefix] = 0
             vit.pos_embed[:, prefix:] = sines(rows, width)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 from timm.layers import resample_abs_pos_embed, resample_patch_embed  # type: ignore[attr-defined]
 from timm.models import PretrainedCfg, adapt_input_conv
 from torch import Tensor, nn
@@ -73,7 +73,7 @@ def open_weights(weights: str, backbone: str) -> Weights:
         spec = recorded_spec(path / "backbone.json")
         if spec.name != backbone:
             raise UsageError(f"{path} has a {spec.name}, not a {backbone}: --backbone {spec.name}")
-        tensors = load_file(path / "backbone.safetensors")
+        tensors = load((path / "backbone.safetensors").read_bytes())
         return Weights(f"the run {path}", tensors, spec.size, spec.mean, spec.std, spec.interpolation, spec.stem)
     if not path.exists():
         raise UsageError(
@@ -99,7 +99,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return load(path.read_bytes())
         with torch.serialization.safe_globals([argparse.Namespace]):  # DINO's and MoCo's authors keep their options
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:

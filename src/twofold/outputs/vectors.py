@@ -39,7 +39,7 @@ def save_piece(path: Path, rows: Embedded, record: Record) -> None:
 def load_piece(path: Path) -> tuple[int, Record] | None:
     """How many vectors a piece has, and its record; None if it is damaged (all of it is read, against checksums)."""
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with open(path, "rb") as opened, pq.ParquetFile(opened, page_checksum_verification=True) as file:
             return len(file.read()), json.loads(file.metadata.metadata[RECORD])
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
         return None
@@ -48,8 +48,8 @@ def load_piece(path: Path) -> tuple[int, Record] | None:
 def assemble(target: Path, pieces: Sequence[Path], rows: int, width: int, record: Record) -> None:
     """Join pieces, ``rows`` vectors of ``width`` numbers, holding one at a time. The record is written last."""
     if target.suffix == ".parquet":
-        schema = pq.read_schema(pieces[0])
-        tables = (pq.read_table(piece) for piece in pieces)
+        schema = _schema(pieces[0])
+        tables = map(_table, pieces)
         write_atomically(target, lambda file: _write_parquet(file, schema, tables, record))
         return
     beside(target).unlink(missing_ok=True)
@@ -62,7 +62,8 @@ def record_of(target: Path) -> Record | None:
     """What `assemble` recorded with a whole file; None if it is not there, not whole, or not by `assemble`."""
     try:
         if target.suffix == ".parquet":
-            record = json.loads(pq.read_metadata(target).metadata[RECORD])
+            with open(target, "rb") as file:
+                record = json.loads(pq.read_metadata(file).metadata[RECORD])
         else:
             record = json.loads(beside(target).read_text(encoding="utf-8")) if target.exists() else None
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
@@ -85,6 +86,17 @@ def beside(target: Path) -> Path:
     return target.with_name(target.name + ".json")
 
 
+def _schema(path: Path) -> Any:
+    """Arrow takes no name of a file that is not UTF-8, but an open file."""
+    with open(path, "rb") as file:
+        return pq.read_schema(file)
+
+
+def _table(path: Path, columns: list[str] | None = None) -> Any:
+    with open(path, "rb") as file:
+        return pq.read_table(file, columns=columns)
+
+
 def _write_parquet(file: BinaryIO, schema: Any, tables: Sequence[Any] | Iterator[Any], record: Record) -> None:
     """One row group a table."""
     repeated = REPEATED["row" in schema.names]
@@ -97,16 +109,16 @@ def _write_parquet(file: BinaryIO, schema: Any, tables: Sequence[Any] | Iterator
 
 def _write_index(file: BinaryIO, pieces: Sequence[Path]) -> None:
     """All columns but the vector, as RFC 4180 has it: texts in quotes; no label is an empty field without quotes."""
-    schema = pq.read_schema(pieces[0])
+    schema = _schema(pieces[0])
     schema = schema.remove(schema.get_field_index("vector"))
     with pyarrow.csv.CSVWriter(file, schema) as writer:
         for piece in pieces:
-            writer.write_table(pq.read_table(piece, columns=schema.names))
+            writer.write_table(_table(piece, schema.names))
 
 
 def _write_npy(file: BinaryIO, pieces: Sequence[Path], rows: int, width: int) -> None:
     header = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
     np.lib.format.write_array_header_1_0(file, header)
     for piece in pieces:
-        for chunk in pq.read_table(piece, columns=["vector"])["vector"].chunks:
+        for chunk in _table(piece, ["vector"])["vector"].chunks:
             file.write(chunk.flatten().to_numpy().astype("<f4", copy=False))

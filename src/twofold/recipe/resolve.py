@@ -3,6 +3,7 @@
 from typing import Any
 
 from twofold.recipe import rules
+from twofold.recipe.images import COLOURLESS, COLOURLESS_SAID, crops_of, without_colours
 from twofold.recipe.recipe import GROUPS, Recipe, Wanted, assembled, general_defaults, known, settings_of
 from twofold.recipe.rules import Facts, Measured
 from twofold.recipe.settings import declarations, defaults_of, listed, show
@@ -46,13 +47,13 @@ def resolve(
         values.update(large)
         if large:
             said.append(f"views of {values['image_size']} pixels: {listed(large, values)}")
-    tiny = {} if "crop_scale" in given else rules.crops_of(values["image_size"], values["crop_scale"])
+    tiny = {} if "crop_scale" in given else crops_of(values["image_size"], values["crop_scale"])
     if tiny:
         values.update(tiny)
         said.append(f"images of {values['image_size']} pixels: {listed(tiny, values)}")
-    if colourless := rules.without_colours(values["colours"], given):
+    if colourless := without_colours(values["colours"], given):
         values.update(colourless)
-        said.append(rules.COLOURLESS_SAID[values["colours"]])
+        said.append(COLOURLESS_SAID[values["colours"]])
     if values["flip"] is None and not facts.measured.mirrored_alike:
         said.append("mirrored, these images are unlike the others: flip 0")
     general = first + choose([name for name in rule_of if name not in declarations(options)])
@@ -78,7 +79,7 @@ def difference(old: Recipe, request: Wanted, images: int | None = None) -> list[
     """
     declared = request.spec
     large = request.fitting(declared.large) if old.image_size >= rules.LARGE else {}
-    colourless = {} if old.augment.colours == "rgb" else rules.COLOURLESS
+    colourless = {} if old.augment.colours == "rgb" else COLOURLESS
     defaults = {
         **general_defaults(),
         **defaults_of(declared.options),
@@ -86,7 +87,7 @@ def difference(old: Recipe, request: Wanted, images: int | None = None) -> list[
         **large,
         **colourless,
     }
-    defaults |= rules.crops_of(old.image_size, defaults["crop_scale"])
+    defaults |= crops_of(old.image_size, defaults["crop_scale"])
     asked, had = {**defaults, **request.given, "method": request.method}, settings_of(old)
     settable = known(declared)
     changes = []

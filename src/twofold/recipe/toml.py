@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from twofold.errors import UsageError
+from twofold.names import escaped, unescaped
 from twofold.recipe import version
 from twofold.recipe.recipe import Recipe, Wanted, recorded, wanted
 from twofold.recipe.settings import declarations
 
 VERSION = "twofold"
 """the key of the version that wrote a recipe; it is no setting"""
+BYTES = "bytes"
+"""the only key of a table that stands for the name of a file that is not UTF-8, `escaped`"""
 
 
 def dumps(recipe: Recipe) -> str:
@@ -31,7 +34,17 @@ def value_text(value: Any) -> str:
         return "{" + ", ".join(f"{value_text(str(k))} = {value_text(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(value_text, value)) + "]"
+    if isinstance(value, str) and not _is_text(value):
+        return f"{{{BYTES} = {value_text(escaped(value))}}}"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else repr(value)
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\x7f" not in value  # the only other character that JSON writes and TOML does not read
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -66,4 +79,11 @@ def load_recorded(path: Path) -> tuple[Recipe, str]:
 
 
 def _settings(found: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in found.items() if name != VERSION}
+    return {name: _plain(value) for name, value in found.items() if name != VERSION}
+
+
+def _plain(value: Any) -> Any:
+    """A value with the names that `value_text` had to escape as they are."""
+    if isinstance(value, dict):
+        return unescaped(str(value[BYTES])) if value.keys() == {BYTES} else {k: _plain(v) for k, v in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a question the loop asks, so that a step is never cut in two."""
+"""Ctrl-C, SIGTERM and SIGHUP: they end the preparation of a run at once, and its training between two steps."""
 
 import signal
 import threading
@@ -7,23 +7,42 @@ from typing import Any, Self
 
 
 class Interrupt:
-    """Inside the block, the first signal sets ``asked``; a second one acts as it would have without the block."""
+    """Inside the block, the first signal is a KeyboardInterrupt; after `between_steps` it only sets ``asked``.
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    A second one acts as it would have without the block. SIGHUP, the end of the terminal, is a signal like the others,
+    unless it is ignored, as ``nohup`` has it.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self) -> None:
         self.asked = False
+        self._waits = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # Python allows handlers only there
-            self._before = {number: signal.signal(number, self._ask) for number in self.SIGNALS}
+            for number in self.SIGNALS:
+                if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._ask)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def between_steps(self) -> None:
+        """From now on a signal is a question that the loop asks, so that no step is cut in two.
+
+        Raises:
+            KeyboardInterrupt: if one came before, and was lost where exceptions are, as in a finaliser.
+        """
+        self._waits = True
+        if self.asked:
+            raise KeyboardInterrupt
+
     def _ask(self, number: int, _: FrameType | None) -> None:
         self.asked = True
         signal.signal(number, self._before[signal.Signals(number)])
+        if not self._waits:
+            raise KeyboardInterrupt

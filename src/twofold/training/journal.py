@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any, Self
 
 from twofold import device, files
+from twofold.data.loader import Streamed
 from twofold.diagnosis.doctor import Finding
 from twofold.diagnosis.live import Watch
 from twofold.errors import Diverged
@@ -61,6 +62,10 @@ class Journal:
 
     def __exit__(self, *exception: Any) -> None:
         self._held.__exit__(*exception)
+        images, path = self.opened.images, self.opened.run.path
+        if isinstance(images, Streamed) and images.unreadable:
+            left_out = f"{images.unreadable} of {len(images)} images could not be read, and others stood in for them"
+            self.log.say(f"{left_out} ({path}/log.txt names them)")
 
     @property
     def seconds(self) -> float:
@@ -83,7 +88,7 @@ class Journal:
         row: dict[str, Any] = {"step": step, "epoch": epoch, "loss": learned.loss, **learned.terms, "lr": lr}
         row["gradient_norm"] = learned.gradient_norm
         if step == 0:
-            row |= {"steps": o.steps, "collapsed": o.collapsed_loss}
+            row |= {"steps": o.steps, "collapsed": o.collapsed_loss, **o.alarm}
             row |= {f"knn_{who}": score for who, score in self.beginnings.items()}
             row |= {"knn_asked": self._knn.asked} if self._knn else {}
         ends_epoch = done % o.plan.steps_per_epoch == 0

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Self, TextIO
@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.text import Text
 
 from twofold.evaluation.titles import BEGINNINGS
+from twofold.names import clean
 
 SILENCE = 10.0
 """seconds between two lines of progress where there is no terminal"""
@@ -46,7 +47,8 @@ class Log:
         self._file = None
 
     def say(self, text: str, *, quiet: bool = False) -> None:
-        """Log a sentence; ``quiet`` keeps it off the terminal."""
+        """Log a sentence, which stays in one line; ``quiet`` keeps it off the terminal."""
+        text = clean(text)
         line = f"{datetime.now().isoformat(' ', 'seconds')}  {text}\n"
         if self._file:
             self._file.write(line)
@@ -54,7 +56,7 @@ class Log:
         else:
             self._early.append(line)
         if self.console and not quiet:
-            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+            show(self.console, text)
 
 
 class Bar:
@@ -75,8 +77,7 @@ class Bar:
             self._progress.update(self._task, completed=step, description=head, status="  ".join(parts))
         elif self._console and (time.monotonic() - self._last > SILENCE or step == self._steps):
             self._last = time.monotonic()
-            text = "  ".join([head, *parts, f"{duration(left)} left"])
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            show(self._console, "  ".join([head, *parts, f"{duration(left)} left"]))
 
     def __enter__(self) -> Self:
         if self._progress:
@@ -85,7 +86,8 @@ class Bar:
 
     def __exit__(self, *_: object) -> None:
         if self._progress:
-            self._progress.stop()
+            with suppress(OSError):  # the terminal may be closed
+                self._progress.stop()
 
 
 def status(
@@ -128,7 +130,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
         nonlocal last
         if time.monotonic() - last > SILENCE:
             last = time.monotonic()
-            console.print(f"{what}: {done} of {of}", highlight=False, markup=False, soft_wrap=True)
+            show(console, f"{what}: {done} of {of}")
 
     if not console.is_terminal:
         yield line
@@ -136,6 +138,12 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("")
         yield lambda what, done, of: bar.update(task, description=what, completed=done, total=of)
+
+
+def show(console: Console, text: str) -> None:
+    """Print a line as it is. A terminal that has been closed is no reason to stop what goes on."""
+    with suppress(OSError):
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def terminal() -> Console:

@@ -33,7 +33,7 @@ def train(wanted: Wanted, console: Console | None = None, data: DataLike = None)
         UsageError: for unusable data or settings, or a run directory that holds another recipe.
         Diverged: when the loss is no longer finite; failure.pt in the run directory holds the step.
         Collapsed: with ``on_collapse`` "stop", after a checkpoint was written.
-        KeyboardInterrupt: on Ctrl-C or SIGTERM, after a checkpoint was written.
+        KeyboardInterrupt: on Ctrl-C, SIGTERM or SIGHUP, after a checkpoint was written if a step had begun.
     """
     on = device.choose(wanted.get("device"))
     device.reuse_memory()
@@ -56,6 +56,7 @@ def loop(opened: OpenRun, journal: Journal, interrupt: Interrupt) -> None:
     micro_batches = MicroBatches(range(opened.start, steps), plan.batch, s.accumulate)
     crops = iter(opened.images.load(plan, opened.prepare.views, micro_batches))
     saved = time.monotonic()
+    interrupt.between_steps()
     for step in range(opened.start, steps):
         clock, progress, done = time.monotonic(), step / steps, step + 1
         torch.manual_seed(rng.fold(s.seed, "network", step, dist.rank()))  # dropout, where there is any

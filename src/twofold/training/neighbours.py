@@ -1,7 +1,7 @@
 """Each image's nearest neighbours by the features of the weights that a run starts from, for its second views."""
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -64,4 +64,4 @@ def kept(run: Run) -> Tensor:
     path = run.path / KEPT
     if not path.exists():
         raise UsageError(f"{path} is missing: without it the run cannot go on as it began")
-    return load_file(path)["neighbours"]
+    return load(path.read_bytes())["neighbours"]

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class OpenRun:
     start: int = 0
     seconds: float = 0.0
     main: bool = True
+    alarm: dict[str, float] = field(default_factory=dict)  # see `Inspection.alarm`
 
     @property
     def steps(self) -> int:
@@ -116,7 +117,7 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
 
     def bad(name: str, reason: str) -> None:
         unreadable.append(name)
-        log.say(f"cannot read {name}: {reason}", quiet=True)
+        log.say(f"cannot read {name}: {reason}", quiet=len(unreadable) > 1)
 
     kind = (run.recipe.channels, run.recipe.depth) if begun else asked(wanted.get("channels"), wanted.get("depth"))
     inspection = Inspection(source, max(1, workers), wanted.get("max_unreadable"), bad, *kind)
@@ -156,6 +157,7 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
         prepare=Preparation(settings, method, batch, on, dtype),
         device=on,
         main=main,
+        alarm={} if begun else inspection.alarm,
     )
     hold(opened, begun, held)
     if begun:

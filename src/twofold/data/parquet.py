@@ -1,0 +1,129 @@
+"""Parquet files with encoded images, in the layout of Hugging Face."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from twofold.data.cache import cache
+from twofold.data.encoded import LABELS, EncodedSource
+from twofold.data.sources import WHOLE, digest, modified, number
+from twofold.errors import UsageError
+from twofold.files import write_atomically
+
+IN_MEMORY = 4 << 30
+"""Bytes of Parquet that are read into memory; more is mapped from the cache."""
+
+
+class Parquet(EncodedSource):
+    """Parquet in the Hugging Face layout: a column of {bytes, path} (or of bytes), and maybe a column of labels."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with open(files[0], "rb") as file:
+                schema = pq.read_schema(file)
+            image = _image_column(schema)
+            label = next((name for name in LABELS if name in schema.names), None)
+            columns = [image] + ([label] if label else [])
+            self._table = _table(files, columns)
+        except StopIteration:
+            raise UsageError(f"{files[0]} has no column of images (bytes, or a struct with bytes)") from None
+        except (pa.ArrowException, KeyError, OSError) as error:
+            raise UsageError(f"{files[0]} cannot be read as Parquet: {' '.join(str(error).split())}") from None
+        self._files = list(files)
+        column = self._table[image]
+        if pa.types.is_struct(column.type):
+            column = pa.chunked_array([chunk.field("bytes") for chunk in column.chunks])
+        self._images = column
+        if label:
+            self.labels, self.classes = column_of_labels(self._table[label].to_pylist(), _class_names(schema, label))
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read(self, index: int) -> bytes:
+        value: bytes | None = self._images[index].as_py()
+        return value or b""
+
+    def compute_fingerprint(self) -> str:
+        """Of the files' names, sizes and contents if these have `WHOLE` bytes at most, else of their times, too.
+
+        Of larger ones 64 images are compared; a replaced file of the same size and time may pass if it has these.
+        """
+        about: list[object] = [(file.name, file.stat().st_size) for file in self._files]
+        if sum(file.stat().st_size for file in self._files) > WHOLE:
+            return digest([*about, *map(modified, self._files), *self._contents.digests(self._bytes)])
+        for path in self._files:
+            with open(path, "rb") as file:
+                about.append(hashlib.file_digest(file, "blake2b").hexdigest())
+        return digest(about)
+
+
+def column_of_labels(values: list[Any], names: list[str] | None) -> tuple[list[int] | None, list[str] | None]:
+    """Class numbers and class names of a column's values; ``names`` where the column itself has them by number."""
+    if None in values or any(isinstance(value, int) and value < 0 for value in values):
+        return None, None  # some images have no label: then none counts
+    if names and all(isinstance(value, int) and value < len(names) for value in values):
+        return values, names
+    return number([str(value) for value in values])
+
+
+def _table(files: Sequence[Path], columns: list[str]):  # type: ignore[no-untyped-def]
+    """The columns of all files as an Arrow table that worker processes share without copying it.
+
+    Up to `IN_MEMORY` bytes it lies in memory; more is copied once, row by row addressable, into the cache, and mapped.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found = []
+    with ExitStack() as held:  # Arrow takes no names that are not UTF-8, but open files
+        parts = [pq.ParquetFile(held.enter_context(open(file, "rb"))) for file in files]
+        if sum(_bytes(part) for part in parts) <= IN_MEMORY:
+            for part in parts:
+                found += [part.schema_arrow.empty_table().select(columns)]
+                found += [part.read_row_group(group, columns=columns) for group in range(part.num_row_groups)]
+            return pa.concat_tables(found)
+        copied = cache() / "parquet" / f"{digest([(str(f), f.stat().st_size, modified(f)) for f in files])}.arrow"
+        if not copied.exists():
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            schema = pa.schema([field for field in parts[0].schema_arrow if field.name in columns])
+
+            def write(file: BinaryIO) -> None:
+                with pa.ipc.new_file(file, schema) as writer:
+                    for part in parts:
+                        for batch in part.iter_batches(256, columns=columns):
+                            writer.write_batch(batch.select(schema.names).cast(schema))
+
+            write_atomically(copied, write)
+    return pa.ipc.open_file(pa.memory_map(str(copied))).read_all()
+
+
+def _bytes(file: Any) -> int:
+    """Of all columns of a Parquet file, uncompressed."""
+    return sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups))
+
+
+def _image_column(schema) -> str:  # type: ignore[no-untyped-def]
+    import pyarrow as pa
+
+    def holds_files(field) -> bool:  # type: ignore[no-untyped-def]
+        if pa.types.is_struct(field.type):
+            return any(field.type.field(i).name == "bytes" for i in range(field.type.num_fields))
+        return bool(pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type))
+
+    fields = sorted(schema, key=lambda field: field.name not in ("image", "img"))
+    return next(str(field.name) for field in fields if holds_files(field))
+
+
+def _class_names(schema, label: str) -> list[str] | None:  # type: ignore[no-untyped-def]
+    try:
+        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        return [str(name) for name in features[label]["names"]]
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,43 @@
+"""Arrays of images in NumPy's files."""
+
+import numpy as np
+import pytest
+
+from tests.conftest import picture
+from twofold.data.opening import open_data
+from twofold.errors import UsageError
+
+
+def test_arrays(tmp_path):
+    images = np.stack([picture(10, 12, i) for i in range(6)])
+    np.save(tmp_path / "a.npy", images)
+    assert np.array_equal(open_data(tmp_path / "a.npy").train.image(3), np.moveaxis(images[3], -1, 0))
+    np.savez(
+        tmp_path / "b.npz",
+        train_images=images[..., 0],
+        train_labels=np.arange(6)[:, None],
+        test_images=images[:2, ..., 0],
+    )
+    data = open_data(tmp_path / "b.npz")
+    assert data.train.image(0).shape == (3, 10, 12)
+    assert list(data.train.labels) == [0, 1, 2, 3, 4, 5]
+    assert len(data.test) == 2
+    np.savez(tmp_path / "c.npz", x_train=np.moveaxis(images, -1, 1))
+    assert open_data(tmp_path / "c.npz").train.image(0).shape == (3, 10, 12)
+    np.save(tmp_path / "d.npy", images.astype(np.int64))
+    with pytest.raises(UsageError, match="uint8"):
+        open_data(tmp_path / "d.npy")
+    np.save(tmp_path / "f.npy", np.concatenate([images, images], -1)[..., :5].astype(np.float16))
+    bands = open_data(tmp_path / "f.npy").train
+    assert (len(bands), bands.image(0).shape, bands.image(0).dtype) == (6, (5, 10, 12), np.float32)
+    np.savez(tmp_path / "e.npz", pictures=images)
+    with pytest.raises(UsageError, match="pictures"):
+        open_data(tmp_path / "e.npz")
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x05\x06" + bytes(18), b"\x93NUMPY\x09\x00", b"PK\x03\x04" + bytes(60)])
+@pytest.mark.parametrize("name", ["a.npz", "a.npy"])
+def test_damaged_arrays_are_said(tmp_path, name, damage):
+    (tmp_path / name).write_bytes(damage)
+    with pytest.raises(UsageError, match=rf"{name} (is no NumPy file|has no array)"):
+        open_data(tmp_path / name)

@@ -1,0 +1,75 @@
+"""Parquet files: what is read of them, and what tells them from others."""
+
+import os
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import encoded, picture
+from tests.data.making import parquet
+from twofold.data.opening import open_data
+from twofold.errors import UsageError
+
+
+def test_parquet(tmp_path):
+    parquet(tmp_path / "train-00000-of-00002.parquet", 3)
+    parquet(tmp_path / "train-00001-of-00002.parquet", 2, start=3)
+    parquet(tmp_path / "test-00000-of-00001.parquet", 2, start=50)
+    data = open_data(tmp_path)
+    assert (len(data.train), len(data.test)) == (5, 2)
+    assert data.train.classes == ["cat", "dog"]
+    assert np.array_equal(data.train.image(4), np.moveaxis(picture(16, 16, 4), -1, 0))
+    assert data.train.label(1) == 1
+    pq.write_table(pa.table({"img": [encoded(picture(8, 8))], "text": ["x"]}), tmp_path / "bare.parquet")
+    bare = open_data(tmp_path / "bare.parquet").train
+    assert bare.labels is None
+    assert bare.image(0).shape == (3, 8, 8)
+    pq.write_table(pa.table({"text": ["x"]}), tmp_path / "none.parquet")
+    with pytest.raises(UsageError, match=r"none\.parquet"):
+        open_data(tmp_path / "none.parquet")
+
+
+def test_large_parquet_is_mapped_from_the_cache(tmp_path, monkeypatch):
+    parquet(tmp_path / "train-0.parquet", 3)
+    parquet(tmp_path / "train-1.parquet", 2, start=3)
+    small = open_data(tmp_path).train
+    monkeypatch.setenv("TWOFOLD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("twofold.data.parquet.IN_MEMORY", 0)
+    for _ in range(2):  # made, then found
+        mapped = open_data(tmp_path).train
+        assert [mapped.read(i) for i in range(5)] == [small.read(i) for i in range(5)]
+        assert mapped.labels == small.labels
+        assert mapped.fingerprint() == small.fingerprint()
+    assert len(list((tmp_path / "cache" / "parquet").iterdir())) == 1
+
+
+def test_a_replaced_file_of_the_same_size_and_time_is_seen(tmp_path):
+    """Up to 256 MiB the contents are looked at, so no time is needed, and a copy elsewhere is the same data."""
+    (tmp_path / "other").mkdir()
+    for seed, path in ((1, tmp_path / "a.parquet"), (2, tmp_path / "other" / "a.parquet")):
+        images = [encoded(picture(8, 8, seed), "BMP")]
+        pq.write_table(pa.table({"image": images}), path, compression="none", use_dictionary=False)
+    first, second = tmp_path / "a.parquet", tmp_path / "other" / "a.parquet"
+    assert first.stat().st_size == second.stat().st_size
+    before, other = open_data(first).train.fingerprint(), open_data(second).train.fingerprint()
+    os.utime(first, (0, 0))
+    assert open_data(first).train.fingerprint() == before != other
+
+
+def test_of_large_files_names_sizes_and_times_count(tmp_path, monkeypatch):
+    monkeypatch.setattr("twofold.data.parquet.WHOLE", 0)
+    parquet(tmp_path / "a.parquet", 2)
+    before = open_data(tmp_path / "a.parquet").train.fingerprint()
+    assert open_data(tmp_path / "a.parquet").train.fingerprint() == before
+    os.utime(tmp_path / "a.parquet", (0, 0))
+    assert open_data(tmp_path / "a.parquet").train.fingerprint() != before
+
+
+def test_a_name_need_not_be_utf8(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    parquet(tmp_path / "a.parquet", 3)
+    (tmp_path / "a.parquet").rename(folder / os.fsdecode(b"\xff.parquet"))
+    assert open_data(folder).train.image(2).shape == (3, 16, 16)
