@@ -1,12 +1,10 @@
 """A run killed at any moment and resumed ends bit-identical to one that never stopped."""
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -14,6 +12,7 @@ import pytest
 import torch
 
 from tests.conftest import encoded, picture
+from tests.watching import alive, wait_for
 from twofold import files
 from twofold.metrics import read_metrics
 from twofold.recipe.declared import methods
@@ -125,14 +124,6 @@ def start(folder, out, *words):
     return subprocess.Popen([*command, *small, *words], **options)
 
 
-def wait_for(condition, seconds=90):
-    until = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.05)
-    return found
-
-
 @pytest.fixture
 def photos(tmp_path):
     folder = tmp_path / "photos"
@@ -150,13 +141,6 @@ def test_workers_do_not_outlive_a_killed_parent(photos, tmp_path):
     run.kill()
     run.communicate()
     wait_for(lambda: not any(alive(worker) for worker in workers), 5)
-
-
-def alive(process):
-    """Not merely there: one whose parent was killed may stay as a zombie where nobody reaps it."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

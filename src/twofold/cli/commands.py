@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from twofold.cli.words import DATA_HELP, PROTOCOLS_HELP, Parser, comparison_of, number, recipe_of
-from twofold.errors import Collapsed, Diverged, UsageError, did_you_mean
+from twofold.errors import Collapsed, Diverged, Failed, UsageError, did_you_mean, system_words
 from twofold.recipe.declared import methods, spec
 from twofold.recipe.recipe import check_declaration
 from twofold.recipe.version import VERSION
@@ -27,6 +27,13 @@ def main(words: Sequence[str] | None = None) -> None:
     except (Diverged, Collapsed) as error:
         print(f"twofold: {error}", file=sys.stderr)
         sys.exit(3)
+    except Failed as error:
+        print(f"twofold: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        about = f"{error.filename}: " if error.filename else ""
+        print(f"twofold: {about}{system_words(error)}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(1)
 
