@@ -1,14 +1,11 @@
-"""Atomic files: what stands at a path is always whole, whatever kills the process; checksums; one process at a time."""
+"""Atomic files: what stands at a path is whole, whatever kills the process; checksums."""
 
 import errno
-import fcntl
 import glob
 import hashlib
 import json
-import logging
 import os
 import stat
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,10 +22,8 @@ from twofold.errors import Failed, UsageError, system_error, system_words
 PARTIAL = ".partial"
 CHECKSUM = "twofold.blake2b"
 """The key in the metadata of a .safetensors file that its `checksum` has."""
-TRIES = 30
-"""What a killed process has left behind may need so many tenths of a second to end."""
-UNLOCKABLE = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-"""What file systems say that lack locks."""
+ANEW = "remove it to start anew"
+NO_FILE = (errno.ELOOP, errno.EMLINK, errno.ENXIO)
 
 
 @contextmanager
@@ -48,8 +43,10 @@ def saying(path: Path, what: str = "written") -> Iterator[None]:
         raise
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write to a temporary file beside ``path``, flush it to the disk, then take the old one's place.
+def write_atomically(
+    path: Path, write: Callable[[BinaryIO], object], first: Callable[[], object] = lambda: None
+) -> None:
+    """Write to a temporary file beside ``path``, flush it to the disk, call ``first``, then take the old one's place.
 
     Raises:
         Failed: if there is no room, or it is not permitted; the old file is then as it was.
@@ -62,6 +59,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
+            first()
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -103,81 +101,13 @@ def regular(path: str, flags: int) -> int:
     try:
         number = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO):
-            raise UsageError(f"{path} is a link or a pipe, which is not written to: remove it") from None
-        raise
-    if not stat.S_ISREG(os.fstat(number).st_mode):
-        os.close(number)
-        raise UsageError(f"{path} is no regular file, so it is not written to: remove it")
-    return number
-
-
-def refuse_links(folder: Path) -> None:
-    """
-    Raises:
-        UsageError: if there is a symbolic link in a folder that is to be written to.
-    """
-    for path in sorted(folder.iterdir()):
-        if path.is_symlink():
-            raise UsageError(f"{path} is a symbolic link, and a run directory with one is not written to: remove it")
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Make a folder, and keep other processes from writing to it for the length of the block.
-
-    Raises:
-        UsageError: if it cannot be made, holds a link, or another process is at work on it.
-    """
-    make_folder(folder)
-    refuse_links(folder)
-    with locked(folder / ".lock", folder):
-        yield
-
-
-def make_folder(folder: Path) -> None:
-    """
-    Raises:
-        UsageError: if it is not there and cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be made a folder: {system_words(error)}") from None
-
-
-@contextmanager
-def locked(lock: Path, what: Path) -> Iterator[None]:
-    """Keep other processes from ``what`` for the length of the block, by a file ``lock``, which is removed afterwards.
-
-    Raises:
-        UsageError: if another process has it.
-    """
-    for _ in range(TRIES):
-        with saying(lock):
-            file = open(lock, "w", opener=regular)  # noqa: SIM115 - closed below
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            time.sleep(0.1)
-            continue
-        except OSError as error:
-            if error.errno not in UNLOCKABLE:
-                raise
-            said = f"{lock.parent} is on a file system without locks: nothing keeps a second process from {what}"
-            logging.getLogger("twofold").warning(said)
-            break
-        if lock.exists() and os.path.samestat(lock.stat(), os.fstat(file.fileno())):
-            break
-        file.close()  # who had it has removed it
+        if error.errno not in NO_FILE:
+            raise
     else:
-        raise UsageError(f"another process is at work on {what}")
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
-        file.close()
+        if stat.S_ISREG(os.fstat(number).st_mode):
+            return number
+        os.close(number)
+    raise UsageError(f"{path} is a link or a pipe, which is not written to: remove it")
 
 
 def write_json(path: Path | None, content: dict[str, Any], indent: int) -> dict[str, Any]:
@@ -207,19 +137,19 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     return found
 
 
-def save(path: Path, state: dict[str, Any]) -> None:
+def save(path: Path, state: dict[str, Any], first: Callable[[], object] = lambda: None) -> None:
     """Save a nested dict of tensors, numbers and texts. Torch writes a zip file, with a CRC-32 of every part."""
-    write_atomically(path, lambda file: torch.save(state, file))
+    write_atomically(path, lambda file: torch.save(state, file), first)
 
 
-def check(path: Path, ending: str = "") -> None:
+def check(path: Path, remedy: str = ANEW, ending: str = "") -> None:
     """Compare what `save` wrote, or its parts with that ``ending``, with their checksums.
 
     Raises:
-        UsageError: if the file is damaged.
+        UsageError: if the file is damaged, with the ``remedy``.
         Failed: if it cannot be read.
     """
-    with _damage(path), zipfile.ZipFile(path) as parts:
+    with _damage(path, remedy), zipfile.ZipFile(path) as parts:
         for name in parts.namelist():
             if name.endswith(ending):
                 with parts.open(name) as part:
@@ -227,28 +157,31 @@ def check(path: Path, ending: str = "") -> None:
                         pass
 
 
-def load(path: Path, checked: bool = True, **how: Any) -> dict[str, Any]:
+def load(path: Path, remedy: str = ANEW) -> dict[str, Any]:
     """Load what `save` wrote, onto the CPU; runs no code from the file.
 
     Raises:
-        UsageError: if the file is damaged.
+        UsageError: if the file is damaged, with the ``remedy``.
         Failed: if it cannot be read.
     """
-    if checked:
-        check(path)
-    with _damage(path):
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, **how)
-    return state
+    check(path, remedy)
+    return _loaded(path, remedy)
 
 
 def glance(path: Path) -> dict[str, Any]:
     """What `load` gives, whose numbers and texts are checked, but whose tensors are neither read nor checked."""
-    check(path, "/data.pkl")
-    return load(path, checked=False, mmap=True)
+    check(path, ending="/data.pkl")
+    return _loaded(path, ANEW, mmap=True)
+
+
+def _loaded(path: Path, remedy: str, **how: Any) -> dict[str, Any]:
+    with _damage(path, remedy):
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, **how)
+    return state
 
 
 @contextmanager
-def _damage(path: Path) -> Iterator[None]:
+def _damage(path: Path, remedy: str) -> Iterator[None]:
     try:
         with saying(path, "read"):
             yield
@@ -256,7 +189,7 @@ def _damage(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # zip, pickle and torch each have their own kinds
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UsageError(f"{path} is damaged and cannot be loaded ({reason}); remove it to start anew") from None
+        raise UsageError(f"{path} is damaged ({reason}): {remedy}") from None
 
 
 def checksum(tensors: dict[str, Tensor]) -> str:
@@ -271,8 +204,8 @@ def checksum(tensors: dict[str, Tensor]) -> str:
 
 def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Save contiguous tensors on the CPU as .safetensors, with their `checksum`."""
-    content = tensors_as_bytes(tensors, {"format": "pt", CHECKSUM: checksum(tensors)})
-    write_atomically(path, lambda file: file.write(content))
+    about = {"format": "pt", CHECKSUM: checksum(tensors)}
+    write_atomically(path, lambda file: file.write(tensors_as_bytes(tensors, about)))
 
 
 def load_tensors(path: Path, remedy: str) -> dict[str, Tensor]:

@@ -52,8 +52,8 @@ def test_weights_optimizer_and_time_come_back(tmp_path):
     for done in (1, 2):
         method(torch.ones(4, 3)).sum().backward()
         optimizer.step()
-        checkpoint.save(tmp_path / "checkpoint.pt", method, optimizer, done, 2.5 * done, data)
-    assert checkpoint.load(tmp_path / "checkpoint.pt", other, again, data, "photos") == (2, 5.0, [])
+        checkpoint.save(tmp_path, method, optimizer, done, 2.5 * done, data, "")
+    assert checkpoint.load(tmp_path, other, again, data, "photos") == (2, 5.0, [])
     for module, steps in ((method, optimizer), (other, again)):
         module.zero_grad()
         module(torch.ones(4, 3)).sum().backward()

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from itertools import product
@@ -96,6 +96,18 @@ def open_data(data: DataLike) -> Data:
     return replace(opened, test=test, mismatch=mismatch)
 
 
+def reopened(name: str) -> Data:
+    """Open what a run's recipe names, which the person may not have seen: nothing is downloaded.
+
+    Raises:
+        UsageError: as `open_data` does; also for data of the network that are not on this machine.
+    """
+    for prefix, opened in DOWNLOADED.items():
+        if name.startswith(prefix):
+            return open_data(replace(opened(name.removeprefix(prefix), False), name=name))
+    return open_data(name)
+
+
 def name_of(data: DataLike) -> str:
     """DATA in a word, for the recipe: the text or path itself, or ``python:`` and the kind of object."""
     if isinstance(data, Data):
@@ -137,10 +149,9 @@ def _open(text: str) -> Data:
         raise UsageError(f"the run was given its images as a Python object ({text}): pass data= again")
     if text == "digits":
         return _digits()
-    if text.startswith("torchvision:"):
-        return _torchvision(text.removeprefix("torchvision:"))
-    if text.startswith("hf:"):
-        return _hugging_face(text.removeprefix("hf:"))
+    for prefix, opened in DOWNLOADED.items():
+        if text.startswith(prefix):
+            return opened(text.removeprefix(prefix), True)
     paths = [Path(name) for name in _braces(text)]
     missing = [path for path in paths if not path.exists()]
     if missing:
@@ -213,7 +224,7 @@ def _digits() -> Data:
     return Data(train, test)
 
 
-def _torchvision(name: str) -> Data:
+def _torchvision(name: str, download: bool) -> Data:
     import torchvision.datasets
 
     if not hasattr(torchvision.datasets, name):
@@ -223,10 +234,12 @@ def _torchvision(name: str) -> Data:
     for split in ("train", "test"):
         for arguments in ({"train": split == "train"}, {"split": split}):
             try:
-                items = kind(str(cache() / "torchvision"), download=True, **arguments)
+                items = kind(str(cache() / "torchvision"), download=download, **arguments)
             except (TypeError, ValueError):
                 continue  # this data set names its parts another way, or has no such part
             except (OSError, RuntimeError) as error:
+                if not download:
+                    raise _not_here(f"torchvision:{name}") from None
                 raise UsageError(f"torchvision:{name} cannot be downloaded: {' '.join(str(error).split())}") from None
             splits[split] = source_of(items, f"torchvision:{name}")
             break
@@ -235,14 +248,19 @@ def _torchvision(name: str) -> Data:
     return Data(splits["train"], splits.get("test"))
 
 
-def _hugging_face(name: str) -> Data:
+def _hugging_face(name: str, download: bool) -> Data:
     from huggingface_hub import snapshot_download
 
     reasons = []
     for revision in (None, "refs/convert/parquet"):  # the hub converts most image data sets there
         try:
             root = snapshot_download(
-                name, repo_type="dataset", revision=revision, allow_patterns="*.parquet", cache_dir=cache() / "hf"
+                name,
+                repo_type="dataset",
+                revision=revision,
+                allow_patterns="*.parquet",
+                cache_dir=cache() / "hf",
+                local_files_only=not download,
             )
         except Exception as error:  # the client raises its transport's own kinds
             reasons.append(" ".join(str(error).split())[:200])
@@ -250,7 +268,18 @@ def _hugging_face(name: str) -> Data:
         if any(Path(root).rglob("*.parquet")):
             return _folder(Path(root))
         reasons.append("it has no Parquet files")
+    if not download:
+        raise _not_here(f"hf:{name}")
     raise UsageError(f"hf:{name} cannot be had: {reasons[-1]}")
+
+
+def _not_here(name: str) -> UsageError:
+    """What is said of data that a run's recipe names and that are not on this machine."""
+    return UsageError(f"the run's recipe names {name}, which is not on this machine: to download it, name it as DATA")
+
+
+DOWNLOADED: dict[str, Callable[[str, bool], Data]] = {"torchvision:": _torchvision, "hf:": _hugging_face}
+"""What opens data of the network, by how their names begin: told the rest of the name, and whether to download."""
 
 
 def _braces(text: str) -> list[str]:

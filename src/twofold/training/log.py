@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Self, TextIO
@@ -21,6 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from twofold import files
 from twofold.evaluation.titles import BEGINNINGS
 
 SILENCE = 10.0
@@ -38,19 +39,29 @@ class Log:
     @contextmanager
     def to(self, path: Path) -> Iterator[None]:
         """Write to ``path`` inside the block, first what was said before."""
-        with open(path, "a", encoding="utf-8", errors="backslashreplace") as self._file:
-            self._file.writelines(self._early)
-            self._file.flush()
+        with files.saying(path):
+            file = open(path, "a", encoding="utf-8", errors="backslashreplace", opener=files.regular)  # noqa: SIM115
+        try:
+            self._path, self._file = path, file
+            self._write("".join(self._early))
             self._early.clear()
             yield
-        self._file = None
+        finally:
+            self._file = None
+            with suppress(OSError):  # every line was written before, or its failure was said
+                file.close()
+
+    def _write(self, text: str) -> None:
+        assert self._file is not None
+        with files.saying(self._path):
+            self._file.write(text)
+            self._file.flush()
 
     def say(self, text: str, *, quiet: bool = False) -> None:
         """Log a sentence; ``quiet`` keeps it off the terminal."""
         line = f"{datetime.now().isoformat(' ', 'seconds')}  {text}\n"
         if self._file:
-            self._file.write(line)
-            self._file.flush()
+            self._write(line)
         else:
             self._early.append(line)
         if self.console and not quiet:
