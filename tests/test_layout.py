@@ -22,6 +22,7 @@ CROSSING = {
     "test_layout.py",  # the files themselves
     "test_readme.py",  # README.md
     "test_recipes.py",  # recipes/
+    "test_strangers.py",  # a run directory from a stranger through every command
     "methods/test_battery.py",  # one battery over every method
     "page/test_browser.py",  # the page as a browser shows it
     "training/test_kill.py",  # a run is killed anywhere and goes on

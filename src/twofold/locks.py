@@ -41,6 +41,16 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
+def refuse_pipes(folder: Path) -> None:
+    """
+    Raises:
+        UsageError: if a folder has pipes, sockets or devices in it, which whoever opens them may wait for without end.
+    """
+    for path in folder.glob("**/*"):
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise UsageError(f"{path} is a pipe or a device, and no file: remove it")
+
+
 def make_folder(folder: Path) -> None:
     """
     Raises:

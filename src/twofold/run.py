@@ -57,6 +57,7 @@ class Run:
         run = path if isinstance(path, Run) else cls(path)
         if not (run.path / "recipe.toml").exists() and not run.begun:
             raise UsageError(f"there is no run at {run.path} (no recipe.toml)")
+        locks.refuse_pipes(run.path)
         return run
 
     @classmethod
@@ -67,7 +68,10 @@ class Run:
             UsageError: if there is neither at ``path``.
         """
         run = path if isinstance(path, Run) else cls(path)
-        return run if (run.path / "backbone.json").exists() else cls.open(run)
+        if not (run.path / DESCRIPTION).exists():
+            return cls.open(run)
+        locks.refuse_pipes(run.path)
+        return run
 
     @property
     def begun(self) -> bool:

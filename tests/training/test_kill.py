@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-import torch
 
 from tests.conftest import encoded, picture
+from tests.training.making import assert_identical
 from tests.watching import alive, wait_for
 from twofold import files
 from twofold.metrics import read_metrics
@@ -76,21 +76,6 @@ def check_killed(method, root, codes):
 
 def metrics(path):
     return [{k: v for k, v in row.items() if k not in CLOCKS} for row in read_metrics(path / "metrics.jsonl")]
-
-
-def assert_identical(a, b, where):
-    if isinstance(a, dict):
-        assert a.keys() == b.keys(), where
-        for key in a:
-            assert_identical(a[key], b[key], f"{where}: {key}")
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b), where
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            assert_identical(x, y, f"{where}[{i}]")
-    elif isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
-    else:
-        assert a == b, where
 
 
 def start(folder, out, *words):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from twofold import device, dist, files
+from twofold import device, dist, files, locks
 from twofold.data.inspection import Inspection
 from twofold.data.kinds import PICTURE, Kind, asked
 from twofold.data.loader import Plan, Resident, Streamed
@@ -107,6 +107,7 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
         raise UsageError("neighbours are found by starting weights, and there are none: give --weights")
     workers = worker_count(wanted.get("workers"))
     run = Run(wanted.get("out") or default_out(wanted))
+    locks.refuse_pipes(run.path)
     begun = run.begun
     weights = None if begun else starting_weights(wanted)
     named = open_data(wanted.get("data") if data is None else data).limited(wanted.get("limit"))
@@ -219,9 +220,7 @@ def chosen(wanted: Wanted, measurements: Measurements, images: int) -> tuple[Rec
 
 
 def hold(opened: OpenRun, begun: bool, held: ExitStack) -> list[str]:
-    """Make the run directory and keep other processes from writing to it; all processes wait for that.
-
-    Returns what there is to say of a checkpoint that was damaged.
+    """Make the run directory and keep others from writing to it; what there is to say of a damaged checkpoint.
 
     Raises:
         UsageError: if another process is at work on it, or has been since it was looked at, or no checkpoint is whole.
