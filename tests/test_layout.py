@@ -19,6 +19,7 @@ PACKAGE, TESTS = ROOT / "src" / "twofold", ROOT / "tests"
 CROSSING = {
     "test_channels.py",  # images that are no pictures, through every command
     "test_examples.py",  # examples/
+    "test_full_disks.py",  # a full disk, a read-only folder, through every command
     "test_layout.py",  # the files themselves
     "test_readme.py",  # README.md
     "test_recipes.py",  # recipes/

@@ -17,6 +17,7 @@ import torch
 
 import twofold
 from tests.conftest import encoded, picture, resolved
+from tests.killing import in_a_child
 from twofold import locks
 from twofold.data.opening import open_data
 from twofold.encoding import crops
@@ -357,3 +358,28 @@ def test_memory_does_not_grow_with_the_data(tmp_path):
         assert done.returncode == 0, done.stderr
         peaks.append(int(re.search(r"\d+", done.stdout)[0]))
     assert peaks[1] - peaks[0] < 20e6, peaks
+
+
+def test_a_second_one_to_the_same_file_says_so(finished, photos, small_pieces, tmp_path):
+    """While the first is at work, in a process of its own; afterwards no lock is left."""
+    target, said = tmp_path / "v.parquet", []
+
+    def second(*_):
+        if not said:
+            said.append(in_a_child(again))
+
+    def again():
+        with pytest.raises(UsageError, match=rf"^another process is at work on {re.escape(str(target))}$"):
+            twofold.embed(finished, photos, target)
+
+    twofold.embed(finished, photos, target, tell=second)
+    assert said == [0]
+    assert [path.name for path in tmp_path.iterdir()] == ["v.parquet"]
+
+
+def test_a_folder_of_pieces_that_is_a_link_is_refused(finished, photos, tmp_path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "v.npy.partial").symlink_to(tmp_path / "precious")
+    with pytest.raises(UsageError, match="is a symbolic link"):
+        twofold.embed(finished, photos, tmp_path / "v.npy")
+    assert list((tmp_path / "precious").iterdir()) == []
