@@ -43,7 +43,8 @@ def test_damaged_features_are_named_and_computed_again(damage, tmp_path, caplog)
     path, other = (next((tmp_path / "features").glob(f"{name}-*.npz")) for name in ("raw", "half"))
     content = path.read_bytes()
     values, index = first["raw"].values.numpy().copy(), np.array(first["raw"].index)
-    checksum = np.load(path)["checksum"]
+    with np.load(path) as file:
+        checksum = file["checksum"]
     if damage == "bit":
         path.write_bytes(content[:5000] + bytes([content[5000] ^ 4]) + content[5001:])
     elif damage == "exchanged":

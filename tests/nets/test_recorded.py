@@ -31,11 +31,12 @@ def test_it_comes_back(folder):
 
 
 def test_every_flipped_bit_in_weights_is_found_or_harmless(folder):
-    """At every byte of a small file: it is refused, or every tensor is what it was."""
+    """At a quarter of the bytes of a small file: it is refused, or every tensor is what it was."""
     path, state = folder
     file, dice, refused = path / "backbone.safetensors", random.Random(0), 0
     content = file.read_bytes()
-    for place in range(len(content)):
+    places = dice.sample(range(len(content)), len(content) // 4)
+    for place in places:
         changed = bytearray(content)
         changed[place] ^= 1 << dice.randrange(8)
         file.write_bytes(changed)
@@ -46,7 +47,7 @@ def test_every_flipped_bit_in_weights_is_found_or_harmless(folder):
             refused += said.startswith(f"{file} is damaged (") and "\n" not in said
         else:
             assert all(torch.equal(found[key], value) for key, value in state.items()), place
-    assert refused > 0.9 * len(content)
+    assert refused > 0.9 * len(places)
 
 
 def test_weights_of_others_have_no_checksum(folder):

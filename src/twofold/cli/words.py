@@ -14,7 +14,7 @@ from twofold.errors import UsageError, did_you_mean
 from twofold.recipe import recipe, toml
 from twofold.recipe.augment import Augment
 from twofold.recipe.declared import methods
-from twofold.recipe.foreign import is_foreign
+from twofold.recipe.foreign import is_foreign, permit
 from twofold.recipe.recipe import Recipe, Wanted
 from twofold.recipe.settings import Declaration, declarations, defaults_of, types_of
 
@@ -57,6 +57,7 @@ def recipe_of(words: Sequence[str], about: str) -> Wanted:
     first.add_argument("--recipe", metavar="FILE", default=argparse.SUPPRESS, type=Path,
                        help="start from this recipe, e.g. runs/cats/recipe.toml")  # fmt: skip
     named, rest = first.parse_known_args(words)
+    permit(word for word in words if is_foreign(word))  # also where the recipe file names it
     base = toml.load(named.recipe) if "recipe" in named else recipe.wanted()
     if "method" in named:
         base = recipe.wanted(**{**base.given, "method": named.method})

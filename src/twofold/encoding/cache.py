@@ -102,8 +102,8 @@ class Cache:
         if not path.exists():
             return None
         try:
-            with files.saying(path, "read"), np.load(path) as file:
-                values, index, checksum = file["values"], file["index"], file["checksum"]
+            with files.saying(path, "read"), open(path, "rb") as file, np.load(file) as parts:
+                values, index, checksum = parts["values"], parts["index"], parts["checksum"]
             fits = str(checksum) == _checksum(path, values, index)
         except (Failed, MemoryError):
             raise
