@@ -253,6 +253,7 @@ def test_ways_are_compared_from_several_starts_and_the_page_says_what_came_out(t
     assert re.search(r"<th[^>]*>\s*start\s*</th>", page)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_killed_comparison_leaves_no_process(number, tmp_path):
     """Killed while a run of it is at work, which has data workers of its own."""
