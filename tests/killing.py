@@ -2,6 +2,7 @@
 
 import os
 import signal
+import traceback
 
 KILLED = -signal.SIGKILL
 
@@ -29,6 +30,10 @@ def in_a_child(work):
     """Do it in a forked process; its exit code."""
     child = os.fork()
     if child == 0:
-        work()
+        try:
+            work()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

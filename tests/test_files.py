@@ -1,4 +1,4 @@
-"""What stands at a path is always whole; one process writes to a folder."""
+"""What stands at a path is always whole, and what is damaged is named."""
 
 import os
 
@@ -64,19 +64,3 @@ def test_no_code_of_a_file_is_run(tmp_path, monkeypatch):
         files.load(tmp_path / "state.pt")
     assert "\n" not in str(said.value)
     assert not (tmp_path / "made_by_a_file").exists()
-
-
-def test_a_folder_is_held_by_one_process(tmp_path, monkeypatch):
-    monkeypatch.setattr(files.time, "sleep", lambda seconds: None)
-    folder = tmp_path / "new" / "run"
-
-    def another():
-        with files.held(folder):
-            pass
-
-    with files.held(folder), pytest.raises(UsageError, match="another process is at work"), files.held(folder):
-        pass
-    assert in_a_child(another) == 0
-    (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="cannot be made a folder"), files.held(tmp_path / "file"):
-        pass

@@ -19,9 +19,11 @@ PACKAGE, TESTS = ROOT / "src" / "twofold", ROOT / "tests"
 CROSSING = {
     "test_channels.py",  # images that are no pictures, through every command
     "test_examples.py",  # examples/
+    "test_full_disks.py",  # a full disk, a read-only folder, through every command
     "test_layout.py",  # the files themselves
     "test_readme.py",  # README.md
     "test_recipes.py",  # recipes/
+    "test_strangers.py",  # a run directory from a stranger through every command
     "methods/test_battery.py",  # one battery over every method
     "test_strange_names.py",  # names of files that are no text, through every command
     "page/test_browser.py",  # the page as a browser shows it

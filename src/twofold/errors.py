@@ -1,11 +1,16 @@
-"""The two ways a command ends early for a reason the user can act on, and a hint for the first."""
+"""The ways a command ends early for a reason the user can act on, and a hint for the first."""
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
 class UsageError(Exception):
     """Wrong usage or unusable input: one line for the user, exit code 2."""
+
+
+class Failed(Exception):
+    """Something outside twofold failed, as a full disk or a killed process: one line for the user, exit code 1."""
 
 
 class Diverged(Exception):
@@ -14,6 +19,30 @@ class Diverged(Exception):
 
 class Collapsed(Exception):
     """The run was stopped, as asked for, because its embeddings collapsed: exit code 3."""
+
+
+ADVICE = {
+    errno.ENOSPC: "make room there and give the command again",
+    errno.EDQUOT: "make room there and give the command again",
+    errno.EFBIG: "permit larger files there and give the command again",
+    errno.EROFS: "choose a place that can be written to",
+    errno.EACCES: "permit it, or choose another place",
+    errno.EPERM: "permit it, or choose another place",
+}
+"""What to do about what an operating system says."""
+
+
+def system_words(error: OSError) -> str:
+    """What the operating system says, and what to do about it."""
+    said = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    return f"{said}; {ADVICE[error.errno]}" if error.errno in ADVICE else said
+
+
+def system_error(error: BaseException | None) -> OSError | None:
+    """The operating system's error that an exception is or followed from, if any."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def refuse(what: str, **arguments: object) -> None:

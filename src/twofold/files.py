@@ -1,68 +1,80 @@
-"""Atomic files: what stands at a path is always whole, whatever kills the process; and folders held by one process."""
+"""Atomic files: what stands at a path is whole, whatever kills the process; checksums."""
 
-import fcntl
+import errno
 import glob
+import hashlib
 import json
 import os
-import time
+import stat
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from safetensors.torch import load as tensors_of
+from safetensors.torch import save as tensors_as_bytes
+from torch import Tensor
 
-from twofold.errors import UsageError
+from twofold.errors import Failed, UsageError, system_error, system_words
 
 PARTIAL = ".partial"
+CHECKSUM = "twofold.blake2b"
+"""The key in the metadata of a .safetensors file that its `checksum` has."""
+ANEW = "remove it to start anew"
+NO_FILE = (errno.ELOOP, errno.EMLINK, errno.ENXIO)
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write to a temporary file beside ``path``, flush it to the disk, then take the old one's place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+@contextmanager
+def saying(path: Path, what: str = "written") -> Iterator[None]:
+    """Say in one line, with the file's name, that the operating system refused something inside the block.
+
+    Raises:
+        Failed: if it did.
+    """
     try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        yield
+    except (Failed, UsageError):
         raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)  # the rename itself must survive a power cut
-    finally:
-        os.close(directory)
+    except Exception as error:  # what writes for us may have its own kind for the system's errors
+        if system := system_error(error):
+            raise Failed(f"{path} cannot be {what}: {system_words(system)}") from error
+        raise
+
+
+def write_atomically(
+    path: Path, write: Callable[[BinaryIO], object], first: Callable[[], object] = lambda: None
+) -> None:
+    """Write to a temporary file beside ``path``, flush it to the disk, call ``first``, then take the old one's place.
+
+    Raises:
+        Failed: if there is no room, or it is not permitted; the old file is then as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    with saying(path):
+        try:
+            temporary.unlink(missing_ok=True)
+            with open(temporary, "xb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            first()
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)  # the rename itself must survive a power cut
+        finally:
+            os.close(directory)
 
 
 def remove_partial(path: Path) -> None:
     """Remove what writers of ``path`` that were killed have left beside it."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{PARTIAL}"):
         leftover.unlink()
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Make a folder, and keep other processes from writing to it for the length of the block.
-
-    Raises:
-        UsageError: if it cannot be made, or another process is at work on it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be made a folder: {error.strerror}") from None
-    with open(folder / ".lock", "w") as lock:
-        for _ in range(30):  # what a killed process has left behind may need a moment to end
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                time.sleep(0.1)
-        else:
-            raise UsageError(f"another process is at work on {folder}")
-        yield
 
 
 def write_text(path: Path, text: str) -> None:
@@ -80,6 +92,24 @@ def target(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path)
 
 
+def regular(path: str, flags: int) -> int:
+    """An opener for `open`: no symbolic link is followed and no pipe waited for, as a run from elsewhere may have them.
+
+    Raises:
+        UsageError: if it is no regular file.
+    """
+    try:
+        number = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno not in NO_FILE:
+            raise
+    else:
+        if stat.S_ISREG(os.fstat(number).st_mode):
+            return number
+        os.close(number)
+    raise UsageError(f"{path} is a link or a pipe, which is not written to: remove it")
+
+
 def write_json(path: Path | None, content: dict[str, Any], indent: int) -> dict[str, Any]:
     """Write JSON to a file, if one is named; returns the content as it would be read from there."""
     text = json.dumps(content, indent=indent)
@@ -89,22 +119,113 @@ def write_json(path: Path | None, content: dict[str, Any], indent: int) -> dict[
     return written
 
 
-def save(path: Path, state: dict[str, Any]) -> None:
-    """Save a nested dict of tensors, numbers and texts."""
-    write_atomically(path, lambda file: torch.save(state, file))
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """A table from a JSON file.
+
+    Raises:
+        UsageError: if it is damaged, with the ``remedy``.
+        Failed: if it cannot be read.
+    """
+    with saying(path, "read"):
+        content = path.read_bytes()
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is damaged ({' '.join(str(error).split())[:120]}): {remedy}") from None
+    if not isinstance(found, dict):
+        raise UsageError(f"{path} is damaged (it holds no table): {remedy}")
+    return found
 
 
-def load(path: Path) -> dict[str, Any]:
+def save(path: Path, state: dict[str, Any], first: Callable[[], object] = lambda: None) -> None:
+    """Save a nested dict of tensors, numbers and texts. Torch writes a zip file, with a CRC-32 of every part."""
+    write_atomically(path, lambda file: torch.save(state, file), first)
+
+
+def check(path: Path, remedy: str = ANEW, ending: str = "") -> None:
+    """Compare what `save` wrote, or its parts with that ``ending``, with their checksums.
+
+    Raises:
+        UsageError: if the file is damaged, with the ``remedy``.
+        Failed: if it cannot be read.
+    """
+    with _damage(path, remedy), zipfile.ZipFile(path) as parts:
+        for name in parts.namelist():
+            if name.endswith(ending):
+                with parts.open(name) as part:
+                    while part.read(1 << 20):
+                        pass
+
+
+def load(path: Path, remedy: str = ANEW) -> dict[str, Any]:
     """Load what `save` wrote, onto the CPU; runs no code from the file.
 
     Raises:
-        UsageError: if the file is damaged.
+        UsageError: if the file is damaged, with the ``remedy``.
+        Failed: if it cannot be read.
     """
+    check(path, remedy)
+    return _loaded(path, remedy)
+
+
+def glance(path: Path) -> dict[str, Any]:
+    """What `load` gives, whose numbers and texts are checked, but whose tensors are neither read nor checked."""
+    check(path, ending="/data.pkl")
+    return _loaded(path, ANEW, mmap=True)
+
+
+def _loaded(path: Path, remedy: str, **how: Any) -> dict[str, Any]:
+    with _damage(path, remedy):
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, **how)
+    return state
+
+
+@contextmanager
+def _damage(path: Path, remedy: str) -> Iterator[None]:
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, MemoryError):  # says nothing about the file
+        with saying(path, "read"):
+            yield
+    except (Failed, MemoryError):  # says nothing about the file
         raise
     except Exception as error:  # zip, pickle and torch each have their own kinds
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UsageError(f"{path} is damaged and cannot be loaded ({reason}); remove it to start anew") from None
-    return state
+        raise UsageError(f"{path} is damaged ({reason}): {remedy}") from None
+
+
+def checksum(tensors: dict[str, Tensor]) -> str:
+    """A digest of tensors on the CPU, with their names, types and shapes."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for key in sorted(tensors):
+        value = tensors[key]
+        hasher.update(f"{key} {value.dtype} {list(value.shape)} ".encode())
+        hasher.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return hasher.hexdigest()
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Save contiguous tensors on the CPU as .safetensors, with their `checksum`."""
+    about = {"format": "pt", CHECKSUM: checksum(tensors)}
+    write_atomically(path, lambda file: file.write(tensors_as_bytes(tensors, about)))
+
+
+def load_tensors(path: Path, remedy: str) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file; if it has a checksum, they are compared with it.
+
+    Raises:
+        UsageError: if the file is damaged, with the ``remedy``.
+        Failed: if it cannot be read.
+    """
+    try:
+        with saying(path, "read"):
+            content = path.read_bytes()  # safetensors itself opens no path that is no UTF-8
+        tensors = tensors_of(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        said = header.get("__metadata__", {}).get(CHECKSUM)
+    except (Failed, MemoryError):
+        raise
+    except Exception as error:  # of the library, of torch
+        reason = " ".join(str(error).split())[:120]
+        raise UsageError(f"{path} is damaged ({reason}): {remedy}") from None
+    if said is not None and said != checksum(tensors):
+        raise UsageError(f"{path} is damaged (its checksum is another one): {remedy}")
+    return tensors

@@ -1,32 +1,41 @@
 """A run directory: its recipe, its networks, what was measured on it."""
 
-import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load, save
 from torch import nn
 
-from twofold import files, rng
-from twofold.errors import UsageError
+from twofold import files, locks, rng
+from twofold.errors import Failed, UsageError
 from twofold.methods import create
 from twofold.methods.base import Method, Setup
 from twofold.metrics import read_metrics
 from twofold.nets import given
-from twofold.nets.backbone import BackboneSpec, describe, features_of, recorded_spec
+from twofold.nets.backbone import BackboneSpec, describe, features_of
 from twofold.nets.layers import freeze, keep_statistics
+from twofold.nets.recorded import DESCRIPTION, WEIGHTS, fill, recorded_spec, recorded_weights, write
 from twofold.nets.whole import whole_network
 from twofold.recipe import toml
 from twofold.recipe.recipe import Recipe
+from twofold.recipe.settings import convert, types_of
 
 START = "start"
 """The folder of a run's first backbone, where no seed can make it again: given from Python, or read from elsewhere."""
-WEIGHTS = "backbone.safetensors"
-"""The file of a backbone's weights, beside its description."""
+CHECKPOINTS = ("checkpoint.pt", "checkpoint.before.pt")
+"""The files of the last checkpoint, and of the one before it, which is kept for when the last one is damaged."""
+WRITERS = {"evaluation.json": "evaluate", "diagnosis.json": "diagnose"}
+
+
+@cache
+def say(text: str) -> None:
+    """Warn of something, once."""
+    logging.getLogger("twofold").warning(text)
 
 
 class Run:
@@ -46,8 +55,9 @@ class Run:
             UsageError: if there is none at ``path``.
         """
         run = path if isinstance(path, Run) else cls(path)
-        if not (run.path / "recipe.toml").exists():
+        if not (run.path / "recipe.toml").exists() and not run.begun:
             raise UsageError(f"there is no run at {run.path} (no recipe.toml)")
+        locks.refuse_pipes(run.path)
         return run
 
     @classmethod
@@ -58,17 +68,61 @@ class Run:
             UsageError: if there is neither at ``path``.
         """
         run = path if isinstance(path, Run) else cls(path)
-        return run if (run.path / "backbone.json").exists() else cls.open(run)
+        if not (run.path / DESCRIPTION).exists():
+            return cls.open(run)
+        locks.refuse_pipes(run.path)
+        return run
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return any((self.path / name).exists() for name in CHECKPOINTS)
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe of the run, with nothing left open."""
-        return toml.load_recorded(self.path / "recipe.toml")[0]
+        """The recipe of the run, with nothing left open.
+
+        What decides the run is as its checkpoint has it, if there is one, and how it is carried out as recipe.toml.
+        """
+        return toml.recorded(self.settings, str(self.path))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `recipe` is made of: values of settings, with the version of twofold that began the run.
+
+        Raises:
+            UsageError: if recipe.toml cannot be read, and no checkpoint has the recipe either.
+        """
+        path, kept = self.path / "recipe.toml", self._kept_settings()
+        if kept is None:
+            return toml.read(path)
+        try:
+            settings, changed = toml.agreed(kept, toml.read(path))
+        except UsageError as error:
+            settings, changed = kept, [str(error)]
+        if changed:
+            say(f"{path} is not what the run began with ({', '.join(changed)}): the checkpoint's recipe is used")
+        return settings
+
+    def _kept_settings(self) -> dict[str, Any] | None:
+        """What a checkpoint says that the recipe is; None if there is none that can be read."""
+        for name in CHECKPOINTS:
+            try:
+                return toml.parsed(files.glance(self.path / name)["recipe"], self.path / name)
+            except (UsageError, Failed, KeyError):
+                continue
+        return None
+
+    @property
+    def depth(self) -> str | None:
+        """The numbers that the pixels of its images are, told without the code of its method; None: it does not say."""
+        depth = self.settings.get("depth")
+        return None if depth is None else convert(depth, types_of(Recipe)["depth"], "depth")
 
     @property
     def version(self) -> str:
         """The version of twofold that began the run."""
-        return toml.load_recorded(self.path / "recipe.toml")[1]
+        return str(self.settings.get(toml.VERSION, ""))
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -87,15 +141,16 @@ class Run:
 
     def _json(self, name: str) -> dict[str, Any] | None:
         path = self.path / name
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        return (
+            files.read_json(path, f"remove it, or write it anew by twofold {WRITERS[name]}") if path.exists() else None
+        )
 
     @property
     def spec(self) -> BackboneSpec:
         """How the backbone is built and its input prepared, by backbone.json or, until it is written, by the recipe."""
-        path = self.path / "backbone.json"
-        if not path.exists():
+        if not (self.path / DESCRIPTION).exists():
             return backbone_spec(self.recipe)
-        return recorded_spec(path)
+        return recorded_spec(self.path)
 
     def backbone(self, into: nn.Module | None = None) -> nn.Module:
         """The pretrained backbone, a timm module in eval mode: normalised images [N, C, H, W] -> features [N, D].
@@ -107,11 +162,10 @@ class Run:
         Raises:
             UsageError: if the run has no backbone yet.
         """
-        path = self.path / WEIGHTS
-        if not path.exists():
+        if not (self.path / WEIGHTS).exists():
             raise UsageError(f"{self.path} has no backbone yet: its pretraining has not ended")
         backbone = self.spec.build() if into is None else into
-        backbone.load_state_dict(load(path.read_bytes()))
+        fill(backbone, recorded_weights(self.path), self.path / WEIGHTS)
         backbone.pretrained_cfg = self.spec.timm_config()  # type: ignore[assignment]
         return backbone.eval()
 
@@ -123,19 +177,20 @@ class Run:
         Raises:
             UsageError: if there is no checkpoint yet, or it is damaged.
         """
-        path = self.path / "checkpoint.pt"
+        path = self.path / CHECKPOINTS[0]
         if not path.exists():
             raise UsageError(f"{self.path} has no checkpoint yet")
-        state, settings = files.load(path), self.recipe
+        remedy = "the run's pretrain command goes on from the checkpoint before it"
+        state, settings = files.load(path, remedy), self.recipe
         method = build_method(settings, self.spec, state["data"]["images"], into, self.path)
-        method.load_state_dict(state["method"])
+        fill(method, state["method"], path)
         return method.float().eval()
 
     def untrained(self) -> nn.Module:
         """The backbone with its first random weights, in eval mode; if it was given from Python, as it was then."""
         backbone = fresh_backbone(self.spec, self.recipe.seed)
         if given.is_given(self.spec.name):
-            backbone.load_state_dict(load((self.path / START / WEIGHTS).read_bytes()))
+            fill(backbone, recorded_weights(self.path / START), self.path / START / WEIGHTS)
         return backbone.eval()
 
     def start(self, into: nn.Module | None = None) -> nn.Module | None:
@@ -154,8 +209,8 @@ class Run:
         Raises:
             UsageError: if it cannot be made, or another process is at work on it.
         """
-        with files.held(self.path):
-            files.remove_partial(self.path / "checkpoint.pt")
+        with locks.held(self.path):
+            files.remove_partial(self.path / CHECKPOINTS[0])
             yield
 
     def write_start(self, backbone: nn.Module, spec: BackboneSpec) -> None:
@@ -169,18 +224,7 @@ class Run:
 
     def write_backbone(self, backbone: nn.Module, spec: BackboneSpec) -> None:
         """backbone.safetensors and backbone.json, which plain timm loads."""
-        self.path.mkdir(exist_ok=True)
-        weights = plain_weights(backbone)
-        files.write_atomically(self.path / WEIGHTS, lambda file: file.write(save(weights)))
-        files.write_text(self.path / "backbone.json", json.dumps(spec.json(), indent=2) + "\n")
-
-
-def plain_weights(backbone: nn.Module) -> dict[str, torch.Tensor]:
-    """Weights as safetensors holds them: on the CPU, in float32 where they are floats, contiguous."""
-    return {
-        key: value.detach().cpu().float().contiguous() if value.is_floating_point() else value.cpu()
-        for key, value in backbone.state_dict().items()
-    }
+        write(self.path, backbone, spec)
 
 
 def load_backbone(what: "str | Path | Run", backbone: nn.Module | str | None = None) -> nn.Module:

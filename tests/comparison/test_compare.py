@@ -9,13 +9,15 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import timm
 import torch
 
 import twofold
-from tests.conftest import TINY, resolved, tiny
+from tests.conftest import TINY, encoded, picture, resolved, tiny
 from tests.evaluation.grain import draw
+from tests.watching import alive, wait_for
 from twofold.cli import tables
 from twofold.comparison import compare as comparison
 from twofold.data.opening import open_data
@@ -249,3 +251,33 @@ def test_ways_are_compared_from_several_starts_and_the_page_says_what_came_out(t
     page = (tmp_path / "out" / "compare.html").read_text()
     assert result["verdict"][0] in page
     assert re.search(r"<th[^>]*>\s*start\s*</th>", page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_comparison_leaves_no_process(number, tmp_path):
+    """Killed while a run of it is at work, which has data workers of its own."""
+    (tmp_path / "photos").mkdir()
+    for seed in range(24):
+        (tmp_path / "photos" / f"{seed}.png").write_bytes(encoded(picture(40, 50, seed)))
+    words = "--methods simclr --epochs 100000 --batch-size 8 --resident no --workers 2 --image-size 32 --device cpu"
+    command = [
+        sys.executable,
+        "-m",
+        "twofold",
+        "compare",
+        tmp_path / "photos",
+        "--out",
+        tmp_path / "out",
+        *words.split(),
+    ]
+    options = dict(cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*command, "--backbone", "test_resnet"], **options)
+    wait_for((tmp_path / "out" / "simclr-0" / "metrics.jsonl").exists, 240)
+    wait_for(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 3)
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == (-number if number == signal.SIGKILL else 1)
+    assert "Traceback" not in said
+    wait_for(lambda: not any(alive(child) for child in started), 20)

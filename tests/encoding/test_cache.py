@@ -1,6 +1,7 @@
 """What is kept is what would be computed, and is not mistaken for something else."""
 
 import numpy as np
+import pytest
 import torch
 
 import twofold
@@ -32,3 +33,32 @@ def test_splits_with_the_same_names_are_not_mixed_up(tmp_path):
     run = twofold.pretrain(out=tmp_path / "run", quiet=True, **settings)
     scores = twofold.evaluate(run, protocols="knn,linear")["scores"]
     assert all(0.2 < s["value"] < 0.8 for protocol in scores.values() for s in protocol.values())
+
+
+@pytest.mark.parametrize("damage", ["bit", "cut", "not a number", "shortened", "exchanged", "empty"])
+def test_damaged_features_are_named_and_computed_again(damage, tmp_path, caplog):
+    cache = Cache(tmp_path / "features", "test", open_data("digits").test)
+    extractors = {"raw": Extractor("raw", 8, raw_pixels), "half": Extractor("half", 8, lambda x: raw_pixels(x) / 2)}
+    first = cache.extracted(extractors)
+    path, other = (next((tmp_path / "features").glob(f"{name}-*.npz")) for name in ("raw", "half"))
+    content = path.read_bytes()
+    values, index = first["raw"].values.numpy().copy(), np.array(first["raw"].index)
+    with np.load(path) as file:
+        checksum = file["checksum"]
+    if damage == "bit":
+        path.write_bytes(content[:5000] + bytes([content[5000] ^ 4]) + content[5001:])
+    elif damage == "exchanged":
+        path.write_bytes(other.read_bytes())
+    elif damage in ("cut", "empty"):
+        path.write_bytes(content[: len(content) // 2 * (damage == "cut")])
+    else:
+        rows = slice(None, 50 if damage == "shortened" else None)
+        changed = values[rows] if damage == "shortened" else np.full_like(values, np.nan)
+        np.savez(path, values=changed, index=index[rows], checksum=checksum)
+    again = cache.extracted(extractors)
+    assert torch.equal(again["raw"].values, first["raw"].values)
+    assert again["raw"].index == first["raw"].index
+    assert caplog.messages == [f"{path} is damaged: these features are computed again"]
+    caplog.clear()
+    assert torch.equal(cache.extracted(extractors)["raw"].values, first["raw"].values)  # it is whole again
+    assert caplog.messages == []

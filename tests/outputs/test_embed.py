@@ -17,7 +17,8 @@ import torch
 
 import twofold
 from tests.conftest import encoded, picture, resolved
-from twofold import files
+from tests.killing import in_a_child
+from twofold import locks
 from twofold.data.opening import open_data
 from twofold.encoding import crops
 from twofold.encoding import dense as dense_features
@@ -242,7 +243,7 @@ def test_a_replaced_image_is_embedded_again(finished, tmp_path):
 
 def test_what_another_command_left_unfinished_is_refused(finished, photos, small_pieces, tmp_path):
     target = tmp_path / "v.parquet"
-    folder = interrupted(finished, photos, target, after=3)
+    interrupted(finished, photos, target, after=3)
     with pytest.raises(
         UsageError, match=r"v\.parquet\.partial holds .* other data: remove it, or choose another --out"
     ):
@@ -253,7 +254,7 @@ def test_what_another_command_left_unfinished_is_refused(finished, photos, small
     other.write_backbone(finished.untrained(), finished.spec)
     with pytest.raises(UsageError, match="other backbone"):
         twofold.embed(other, photos, target)
-    with files.held(folder), pytest.raises(UsageError, match="another process"):
+    with locks.locked(tmp_path / ".v.parquet.lock", target), pytest.raises(UsageError, match="another process"):
         twofold.embed(finished, photos, target)
     assert twofold.embed(finished, photos, target).before == 32
 
@@ -373,7 +374,33 @@ def test_memory_does_not_grow_with_the_data(tmp_path):
     peaks = []
     for images in (4096, 20480):
         command = [sys.executable, "-c", PEAK, tmp_path / str(images), str(images)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        environment = {**os.environ, "TWOFOLD_PERMIT": "tests.networks"}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         peaks.append(int(re.search(r"\d+", done.stdout)[0]))
     assert peaks[1] - peaks[0] < 20e6, peaks
+
+
+def test_a_second_one_to_the_same_file_says_so(finished, photos, small_pieces, tmp_path):
+    """While the first is at work, in a process of its own; afterwards no lock is left."""
+    target, said = tmp_path / "v.parquet", []
+
+    def second(*_):
+        if not said:
+            said.append(in_a_child(again))
+
+    def again():
+        with pytest.raises(UsageError, match=rf"^another process is at work on {re.escape(str(target))}$"):
+            twofold.embed(finished, photos, target)
+
+    twofold.embed(finished, photos, target, tell=second)
+    assert said == [0]
+    assert [path.name for path in tmp_path.iterdir()] == ["v.parquet"]
+
+
+def test_a_folder_of_pieces_that_is_a_link_is_refused(finished, photos, tmp_path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "v.npy.partial").symlink_to(tmp_path / "precious")
+    with pytest.raises(UsageError, match="is a symbolic link"):
+        twofold.embed(finished, photos, tmp_path / "v.npy")
+    assert list((tmp_path / "precious").iterdir()) == []

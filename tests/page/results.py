@@ -3,6 +3,7 @@
 import json
 import shutil
 
+from twofold import files
 from twofold.recipe import recipe, toml
 from twofold.run import Run
 
@@ -39,11 +40,13 @@ DIAGNOSIS = {
 }
 
 
-def elsewhere(finished, path, data, **files):
+def elsewhere(finished, path, data, **more):
     """A copy of a finished run whose recipe names other data, with more files in it."""
     shutil.copytree(finished.path, path)
     changed = recipe.replace(finished.recipe, data=str(data), limit=0)
     (path / "recipe.toml").write_text(toml.dumps(changed))
-    for name, content in files.items():
+    state = files.load(path / "checkpoint.pt")
+    files.save(path / "checkpoint.pt", state | {"recipe": toml.dumps(changed)})
+    for name, content in more.items():
         (path / f"{name}.json").write_text(json.dumps(content))
     return Run(path)

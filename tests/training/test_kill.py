@@ -1,19 +1,18 @@
 """A run killed at any moment and resumed ends bit-identical to one that never stopped."""
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
-import torch
 
 from tests.conftest import encoded, picture
+from tests.training.making import assert_identical
+from tests.watching import alive, wait_for
 from twofold import files
 from twofold.metrics import read_metrics
 from twofold.recipe.declared import methods
@@ -79,21 +78,6 @@ def metrics(path):
     return [{k: v for k, v in row.items() if k not in CLOCKS} for row in read_metrics(path / "metrics.jsonl")]
 
 
-def assert_identical(a, b, where):
-    if isinstance(a, dict):
-        assert a.keys() == b.keys(), where
-        for key in a:
-            assert_identical(a[key], b[key], f"{where}: {key}")
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b), where
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            assert_identical(x, y, f"{where}[{i}]")
-    elif isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
-    else:
-        assert a == b, where
-
-
 def start(folder, out, *words):
     command = [
         sys.executable,
@@ -125,14 +109,6 @@ def start(folder, out, *words):
     return subprocess.Popen([*command, *small, *words], **options)
 
 
-def wait_for(condition, seconds=90):
-    until = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.05)
-    return found
-
-
 @pytest.fixture
 def photos(tmp_path):
     folder = tmp_path / "photos"
@@ -150,13 +126,6 @@ def test_workers_do_not_outlive_a_killed_parent(photos, tmp_path):
     run.kill()
     run.communicate()
     wait_for(lambda: not any(alive(worker) for worker in workers), 5)
-
-
-def alive(process):
-    """Not merely there: one whose parent was killed may stay as a zombie where nobody reaps it."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

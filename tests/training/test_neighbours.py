@@ -32,7 +32,7 @@ def test_what_cannot_be_read_is_nobodys_neighbour(tmp_path):
     network = torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten())
     spec = BackboneSpec("mine", {}, "default", 16, (0.5,) * 3, (0.5,) * 3)
     find(Run(tmp_path), Breaking(photos(12), {3, 7}), Encoder(network, spec), 16, 2)
-    table = kept(Run(tmp_path))
+    table = kept(Run(tmp_path), 12)
     assert table.shape == (12, 2)
     others = [row for i, row in enumerate(table.tolist()) if i not in (3, 7)]
     assert table[3].tolist() == [3, 3]

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from twofold.cli.words import DATA_HELP, PROTOCOLS_HELP, Parser, comparison_of, number, recipe_of
-from twofold.errors import Collapsed, Diverged, UsageError, did_you_mean
+from twofold.errors import Collapsed, Diverged, Failed, UsageError, did_you_mean, system_words
 from twofold.names import clean
 from twofold.recipe.declared import methods, spec
+from twofold.recipe.foreign import permit
 from twofold.recipe.recipe import check_declaration
 from twofold.recipe.version import VERSION
 
@@ -38,12 +39,23 @@ def main(words: Sequence[str] | None = None) -> None:
         what = clean(f" ({error})" if str(error) else "")
         print(f"twofold: out of memory{what}: fewer --workers, a smaller --batch-size, --resident no", file=sys.stderr)
         sys.exit(1)
+    except Failed as error:
+        print(f"twofold: {clean(str(error))}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        about = f"{error.filename}: " if error.filename else ""
+        print(f"twofold: {clean(about + system_words(error))}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(1)
 
 
 def dispatch(argv: list[str]) -> None:
     """Parse a line of words and call what it names."""
+    common = Parser("twofold", add_help=False)
+    common.add_argument("--permit", action="append", default=[])
+    known, argv = common.parse_known_args(argv)
+    permit(name.strip() for names in known.permit for name in names.split(","))
     if not argv or argv[0] in ("-h", "--help"):
         print(overview())
     elif argv[0] == "--version":
@@ -69,6 +81,7 @@ def overview() -> str:
             "",
             *rows,
             "",
+            "--permit MODULE, with any command: run the code of that module which a run or a recipe file names.",
             "twofold COMMAND --help says more; twofold pretrain --method NAME --help lists that method's options.",
         ]
     )
@@ -200,6 +213,7 @@ def compare(words: Sequence[str]) -> None:
 def report(words: Sequence[str]) -> None:
     """Write report.html: one page that shows the run, with nothing to load from elsewhere."""
     parser = parser_of(report, "report", run=True, device=True)
+    parser.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; none: that of the pretraining")
     parser.add_argument("--points", type=number(int), default=50_000, help="images on the map, at most")
     shown = "channels shown as red, green, blue, or the one shown, counted from 1; none: the first three, or the first"
     parser.add_argument("--bands", type=number(int), nargs="+", metavar="BAND", help=shown)

@@ -14,6 +14,7 @@ from twofold.errors import UsageError, did_you_mean
 from twofold.recipe import recipe, toml
 from twofold.recipe.augment import Augment
 from twofold.recipe.declared import methods
+from twofold.recipe.foreign import is_foreign, permit
 from twofold.recipe.recipe import Recipe, Wanted
 from twofold.recipe.settings import Declaration, declarations, defaults_of, types_of
 
@@ -56,6 +57,7 @@ def recipe_of(words: Sequence[str], about: str) -> Wanted:
     first.add_argument("--recipe", metavar="FILE", default=argparse.SUPPRESS, type=Path,
                        help="start from this recipe, e.g. runs/cats/recipe.toml")  # fmt: skip
     named, rest = first.parse_known_args(words)
+    permit(word for word in words if is_foreign(word))  # also where the recipe file names it
     base = toml.load(named.recipe) if "recipe" in named else recipe.wanted()
     if "method" in named:
         base = recipe.wanted(**{**base.given, "method": named.method})
@@ -63,14 +65,32 @@ def recipe_of(words: Sequence[str], about: str) -> Wanted:
     parser = Parser("twofold pretrain", about, parents=[first], usage="twofold pretrain DATA [options]")
     if "method" in named:
         parser.help_words += f" --method {named.method}"
-    known = base.given.get("data")
-    parser.add_argument(
-        "data", metavar="DATA", help=DATA_HELP, **({} if known is None else {"nargs": "?", "default": known})
-    )
+    optional: Any = {"nargs": "?", "default": argparse.SUPPRESS} if "data" in base.given else {}
+    parser.add_argument("data", metavar="DATA", help=DATA_HELP, **optional)
     for title, owner in {"run": Recipe, "augmentation": Augment, base.method: base.spec.options}.items():
         add_settings(parser.add_argument_group(title), owner, base, skip=("data", "method"))
-    given = parser.read(rest)
-    return base.but(**{name: value for name, value in given.items() if name not in ("method", "recipe")})
+    given = {name: value for name, value in parser.read(rest).items() if name not in ("method", "recipe")}
+    if "recipe" in named:
+        check_downloads(base.given, given, str(named.recipe))
+    return base.but(**given)
+
+
+def check_downloads(written: dict[str, Any], named: dict[str, Any], where: str) -> None:
+    """
+    Raises:
+        UsageError: if a recipe file asks for what may have to be downloaded, and the command does not name it.
+    """
+    data, weights, teacher = (str(written.get(name, "")) for name in ("data", "weights", "teacher"))
+    of_timm = teacher and not is_foreign(teacher) and not Path(teacher).is_dir()
+    asks = {
+        "data": data.startswith(("hf:", "torchvision:")),
+        "weights": weights == "published",
+        "teacher": of_timm and {**written, **named}.get("teacher_weights", "published") == "published",
+    }
+    for name, needed in asks.items():
+        if needed and name not in named:
+            word = written[name] if name == "data" else f"--{name} {written[name]}"
+            raise UsageError(f"{where} asks for what may be downloaded: name it in the command too, {word}")
 
 
 def comparison_of(words: Sequence[str], about: str) -> dict[str, Any]:

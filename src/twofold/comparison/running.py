@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import resource
 import statistics
 import sys
@@ -14,9 +15,10 @@ import torch
 from twofold import device as devices
 from twofold import files
 from twofold.data.opening import Data, open_data
+from twofold.data.workers import end_with_parent
 from twofold.diagnosis.diagnose import diagnose
 from twofold.encoding.progress import silent
-from twofold.errors import Collapsed, Diverged, UsageError
+from twofold.errors import Collapsed, Diverged, Failed, UsageError
 from twofold.evaluation.evaluate import evaluate
 from twofold.evaluation.verdict import Json
 from twofold.recipe import recipe
@@ -60,16 +62,17 @@ def result_of(settings: Json, path: Path, shared: Shared) -> Json:
     asked = json.loads(json.dumps(wanted.given)) | {"images": shared.fingerprint}
     kept = path / "result.json"
     if kept.exists():
-        result: Json = json.loads(kept.read_text(encoding="utf-8"))
+        result: Json = files.read_json(kept, f"remove {path} to make the run anew")
         free = {key for key, (declared, _) in recipe.known(wanted.spec).items() if declared.operational} - {"data"}
-        changes = [f"{key}: {result['asked'].get(key)} -> {asked.get(key)}" for key in {**result["asked"], **asked}
-                   if key not in free and result["asked"].get(key) != asked.get(key)]  # fmt: skip
+        before: Json = result.get("asked", {})
+        changes = [f"{key}: {before.get(key)} -> {asked.get(key)}" for key in {**before, **asked}
+                   if key not in free and before.get(key) != asked.get(key)]  # fmt: skip
         if changes:
             raise UsageError(f"{path} was made with other settings ({'; '.join(changes)}): choose another --out")
-        if result["protocols"] == shared.protocols:
+        if result.get("protocols") == shared.protocols:
             return result
     apart(settings, path, shared)
-    result = json.loads(kept.read_text(encoding="utf-8"))
+    result = files.read_json(kept, f"remove {path} to make the run anew")
     if error := result.get("unusable"):
         kept.unlink()
         raise UsageError(error)
@@ -81,9 +84,10 @@ def apart(settings: Json, path: Path, shared: Shared) -> None:
 
     Raises:
         KeyboardInterrupt: if it was interrupted.
-        RuntimeError: if it failed for a reason that is not the method's.
+        Failed: if it failed for a reason that is not the method's, or was killed.
     """
-    process = multiprocessing.get_context("spawn").Process(target=carry_out, args=(settings, path, shared))
+    arguments = (settings, path, shared, os.getpid())
+    process = multiprocessing.get_context("spawn").Process(target=carry_out, args=arguments)
     with Interrupt() as interrupt:
         process.start()
         while process.is_alive():
@@ -94,11 +98,13 @@ def apart(settings: Json, path: Path, shared: Shared) -> None:
     if interrupt.asked or process.exitcode == INTERRUPTED:
         raise KeyboardInterrupt
     if process.exitcode:
-        raise RuntimeError(f"the run in {path} failed; give the command again to go on")
+        how = f"was killed by signal {-process.exitcode}" if process.exitcode < 0 else "failed"
+        raise Failed(f"the run in {path} {how}; give the command again to go on")
 
 
-def carry_out(settings: Json, path: Path, shared: Shared) -> None:
-    """Pretrain, evaluate, diagnose, and write result.json when all of it is done."""
+def carry_out(settings: Json, path: Path, shared: Shared, parent: int) -> None:
+    """Pretrain, evaluate, diagnose, and write result.json when all of it is done. Ends with the process ``parent``."""
+    end_with_parent(parent)
     wanted = recipe.wanted(**settings, out=str(path))
     result: Json = {"ended": "as it should", "evaluation": {}, "protocols": shared.protocols}
     result["asked"] = wanted.given | {"images": shared.fingerprint}
@@ -122,6 +128,8 @@ def carry_out(settings: Json, path: Path, shared: Shared) -> None:
             result["diagnosis"] = diagnose(run, opened, device=wanted.get("device"), tell=tell)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except Failed as error:
+        sys.exit(f"twofold: {error}")
     except UsageError as error:
         path.mkdir(parents=True, exist_ok=True)
         result["unusable"] = str(error)

@@ -10,14 +10,16 @@ PATIENCE = 5.0
 """seconds in which the hub must answer that it is there"""
 
 
-def downloaded(name: str) -> Path:
-    """The folder of a data set's Parquet files: from the network, else from the cache.
+def kept_or_downloaded(name: str, download: bool) -> Path | None:
+    """The folder of a data set's Parquet files: from the network, else from the cache; None if it is in neither.
+
+    ``download``: whether the network is asked at all.
 
     The hub's client tries each file that it cannot have for a minute and tells of every attempt, so the hub is asked
     once before, and briefly.
 
     Raises:
-        UsageError: if it cannot be had from either.
+        UsageError: if the hub was asked and it cannot be had from either.
     """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
@@ -25,9 +27,10 @@ def downloaded(name: str) -> Path:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every attempt
     reasons = []
     for revision in (None, "refs/convert/parquet"):  # the hub converts most image data sets there
-        there = True
+        there = download
         try:
-            HfApi().dataset_info(name, revision=revision, timeout=PATIENCE)
+            if download:
+                HfApi().dataset_info(name, revision=revision, timeout=PATIENCE)
         except HfHubHTTPError as error:  # it is there, and has no such data set for us
             reasons.append(in_a_line(error))
             continue
@@ -49,6 +52,8 @@ def downloaded(name: str) -> Path:
         if any(Path(root).rglob("*.parquet")):
             return Path(root)
         reasons.append("it has no Parquet files")
+    if not download:
+        return None
     raise UsageError(f"hf:{name} cannot be had: {reasons[-1]}")
 
 

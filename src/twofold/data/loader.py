@@ -4,27 +4,27 @@ Two ways to the same batches. `Resident` keeps every decoded image in one tensor
 device. `Streamed` decodes and crops in worker processes, for images too many or too large to keep.
 """
 
-import ctypes
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from twofold import rng
 from twofold.augment import Views
 from twofold.augment.pipeline import Draws, ViewPipeline
 from twofold.augment.resample import resized_crop
+from twofold.data.crop import crop_one, stacked
 from twofold.data.decode import Unreadable
 from twofold.data.sources import Source, Subset
-from twofold.errors import UsageError
+from twofold.data.workers import GOES_ON, begin, working
+from twofold.errors import Failed, UsageError
 from twofold.nets.normalize import unit
 
 CONSECUTIVE = 100  # unreadable images in a row before a search for a readable one gives up
@@ -125,7 +125,7 @@ class Resident:
     def __len__(self) -> int:
         return len(self.images)
 
-    def load(self, plan: Plan, views: Views, parts: Sequence[MicroBatch]) -> Iterator[Crops]:
+    def load(self, plan: Plan, views: Views, parts: Sequence[MicroBatch]) -> Generator[Crops, None, None]:
         for part in parts:
             index, second = plan.shown(part)
             kinds, crops = drawn(views, plan, part), []
@@ -162,7 +162,7 @@ class Streamed:
         """How many images could not be read so far."""
         return len(self._known_bad)
 
-    def load(self, plan: Plan, views: Views, parts: Sequence[MicroBatch]) -> Iterator[Crops]:
+    def load(self, plan: Plan, views: Views, parts: Sequence[MicroBatch]) -> Generator[Crops, None, None]:
         loader = DataLoader(
             _CroppedSteps(self.source, plan, views),
             sampler=parts,
@@ -170,18 +170,23 @@ class Streamed:
             num_workers=self.workers,
             prefetch_factor=2 if self.workers else None,
             pin_memory=self.device.type == "cuda",
-            worker_init_fn=partial(_end_with_parent, os.getpid()),
+            worker_init_fn=partial(begin, os.getpid()),
             multiprocessing_context="fork" if self.workers and sys.platform == "linux" else None,
             persistent_workers=False,
         )
-        for part, (index, crops, bad) in zip(parts, loader, strict=True):
-            for number, reason in bad:
-                self._note(number, reason)
-            if not crops:
-                name, reason = self.source.name(bad[-1][0]), bad[-1][1]
-                raise UsageError(f"{CONSECUTIVE} images in a row cannot be read, the last: {name}: {reason}")
-            on_device = [unit(c.to(self.device, non_blocking=True)) for c in crops]
-            yield Crops(part, index, on_device, [d for _, d in drawn(views, plan, part)])
+        with working(loader) as batches:
+            for part, made in zip(parts, batches, strict=True):
+                if isinstance(made, Broken):
+                    cause = RuntimeError(made.traceback)
+                    raise Failed(f"a data worker failed at step {part.step}, {made.reason}; {GOES_ON}") from cause
+                index, crops, bad = made
+                for number, reason in bad:
+                    self._note(number, reason)
+                if not crops:
+                    name, reason = self.source.name(bad[-1][0]), bad[-1][1]
+                    raise UsageError(f"{CONSECUTIVE} images in a row cannot be read, the last: {name}: {reason}")
+                on_device = [unit(c.to(self.device, non_blocking=True)) for c in crops]
+                yield Crops(part, index, on_device, [d for _, d in drawn(views, plan, part)])
 
     def _note(self, number: int, reason: str) -> None:
         if number in self._known_bad:
@@ -191,13 +196,32 @@ class Streamed:
         check_share(len(self._known_bad), len(self.source), self.max_bad, f"{self.source.name(number)}: {reason}")
 
 
-class _CroppedSteps(Dataset[tuple[Tensor, list[Tensor], list[tuple[int, str]]]]):
+@dataclass(frozen=True)
+class Broken:
+    """What went wrong in a worker: in a line, and where."""
+
+    reason: str
+    traceback: str
+
+
+Made = tuple[Tensor, list[Tensor], list[tuple[int, str]]]
+"""Of one part of a step: the images' numbers, the crops of each view, which images cannot be read, and why."""
+
+
+class _CroppedSteps(Dataset[Made | Broken]):
     """One part of a step, decoded and cropped: what a worker does."""
 
     def __init__(self, source: Source, plan: Plan, views: Views) -> None:
         self.source, self.plan, self.views = source, plan, views
 
-    def __getitem__(self, part: MicroBatch) -> tuple[Tensor, list[Tensor], list[tuple[int, str]]]:
+    def __getitem__(self, part: MicroBatch) -> Made | Broken:
+        try:
+            return self.made(part)
+        except Exception as error:  # whatever a source of somebody else's does
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            return Broken(reason, traceback.format_exc())
+
+    def made(self, part: MicroBatch) -> Made:
         index, second = self.plan.shown(part)
         index = index.clone()
         kinds = drawn(self.views, self.plan, part)
@@ -215,28 +239,6 @@ class _CroppedSteps(Dataset[tuple[Tensor, list[Tensor], list[tuple[int, str]]]])
                 box = view.boxes(one, torch.tensor([image.shape[1:]]))[0]
                 out.append(crop_one(image, box.tolist(), bool(one.flip), view.size, view.augment.interpolation))
         return index, [stacked(c) for c in crops], bad
-
-
-def crop_one(image: np.ndarray, box: Sequence[int], flip: bool, size: int, interpolation: str) -> Tensor:
-    """Cut a box out of one decoded image and resize it: [C, size, size], uint8 where the image is, else as `unit`.
-
-    Whole numbers stay in their range; floats may overshoot a little at edges, as the cubic filter does.
-    """
-    top, left, height, width = box
-    crop = torch.from_numpy(image[None, :, top : top + height, left : left + width])
-    if crop.dtype != torch.uint8:
-        crop = unit(crop)
-    crop = crop.contiguous(memory_format=torch.channels_last)  # torch's fast path for uint8
-    crop = F.interpolate(crop, (size, size), mode=interpolation, antialias=True, align_corners=False)[0]
-    if image.dtype == np.uint16:
-        crop = crop.clamp_(0, 1)
-    return crop.flip(2) if flip else crop.contiguous()
-
-
-def stacked(crops: Sequence[Tensor]) -> Tensor:
-    """Crops as one tensor [n, C, S, S]; where some are floats, all are made so."""
-    alike = len({crop.dtype for crop in crops}) == 1
-    return torch.stack(list(crops) if alike else [unit(crop) for crop in crops])
 
 
 def next_readable(source: Source, number: int, bad: list[tuple[int, str]]) -> tuple[int, np.ndarray] | None:
@@ -279,15 +281,3 @@ def sample(source: Source, most: int) -> Subset:
     A regular spacing would not do: where classes take turns it meets some of them only.
     """
     return Subset(source, torch.randperm(len(source), generator=rng.generator(0, "sample"))[:most].tolist())
-
-
-def _end_with_parent(parent: int, _: int) -> None:
-    """A worker ends when the process that started it does, however that one was killed."""
-    torch.set_num_threads(1)
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole job, they are the parent's to handle
-        signal.signal(number, signal.SIG_IGN)
-    if sys.platform == "linux":
-        set_death_signal = 1
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before the call
-            os._exit(1)

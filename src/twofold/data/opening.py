@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from itertools import product
@@ -15,7 +15,7 @@ import numpy as np
 from twofold.data.arrays import load_array
 from twofold.data.cache import cache
 from twofold.data.encoded import Folder, closed_folders, files_under, is_image
-from twofold.data.hub import downloaded
+from twofold.data.hub import kept_or_downloaded
 from twofold.data.kinds import of_kind
 from twofold.data.masks import IMAGES
 from twofold.data.objects import source_of
@@ -105,6 +105,18 @@ def open_data(data: DataLike) -> Data:
     return replace(opened, test=test, mismatch=mismatch)
 
 
+def reopened(name: str) -> Data:
+    """Open what a run's recipe names, which the person may not have seen: nothing is downloaded.
+
+    Raises:
+        UsageError: as `open_data` does; also for data of the network that are not on this machine.
+    """
+    for prefix, opened in DOWNLOADED.items():
+        if name.startswith(prefix):
+            return open_data(replace(opened(name.removeprefix(prefix), False), name=name))
+    return open_data(name)
+
+
 def name_of(data: DataLike) -> str:
     """DATA in a word, for the recipe: the text or path itself, or ``python:`` and the kind of object."""
     if isinstance(data, Data):
@@ -146,10 +158,9 @@ def _open(text: str) -> Data:
         raise UsageError(f"the run was given its images as a Python object ({text}): pass data= again")
     if text == "digits":
         return _digits()
-    if text.startswith("torchvision:"):
-        return _torchvision(text.removeprefix("torchvision:"))
-    if text.startswith("hf:"):
-        return _folder(downloaded(text.removeprefix("hf:")))
+    for prefix, opened in DOWNLOADED.items():
+        if text.startswith(prefix):
+            return opened(text.removeprefix(prefix), True)
     paths = [Path(name) for name in _braces(text)]
     try:
         missing = [path for path in paths if not path.exists()]
@@ -228,7 +239,7 @@ def _digits() -> Data:
     return Data(train, test)
 
 
-def _torchvision(name: str) -> Data:
+def _torchvision(name: str, download: bool) -> Data:
     import torchvision.datasets
 
     if not hasattr(torchvision.datasets, name):
@@ -238,16 +249,34 @@ def _torchvision(name: str) -> Data:
     for split in ("train", "test"):
         for arguments in ({"train": split == "train"}, {"split": split}):
             try:
-                items = kind(str(cache() / "torchvision"), download=True, **arguments)
+                items = kind(str(cache() / "torchvision"), download=download, **arguments)
             except (TypeError, ValueError):
                 continue  # this data set names its parts another way, or has no such part
             except (OSError, RuntimeError) as error:
+                if not download:
+                    raise _not_here(f"torchvision:{name}") from None
                 raise UsageError(f"torchvision:{name} cannot be downloaded: {' '.join(str(error).split())}") from None
             splits[split] = source_of(items, f"torchvision:{name}")
             break
     if "train" not in splits:
         raise UsageError(f"torchvision:{name} has no part named train")
     return Data(splits["train"], splits.get("test"))
+
+
+def _hugging_face(name: str, download: bool) -> Data:
+    folder = kept_or_downloaded(name, download)
+    if folder is None:
+        raise _not_here(f"hf:{name}")
+    return _folder(folder)
+
+
+def _not_here(name: str) -> UsageError:
+    """What is said of data that a run's recipe names and that are not on this machine."""
+    return UsageError(f"the run's recipe names {name}, which is not on this machine: to download it, name it as DATA")
+
+
+DOWNLOADED: dict[str, Callable[[str, bool], Data]] = {"torchvision:": _torchvision, "hf:": _hugging_face}
+"""What opens data of the network, by how their names begin: told the rest of the name, and whether to download."""
 
 
 def _braces(text: str) -> list[str]:

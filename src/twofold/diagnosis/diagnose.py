@@ -18,7 +18,7 @@ from twofold import files, rng
 from twofold import measures as m
 from twofold.augment.views import augmentation
 from twofold.data.loader import sample
-from twofold.data.opening import DataLike, name_of, open_data
+from twofold.data.opening import DataLike, name_of, open_data, reopened
 from twofold.data.sources import Source
 from twofold.diagnosis.beginnings import by_measures
 from twofold.diagnosis.causes import FINITE, explain
@@ -114,7 +114,7 @@ def _of_run(run: Run, data: DataLike, images: int, device: str | None, tell: Tel
         raise UsageError(f"{run.path} has neither a checkpoint nor a failure to look at yet")
     looked: Looked = {}
     if checkpoint.exists():
-        opened = open_data(settings.data).limited(settings.limit) if data is None else open_data(data)
+        opened = reopened(settings.data).limited(settings.limit) if data is None else open_data(data)
         opened = opened.of_kind(settings.channels, settings.depth)
         found = embeddings_of(run, sample(opened.train, images), devices.choose(device), tell)
         looked = {name: it for name, it in found.items() if it[0].isfinite().all()}  # the history says why one is not

@@ -8,7 +8,7 @@ from torch import Tensor
 from twofold import rng
 from twofold.augment.distortion import named
 from twofold.augment.pipeline import pipelines
-from twofold.data.loader import crop_one, stacked
+from twofold.data.crop import crop_one, stacked
 from twofold.data.sources import Source, Subset
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.extract import extract

@@ -1,6 +1,7 @@
 """Features that are kept in files, named by everything they depend on, so that nothing is computed twice."""
 
 import hashlib
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from twofold.encoding.crops import BATCH
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.extract import Encode, Features, extract_each
 from twofold.encoding.progress import Tell, silent
+from twofold.errors import Failed, UsageError
 
 UNSAFE = r"[^-\w. ]"
 """What has no place in the name of a file."""
@@ -65,29 +67,54 @@ class Cache:
 
     def extracted(self, extractors: Mapping[str, Extractor], tell: Tell = silent) -> dict[str, Features]:
         """`extract`, but from files where they are there, and kept in files for the next time."""
-        missing = {name: e for name, e in extractors.items() if not self._path(name, e.key, e.size).exists()}
-        sized = {name: (e.size, e.encode) for name, e in missing.items()}
-        for name, features in extract_each(self.source, sized, tell, f"features, {self.split} images").items():
-            self._keep(self._path(name, missing[name].key, missing[name].size), features)
-        return {name: self._read(self._path(name, e.key, e.size)) for name, e in extractors.items()}
+        paths = {name: self._path(name, e.key, e.size) for name, e in extractors.items()}
+        kept = {name: found for name, path in paths.items() if (found := self._read(path))}
+        missing = {name: (e.size, e.encode) for name, e in extractors.items() if name not in kept}
+        computed = extract_each(self.source, missing, tell, f"features, {self.split} images")
+        for name, features in computed.items():
+            self._keep(paths[name], features)
+        return {name: (kept | computed)[name] for name in extractors}
 
     def derived(self, name: str, key: str, base: Features, convert: Callable[[Tensor], Tensor]) -> Features:
         """Features that are made of others [N, D] in batches; ``key``: a digest of those and of what converts them."""
         path = self._path(name, key, 0)
-        if not path.exists():
+        found = self._read(path)
+        if found is None:
             values = torch.cat([convert(rows) for rows in base.values.split(BATCH)])
-            self._keep(path, Features(values, base.index, base.labels))
-        return self._read(path)
+            found = Features(values, base.index, base.labels)
+            self._keep(path, found)
+        return found
 
     def _path(self, name: str, key: str, size: int) -> Path:
         about = [self.split, size, self.fingerprint, key]
         return self.directory / f"{re.sub(UNSAFE, '_', name)}-{digest(about)}.npz"
 
     def _keep(self, path: Path, features: Features) -> None:
+        if self.directory.is_symlink():
+            raise UsageError(f"{self.directory} is a symbolic link, which features are not kept through: remove it")
         self.directory.mkdir(exist_ok=True)
-        save = partial(np.savez, values=features.values.numpy(), index=np.array(features.index))
+        values, index = features.values.numpy(), np.array(features.index)
+        save = partial(np.savez, values=values, index=index, checksum=_checksum(path, values, index))
         files.write_atomically(path, save)
 
-    def _read(self, path: Path) -> Features:
-        with np.load(path) as file:
-            return Features.of(self.source, file["index"].tolist(), torch.from_numpy(file["values"]))
+    def _read(self, path: Path) -> Features | None:
+        """Features that are kept; None if there are none, or they are damaged, which is said."""
+        if not path.exists():
+            return None
+        try:
+            with files.saying(path, "read"), open(path, "rb") as file, np.load(file) as parts:
+                values, index, checksum = parts["values"], parts["index"], parts["checksum"]
+            fits = str(checksum) == _checksum(path, values, index)
+        except (Failed, MemoryError):
+            raise
+        except Exception:  # of zip files and of NumPy, each has its own kinds
+            fits = False
+        if not fits:
+            logging.getLogger("twofold").warning(f"{path} is damaged: these features are computed again")
+            return None
+        return Features.of(self.source, index.tolist(), torch.from_numpy(values))
+
+
+def _checksum(path: Path, values: np.ndarray, index: np.ndarray) -> str:
+    """Of what a file holds and of its name, which says what it was computed by."""
+    return files.checksum({path.name: torch.from_numpy(values), "index": torch.from_numpy(index)})

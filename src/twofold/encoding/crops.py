@@ -7,8 +7,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from torch import Tensor
 
+from twofold.data.crop import crop_one, stacked
 from twofold.data.decode import Unreadable
-from twofold.data.loader import crop_one, stacked
 from twofold.data.parallel import pool_of
 from twofold.data.sources import Source
 from twofold.nets.backbone import SMALL

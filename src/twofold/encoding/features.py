@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from twofold.data.loader import stacked
+from twofold.data.crop import stacked
 from twofold.data.opening import DataLike, open_data
 from twofold.data.sources import Source
 from twofold.encoding.backbones import open_backbone

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from twofold import files
-from twofold.data.opening import Data, DataLike, open_data
+from twofold.data.opening import Data, DataLike, open_data, reopened
 from twofold.data.sources import Source, digest
 from twofold.encoding.backbones import open_backbone, run_of
 from twofold.encoding.cache import Cache
@@ -156,7 +156,7 @@ def _run(
     kept_features: Path,
 ) -> Subject:
     settings = run.recipe
-    opened = open_data(settings.data).limited(settings.limit) if data is None else open_data(data)
+    opened = reopened(settings.data).limited(settings.limit) if data is None else open_data(data)
     splits, how = _splits(opened.of_kind(settings.channels, settings.depth), protocols)
     caches = {split: Cache(kept_features, split, source) for split, source in splits.items()}
     found = of_run(run, caches, baselines, device, tell)

@@ -6,6 +6,7 @@ lower than the next one's (arXiv 2106.08254, appendix A.2). Images are cropped a
 
 import copy
 import os
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,7 @@ from twofold.augment import Views
 from twofold.data.inspection import Inspection
 from twofold.data.loader import MicroBatch, Plan, Resident, Streamed
 from twofold.data.sources import Source, Subset
+from twofold.data.workers import failures
 from twofold.encoding.crops import central_crops
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.progress import Tell, silent
@@ -137,8 +139,9 @@ def _train(
     mean, std = spec.mean, spec.std
     crops = Views(spec.size, views=1, seed=seed, mean=mean, std=std, crop_scale=CROP, flip=start.flip)
     micro_batches = [MicroBatch(step, slice(0, plan.batch)) for step in range(steps)]
-    with torch.random.fork_rng(devices=[on] if on.type == "cuda" else []):
-        for step, loaded in enumerate(images.load(plan, crops, micro_batches)):
+    cuda, batches = [on] if on.type == "cuda" else [], closing(images.load(plan, crops, micro_batches))
+    with torch.random.fork_rng(devices=cuda), failures(), batches as loading:
+        for step, loaded in enumerate(loading):
             torch.manual_seed(rng.fold(seed, "network", step))  # dropout, where there is any
             for group in optimizer.param_groups:
                 group["lr"] = warmup_cosine(group["peak"], step, steps, steps // 10)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from twofold import rng
-from twofold.data.loader import stacked
+from twofold.data.crop import stacked
 from twofold.data.sources import Source
 from twofold.encoding.crops import BATCH, ahead, central_box, central_crop
 from twofold.encoding.dense import Patchwise, patchwise, raw_patches

@@ -1,17 +1,17 @@
 """Backbones: any timm model without its classifier, fitted to the size of the images."""
 
 import inspect
-import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import timm
 import torch
 from timm.data.config import resolve_model_data_config
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models import build_model_with_cfg
 from timm.models.resnet import ResNet
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
@@ -20,6 +20,10 @@ from twofold.errors import UsageError, did_you_mean
 from twofold.nets import given, vit
 from twofold.recipe.foreign import is_foreign, load
 
+NAME = re.compile(r"\w+(\.\w+)?")
+"""A model of timm's own, perhaps with the tag of its weights: timm itself takes folders and places on the network."""
+NETWORKS = re.compile(r"timm\.(layers|models)\.(?!_)")
+"""Modules of timm's that define networks, or parts of them."""
 Interpolation = Literal["bilinear", "bicubic"]
 
 SMALL = 64
@@ -75,19 +79,39 @@ class BackboneSpec:
         return {"input_size": size, "mean": self.mean, "std": self.std, "interpolation": self.interpolation}
 
 
-def recorded_spec(path: Path) -> BackboneSpec:
-    """The description that a backbone.json holds."""
-    values = json.loads(path.read_text(encoding="utf-8"))
-    return BackboneSpec(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
-
-
 def timm_model(spec: BackboneSpec) -> nn.Module:
-    """timm's model of that name without its classifier, with fresh weights."""
+    """timm's model of that name without its classifier, with fresh weights; nothing is loaded for it.
+
+    Raises:
+        UsageError: if timm has no such model of its own, an argument is none of its networks', or timm cannot make it.
+    """
+    check_name(spec.name)
+    known = arguments_of(spec.name)
+    for argument in spec.arguments:
+        if argument not in known:
+            raise UsageError(f"{spec.name} has no argument {argument!r}{did_you_mean(argument, known)}")
     try:
         return timm.create_model(spec.name, num_classes=0, **spec.arguments)
     except Exception as error:  # timm checks names and arguments in many places, each with its own kind
         hint = "" if timm.is_model(spec.name.split(".")[0]) else did_you_mean(spec.name, timm.list_models())
         raise UsageError(f"timm cannot make {spec.name!r}: {' '.join(str(error).split())}{hint}") from None
+
+
+LOADING = {
+    *inspect.signature(timm.create_model).parameters, *inspect.signature(build_model_with_cfg).parameters,
+    "features_only", "out_indices",
+}  # fmt: skip
+"""Arguments that timm does not hand to a network: they load files, or change what comes out."""
+
+
+def arguments_of(name: str) -> set[str]:
+    """What timm's model of that name may be told: the arguments of the classes in its module, `LOADING` aside.
+
+    timm passes anything else on to what loads weights, from files and from the network.
+    """
+    module = inspect.getmodule(timm.models.model_entrypoint(name.split(".")[0]))
+    classes = [kind for _, kind in inspect.getmembers(module, inspect.isclass) if NETWORKS.match(kind.__module__)]
+    return {name for kind in classes for name in inspect.signature(kind).parameters} - LOADING
 
 
 def built_by(name: str, arguments: dict[str, Any]) -> nn.Module:
@@ -166,7 +190,7 @@ def check_name(name: str) -> None:
         given.copy_of(name)
     elif is_foreign(name):
         load(name, "a backbone")
-    elif not timm.is_model(name.split(".")[0]):
+    elif not NAME.fullmatch(name) or not timm.is_model(name.split(".")[0]):
         raise UsageError(f"timm has no model {name!r}{did_you_mean(name, timm.list_models())}")
 
 

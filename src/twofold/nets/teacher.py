@@ -7,13 +7,13 @@ from typing import Any, Self
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twofold.errors import UsageError
-from twofold.nets.backbone import BackboneSpec, built_by, described, features_of, recorded_spec
+from twofold.nets.backbone import BackboneSpec, built_by, described, features_of
 from twofold.nets.normalize import Normalize
+from twofold.nets.recorded import fill, recorded_spec, recorded_weights
 from twofold.nets.whole import whole_network
 from twofold.recipe.foreign import is_foreign
 
@@ -108,9 +108,9 @@ def opened(teacher: str, weights: str) -> tuple[nn.Module, BackboneSpec]:
     if folder.is_dir():
         if not (folder / "backbone.json").exists():
             raise UsageError(f"{folder} has no backbone to learn from: no run has ended there")
-        spec = recorded_spec(folder / "backbone.json")
+        spec = recorded_spec(folder)
         network = spec.build()
-        network.load_state_dict(load((folder / "backbone.safetensors").read_bytes()))
+        fill(network, recorded_weights(folder), folder)
         return network, spec
     if is_foreign(teacher):
         network = built_by(teacher, {})

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load
 from timm.layers import resample_abs_pos_embed, resample_patch_embed  # type: ignore[attr-defined]
 from timm.models import PretrainedCfg, adapt_input_conv
 from torch import Tensor, nn
 
+from twofold import files
 from twofold.errors import UsageError
-from twofold.nets.backbone import Interpolation, recorded_spec
+from twofold.nets.backbone import Interpolation
 from twofold.nets.published import config_of, published_model
+from twofold.nets.recorded import recorded_spec, recorded_weights
 
 PUBLISHED = "published"
 """timm's own weights for a model"""
@@ -70,10 +71,10 @@ def open_weights(weights: str, backbone: str) -> Weights:
     if path.is_dir():
         if not (path / "backbone.json").exists():
             raise UsageError(f"{path} has no backbone to start from: no run has ended there")
-        spec = recorded_spec(path / "backbone.json")
+        spec = recorded_spec(path)
         if spec.name != backbone:
             raise UsageError(f"{path} has a {spec.name}, not a {backbone}: --backbone {spec.name}")
-        tensors = load((path / "backbone.safetensors").read_bytes())
+        tensors = recorded_weights(path)
         return Weights(f"the run {path}", tensors, spec.size, spec.mean, spec.std, spec.interpolation, spec.stem)
     if not path.exists():
         raise UsageError(
@@ -97,16 +98,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         UsageError: if it is no such file, or it holds objects that are no data.
     """
+    if path.suffix == ".safetensors":
+        return files.load_tensors(path, "bring it back from a copy")
     try:
-        if path.suffix == ".safetensors":
-            return load(path.read_bytes())
         with torch.serialization.safe_globals([argparse.Namespace]):  # DINO's and MoCo's authors keep their options
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise UsageError(
             f"{path} is no checkpoint of tensors, or it holds Python objects, which are not loaded: they could run code"
         ) from None
-    except Exception as error:  # of safetensors and zip files, each has its own kinds
+    except Exception as error:  # of pickles and zip files, each has its own kinds
         raise UsageError(f"{path} cannot be read as weights: {' '.join(str(error).split())[:160]}") from None
     found = dict(_flat(state, ""))
     if not found:

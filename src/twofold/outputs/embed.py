@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 from typing import overload
 
-from twofold import files
+from twofold import files, locks
 from twofold.data.loader import none_readable
 from twofold.data.opening import DataLike, open_data
 from twofold.encoding.backbones import open_backbone, run_of
@@ -113,7 +113,7 @@ def embed(
     if target and target.is_dir():
         raise UsageError(f"{target} is a folder")
     encoder = open_backbone(what, backbone=backbone, device=device)
-    opened = open_data(data).of_kind(encoder.spec.channels, run.recipe.depth if run else None)
+    opened = open_data(data).of_kind(encoder.spec.channels, run.depth if run else None)
     splits = [Split("train", opened.train), Split("test", opened.test)] if opened.test else [Split("", opened.train)]
     maker = Maker(encoder, patchwise(encoder) if patches else None)
     if target is None:
@@ -143,7 +143,10 @@ def _stream(maker: Maker, splits: list[Split], target: Path, identity: Record, t
     pieces = {folder / f"{split.name or 'images'}-{numbers.start:09}-{numbers.stop:09}.parquet": (split, numbers)
               for split in splits for numbers in cut(range(len(split.source)), maker.piece(PIECE))}  # fmt: skip
     images = sum(len(split.source) for split in splits)
-    with files.held(folder):
+    with locks.locked(target.with_name(f".{target.name}.lock"), target):
+        if folder.is_symlink():
+            raise UsageError(f"{folder} is a symbolic link, which is not written through: remove it")
+        locks.make_folder(folder)
         whole = _whole(folder, identity)
         before = sum(len(numbers) for path, (_, numbers) in pieces.items() if path in whole)
         record = vectors.record_of(target)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import save
 from timm.models.resnet import ResNet
 from torch import nn
 
@@ -55,7 +54,7 @@ def export(
         start = f"import torch, torchvision\nmodel = torchvision.models.{name}()\nmodel.fc = torch.nn.Identity()"
     else:
         start = building_lines(spec)
-    files.write_atomically(out, lambda file: file.write(save(weights, metadata={"format": "pt"})))
+    files.save_tensors(out, weights)
     return "\n".join([f"wrote {out}; load it with", *indented(start + stem_lines(network, spec) + load_line(out))])
 
 
@@ -122,4 +121,5 @@ def _onnx(backbone: nn.Module, spec: BackboneSpec, out: Path) -> None:
     except ImportError as error:
         raise UsageError(f"ONNX needs two more packages, pip install 'twofold[onnx]' ({error})") from None
     assert program is not None
-    program.save(str(out))
+    with files.saying(out):
+        program.save(str(out))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twofold.data.loader import stacked
+from twofold.data.crop import stacked
 from twofold.data.sources import Source, digest
 from twofold.encoding import crops
 from twofold.encoding.crops import Crop, read_ahead

@@ -6,7 +6,7 @@ from typing import Any
 
 from twofold import device as devices
 from twofold import files
-from twofold.data.opening import DataLike, open_data
+from twofold.data.opening import DataLike, open_data, reopened
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
@@ -41,7 +41,7 @@ def report(
         points: images on the map, at most.
         device: cpu, cuda or mps; None: a GPU if there is one.
         tell: told what is being done, how much of it is done and how much there is.
-        data: the images of the pretraining, if it was given them as a Python object.
+        data: the images of the pretraining, if they lie elsewhere now, have to be downloaded, or are a Python object.
         bands: numbers, from 1, of the channels that are shown as red, green and blue, or of the one that is shown;
             None: the first three, or the first one of fewer. What is not 8-bit RGB is stretched, a channel at a time,
             from the 2nd to the 98th percentile of the pixels of up to 100 images.
@@ -60,7 +60,7 @@ def report(
     settings, metrics, evaluation, diagnosis = run.recipe, run.metrics, run.evaluation, run.diagnosis
     views, atlas, no_views, no_atlas = [], None, "", ""
     try:
-        opened = open_data(settings.data if data is None else data).limited(settings.limit)
+        opened = (reopened(settings.data) if data is None else open_data(data)).limited(settings.limit)
         source = opened.of_kind(settings.channels, settings.depth).train
         tell("views", 0, 1)
         spec = run.spec

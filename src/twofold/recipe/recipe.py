@@ -12,6 +12,7 @@ from twofold.errors import UsageError, did_you_mean
 from twofold.recipe import rules
 from twofold.recipe.augment import Augment
 from twofold.recipe.declared import Spec, spec
+from twofold.recipe.foreign import named_in, permit
 from twofold.recipe.settings import Declaration, convert, declarations, defaults_of, setting, types_of
 
 
@@ -205,6 +206,7 @@ def wanted(method: str = "simclr", **settings: Any) -> Wanted:
     Raises:
         UsageError: for a name that is no setting of this method (with the nearest one) or a value that does not fit.
     """
+    permit(named_in({**settings, "method": method}))
     declared = spec(method)
     check_declaration(declared)
     settable = known(declared)
@@ -232,8 +234,8 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
     return flat | dataclasses.asdict(recipe.augment) | dataclasses.asdict(recipe.options)
 
 
-def recorded(settings: dict[str, Any]) -> Recipe:
-    """The recipe of flat settings that a run has recorded, in which nothing is left open."""
+def complete(settings: dict[str, Any]) -> Recipe:
+    """The recipe of flat settings that leave nothing open, as a run has recorded them."""
     request = wanted(**settings)
     options = request.spec.real_options()
     return assembled({**general_defaults(), **defaults_of(options), **request.given, "method": request.method}, options)
@@ -241,4 +243,4 @@ def recorded(settings: dict[str, Any]) -> Recipe:
 
 def replace(recipe: Recipe, **settings: Any) -> Recipe:
     """A copy with some settings, by their flat names, changed."""
-    return recorded({**settings_of(recipe), **settings})
+    return complete({**settings_of(recipe), **settings})

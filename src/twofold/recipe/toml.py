@@ -8,7 +8,8 @@ from typing import Any
 from twofold.errors import UsageError
 from twofold.names import escaped, unescaped
 from twofold.recipe import version
-from twofold.recipe.recipe import Recipe, Wanted, recorded, wanted
+from twofold.recipe.foreign import check_code
+from twofold.recipe.recipe import Recipe, Wanted, complete, settings_of, wanted
 from twofold.recipe.settings import declarations
 
 VERSION = "twofold"
@@ -54,28 +55,64 @@ def read(path: Path) -> dict[str, Any]:
         UsageError: if there is no such file, or it is no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parsed(path.read_text(encoding="utf-8"), path)
     except FileNotFoundError:
         raise UsageError(f"no recipe at {path}") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not TOML: {error}") from None
+
+
+def parsed(text: str, path: Path) -> dict[str, Any]:
+    """Everything in a text of TOML, which is that of the file ``path``.
+
+    Raises:
+        UsageError: if it is no TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, TypeError, RecursionError) as error:
+        raise UsageError(f"{path} is not TOML: {' '.join(str(error).split())}") from None
 
 
 def load(path: Path) -> Wanted:
     """What a recipe file asks for.
 
     Raises:
-        UsageError: if it cannot be read, or asks for what there is not.
+        UsageError: if it cannot be read, asks for what there is not, or names code that is not permitted.
     """
-    return wanted(**_settings(read(path)))
+    settings = _settings(read(path))
+    check_code(settings, str(path))
+    return wanted(**settings)
 
 
-def load_recorded(path: Path) -> tuple[Recipe, str]:
-    """The recipe that a run has recorded, and the version of twofold that wrote it ("" where it does not say)."""
-    found = read(path)
-    return recorded(_settings(found)), str(found.get(VERSION, ""))
+def agreed(kept: dict[str, Any], written: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The settings of a run whose checkpoint has kept some and whose recipe.toml has others, and what they differ in.
+
+    How the run is carried out is as it is written, everything else as it was kept.
+    """
+    free = {VERSION, *(name for name, declared in declarations(Recipe).items() if declared.operational)}
+    changed = [name for name in {**kept, **written} if name not in free and kept.get(name) != written.get(name)]
+    return kept | {name: value for name, value in written.items() if name in free}, changed
+
+
+def recorded(settings: dict[str, Any], where: str) -> Recipe:
+    """The recipe that a run has recorded, of what `read` gives; ``where`` the run is.
+
+    Raises:
+        UsageError: if it has settings that there are not, lacks some, or names code that is not permitted.
+    """
+    check_code(settings, where)
+    try:
+        recipe = complete(_settings(settings))
+    except UsageError as error:
+        raise UsageError(f"the recipe of {where} is damaged, or another version's: {error}") from None
+    owners = (Recipe, type(recipe.augment), type(recipe.options))
+    chosen = {name for owner in owners for name, declared in declarations(owner).items() if declared.auto}
+    if missing := [name for name, value in settings_of(recipe).items() if value is None and name in chosen]:
+        raise UsageError(f"the recipe of {where} is damaged: it lacks {', '.join(missing)}")
+    return recipe
 
 
 def _settings(found: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from twofold import files
 from twofold.evaluation.titles import BEGINNINGS
 from twofold.names import clean
 
@@ -39,20 +40,30 @@ class Log:
     @contextmanager
     def to(self, path: Path) -> Iterator[None]:
         """Write to ``path`` inside the block, first what was said before."""
-        with open(path, "a", encoding="utf-8", errors="backslashreplace") as self._file:
-            self._file.writelines(self._early)
-            self._file.flush()
+        with files.saying(path):
+            file = open(path, "a", encoding="utf-8", errors="backslashreplace", opener=files.regular)  # noqa: SIM115
+        try:
+            self._path, self._file = path, file
+            self._write("".join(self._early))
             self._early.clear()
             yield
-        self._file = None
+        finally:
+            self._file = None
+            with suppress(OSError):  # every line was written before, or its failure was said
+                file.close()
+
+    def _write(self, text: str) -> None:
+        assert self._file is not None
+        with files.saying(self._path):
+            self._file.write(text)
+            self._file.flush()
 
     def say(self, text: str, *, quiet: bool = False) -> None:
         """Log a sentence, which stays in one line; ``quiet`` keeps it off the terminal."""
         text = clean(text)
         line = f"{datetime.now().isoformat(' ', 'seconds')}  {text}\n"
         if self._file:
-            self._file.write(line)
-            self._file.flush()
+            self._write(line)
         else:
             self._early.append(line)
         if self.console and not quiet:

@@ -1,13 +1,16 @@
 """Pretraining, top to bottom: no callbacks, no branch on the method."""
 
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 
 import torch
 from rich.console import Console
 
 from twofold import device, dist, rng
+from twofold.data.loader import Crops
 from twofold.data.opening import DataLike
+from twofold.data.workers import failures
 from twofold.errors import Collapsed
 from twofold.recipe.recipe import Recipe, Wanted
 from twofold.run import Run
@@ -40,7 +43,7 @@ def train(wanted: Wanted, console: Console | None = None, data: DataLike = None)
     with dist.processes(on), Interrupt() as interrupt, ExitStack() as held:
         log = Log(console if dist.rank() == 0 else None)
         opened = open_run(wanted, data, on, log, held)
-        with Journal(opened, log) as journal:
+        with Journal(opened, log) as journal, failures():
             loop(opened, journal, interrupt)
         if opened.main:
             opened.run.write_backbone(opened.method.exported.backbone, opened.spec)
@@ -52,9 +55,14 @@ def train(wanted: Wanted, console: Console | None = None, data: DataLike = None)
 
 def loop(opened: OpenRun, journal: Journal, interrupt: Interrupt) -> None:
     """Every step that is left, from the first to the last."""
-    s, method, optimizer, plan, steps = opened.settings, opened.method, opened.optimizer, opened.plan, opened.steps
-    micro_batches = MicroBatches(range(opened.start, steps), plan.batch, s.accumulate)
-    crops = iter(opened.images.load(plan, opened.prepare.views, micro_batches))
+    micro_batches = MicroBatches(range(opened.start, opened.steps), opened.plan.batch, opened.settings.accumulate)
+    with closing(opened.images.load(opened.plan, opened.prepare.views, micro_batches)) as crops:
+        learn_from(crops, opened, journal, interrupt)
+
+
+def learn_from(crops: Iterator[Crops], opened: OpenRun, journal: Journal, interrupt: Interrupt) -> None:
+    """Every step of which there are crops."""
+    s, method, optimizer, steps = opened.settings, opened.method, opened.optimizer, opened.steps
     saved = time.monotonic()
     interrupt.between_steps()
     for step in range(opened.start, steps):

@@ -1,7 +1,6 @@
 """Each image's nearest neighbours by the features of the weights that a run starts from, for its second views."""
 
 import torch
-from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -52,16 +51,25 @@ def find(run: Run, source: Source, encoder: Encoder, size: int, count: int) -> N
     nearest = index[neighbours(found.values.to(encoder.device), count).cpu()]
     table = torch.arange(len(source))[:, None].repeat(1, nearest.shape[1])
     table[index] = nearest
-    files.write_atomically(run.path / KEPT, lambda file: file.write(save({"neighbours": table})))
+    files.save_tensors(run.path / KEPT, {"neighbours": table})
 
 
-def kept(run: Run) -> Tensor:
-    """The table of neighbours [N, count] that a run keeps.
+def kept(run: Run, images: int) -> Tensor:
+    """The table of neighbours [images, count] that a run keeps.
 
     Raises:
-        UsageError: if it is not there.
+        UsageError: if it is not there, or damaged.
     """
     path = run.path / KEPT
     if not path.exists():
         raise UsageError(f"{path} is missing: without it the run cannot go on as it began")
-    return load(path.read_bytes())["neighbours"]
+    remedy = "bring it back from a copy, or begin a new run with another --out"
+    table = files.load_tensors(path, remedy).get("neighbours", torch.empty(0))
+    if (
+        table.dtype != torch.int64
+        or table.ndim != 2
+        or len(table) != images
+        or not 0 <= table.min() <= table.max() < images
+    ):
+        raise UsageError(f"{path} is no table of neighbours of {images} images: {remedy}")
+    return table

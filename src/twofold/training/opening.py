@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from twofold import device, dist, files
+from twofold import device, dist, files, locks
 from twofold.data.inspection import Inspection
 from twofold.data.kinds import PICTURE, Kind, asked
 from twofold.data.loader import Plan, Resident, Streamed
@@ -19,6 +19,7 @@ from twofold.data.sources import Source
 from twofold.encoding.encoder import Encoder
 from twofold.errors import UsageError
 from twofold.methods.base import Method
+from twofold.metrics import gaps
 from twofold.nets import given
 from twofold.nets.backbone import BackboneSpec, check_name, describe, features_of
 from twofold.nets.weights import give
@@ -86,8 +87,8 @@ class OpenRun:
 
     def save(self, step: int, seconds: float) -> None:
         """Write a checkpoint of ``step`` steps done in so many seconds."""
-        path = self.run.path / "checkpoint.pt"
-        checkpoint.save(path, self.method, self.optimizer, step, seconds, self.identity())
+        recipe = toml.dumps(self.settings)
+        checkpoint.save(self.run.path, self.method, self.optimizer, step, seconds, self.identity(), recipe)
 
 
 def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: ExitStack) -> OpenRun:
@@ -107,7 +108,8 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
         raise UsageError("neighbours are found by starting weights, and there are none: give --weights")
     workers = worker_count(wanted.get("workers"))
     run = Run(wanted.get("out") or default_out(wanted))
-    begun = (run.path / "checkpoint.pt").exists()
+    locks.refuse_pipes(run.path)
+    begun = run.begun
     weights = None if begun else starting_weights(wanted)
     named = open_data(wanted.get("data") if data is None else data).limited(wanted.get("limit"))
     for sentence in named.notes:
@@ -159,12 +161,12 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
         main=main,
         alarm={} if begun else inspection.alarm,
     )
-    hold(opened, begun, held)
+    mended = hold(opened, begun, held)
     if begun:
-        path = run.path / "checkpoint.pt"
         identity = opened.identity()
-        found = checkpoint.load(path, method, opened.optimizer, identity, settings.data)
+        found = checkpoint.load(run.path, method, opened.optimizer, identity, settings.data)
         opened.start, opened.seconds, said = found
+        said += [*mended, *gaps(run.path / "metrics.jsonl", opened.start)]
     if main:
         if not begun:  # nothing of a run that diverged before its first checkpoint counts for this one
             (run.path / "failure.pt").unlink(missing_ok=True)
@@ -177,7 +179,7 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
         files.write_text(run.path / "recipe.toml", toml.dumps(settings))
     if settings.neighbours:
         dist.barrier()  # they are found
-        opened.plan = dataclasses.replace(opened.plan, neighbours=neighbours.kept(run))
+        opened.plan = dataclasses.replace(opened.plan, neighbours=neighbours.kept(run, len(images)))
     for sentence in said + notes(opened, unreadable):
         log.say(sentence)
     return opened
@@ -219,17 +221,20 @@ def chosen(wanted: Wanted, measurements: Measurements, images: int) -> tuple[Rec
     return settings, measurements.inspection.changes + said + more
 
 
-def hold(opened: OpenRun, begun: bool, held: ExitStack) -> None:
-    """Make the run directory and keep other processes from writing to it; all processes wait for that.
+def hold(opened: OpenRun, begun: bool, held: ExitStack) -> list[str]:
+    """Make the run directory and keep others from writing to it; what there is to say of a damaged checkpoint.
 
     Raises:
-        UsageError: if another process is at work on it, or has been since it was looked at.
+        UsageError: if another process is at work on it, or has been since it was looked at, or no checkpoint is whole.
     """
+    mended = []
     if opened.main:
         held.enter_context(opened.run.held())
-        if (opened.run.path / "checkpoint.pt").exists() != begun:
+        if opened.run.begun != begun:
             raise UsageError(f"another process has been at work on {opened.run.path}: give the command again")
+        mended = checkpoint.mend(opened.run.path) if begun else []
     dist.barrier()  # before it, nobody writes; after it, nobody else does
+    return mended
 
 
 def worker_count(asked: int | None) -> int:
@@ -264,10 +269,8 @@ def notes(opened: OpenRun, unreadable: list[str]) -> list[str]:
     s, path, batch = opened.settings, opened.run.path, opened.plan.batch
     said = []
     if opened.start:
-        where = (
-            f"goes on at step {opened.start} of {opened.steps}" if opened.start < opened.steps else "is already done"
-        )
-        said.append(f"{path} {where}")
+        goes_on = f"goes on at step {opened.start} of {opened.steps}"
+        said.append(f"{path} {goes_on if opened.start < opened.steps else 'is already done'}")
     elif unreadable:
         said.append(f"{len(unreadable)} images cannot be read and are left out ({path}/log.txt names them)")
     if batch < s.batch_size:

@@ -1,0 +1,96 @@
+"""Processes that this one starts: they end with it, whatever ends it, and what goes wrong in them is one line."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import active_children
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data._utils import signal_handling
+
+from twofold.errors import Failed
+
+GOES_ON = "the same command goes on from the last checkpoint"
+LOOK = 1.0
+"""seconds between two looks for the parent, where the system does not tell of its end"""
+
+
+def end_with_parent(parent: int) -> None:
+    """Have this process killed when the process ``parent``, which started it, ends, however that one is ended."""
+    if sys.platform == "linux":
+        set_death_signal = 1
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before the call
+            os._exit(1)
+    else:
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK)
+    os._exit(1)
+
+
+def begin(parent: int, _: int) -> None:
+    """What a worker process of a loader does first."""
+    torch.set_num_threads(1)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # sent to the whole job, they are the parent's
+        signal.signal(number, signal.SIG_IGN)
+    end_with_parent(parent)
+
+
+@contextmanager
+def working(loader: DataLoader[Any]) -> Iterator[Iterator[Any]]:
+    """The batches of a loader. At the end of the block its worker processes are gone, whatever ended the block."""
+    before = set(active_children())
+    batches: Any = None
+    try:
+        batches = iter(loader)
+        yield batches
+    finally:
+        if batches is None:  # not all of them could be started
+            for worker in set(active_children()) - before:
+                worker.kill()
+        elif loader.num_workers and not batches._shutdown:
+            _end(batches)
+
+
+def _end(batches: Any) -> None:
+    """Kill the workers of torch's iterator, which asks them politely, and waits for what one that was killed holds."""
+    batches._shutdown = True
+    if batches._worker_pids_set:  # else their end counts as a failure
+        signal_handling._remove_worker_pids(id(batches))  # type: ignore[attr-defined]
+        batches._worker_pids_set = False
+    if hasattr(batches, "_pin_memory_thread"):
+        batches._pin_memory_thread_done_event.set()
+    for worker in batches._workers:
+        worker.kill()
+    for worker in batches._workers:
+        worker.join()
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Say in one line that a worker process was killed; torch tells of it anywhere in the main thread.
+
+    Raises:
+        Failed: if one was.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        reason = " ".join(str(error).split(".")[0].split()).removeprefix("DataLoader worker ")
+        raise Failed(
+            f"a data worker ended before its time, {reason}, as when memory runs out (fewer --workers need less); "
+            f"{GOES_ON}"
+        ) from error
