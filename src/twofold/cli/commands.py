@@ -234,6 +234,43 @@ def show_methods(words: Sequence[str]) -> None:
     print(tables.method(spec(name)) if name else tables.overview([spec(each) for each in methods()]))
 
 
+def show_claims(words: Sequence[str]) -> None:
+    """What a lecture on joint embedding claims, as experiments: lists them, or carries out those named.
+
+    Without numbers: each claim with the verdict of its last result, in --out or that came with twofold.
+    """
+    parser = parser_of(show_claims, "claims")
+    parser.add_argument("which", metavar="N", nargs="*", help="numbers of claims to carry out, or all")
+    parser.add_argument("--data", default="digits", help=f"{DATA_HELP}, with labels")
+    files = "folder for results.json, figure.svg and index.html of each claim"
+    parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path("runs/claims"), help=files)
+    parser.add_argument("--seeds", type=number(int), default=3, help="runs of each experiment")
+    parser.add_argument("--full", action="store_true", help="train four times as long")
+    parser.add_argument("--steps", type=number(int), help="of every training, to try it out; none: as each claim needs")
+    asked = parser.read(words)
+    which, out = asked.pop("which"), asked.pop("out")
+
+    from twofold.claims.base import all_claims, chosen
+    from twofold.claims.page import write_claim, write_page
+    from twofold.claims.results import carry_out, stored
+    from twofold.cli import experiments
+    from twofold.training.log import progress
+
+    if not which:
+        print(experiments.overview([(claim, stored(claim.number, out)) for claim in all_claims().values()]))
+        return
+    found = []
+    for claim in chosen(which, photographs=asked["data"] != "digits"):
+        with progress() as tell:
+            found.append((claim, carry_out(claim, out, **asked, tell=tell)))
+        folder = write_claim(out, *found[-1])
+        print(experiments.outcome(*found[-1]))
+        print(f"wrote {folder / 'results.json'}, figure.svg and index.html")
+    if len(found) > 1:
+        write_page(out / "index.html", "Claims as experiments", found)
+        print(f"wrote {out / 'index.html'}")
+
+
 COMMANDS: dict[str, Command] = {
     "pretrain": pretrain,
     "evaluate": evaluate,
@@ -244,4 +281,5 @@ COMMANDS: dict[str, Command] = {
     "export": export,
     "scan": scan,
     "methods": show_methods,
+    "claims": show_claims,
 }

@@ -1,0 +1,52 @@
+"""One battery over every claim."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from tests.claims import planting
+from twofold.claims import experiments
+from twofold.claims.base import all_claims
+from twofold.claims.figure import draw
+from twofold.claims.stage import Stage
+
+CLAIMS = all_claims()
+every_claim = pytest.mark.parametrize("number", CLAIMS)
+FILES = sorted(Path(next(iter(experiments.__path__))).glob("c*.py"))
+
+
+def test_every_file_is_a_claim_of_its_number():
+    assert [int(path.name[1:3]) for path in FILES] == list(CLAIMS)
+
+
+@every_claim
+def test_it_says_what_it_claims_and_what_would_refute_it(number):
+    claim = CLAIMS[number]
+    assert claim.title
+    assert list(claim.parts)[:3] == ["claim", "setup", "refuted"]
+    assert set(claim.parts) <= {"claim", "setup", "refuted", "note"}
+    assert all(text.endswith(".") for text in claim.parts.values())
+    assert claim.parts["refuted"].startswith("if ")
+    assert claim.expected
+
+
+@every_claim
+def test_planted_numbers_are_decided_rightly(number):
+    claim = CLAIMS[number]
+    assert claim.verdict(planting.holding(claim)) == "shown"
+    assert claim.verdict(planting.noisy(claim)) == "not shown"
+    for place in range(len(claim.expected)):
+        assert claim.verdict(planting.opposite(claim, place)) == "contradicted"
+
+
+@every_claim
+def test_a_few_steps_of_it_give_what_it_is_decided_by(number):
+    claim = CLAIMS[number]
+    found = claim.run(Stage(seed=1, steps=2))
+    assert found.keys() == claim.measures.keys()
+    assert all(math.isfinite(value) for arms in found.values() for value in arms.values())
+    numbers = {name: {arm: [value] for arm, value in arms.items()} for name, arms in found.items()}
+    assert claim.verdict(numbers) in ("shown", "not shown", "contradicted")
+    assert len(claim.reasons(numbers)) == len(claim.expected)
+    assert all(arm in draw(claim, numbers) for name, arms in found.items() for arm in arms if name not in claim.x)
