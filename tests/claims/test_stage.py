@@ -60,6 +60,6 @@ def test_own_images_are_taken_and_shrunk():
     assert stage.size == 32
     assert (len(stage.images), len(stage.test_images)) == (20, 10)
     assert stage.augment["crop_scale"] == (0.2, 1.0)
-    assert stage.features(stage.backbone(), test=True).shape == (10, 128)
+    assert stage.features(stage.backbone(), test=True).shape == (10, 64)
     with pytest.raises(UsageError, match="labels"):
         Stage(images)

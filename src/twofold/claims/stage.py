@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +17,7 @@ from twofold.encoding.crops import central_crops
 from twofold.errors import UsageError
 from twofold.methods.base import Method, Output
 from twofold.nets.backbone import evaluating
+from twofold.nets.normalize import Normalize
 
 DIGITS = "digits"
 IMAGES = 3000
@@ -25,6 +27,9 @@ LARGEST = 32
 PLAIN = dict(crop_scale=(0.4, 1.0), flip=0.0, saturation=0.0, hue=0.0, grayscale=0.0)
 """How digits are distorted: one mirrored is no digit, and they have no colours."""
 COLOURED = dict(crop_scale=(0.2, 1.0))
+WIDTH = 16
+"""of the tiny network's first convolution; its features are four times as many"""
+FEATURES = 4 * WIDTH
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
 Settings = dict[str, Any]
@@ -77,6 +82,20 @@ class Stage:
             torch.manual_seed(rng.fold(self.seed, "init"))
             return convolutions(norm, stride=1 if self.size <= 16 else 2)
 
+    @property
+    def patch(self) -> int:
+        """Side in pixels of the transformer's patches, 4 x 4 of them in an image of digits' size."""
+        return max(1, self.size // 4 if self.size <= 16 else self.size // 8)
+
+    def transformer(self) -> nn.Module:
+        """A small transformer of three blocks with its first weights, a function of the seed."""
+        size: Settings = dict(img_size=self.size, patch_size=self.patch, embed_dim=64, depth=3, num_heads=2)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(rng.fold(self.seed, "init"))
+            made = timm.create_model("vit_tiny_patch16_224", num_classes=0, global_pool="avg", fc_norm=False, **size)
+        assert isinstance(made, nn.Module)
+        return made
+
     def train(
         self,
         arm: str,
@@ -118,9 +137,9 @@ class Stage:
     def features(self, network: nn.Module, test: bool) -> Tensor:
         """What a network, images to rows, makes of whole images, in eval mode."""
         images = self.test_images if test else self.images
-        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+        whole = Normalize(MEAN, STD)
         with torch.no_grad(), evaluating(network):
-            return torch.cat([network((part / 255 - mean) / std) for part in images.split(512)])
+            return torch.cat([network(whole(part)) for part in images.split(512)])
 
     def embeddings(self, method: Method) -> Tensor:
         """Of the held-out images, after the projector of a method that has one."""
@@ -151,7 +170,7 @@ def order(seed: int, count: int, length: int) -> Tensor:
     return torch.cat(every)[:length]
 
 
-def convolutions(norm: bool = True, stride: int = 1, width: int = 32) -> nn.Module:
+def convolutions(norm: bool = True, stride: int = 1, width: int = WIDTH) -> nn.Module:
     """Four convolutions, each with batch norm and ReLU, then the mean over places: images to 4 * width features."""
     layers: list[nn.Module] = []
     plan = ((3, width, stride), (width, 2 * width, 2), (2 * width, 2 * width, 1), (2 * width, 4 * width, 2))

@@ -11,7 +11,7 @@ from twofold import measures
 from twofold.claims.base import Claim, Expected, Measured
 from twofold.claims.stage import Settings, Stage
 
-STEPS = 150
+STEPS = 120
 ARMS: dict[str, Settings] = {
     "vicreg": {},
     "vicreg, energy alone": dict(variance=0.0, covariance=0.0),

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from twofold.batch import Batch
 from twofold.claims.base import Claim, Expected, Measured
-from twofold.claims.stage import Settings, Stage
+from twofold.claims.stage import FEATURES, Settings, Stage
 from twofold.methods.base import Method, Output, unit
 from twofold.nets.heads import mlp
 
-STEPS = 150
+STEPS = 120
 ARMS: dict[str, tuple[str, Settings]] = {
     "difference": ("", dict(normalize=False)),
     "difference, length 1": ("", dict(normalize=True)),
@@ -35,9 +35,9 @@ ARMS: dict[str, tuple[str, Settings]] = {
 class Difference(Method):
     """The squared distance of an image's two views, less that of its view and another image's."""
 
-    def __init__(self, backbone: nn.Module, features: int, normalize: bool) -> None:
+    def __init__(self, backbone: nn.Module, normalize: bool) -> None:
         super().__init__(backbone)
-        self.projector, self.normalize = mlp(features, (128, 64)), normalize
+        self.projector, self.normalize = mlp(FEATURES, (128, 64)), normalize
 
     def forward(self, batch: Batch, progress: float) -> Output:
         x, y = (self.projector(self.encode(view)) for view in batch.views)
@@ -54,9 +54,7 @@ def run(stage: Stage) -> Measured:
     for arm, (name, settings) in ARMS.items():
         sizes = list[float]()
         method = (
-            stage.method(name, projector=(128, 64), **settings)
-            if name
-            else Difference(stage.backbone(), 128, **settings)
+            stage.method(name, projector=(128, 64), **settings) if name else Difference(stage.backbone(), **settings)
         )
         stage.train(arm, method, STEPS, watch=partial(look, sizes))
         found["size"][arm] = math.log2(sizes[-1])

@@ -18,7 +18,7 @@ from twofold.claims.stage import Stage
 from twofold.losses import info_nce
 from twofold.methods.moco import MoCo
 
-IMAGES = 25_600
+IMAGES = 12_800
 BATCH, MEMORY = 32, 480
 ARMS = {"batch 32": (32, 0), "batch 32, memory 480": (32, MEMORY), "batch 512": (512, 0)}
 

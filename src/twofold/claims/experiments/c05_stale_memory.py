@@ -10,18 +10,20 @@ refuted   if keys turn as far with momentum as without, or a momentum of 0 or of
 
 from functools import partial
 
-from torch import Tensor, nn
-from torch.nn import functional as F
+import torch
+from torch import Tensor
 
+from twofold.batch import View
 from twofold.claims.base import Claim, Expected, Measured
-from twofold.claims.stage import Stage
-from twofold.methods.base import Method, Output
+from twofold.claims.stage import MEAN, STD, Stage
+from twofold.methods.base import Method, Output, unit
 from twofold.methods.moco import MoCo
+from twofold.nets.normalize import Normalize
 
-STEPS = 300
+STEPS = 200
 QUEUE, BATCH = 512, 64
 EVERY = 40
-MOMENTA = (0.0, 0.5, 0.9, 0.97, 0.99, 1.0)
+MOMENTA = (0.0, 0.9, 0.99, 1.0)
 
 
 def run(stage: Stage) -> Measured:
@@ -37,10 +39,11 @@ def run(stage: Stage) -> Measured:
     return found
 
 
+@torch.no_grad()
 def look(stage: Stage, method: Method, seen: list[Tensor], step: int, _: Output) -> None:
     """Every so often keep the keys of the held-out images, and again when the queue's oldest keys are from then."""
     if step % EVERY in (0, QUEUE // BATCH // 2) and isinstance(method, MoCo):
-        seen.append(F.normalize(stage.features(nn.Sequential(*method.target.stages), test=True)))
+        seen.append(unit(method.target(View(Normalize(MEAN, STD)(stage.test_images)))))
 
 
 CLAIM = Claim(
@@ -53,9 +56,8 @@ CLAIM = Claim(
         "knn": "accuracy of nearest neighbours: %, all labels",
     },
     expected=[
-        Expected("turned", "0", "0.9", 0.02),
-        Expected("turned", "0.9", "0.99"),
-        Expected("few", "0.9", "0", 0.5),
-        Expected("few", "0.9", "1", 0.5),
+        Expected("turned", "0", "0.99", 0.02),
+        Expected("few", "0.99", "0", 0.5),
+        Expected("few", "0.99", "1", 0.5),
     ],
 )

@@ -18,7 +18,7 @@ from twofold.claims.base import Claim, Expected, Measured
 from twofold.claims.stage import Stage
 from twofold.methods.base import unit
 
-STEPS = 250
+STEPS = 200
 PROTOTYPES = 30
 DRAWS = 10
 

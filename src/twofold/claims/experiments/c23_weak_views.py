@@ -11,7 +11,7 @@ refuted   if momentum adds as much with strong distortions as with weak ones.
 from twofold.claims.base import Claim, Expected, Measured
 from twofold.claims.stage import Settings, Stage
 
-STEPS = 200
+STEPS = 150
 VIEWS: dict[str, Settings] = {"strong": {}, "weak": dict(crop_scale=(0.8, 1.0), jitter=0.4)}
 SIDES = {"no momentum": "stop_gradient", "momentum": "momentum"}
 
