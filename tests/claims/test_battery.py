@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import pytest
 
@@ -9,10 +10,12 @@ from tests.claims import planting
 from twofold.claims import experiments
 from twofold.claims.base import all_claims
 from twofold.claims.figure import draw
+from twofold.claims.results import STORED, stored
 from twofold.claims.stage import Stage
 
 CLAIMS = all_claims()
 every_claim = pytest.mark.parametrize("number", CLAIMS)
+ROOT = Path(__file__).parents[2]
 FILES = sorted(Path(next(iter(experiments.__path__))).glob("c*.py"))
 
 
@@ -49,4 +52,25 @@ def test_a_few_steps_of_it_give_what_it_is_decided_by(number):
     numbers = {name: {arm: [value] for arm, value in arms.items()} for name, arms in found.items()}
     assert claim.verdict(numbers) in ("shown", "not shown", "contradicted")
     assert len(claim.reasons(numbers)) == len(claim.expected)
-    assert all(arm in draw(claim, numbers) for name, arms in found.items() for arm in arms if name not in claim.x)
+    assert all(
+        escape(arm) in draw(claim, numbers) for name, arms in found.items() for arm in arms if name not in claim.x
+    )
+
+
+def test_what_comes_with_twofold_is_of_claims_as_they_are_now():
+    """Its measures and the arms that decide are there, over three seeds at least."""
+    numbers = [int(path.stem) for path in sorted(STORED.glob("*.json"))]
+    assert set(numbers) <= set(CLAIMS)
+    for number in numbers:
+        claim, result = CLAIMS[number], stored(number)
+        assert result["numbers"].keys() == claim.measures.keys()
+        assert {len(values) for arms in result["numbers"].values() for values in arms.values()} == {result["seeds"]}
+        assert result["seeds"] >= 3
+        assert len(claim.reasons(result["numbers"])) == len(claim.expected)
+
+
+def test_the_figures_of_the_documentation_are_of_these_results():
+    for path in sorted(STORED.glob("*.json")):
+        drawn = (ROOT / "docs" / "claims" / f"{path.stem}.svg").read_text()
+        arms = [arm for name, own in stored(int(path.stem))["numbers"].items() for arm in own]
+        assert all(escape(arm) in drawn for arm in arms)

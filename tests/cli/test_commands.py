@@ -27,6 +27,7 @@ COMMANDS = [
     "evaluate --help",
     "methods",
     "methods vicreg",
+    "claims --help",
 ]
 
 

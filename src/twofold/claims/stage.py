@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import timm
@@ -31,6 +31,8 @@ WIDTH = 16
 """of the tiny network's first convolution; its features are four times as many"""
 FEATURES = 4 * WIDTH
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+
+T = TypeVar("T")
 
 Settings = dict[str, Any]
 """Options of a method, or of the distortions, by name."""
@@ -78,9 +80,13 @@ class Stage:
 
     def backbone(self, norm: bool = True) -> nn.Module:
         """The tiny network with its first weights, a function of the seed."""
+        return self.first("init", lambda: convolutions(norm, stride=1 if self.size <= 16 else 2))
+
+    def first(self, what: str, make: Callable[[], T]) -> T:
+        """What ``make`` makes, its first weights a function of the seed and of what they are for."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(rng.fold(self.seed, "init"))
-            return convolutions(norm, stride=1 if self.size <= 16 else 2)
+            torch.manual_seed(rng.fold(self.seed, what))
+            return make()
 
     @property
     def patch(self) -> int:
@@ -90,11 +96,8 @@ class Stage:
     def transformer(self) -> nn.Module:
         """A small transformer of three blocks with its first weights, a function of the seed."""
         size: Settings = dict(img_size=self.size, patch_size=self.patch, embed_dim=64, depth=3, num_heads=2)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(rng.fold(self.seed, "init"))
-            made = timm.create_model("vit_tiny_patch16_224", num_classes=0, global_pool="avg", fc_norm=False, **size)
-        assert isinstance(made, nn.Module)
-        return made
+        name, tokens = "vit_tiny_patch16_224", dict[str, Any](num_classes=0, global_pool="avg", fc_norm=False)
+        return self.first("init", lambda: timm.create_model(name, **tokens, **size))
 
     def train(
         self,

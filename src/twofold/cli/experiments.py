@@ -31,13 +31,13 @@ def outcome(claim: "Claim", result: "Result") -> str:
     """The claim, its numbers as tables with mean and deviation over the seeds, the verdict and what it rests on."""
     numbers, lines = result["numbers"], [f"Claim {claim.number}: {claim.title}."]
     for name, arms in numbers.items():
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, title=claim.measures[name], title_justify="left")
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
         for title in (claim.x.get(name, ""), "mean", "±", "by seed"):
             table.add_column(title, justify="left" if title in ("", "by seed") else "right")
         for arm, values in arms.items():
             spread = f"{statistics.stdev(values):.2g}" if len(values) > 1 else ""
             table.add_row(arm, f"{statistics.fmean(values):.3g}", spread, "  ".join(f"{v:.3g}" for v in values))
-        lines.append(render(table).rstrip())
+        lines += ["", claim.measures[name], render(table).strip("\n")]
     cost = f"{result['seeds']} seeds, {result['seconds']} s of processor time"
-    lines.append(f"Verdict: {claim.verdict(numbers)}, by {cost}.")
+    lines += ["", f"Verdict: {claim.verdict(numbers)}, by {cost}."]
     return "\n".join([*lines, *(f"  {reason}" for reason in claim.reasons(numbers))])

@@ -21,7 +21,7 @@ from twofold.claims.stage import FEATURES, Settings, Stage
 from twofold.methods.base import Method, Output, unit
 from twofold.nets.heads import mlp
 
-STEPS = 120
+STEPS = 80
 ARMS: dict[str, tuple[str, Settings]] = {
     "difference": ("", dict(normalize=False)),
     "difference, length 1": ("", dict(normalize=True)),
@@ -53,9 +53,10 @@ def run(stage: Stage) -> Measured:
     found: Measured = {"drift": {}, "size": {}}
     for arm, (name, settings) in ARMS.items():
         sizes = list[float]()
-        method = (
-            stage.method(name, projector=(128, 64), **settings) if name else Difference(stage.backbone(), **settings)
-        )
+        if name:
+            method = stage.method(name, projector=(128, 64), **settings)
+        else:
+            method = stage.first("heads", partial(Difference, stage.backbone(), **settings))
         stage.train(arm, method, STEPS, watch=partial(look, sizes))
         found["size"][arm] = math.log2(sizes[-1])
         found["drift"][arm] = abs(math.log2(sizes[-1] / sizes[len(sizes) // 4]))

@@ -16,7 +16,7 @@ from twofold.claims.base import Claim, Expected, Measured
 from twofold.claims.stage import Stage
 from twofold.losses import repulsion_from
 
-STEPS = 100
+STEPS = 80
 TEMPERATURES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 QUERIES = 64
 

@@ -3,8 +3,8 @@
 claim     Keys in a queue are older than the encoder that asks for them. A momentum encoder keeps them consistent;
           without momentum they are stale, and with a momentum of 1 the encoder never learns.
 setup     MoCo with batches of 64 and a queue of 512 keys, four steps old at most, from the same first weights,
-          momentum from 0 to 1. How far the key of an image has turned after four steps, a mean over the run, and what
-          the features are worth.
+          momentum 0, 0.9, 0.99 and 1. How far the key of an image has turned after four steps, a mean over the run,
+          and what the features are worth.
 refuted   if keys turn as far with momentum as without, or a momentum of 0 or of 1 gives features as good.
 """
 

@@ -7,7 +7,9 @@ setup     InfoNCE of each view against the batch's keys with all three, then wit
 refuted   if features are as good without one of them.
 """
 
+import copy
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import nn
@@ -43,12 +45,12 @@ ARMS = {
 class Contrast(Method):
     """InfoNCE of the first view's embeddings against the second view's, the batch's others as negatives."""
 
-    def __init__(self, stage: Stage, tricks: Tricks) -> None:
-        super().__init__(stage.backbone())
+    def __init__(self, backbone: nn.Module, tricks: Tricks) -> None:
+        super().__init__(backbone)
         self.projector, self.tricks = mlp(FEATURES, WIDTHS), tricks
         self.other: nn.Module | None = None
         if not tricks.shared:
-            self.other = nn.Sequential(stage.backbone(), mlp(FEATURES, WIDTHS))
+            self.other = copy.deepcopy(nn.Sequential(self.backbone, self.projector))
 
     def forward(self, batch: Batch, progress: float) -> Output:
         x, y = batch.views
@@ -69,7 +71,7 @@ class Contrast(Method):
 def run(stage: Stage) -> Measured:
     found: Measured = {"few": {}, "knn": {}}
     for arm, tricks in ARMS.items():
-        method = stage.train(arm, Contrast(stage, tricks), STEPS)
+        method = stage.train(arm, stage.first("heads", partial(Contrast, stage.backbone(), tricks)), STEPS)
         found["few"][arm] = stage.few(method.backbone)
         found["knn"][arm] = stage.knn(method.backbone)
     return found

@@ -13,7 +13,7 @@ from twofold import measures
 from twofold.claims.base import Claim, Expected, Measured
 from twofold.claims.stage import Settings, Stage
 
-STEPS = 150
+STEPS = 100
 ARMS: dict[str, Settings] = {
     "both terms": {},
     "without variance": dict(variance=0.0),

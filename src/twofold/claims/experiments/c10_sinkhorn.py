@@ -17,7 +17,7 @@ from twofold.claims.stage import Stage
 from twofold.losses import sinkhorn
 from twofold.methods.base import Method
 
-STEPS = 150
+STEPS = 100
 EPSILONS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 PROTOTYPES = 30
 

@@ -16,7 +16,7 @@ from twofold import measures
 from twofold.claims.base import Claim, Expected, Measured
 from twofold.claims.stage import Settings, Stage
 
-STEPS = 150
+STEPS = 100
 WELL = ("predictor, stop-gradient", "predictor, momentum")
 ILL = ("predictor, gradient", "no predictor, gradient", "no predictor, stop-gradient", "no predictor, momentum")
 SIDES = {"gradient": "shared", "stop-gradient": "stop_gradient", "momentum": "momentum"}

@@ -16,7 +16,7 @@ from twofold import measures
 from twofold.claims.base import Claim, Expected, Measured
 from twofold.claims.stage import Settings, Stage
 
-STEPS = 150
+STEPS = 100
 PROTOTYPES = 64
 ARMS: dict[str, Settings] = {
     "both": {},

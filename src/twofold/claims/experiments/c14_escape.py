@@ -19,7 +19,7 @@ from twofold.claims.base import Claim, Expected, Measured
 from twofold.claims.stage import Stage
 from twofold.methods.base import Method
 
-STEPS = 100
+STEPS = 60
 METHODS = ("vicreg", "simclr")
 STARTS = {
     "ordinary": (1.0, True),
@@ -36,7 +36,7 @@ def run(stage: Stage) -> Measured:
             arm = f"{name}, {start}"
             method = stage.method(name, projector=(128, 64))
             plant(method, scale)
-            stage.train(arm, method, STEPS, sgd=sgd, lr=0.02 if sgd else 2e-3)
+            stage.train(arm, method, STEPS, batch=64, sgd=sgd, lr=0.02 if sgd else 2e-3)
             found["spread"][arm] = measures.spread(stage.embeddings(method))
     return found
 

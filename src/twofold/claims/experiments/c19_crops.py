@@ -9,7 +9,7 @@ refuted   if leaving out another distortion costs as much as leaving out the cro
 from twofold.claims.base import Claim, Expected, Measured
 from twofold.claims.stage import Settings, Stage
 
-STEPS = 150
+STEPS = 100
 WITHOUT: dict[str, Settings] = {
     "all": {},
     "no crop": dict(crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0)),

@@ -10,7 +10,7 @@ refuted   if the range over losses is as large as that over distortions.
 from twofold.claims.base import Claim, Expected, Measured
 from twofold.claims.stage import Settings, Stage
 
-STEPS = 120
+STEPS = 80
 LOSSES = ("simclr", "vicreg", "barlow_twins")
 WHOLE: Settings = dict(crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0))
 VIEWS: dict[str, Settings] = {

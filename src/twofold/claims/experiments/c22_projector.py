@@ -11,7 +11,7 @@ refuted   if features learned without a projector are as good, or those after th
 from twofold.claims.base import Claim, Expected, Measured
 from twofold.claims.stage import FEATURES, Stage
 
-STEPS = 200
+STEPS = 150
 
 
 def run(stage: Stage) -> Measured:
