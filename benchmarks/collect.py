@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import claims
+
 from twofold.cli.tables import COLUMNS, percent
 from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS, representation_title, row_title
 from twofold.recipe.declared import methods, spec
@@ -155,7 +157,7 @@ def load(names: list[str]) -> list[dict[str, Any]]:
 def filled(text: str) -> str:
     """The text with every marked table made anew."""
     tables = {"labels": labels_table, "learn": learn_table, "masking": masking_table, "methods": methods_table}
-    tables["ways"] = ways_table
+    tables |= {"ways": ways_table, "claims": claims.table, "experiments": claims.details}
     return MARK.sub(lambda m: f"{m[1]}{tables[m[2]](m[3].split())}\n{m[5]}", text)
 
 

@@ -24,6 +24,7 @@ CROSSING = {
     "test_readme.py",  # README.md
     "test_recipes.py",  # recipes/
     "test_strangers.py",  # a run directory from a stranger through every command
+    "claims/test_battery.py",  # one battery over every claim
     "methods/test_battery.py",  # one battery over every method
     "test_strange_names.py",  # names of files that are no text, through every command
     "page/test_browser.py",  # the page as a browser shows it
@@ -45,7 +46,7 @@ UNTESTED = {
     "outputs/vectors.py",  # files of vectors, read back by test_embed.py
     "page/versus.py",  # the page of a comparison, opened by test_compare.py
 }
-"""Files that have no test of their own name; a method's file is covered by the battery."""
+"""Files that have no test of their own name; the file of a method or a claim is covered by its battery."""
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -61,9 +62,10 @@ def test_whoever_looks_for_a_files_test_finds_it_by_name():
     tests = {path.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
     by_name = {str(path.with_name(f"test_{path.name}")) for path in files}
     of_methods = {f"methods/{name}.py" for name in methods()}
+    of_claims = {str(path) for path in files if path.parts[:2] == ("claims", "experiments")}
     assert {str(path) for path in tests} - by_name == CROSSING
     tested = {str(path.with_name(path.name.removeprefix("test_"))) for path in tests}
-    assert {str(path) for path in files} - tested - of_methods == UNTESTED
+    assert {str(path) for path in files} - tested - of_methods - of_claims == UNTESTED
 
 
 @pytest.mark.parametrize("room", sorted(p.name for p in PACKAGE.iterdir() if (p / "__init__.py").exists()))

@@ -43,6 +43,8 @@ def test_commands(place, monkeypatch, capsys):
         if words[0] in ("pretrain", "compare"):
             large = ("--epochs", "100", "50", "--seeds", "3", "--backbone", "resnet18", "resnet10t")
             words = [word for word in words if word not in large] + SMALL
+        if words[0] == "claims" and len(words) > 1:
+            words += ["--steps", "2", "--seeds", "1"]
         cli.main(words)
     assert (place / "runs" / "mine" / "report.html").exists()
     assert (place / "backbone.safetensors").exists()
@@ -63,7 +65,9 @@ def test_python(place, monkeypatch, capsys):
     assert np.isfinite(names["scores"]["scores"]["knn"]["pretrained"]["value"])
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "methods.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [ROOT / name for name in ("README.md", "docs/methods.md", "docs/claims.md")], ids=lambda page: page.name
+)
 def test_tables_are_what_the_result_files_say(page):
     """After `python benchmarks/collect.py` nothing changes."""
     text = page.read_text()

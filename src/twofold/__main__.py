@@ -1,5 +1,5 @@
 """`python -m twofold` is `twofold`."""
 
-from twofold.cli.commands import main
+from twofold.cli.main import main
 
 main()

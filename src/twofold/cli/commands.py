@@ -3,88 +3,19 @@
 Nothing here imports torch before a command runs, so that `--help` is there at once.
 """
 
-import io
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from twofold.cli.words import DATA_HELP, PROTOCOLS_HELP, Parser, comparison_of, number, recipe_of
-from twofold.errors import Collapsed, Diverged, Failed, UsageError, did_you_mean, system_words
 from twofold.names import clean
 from twofold.recipe.declared import methods, spec
-from twofold.recipe.foreign import permit
 from twofold.recipe.recipe import check_declaration
-from twofold.recipe.version import VERSION
-
-
-def main(words: Sequence[str] | None = None) -> None:
-    """Run one command. Exit code 0: done; 2: wrong usage or input; 3: diverged or collapsed; 1: anything else."""
-    argv = list(sys.argv[1:] if words is None else words)
-    for stream in (sys.stdout, sys.stderr):  # whatever the locale, no character stops a command
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with an image is said as its reason
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # where package.module:name is looked for last
-    try:
-        dispatch(argv)
-    except UsageError as error:
-        print(f"twofold: {clean(str(error))}", file=sys.stderr)
-        sys.exit(2)
-    except (Diverged, Collapsed) as error:
-        print(f"twofold: {clean(str(error))}", file=sys.stderr)
-        sys.exit(3)
-    except MemoryError as error:
-        what = clean(f" ({error})" if str(error) else "")
-        print(f"twofold: out of memory{what}: fewer --workers, a smaller --batch-size, --resident no", file=sys.stderr)
-        sys.exit(1)
-    except Failed as error:
-        print(f"twofold: {clean(str(error))}", file=sys.stderr)
-        sys.exit(1)
-    except OSError as error:
-        about = f"{error.filename}: " if error.filename else ""
-        print(f"twofold: {clean(about + system_words(error))}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(1)
-
-
-def dispatch(argv: list[str]) -> None:
-    """Parse a line of words and call what it names."""
-    common = Parser("twofold", add_help=False)
-    common.add_argument("--permit", action="append", default=[])
-    known, argv = common.parse_known_args(argv)
-    permit(name.strip() for names in known.permit for name in names.split(","))
-    if not argv or argv[0] in ("-h", "--help"):
-        print(overview())
-    elif argv[0] == "--version":
-        print(VERSION)
-    elif argv[0] not in COMMANDS:
-        raise UsageError(f"there is no command {argv[0]!r}{did_you_mean(argv[0], COMMANDS)} (twofold --help)")
-    else:
-        COMMANDS[argv[0]](argv[1:])
 
 
 def show(text: str) -> None:
     """Print lines, with nothing in them that would act on a terminal."""
     print("\n".join(map(clean, text.split("\n"))))
-
-
-def overview() -> str:
-    rows = [f"  {name:10}{(function.__doc__ or '').splitlines()[0]}" for name, function in COMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: twofold COMMAND ...",
-            "",
-            "Learn image representations without labels, measure them, use them.",
-            "",
-            *rows,
-            "",
-            "--permit MODULE, with any command: run the code of that module which a run or a recipe file names.",
-            "twofold COMMAND --help says more; twofold pretrain --method NAME --help lists that method's options.",
-        ]
-    )
 
 
 def parser_of(
@@ -271,6 +202,43 @@ def show_methods(words: Sequence[str]) -> None:
     show(tables.method(spec(name)) if name else tables.overview([spec(each) for each in methods()]))
 
 
+def show_claims(words: Sequence[str]) -> None:
+    """What a lecture on joint embedding claims, as experiments: lists them, or carries out those named.
+
+    Without numbers: each claim with the verdict of its last result, in --out or that came with twofold.
+    """
+    parser = parser_of(show_claims, "claims")
+    parser.add_argument("which", metavar="N", nargs="*", help="numbers of claims to carry out, or all")
+    parser.add_argument("--data", default="digits", help=f"{DATA_HELP}, with labels")
+    files = "folder for results.json, figure.svg and index.html of each claim"
+    parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path("runs/claims"), help=files)
+    parser.add_argument("--seeds", type=number(int), default=3, help="runs of each experiment")
+    parser.add_argument("--full", action="store_true", help="train four times as long")
+    parser.add_argument("--steps", type=number(int), help="of every training, to try it out; none: as each claim needs")
+    asked = parser.read(words)
+    which, out = asked.pop("which"), asked.pop("out")
+
+    from twofold.claims.base import all_claims, chosen
+    from twofold.claims.page import write_claim, write_page
+    from twofold.claims.results import carry_out, stored
+    from twofold.cli import experiments
+    from twofold.training.log import progress
+
+    if not which:
+        print(experiments.overview([(claim, stored(claim.number, out)) for claim in all_claims().values()]))
+        return
+    found = []
+    for claim in chosen(which, photographs=asked["data"] != "digits"):
+        with progress() as tell:
+            found.append((claim, carry_out(claim, out, **asked, tell=tell)))
+        folder = write_claim(out, *found[-1])
+        print(experiments.outcome(*found[-1]))
+        print(f"wrote {folder / 'results.json'}, figure.svg and index.html")
+    if len(found) > 1:
+        write_page(out / "index.html", "Claims as experiments", found)
+        print(f"wrote {out / 'index.html'}")
+
+
 COMMANDS: dict[str, Command] = {
     "pretrain": pretrain,
     "evaluate": evaluate,
@@ -281,4 +249,5 @@ COMMANDS: dict[str, Command] = {
     "export": export,
     "scan": scan,
     "methods": show_methods,
+    "claims": show_claims,
 }

@@ -1,0 +1,97 @@
+"""A claim carried out over several seeds, and what is kept of that."""
+
+import json
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from twofold import files
+from twofold.claims.base import Claim, Measured
+from twofold.claims.stage import DIGITS, Stage
+from twofold.data.opening import DataLike, name_of
+from twofold.encoding.progress import Tell, silent
+from twofold.errors import UsageError
+
+Result = dict[str, Any]
+"""``number``, ``numbers`` (by measure and arm, a value a seed), ``seeds``, ``seconds``, ``recipe``, ``data``, ..."""
+
+STORED = Path(__file__).parent / "stored"
+"""Results that come with twofold."""
+LONGER = 4
+"""By what ``full`` multiplies the steps of every training."""
+
+
+def carry_out(
+    claim: Claim,
+    out: Path,
+    *,
+    data: DataLike = DIGITS,
+    seeds: int = 3,
+    full: bool = False,
+    steps: int | None = None,
+    tell: Tell = silent,
+) -> Result:
+    """Measure a claim, a seed after the other, and write OUT/NUMBER/results.json.
+
+    Args:
+        claim: what is carried out.
+        out: the folder for all claims.
+        data: labelled images.
+        seeds: how many; each has its own first weights, order, distortions and held-out images.
+        full: train `LONGER` times as long.
+        steps: of every training, whatever the claim asks for.
+        tell: told how many seeds are done.
+
+    Raises:
+        UsageError: if the claim needs photographs and gets the default digits, or there is no seed or step.
+    """
+    if min(seeds, 1 if steps is None else steps) < 1:
+        raise UsageError(f"seeds and steps must be at least 1, not {seeds} and {steps}")
+    if claim.photographs and isinstance(data, str) and data == DIGITS:
+        raise UsageError(f"claim {claim.number} needs colour photographs with labels, which digits are not: --data")
+    began, found, stages = time.process_time(), list[Measured](), list[Stage]()
+    for seed in range(seeds):
+        tell(f"claim {claim.number}, seeds", seed, seeds)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            stages.append(Stage(data, seed, LONGER if full else 1, steps))
+            found.append(claim.run(stages[-1]))
+    first = stages[0]
+    result = {
+        "number": claim.number,
+        "numbers": {name: {arm: [own[name][arm] for own in found] for arm in found[0][name]} for name in found[0]},
+        "seeds": seeds,
+        "seconds": round(time.process_time() - began),
+        "full": full,
+        "data": {
+            "name": Path(name_of(data)).name,
+            "training": len(first.images),
+            "held out": len(first.test_images),
+            "size": first.size,
+        },
+        "recipe": first.trained,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {name: version(name) for name in ("twofold", "torch", "timm", "scikit-learn")},
+    }
+    folder = folder_of(out, claim.number)
+    folder.mkdir(parents=True, exist_ok=True)
+    return files.write_json(folder / "results.json", result, indent=1)
+
+
+def folder_of(out: Path, number: int) -> Path:
+    """Where a claim's files are."""
+    return out / f"{number:02}"
+
+
+def stored(number: int, out: Path | None = None) -> Result | None:
+    """What a claim came to: in OUT, else what comes with twofold; None if neither has it."""
+    own = [] if out is None else [folder_of(out, number) / "results.json"]
+    for path in (*own, STORED / f"{number:02}.json"):
+        if path.exists():
+            result: Result = json.loads(path.read_text(encoding="utf-8"))
+            return result
+    return None

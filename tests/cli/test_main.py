@@ -1,0 +1,52 @@
+"""What errors come to: one line and an exit code, never a traceback."""
+
+import errno
+
+import pytest
+
+from twofold.cli.commands import COMMANDS
+from twofold.cli.main import main, overview
+from twofold.errors import Collapsed, Diverged, Failed, UsageError
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (UsageError("no such folder"), 2, "no such folder"),
+        (Diverged("the loss is no number"), 3, "the loss is no number"),
+        (Collapsed("all alike"), 3, "all alike"),
+        (MemoryError(), 1, "out of memory: fewer --workers"),
+        (Failed("cannot be written"), 1, "cannot be written"),
+        (OSError(errno.ENOSPC, "No space left on device", "runs/log.txt"), 1, "runs/log.txt: No space left"),
+        (UsageError("a name with \x1b[2J"), 2, "a name with \\x1b[2J"),
+    ],
+)
+def test_an_error_is_one_line_and_an_exit_code(error, code, words, monkeypatch, capsys):
+    def fails(words):
+        raise error
+
+    monkeypatch.setitem(COMMANDS, "scan", fails)
+    with pytest.raises(SystemExit) as ended:
+        main(["scan"])
+    said = capsys.readouterr().err
+    assert ended.value.code == code
+    assert said.startswith("twofold: ")
+    assert words in said
+    assert said.count("\n") == 1
+
+
+def test_an_interrupted_command_says_nothing(monkeypatch, capsys):
+    def stopped(words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(COMMANDS, "scan", stopped)
+    with pytest.raises(SystemExit) as ended:
+        main(["scan"])
+    assert (ended.value.code, capsys.readouterr().err) == (1, "")
+
+
+def test_every_command_is_listed_with_what_it_does(capsys):
+    main([])
+    said = capsys.readouterr().out
+    assert all(f"  {name} " in said for name in COMMANDS)
+    assert overview() in said
