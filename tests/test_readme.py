@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import encoded, picture
-from twofold.cli import commands as cli
+from twofold import cli
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

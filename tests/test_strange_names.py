@@ -17,7 +17,7 @@ CLASSES = [os.fsdecode(b"\xff"), "two\nlines \x1b]0;title\x07"]
 
 DRIVER = """
 import sys
-from twofold.cli import commands
+from twofold import cli
 data, run, out = sys.argv[1:4]
 common = sys.argv[4:]
 for words in (
@@ -37,7 +37,7 @@ for words in (
 ):
     print("COMMAND", words[0], flush=True)
     try:
-        commands.main(words)
+        cli.main(words)
         code = 0
     except SystemExit as end:
         code = end.code or 0

@@ -1,5 +1,5 @@
 """`python -m twofold` is `twofold`."""
 
-from twofold.cli.main import main
+from twofold.cli.entry import main
 
 main()

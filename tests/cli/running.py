@@ -1,6 +1,6 @@
 """A command in this process."""
 
-from twofold.cli import commands as cli
+from twofold import cli
 
 
 def twofold(capsys, *words):

@@ -37,7 +37,7 @@ def test_help_needs_no_torch():
         f"try: main({command.split()!r})\nexcept SystemExit as end: assert not end.code" for command in COMMANDS
     )
     script = (
-        f"import sys\nfrom twofold.cli.main import main\n{lines}\nassert 'torch' not in sys.modules\nprint('light')"
+        f"import sys\nfrom twofold.cli.entry import main\n{lines}\nassert 'torch' not in sys.modules\nprint('light')"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.endswith("light\n"), done.stderr

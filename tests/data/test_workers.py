@@ -84,7 +84,7 @@ def test_a_worker_that_fails_ends_the_run_at_once(ends, tmp_path):
     script = f"""
 import os, sys
 import numpy as np
-from twofold.cli import commands
+from twofold import cli
 from twofold.data.opening import Data
 from twofold.data.sources import Array
 from twofold.training.loop import train
@@ -104,7 +104,7 @@ def pretrain(words):
     train(commands.recipe_of(words, ""), terminal(), Data(images))
 
 commands.COMMANDS["pretrain"] = pretrain
-commands.main(["pretrain", "python:Images", *sys.argv[1:]])
+cli.main(["pretrain", "python:Images", *sys.argv[1:]])
 """
     run = started("-c", script, "--out", tmp_path / "run", *SMALL)
     last = ended(run, [])

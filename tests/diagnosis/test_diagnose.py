@@ -10,8 +10,7 @@ from torch import nn
 
 import twofold
 from tests.diagnosis.test_doctor import COMPLETE, DIMENSIONAL, pretrain
-from twofold import measures
-from twofold.cli import commands as cli
+from twofold import cli, measures
 from twofold.errors import Diverged, UsageError
 
 

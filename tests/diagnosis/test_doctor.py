@@ -7,7 +7,7 @@ import torch
 import twofold
 from tests.cli.running import twofold as command
 from tests.conftest import OWN, encoded, picture, resolved, tiny
-from twofold.cli import commands as cli
+from twofold import cli
 from twofold.data.inspection import Inspection
 from twofold.data.opening import open_data
 from twofold.diagnosis.diagnose import found_in

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 import twofold
 from tests.data.making import fill
-from twofold.cli import commands as cli
+from twofold import cli
 from twofold.encoding.backbones import open_backbone
 from twofold.errors import UsageError
 from twofold.nets import published

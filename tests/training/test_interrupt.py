@@ -90,7 +90,7 @@ TINY = (
 
 TELLING = """
 import sys
-from twofold.cli.main import main
+from twofold.cli.entry import main
 from twofold.data.encoded import Folder
 
 read, count = Folder.read, [0]

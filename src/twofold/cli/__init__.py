@@ -1,5 +1,5 @@
 """The command line: words to calls, and tables for the terminal."""
 
-from twofold.cli.main import main
+from twofold.cli.entry import main
 
 __all__ = ["main"]

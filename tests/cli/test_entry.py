@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from twofold.cli.commands import COMMANDS
-from twofold.cli.main import main, overview
+from twofold.cli.entry import main, overview
 from twofold.errors import Collapsed, Diverged, Failed, UsageError
 
 
