@@ -204,7 +204,7 @@ def checksum(tensors: dict[str, Tensor]) -> str:
 
 def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Save contiguous tensors on the CPU as .safetensors, with their `checksum`."""
-    about = {"format": "pt", CHECKSUM: checksum(tensors)}
+    about = {CHECKSUM: checksum(tensors)}  # one entry alone: the library writes several in no certain order
     write_atomically(path, lambda file: file.write(tensors_as_bytes(tensors, about)))
 
 

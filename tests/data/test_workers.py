@@ -85,6 +85,7 @@ def test_a_worker_that_fails_ends_the_run_at_once(ends, tmp_path):
 import os, sys
 import numpy as np
 from twofold import cli
+from twofold.cli import commands
 from twofold.data.opening import Data
 from twofold.data.sources import Array
 from twofold.training.loop import train

@@ -136,6 +136,7 @@ def test_names_that_are_no_text(finished, tmp_path):
             assert [row["path"] for row in csv.DictReader(file)] == written
 
 
+@pytest.fixture(scope="module")
 def killed(finished, photos, tmp_path_factory):
     root = tmp_path_factory.mktemp("killed")
     command = [sys.executable, "-m", "tests.outputs.embed_driver", finished.path, photos, root]

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 import twofold
+from tests.cli.running import twofold as command
 from tests.conftest import TINY, picture, tiny
 from tests.killing import KILLED, at_call, in_a_child
 from tests.test_run import PLAIN_TIMM
@@ -110,8 +111,9 @@ def test_they_are_a_yardstick_in_every_table(started, capsys):
     spec = started.spec
     plain = twofold.evaluate(started.start(), "digits", "knn", size=16, mean=spec.mean, std=spec.std)
     assert scores["start"] == plain["scores"]["knn"]["backbone"]
-    main(["diagnose", str(started.path), "--images", "40"])
-    assert "start" in capsys.readouterr().out
+    code, said, _ = command(capsys, "diagnose", started.path, "--images", 40)
+    assert code in (0, 3)  # a run as short as this may well have collapsed
+    assert "start" in said
     assert list(started.diagnosis["measures"]) == ["untrained", "start", "features", "embeddings"]
     values = [started.diagnosis["measures"][name]["rank"] for name in ("untrained", "start", "features")]
     assert len(set(values)) == 3

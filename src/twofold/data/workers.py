@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import active_children
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -44,7 +45,14 @@ def begin(parent: int, _: int) -> None:
     torch.set_num_threads(1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # sent to the whole job, they are the parent's
         signal.signal(number, signal.SIG_IGN)
+    sys.excepthook = _unless_cut_off
     end_with_parent(parent)
+
+
+def _unless_cut_off(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show an uncaught error, unless it only says that the parent no longer takes what a worker's thread hands it."""
+    if not issubclass(kind, EOFError | ConnectionError):
+        sys.__excepthook__(kind, error, trace)
 
 
 @contextmanager

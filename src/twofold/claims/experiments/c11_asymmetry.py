@@ -27,10 +27,9 @@ def run(stage: Stage) -> Measured:
     for predictor in (True, False):
         for side, target in SIDES.items():
             arm = f"{'predictor' if predictor else 'no predictor'}, {side}"
-            parts: Settings = dict(
-                energy="cosine", energy_weight=2.0, functionals="", projector=(128, 64), predictor_hidden=128
-            )
-            method = stage.method("joint", **parts, target=target, predictor=predictor, steps=STEPS)
+            parts: Settings = dict(energy="cosine", energy_weight=2.0, functionals="", projector=(128, 64))
+            own = (128, 64) if predictor else ()
+            method = stage.method("joint", **parts, target=target, predictor=own, steps=STEPS)
             stage.train(arm, method, STEPS)
             found["spread"][arm] = measures.spread(F.normalize(stage.embeddings(method)))
             found["few"][arm] = stage.few(method.backbone)

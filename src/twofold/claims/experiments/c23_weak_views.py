@@ -18,13 +18,11 @@ SIDES = {"no momentum": "stop_gradient", "momentum": "momentum"}
 
 def run(stage: Stage) -> Measured:
     found: Measured = {"few": {}, "gain": {}}
-    parts: Settings = dict(
-        energy="cosine", energy_weight=2.0, functionals="", projector=(128, 64), predictor_hidden=128
-    )
+    parts: Settings = dict(energy="cosine", energy_weight=2.0, functionals="", projector=(128, 64), predictor=(128, 64))
     for strength, views in VIEWS.items():
         for side, target in SIDES.items():
             arm = f"{strength}, {side}"
-            method = stage.method("joint", **parts, predictor=True, target=target, steps=STEPS)
+            method = stage.method("joint", **parts, target=target, steps=STEPS)
             found["few"][arm] = stage.few(stage.train(arm, method, STEPS, views=views).backbone)
         found["gain"][strength] = found["few"][f"{strength}, momentum"] - found["few"][f"{strength}, no momentum"]
     return found
