@@ -62,7 +62,7 @@ def working(loader: DataLoader[Any]) -> Iterator[Iterator[Any]]:
     batches: Any = None
     try:
         batches = iter(loader)
-        yield batches
+        yield _handed_over(batches)
     finally:
         if batches is None:  # not all of them could be started
             for worker in set(active_children()) - before:
@@ -85,6 +85,18 @@ def _end(batches: Any) -> None:
         worker.join()
 
 
+def _handed_over(batches: Iterator[Any]) -> Iterator[Any]:
+    """The batches, until one is missed that a killed worker was handing over, before torch tells of its end."""
+    while True:
+        try:
+            made = next(batches)
+        except StopIteration:
+            return
+        except (ConnectionError, EOFError) as error:
+            raise _lost(str(error).lower()) from error
+        yield made
+
+
 @contextmanager
 def failures() -> Iterator[None]:
     """Say in one line that a worker process was killed; torch tells of it anywhere in the main thread.
@@ -97,8 +109,10 @@ def failures() -> Iterator[None]:
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):
             raise
-        reason = " ".join(str(error).split(".")[0].split()).removeprefix("DataLoader worker ")
-        raise Failed(
-            f"a data worker ended before its time, {reason}, as when memory runs out (fewer --workers need less); "
-            f"{GOES_ON}"
-        ) from error
+        raise _lost(" ".join(str(error).split(".")[0].split()).removeprefix("DataLoader worker ")) from error
+
+
+def _lost(reason: str) -> Failed:
+    return Failed(
+        f"a data worker ended before its time, {reason}, as when memory runs out (fewer --workers need less); {GOES_ON}"
+    )
