@@ -179,6 +179,13 @@ def test_what_passes_is_no_finding():
     assert (found.name, found.since) == (COMPLETE, 40)
 
 
+def test_averaged_tokens_may_be_nearly_parallel_where_the_target_is_given():
+    tokens = rows_of(cosine=[0.8] * 10 + [0.998] * 50)
+    assert examine(tokens, resolved("mae")) == []
+    assert [found.name for found in examine(tokens, resolved("simclr"))] == [COMPLETE]
+    assert [found.name for found in examine(rows_of(cosine=[0.9995] * 60), resolved("mae"))] == [COMPLETE]
+
+
 def test_few_images_are_no_collapse():
     """Four images vary in three directions at most."""
     few = rows_of(**{"centred_rank": 2.8, "rank_limit": 4.0})
