@@ -20,7 +20,7 @@ def overview(found: "Sequence[tuple[Claim, Result | None]]") -> str:
     for title in ("", "claim", "verdict", "data", "seeds"):
         table.add_column(title, justify="right" if title in ("", "seeds") else "left")
     for claim, result in found:
-        told = ["not carried out", "", ""]
+        told = ["no result is kept", "", ""]
         if result is not None:
             told = [claim.verdict(result["numbers"]), result["data"]["name"], str(result["seeds"])]
         table.add_row(str(claim.number), claim.title, *told)
