@@ -89,6 +89,7 @@ def apart(settings: Json, path: Path, shared: Shared) -> None:
     arguments = (settings, path, shared, os.getpid())
     process = multiprocessing.get_context("spawn").Process(target=carry_out, args=arguments)
     with Interrupt() as interrupt:
+        interrupt.between_steps()  # a signal is passed on to the run, which has a checkpoint to write
         process.start()
         while process.is_alive():
             process.join(0.2)
