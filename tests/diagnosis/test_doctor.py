@@ -179,7 +179,7 @@ def test_what_passes_is_no_finding():
     assert (found.name, found.since) == (COMPLETE, 40)
 
 
-def test_averaged_tokens_may_be_nearly_parallel_where_the_target_is_given():
+def test_averaged_tokens_may_be_nearly_parallel():
     tokens = rows_of(cosine=[0.8] * 10 + [0.998] * 50)
     assert examine(tokens, resolved("mae")) == []
     assert [found.name for found in examine(tokens, resolved("simclr"))] == [COMPLETE]
