@@ -11,9 +11,9 @@ import torch
 
 from tests.cli.running import twofold as command
 from tests.killing import in_a_child
-from twofold import files
 from twofold.errors import Failed
 from twofold.outputs import vectors
+from twofold.storage import files
 
 WORDS = (
     "pretrain digits --backbone resnet18 --limit 256 --batch-size 64 --epochs 2 --flip 0 --precision fp32 "

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import encoded, picture
-from twofold.names import unescaped
 from twofold.recipe import toml
+from twofold.storage.names import unescaped
 
 STRANGE = os.fsdecode(b"caf\xe9 \x1b[31m\n[red]")
 CLASSES = [os.fsdecode(b"\xff"), "two\nlines \x1b]0;title\x07"]

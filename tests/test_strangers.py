@@ -14,12 +14,12 @@ import torch
 import twofold
 from tests.cli.running import twofold as command
 from tests.conftest import tiny
-from twofold import files
 from twofold.cli import words
 from twofold.errors import UsageError
 from twofold.nets.backbone import arguments_of
 from twofold.recipe import toml
 from twofold.recipe.foreign import PERMIT
+from twofold.storage import files
 
 COMMANDS = {
     "embed": ["embed", "run", "digits", "--out", "v.npy"],

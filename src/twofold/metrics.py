@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from twofold import files
+from twofold.storage import files
 
 Row = dict[str, Any]
 """What is recorded of one step."""

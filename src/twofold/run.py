@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from twofold import files, locks, rng
+from twofold import rng
 from twofold.errors import Failed, UsageError
 from twofold.methods import create
 from twofold.methods.base import Method, Setup
@@ -24,6 +24,7 @@ from twofold.nets.whole import whole_network
 from twofold.recipe import toml
 from twofold.recipe.recipe import Recipe
 from twofold.recipe.settings import convert, types_of
+from twofold.storage import files, locks
 
 START = "start"
 """The folder of a run's first backbone, where no seed can make it again: given from Python, or read from elsewhere."""

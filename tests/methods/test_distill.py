@@ -11,10 +11,10 @@ import twofold
 from tests.conftest import tiny
 from tests.methods.making import inputs_of, loss_of, made
 from tests.networks import teacher
-from twofold import files
 from twofold.batch import Batch
 from twofold.errors import UsageError
 from twofold.metrics import Metrics
+from twofold.storage import files
 
 
 def test_the_loss_is_the_share_of_the_teachers_variance_that_is_not_explained():

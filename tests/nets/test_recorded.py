@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from twofold import files
 from twofold.errors import UsageError
 from twofold.nets.backbone import BackboneSpec
 from twofold.nets.recorded import fill, recorded_spec, recorded_weights, write
+from twofold.storage import files
 
 SPEC = BackboneSpec("test_resnet", {"drop_rate": 0.1}, "small", 8, (0.5,) * 3, (0.2,) * 3, 4)
 

@@ -18,19 +18,19 @@ import torch
 import twofold
 from tests.conftest import encoded, picture, resolved
 from tests.killing import in_a_child
-from twofold import locks
 from twofold.data.opening import open_data
 from twofold.encoding import crops
 from twofold.encoding import dense as dense_features
 from twofold.encoding.crops import central_crop
 from twofold.encoding.encoder import Encoder
 from twofold.errors import UsageError
-from twofold.names import unescaped
 from twofold.nets.backbone import BackboneSpec
 from twofold.outputs import embed as embedding
 from twofold.outputs import rows, vectors
 from twofold.recipe import toml
 from twofold.run import Run
+from twofold.storage import locks
+from twofold.storage.names import unescaped
 
 ROOT = Path(__file__).parents[2]
 

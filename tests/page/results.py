@@ -3,9 +3,9 @@
 import json
 import shutil
 
-from twofold import files
 from twofold.recipe import recipe, toml
 from twofold.run import Run
+from twofold.storage import files
 
 
 def score(value, **more):

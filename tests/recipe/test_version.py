@@ -2,8 +2,8 @@
 
 import twofold
 from tests.conftest import tiny
-from twofold import files
 from twofold.recipe import version
+from twofold.storage import files
 
 
 def test_what_is_said_of_versions():

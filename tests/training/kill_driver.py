@@ -19,7 +19,8 @@ import torch
 import twofold
 from tests.conftest import tiny
 from tests.killing import at_call, in_a_child
-from twofold import files, metrics
+from twofold import metrics
+from twofold.storage import files
 
 torch.set_num_threads(1)
 

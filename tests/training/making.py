@@ -4,7 +4,7 @@ import torch
 
 import twofold
 from tests.conftest import tiny
-from twofold import files
+from twofold.storage import files
 
 
 def pretrain(out, method="simclr", **settings):

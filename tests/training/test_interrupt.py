@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import encoded
-from twofold import files
 from twofold.metrics import read_metrics
+from twofold.storage import files
 from twofold.training.interrupt import Interrupt
 
 

@@ -8,8 +8,8 @@ import torch
 
 import twofold
 from tests.training.making import pretrain, weights
-from twofold import files
 from twofold.errors import Diverged
+from twofold.storage import files
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path):

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tests.training.making import pretrain
-from twofold import files
 from twofold.errors import Diverged
+from twofold.storage import files
 
 
 @pytest.mark.parametrize(

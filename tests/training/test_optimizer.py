@@ -7,9 +7,9 @@ import torch
 from timm.optim.lars import Lars
 
 from tests.training.making import pretrain
-from twofold import files
 from twofold.nets.backbone import BackboneSpec
 from twofold.nets.layers import layers
+from twofold.storage import files
 from twofold.training.optimizer import create_optimizer, set_rates
 
 

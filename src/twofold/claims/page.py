@@ -6,11 +6,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from twofold import files
 from twofold.claims.base import Claim
 from twofold.claims.figure import draw
 from twofold.claims.results import Result, folder_of
 from twofold.page.render import render
+from twofold.storage import files
 
 
 def about(result: Result) -> str:

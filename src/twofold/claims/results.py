@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from twofold import files
 from twofold.claims.base import Claim, Measured
 from twofold.claims.stage import DIGITS, Stage
 from twofold.data.opening import DataLike, name_of
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
+from twofold.storage import files
 
 Result = dict[str, Any]
 """``number``, ``numbers`` (by measure and arm, a value a seed), ``seeds``, ``seconds``, ``recipe``, ``data``, ..."""

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from twofold.cli.words import DATA_HELP, PROTOCOLS_HELP, Parser, comparison_of, number, recipe_of
-from twofold.names import clean
 from twofold.recipe.declared import methods, spec
 from twofold.recipe.recipe import check_declaration
+from twofold.storage.names import clean
 
 
 def show(text: str) -> None:

@@ -10,9 +10,9 @@ from typing import NoReturn
 from twofold.cli.commands import COMMANDS
 from twofold.cli.words import Parser
 from twofold.errors import Collapsed, Diverged, Failed, UsageError, did_you_mean, system_words
-from twofold.names import clean
 from twofold.recipe.foreign import permit
 from twofold.recipe.version import VERSION
+from twofold.storage.names import clean
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -12,8 +12,8 @@ from rich.text import Text
 from twofold.cli.words import shown
 from twofold.data.unread import advice
 from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS, measure_title, representation_title, row_title
-from twofold.names import clean
 from twofold.recipe.settings import declarations, defaults_of
+from twofold.storage.names import clean
 
 if TYPE_CHECKING:
     from twofold.data.scan import Scan

@@ -10,7 +10,6 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from twofold import files
 from twofold.comparison.running import Shared, result_of
 from twofold.comparison.standings import best_way, collected, with_half
 from twofold.comparison.ways import SCRATCH, ways_of
@@ -28,6 +27,7 @@ from twofold.recipe import recipe
 from twofold.recipe.recipe import Recipe, Wanted
 from twofold.recipe.resolve import resolve
 from twofold.run import Run, backbone_spec, build_method
+from twofold.storage import files
 from twofold.training import writers
 from twofold.training.log import Log, terminal
 from twofold.training.measured import Measurements, starting_weights

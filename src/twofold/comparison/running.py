@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 
 from twofold import device as devices
-from twofold import files
 from twofold.data.opening import Data, open_data
 from twofold.data.workers import end_with_parent
 from twofold.diagnosis.diagnose import diagnose
@@ -23,6 +22,7 @@ from twofold.evaluation.evaluate import evaluate
 from twofold.evaluation.verdict import Json
 from twofold.recipe import recipe
 from twofold.run import Run
+from twofold.storage import files
 from twofold.training.interrupt import Interrupt
 from twofold.training.log import progress, terminal
 from twofold.training.loop import train

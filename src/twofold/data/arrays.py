@@ -17,7 +17,7 @@ PAIRS = {
     "test": [("test_images", "test_labels"), ("x_test", "y_test"), ("val_images", "val_labels"), ("x_val", "y_val")],
 }
 """What arrays of images and of their labels are called in an ``.npz`` file."""
-BROKEN = (OSError, ValueError, EOFError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+BROKEN = (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What NumPy and zipfile raise on broken files, and on encrypted ones."""
 
 

@@ -16,7 +16,7 @@ from torchvision.io import ImageReadMode, decode_png
 
 from twofold.data import bounds, tiff
 from twofold.errors import UsageError
-from twofold.names import clean
+from twofold.storage.names import clean
 
 CHANNELS = 16
 """An image has at most so many."""

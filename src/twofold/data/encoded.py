@@ -13,7 +13,7 @@ from twofold.data import bounds, masks
 from twofold.data.decode import FORMATS, Unreadable, decode
 from twofold.data.sources import WHOLE, Contents, Source, digest, modified, number
 from twofold.data.unread import passed_over
-from twofold.names import escaped
+from twofold.storage.names import escaped
 
 SUFFIXES = frozenset(itertools.chain.from_iterable(FORMATS.values()))
 """The endings of images' files."""

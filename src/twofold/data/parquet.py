@@ -11,7 +11,7 @@ from twofold.data.cache import cache
 from twofold.data.encoded import LABELS, EncodedSource
 from twofold.data.sources import WHOLE, digest, modified, number
 from twofold.errors import UsageError
-from twofold.files import write_atomically
+from twofold.storage.files import write_atomically
 
 IN_MEMORY = 4 << 30
 """Bytes of Parquet that are read into memory; more is mapped from the cache."""

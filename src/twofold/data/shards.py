@@ -11,7 +11,7 @@ from twofold.data.decode import Unreadable
 from twofold.data.encoded import ARRAY, SUFFIXES, EncodedSource, is_image
 from twofold.data.sources import modified, number
 from twofold.errors import UsageError
-from twofold.names import escaped
+from twofold.storage.names import escaped
 
 LABEL_BYTES = 4096
 """A longer ``.cls`` is no label."""

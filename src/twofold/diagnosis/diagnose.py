@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from twofold import device as devices
-from twofold import files, rng
 from twofold import measures as m
+from twofold import rng
 from twofold.augment.views import augmentation
 from twofold.data.loader import sample
 from twofold.data.opening import DataLike, name_of, open_data, reopened
@@ -29,6 +29,7 @@ from twofold.encoding.encoder import Encoder
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError, refuse
 from twofold.run import Run
+from twofold.storage import files
 
 IMAGES = 1000
 

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from twofold import files
 from twofold.data.sources import Source, digest
 from twofold.encoding.crops import BATCH
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.extract import Encode, Features, extract_each
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import Failed, UsageError
+from twofold.storage import files
 
 UNSAFE = r"[^-\w. ]"
 """What has no place in the name of a file."""

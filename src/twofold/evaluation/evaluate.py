@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from twofold import files
 from twofold.data.opening import Data, DataLike, open_data, reopened
 from twofold.data.sources import Source, digest
 from twofold.encoding.backbones import open_backbone, run_of
@@ -28,6 +27,7 @@ from twofold.evaluation.split import splits_for
 from twofold.evaluation.verdict import verdict
 from twofold.recipe.recipe import settings_of
 from twofold.run import START, Run
+from twofold.storage import files
 
 
 @dataclass(frozen=True)

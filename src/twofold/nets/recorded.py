@@ -11,11 +11,11 @@ from typing import Any, get_args
 import torch
 from torch import nn
 
-from twofold import files
 from twofold.errors import UsageError
 from twofold.nets import given
 from twofold.nets.backbone import BackboneSpec, Interpolation
 from twofold.recipe.foreign import is_foreign, permitted, refusal
+from twofold.storage import files
 
 DESCRIPTION, WEIGHTS = "backbone.json", "backbone.safetensors"
 REMEDY = "bring it back from a copy; what a run has learned is written anew by its pretrain command"

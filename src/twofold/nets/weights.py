@@ -18,11 +18,11 @@ from timm.layers import resample_abs_pos_embed, resample_patch_embed  # type: ig
 from timm.models import PretrainedCfg, adapt_input_conv
 from torch import Tensor, nn
 
-from twofold import files
 from twofold.errors import UsageError
 from twofold.nets.backbone import Interpolation
 from twofold.nets.published import config_of, published_model
 from twofold.nets.recorded import recorded_spec, recorded_weights
+from twofold.storage import files
 
 PUBLISHED = "published"
 """timm's own weights for a model"""

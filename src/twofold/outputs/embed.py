@@ -6,7 +6,6 @@ from itertools import chain
 from pathlib import Path
 from typing import overload
 
-from twofold import files, locks
 from twofold.data.loader import none_readable
 from twofold.data.opening import DataLike, open_data
 from twofold.encoding.backbones import open_backbone, run_of
@@ -20,6 +19,7 @@ from twofold.outputs.rows import Embedded, Maker, Split
 from twofold.outputs.vectors import Record
 from twofold.recipe.version import VERSION
 from twofold.run import Run
+from twofold.storage import files, locks
 
 PIECE = 8 * BATCH
 """How many images a piece has, so many are computed again after a kill; whole batches, so that vectors are the same.

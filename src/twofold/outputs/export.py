@@ -8,13 +8,13 @@ import torch
 from timm.models.resnet import ResNet
 from torch import nn
 
-from twofold import files
 from twofold.encoding.backbones import open_backbone
 from twofold.errors import UsageError, did_you_mean
 from twofold.nets.backbone import BackboneSpec
 from twofold.nets.given import is_given
 from twofold.recipe.foreign import is_foreign
 from twofold.run import Run
+from twofold.storage import files
 
 FORMATS = ("timm", "torchvision", "onnx")
 

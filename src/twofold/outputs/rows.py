@@ -21,7 +21,7 @@ PLACE = np.dtype([("row", np.int32), ("column", np.int32), ("x", np.float32), ("
 class Embedded:
     """Vectors, float32 [N, D], with their images' ``names`` and ``labels``, None where there is no label.
 
-    Names are texts of one line, as `twofold.names.escaped` has them; `unescaped` makes of them what files are called.
+    Names are texts of one line, as `storage.names.escaped` has them; `unescaped` makes of them what files are called.
     ``unreadable``: the names of the images that were left out, and why. ``places`` [N], where the rows are patches:
     fields ``row`` and ``column``, of the grid; ``x`` and ``y``, the patch's centre in pixels of the upright image, from
     its left and upper edge, so that 0.5 is the first pixel's centre.

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from twofold.files import write_atomically, write_text
 from twofold.outputs.rows import Embedded
+from twofold.storage.files import write_atomically, write_text
 
 ENDINGS = (".parquet", ".npy")
 RECORD = b"twofold"

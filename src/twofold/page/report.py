@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from twofold import device as devices
-from twofold import files
 from twofold.data.opening import DataLike, open_data, reopened
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.progress import Tell, silent
@@ -19,6 +18,7 @@ from twofold.page.render import render
 from twofold.recipe import declared
 from twofold.recipe.toml import dumps
 from twofold.run import Run
+from twofold.storage import files
 
 POINTS = 50_000
 

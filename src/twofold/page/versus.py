@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from twofold import files
 from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS
 from twofold.page import plots
 from twofold.page.render import render
+from twofold.storage import files
 
 
 def write_page(folder: Path, result: dict[str, Any]) -> Path:

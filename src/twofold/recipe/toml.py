@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from twofold.errors import UsageError
-from twofold.names import escaped, unescaped
 from twofold.recipe import version
 from twofold.recipe.foreign import check_code
 from twofold.recipe.recipe import Recipe, Wanted, complete, settings_of, wanted
 from twofold.recipe.settings import declarations
+from twofold.storage.names import escaped, unescaped
 
 VERSION = "twofold"
 """the key of the version that wrote a recipe; it is no setting"""

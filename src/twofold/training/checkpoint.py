@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from twofold import files
 from twofold.errors import UsageError
 from twofold.methods.base import Method
 from twofold.recipe import version
 from twofold.run import CHECKPOINTS
+from twofold.storage import files
 
 BOTH = "no other is left, so remove it to start anew"
 

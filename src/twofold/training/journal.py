@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack
 from typing import Any, Self
 
-from twofold import device, files
+from twofold import device
 from twofold.data.loader import Streamed
 from twofold.diagnosis.doctor import Finding
 from twofold.diagnosis.live import Watch
@@ -15,6 +15,7 @@ from twofold.evaluation.online import OnlineKNN
 from twofold.evaluation.titles import BEGINNINGS
 from twofold.metrics import first_metrics
 from twofold.run import fresh_backbone
+from twofold.storage import files
 from twofold.training import writers
 from twofold.training.log import Bar, Log, duration, status
 from twofold.training.opening import OpenRun

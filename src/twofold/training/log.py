@@ -21,9 +21,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from twofold import files
 from twofold.evaluation.titles import BEGINNINGS
-from twofold.names import clean
+from twofold.storage import files
+from twofold.storage.names import clean
 
 SILENCE = 10.0
 """seconds between two lines of progress where there is no terminal"""

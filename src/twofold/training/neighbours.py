@@ -4,12 +4,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from twofold import files
 from twofold.data.sources import Source
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.extract import extract
 from twofold.errors import UsageError
 from twofold.run import Run
+from twofold.storage import files
 
 KEPT = "neighbours.safetensors"
 BLOCK = 1 << 25  # similarities that are in memory at once

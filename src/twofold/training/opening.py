@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from twofold import device, dist, files, locks
+from twofold import device, dist
 from twofold.data.inspection import Inspection
 from twofold.data.kinds import PICTURE, Kind, asked
 from twofold.data.loader import Plan, Resident, Streamed
@@ -28,6 +28,7 @@ from twofold.recipe.recipe import Recipe, Wanted
 from twofold.recipe.resolve import difference, resolve
 from twofold.run import Run, backbone_spec, build_method, fresh_backbone
 from twofold.schedule import cosine, warmup_cosine
+from twofold.storage import files, locks
 from twofold.training import checkpoint, neighbours, writers
 from twofold.training.log import Log
 from twofold.training.measured import Measurements, starting_weights

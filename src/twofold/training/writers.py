@@ -13,10 +13,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from twofold import files
 from twofold.errors import UsageError, did_you_mean
 from twofold.metrics import Metrics, Row, read_metrics
 from twofold.recipe.recipe import Recipe, settings_of
+from twofold.storage import files
 
 
 class Writer(Protocol):

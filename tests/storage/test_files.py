@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tests.killing import KILLED, die, in_a_child
-from twofold import files
 from twofold.errors import UsageError
+from twofold.storage import files
 
 
 def test_what_fails_leaves_the_old_file_alone(tmp_path):

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from twofold import files
 from twofold.errors import UsageError, system_words
+from twofold.storage import files
 
 TRIES = 30
 """What a killed process has left behind may need so many tenths of a second to end."""

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import pytest
 
 from tests.killing import in_a_child
-from twofold import files, locks
 from twofold.errors import UsageError
+from twofold.storage import files, locks
 
 
 def test_a_folder_is_held_by_one_process(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twofold.names import clean, escaped, unescaped
+from twofold.storage.names import clean, escaped, unescaped
 
 
 @given(st.binary().map(os.fsdecode))
