@@ -28,6 +28,9 @@ from twofold.training.log import progress, terminal
 from twofold.training.loop import train
 
 INTERRUPTED = 130
+LOOKED_AT = 400
+"""images that the doctor measures a run on, fewer than `diagnose` takes by itself, which would cost as much as a short
+run of a large network"""
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def carry_out(settings: Json, path: Path, shared: Shared, parent: int) -> None:
                     run, opened, shared.protocols, wanted.get("device"), tell, kept_features=shared.features
                 )
                 result["evaluation"] = found["scores"]
-            result["diagnosis"] = diagnose(run, opened, device=wanted.get("device"), tell=tell)
+            result["diagnosis"] = diagnose(run, opened, LOOKED_AT, wanted.get("device"), tell)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Failed as error:
