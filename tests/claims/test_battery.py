@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+import numpy as np
 import pytest
 
 from tests.claims import planting
@@ -43,10 +44,20 @@ def test_planted_numbers_are_decided_rightly(number):
         assert claim.verdict(planting.opposite(claim, place)) == "contradicted"
 
 
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Sixty random colour images of 24 pixels, and labels."""
+    path = tmp_path_factory.mktemp("data") / "pictures.npz"
+    chance = np.random.default_rng(0)
+    images = chance.integers(0, 256, (60, 24, 24, 3), dtype=np.uint8)
+    np.savez(path, images=images, labels=np.arange(60) % 3)
+    return path
+
+
 @every_claim
-def test_a_few_steps_of_it_give_what_it_is_decided_by(number):
+def test_a_few_steps_of_it_give_what_it_is_decided_by(number, pictures):
     claim = CLAIMS[number]
-    found = claim.run(Stage(seed=1, steps=2))
+    found = claim.run(Stage(pictures if claim.photographs else "digits", seed=1, steps=2))
     assert found.keys() == claim.measures.keys()
     assert all(math.isfinite(value) for arms in found.values() for value in arms.values())
     numbers = {name: {arm: [value] for arm, value in arms.items()} for name, arms in found.items()}

@@ -157,6 +157,7 @@ def test_a_terminal_that_is_closed_leaves_a_checkpoint(tmp_path):
     words = ["pretrain", "digits", "--limit", "64", "--epochs", "100000", "--out", str(tmp_path / "run"), *TINY]
     child, terminal = pty.fork()
     if child == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which whoever started the tests may have had ignored, by nohup
         os.execv(sys.executable, [sys.executable, "-m", "twofold", *words])
     metrics = tmp_path / "run" / "metrics.jsonl"
     while len(read_metrics(metrics)) < 4:
