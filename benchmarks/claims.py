@@ -1,7 +1,7 @@
 """Keep what claims came to, and make the documentation of it.
 
-    python benchmarks/claims.py runs/claims    # src/twofold/claims/stored/NUMBER.json of what is there
-    python benchmarks/claims.py                # docs/claims/NUMBER.svg and docs/claims/index.html of what is kept
+    python benchmarks/claims.py runs/claims digits    # src/twofold/claims/stored/digits/NUMBER.json of what is there
+    python benchmarks/claims.py                       # docs/claims/NUMBER-KIND.svg and docs/claims/index.html
 
 `collect.py` makes the tables and the text of docs/claims.md from the same files. No verdict is written by hand.
 """
@@ -13,55 +13,57 @@ from pathlib import Path
 from twofold.claims.base import Claim, all_claims
 from twofold.claims.figure import draw
 from twofold.claims.page import entry, write_page
-from twofold.claims.results import STORED, Result, stored
+from twofold.claims.results import KINDS, STORED, Result, stored
 
 FIGURES = Path(__file__).resolve().parents[1] / "docs" / "claims"
 
 
-def kept() -> list[tuple[Claim, Result]]:
-    """Every claim that has a result, in order."""
+def kept() -> list[tuple[Claim, dict[str, Result]]]:
+    """Every claim that has a result, in order, and its results by kind."""
     every = [(claim, stored(number)) for number, claim in all_claims().items()]
-    return [(claim, result) for claim, result in every if result is not None]
+    return [(claim, results) for claim, results in every if results]
 
 
 def table(names: list[str]) -> str:
-    """A row a claim, its verdict and what most nearly decides it; ``all`` or numbers."""
-    lines = ["| | claim | verdict | seconds |", "|---:|---|---|---:|"]
-    for claim, result in kept():
+    """A row a claim, with its verdicts; ``all`` or numbers."""
+    lines = ["| | claim | scanned digits | photographs |", "|---:|---|---|---|"]
+    for claim, results in kept():
         if names == ["all"] or str(claim.number) in names:
-            verdict = claim.verdict(result["numbers"])
-            lines.append(f"| {claim.number} | {claim.title} | {verdict} | {result['seconds']} |")
+            verdicts = [claim.verdict(results[kind]["numbers"]) if kind in results else "" for kind in KINDS]
+            lines.append(f"| {claim.number} | {claim.title} | {' | '.join(verdicts)} |")
     return "\n".join(lines)
 
 
 def details(_: list[str]) -> str:
-    """Each claim with its setup, its figure and the reasons of its verdict."""
+    """Each claim with its setup, its figures and the reasons of its verdicts."""
     lines: list[str] = []
-    for claim, result in kept():
-        told = entry(claim, result)
-        lines += [
-            f"### {claim.number}. {claim.title}",
-            "",
-            f"**{told['verdict'].capitalize()}.** {told['parts']['claim']}",
-            "",
-        ]
-        lines += [f"*Setup.* {told['parts']['setup']}", "", f"*Refuted* {told['parts']['refuted']}", ""]
-        lines += [f"*Note.* {told['parts']['note']}", ""] if "note" in told["parts"] else []
-        lines += [f"![Figure of claim {claim.number}](claims/{claim.number:02}.svg)", ""]
-        lines += [*(f"- {reason}" for reason in told["reasons"]), "", f"{told['about']}.", ""]
+    for claim, results in kept():
+        parts = claim.parts
+        lines += [f"### {claim.number}. {claim.title}", "", parts["claim"], ""]
+        lines += [f"*Setup.* {parts['setup']}", "", f"*Refuted* {parts['refuted']}", ""]
+        lines += [f"*Note.* {parts['note']}", ""] if "note" in parts else []
+        for kind, told in zip(results, entry(claim, list(results.values()))["findings"], strict=True):
+            lines += [f"**On {kind}: {told['verdict']}.**", ""]
+            lines += [f"![Figure of claim {claim.number}, {kind}](claims/{claim.number:02}-{kind}.svg)", ""]
+            lines += [*(f"- {reason}" for reason in told["reasons"]), "", f"{told['about']}.", ""]
     return "\n".join(lines).rstrip()
 
 
 def figures() -> None:
     """Draw what is kept."""
     FIGURES.mkdir(exist_ok=True)
-    for claim, result in kept():
-        (FIGURES / f"{claim.number:02}.svg").write_text(draw(claim, result["numbers"]))
-    write_page(FIGURES / "index.html", "Claims as experiments", kept())
+    for claim, results in kept():
+        for kind, result in results.items():
+            (FIGURES / f"{claim.number:02}-{kind}.svg").write_text(draw(claim, result["numbers"]))
+    found = [(claim, list(results.values())) for claim, results in kept()]
+    write_page(FIGURES / "index.html", "Claims as experiments", found)
 
 
 if __name__ == "__main__":
-    for path in sorted(Path(sys.argv[1]).glob("*/results.json")) if len(sys.argv) > 1 else []:
-        result = json.loads(path.read_text())
-        (STORED / f"{result['number']:02}.json").write_text(json.dumps(result, indent=1) + "\n")
+    if len(sys.argv) > 1:
+        folder = STORED / KINDS[KINDS.index(sys.argv[2])]
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in sorted(Path(sys.argv[1]).glob("*/results.json")):
+            result = json.loads(path.read_text())
+            (folder / f"{result['number']:02}.json").write_text(json.dumps(result, indent=1) + "\n")
     figures()

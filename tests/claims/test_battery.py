@@ -11,7 +11,7 @@ from tests.claims import planting
 from twofold.claims import experiments
 from twofold.claims.base import all_claims
 from twofold.claims.figure import draw
-from twofold.claims.results import STORED, stored
+from twofold.claims.results import KINDS, STORED, stored
 from twofold.claims.stage import Stage
 
 CLAIMS = all_claims()
@@ -70,10 +70,11 @@ def test_a_few_steps_of_it_give_what_it_is_decided_by(number, pictures):
 
 def test_what_comes_with_twofold_is_of_claims_as_they_are_now():
     """Its measures and the arms that decide are there, over three seeds at least."""
-    numbers = [int(path.stem) for path in sorted(STORED.glob("*.json"))]
-    assert set(numbers) <= set(CLAIMS)
-    for number in numbers:
-        claim, result = CLAIMS[number], stored(number)
+    assert {path.parent.name for path in STORED.glob("*/*.json")} == set(KINDS)
+    assert not list(STORED.glob("*.json"))
+    assert {int(path.stem) for path in STORED.glob("*/*.json")} <= set(CLAIMS)
+    every = [(claim, result) for claim in CLAIMS.values() for result in stored(claim.number).values()]
+    for claim, result in every:
         assert result["numbers"].keys() == claim.measures.keys()
         assert {len(values) for arms in result["numbers"].values() for values in arms.values()} == {result["seeds"]}
         assert result["seeds"] >= 3
@@ -81,7 +82,7 @@ def test_what_comes_with_twofold_is_of_claims_as_they_are_now():
 
 
 def test_the_figures_of_the_documentation_are_of_these_results():
-    for path in sorted(STORED.glob("*.json")):
-        drawn = (ROOT / "docs" / "claims" / f"{path.stem}.svg").read_text()
-        arms = [arm for name, own in stored(int(path.stem))["numbers"].items() for arm in own]
+    for number, kind, result in ((n, kind, result) for n in CLAIMS for kind, result in stored(n).items()):
+        drawn = (ROOT / "docs" / "claims" / f"{number:02}-{kind}.svg").read_text()
+        arms = [arm for name, own in result["numbers"].items() if name not in CLAIMS[number].x for arm in own]
         assert all(escape(arm) in drawn for arm in arms)

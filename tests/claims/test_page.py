@@ -22,7 +22,7 @@ def test_it_is_one_file_that_loads_nothing(tmp_path):
     assert {path.name for path in folder.iterdir()} == {"figure.svg", "index.html"}
     page = (folder / "index.html").read_text()
     assert "<svg" in page
-    assert "<h3>Shown</h3>" in page
+    assert "<h3>&lt;b&gt;mine: shown</h3>" in page
     assert "wetness of another less 1.5 is +1.75 ± 0.35" in page
     assert "&lt;b&gt;mine, 20 images of 8 pixels" in page
     links = re.findall(r'(?:src|href)="([^"]*)"', page)
@@ -31,9 +31,10 @@ def test_it_is_one_file_that_loads_nothing(tmp_path):
 
 
 def test_several_claims_share_a_page(tmp_path):
-    write_page(tmp_path / "all.html", "All", [(CLAIM, RESULT), (CLAIM, RESULT)])
+    write_page(tmp_path / "all.html", "All", [(CLAIM, [RESULT, RESULT]), (CLAIM, [RESULT])])
     page = (tmp_path / "all.html").read_text()
     assert page.count('<section id="claim-77"') == 2
+    assert page.count("<svg") == 3
     assert '<a href="#claim-77">77</a>' in page
 
 

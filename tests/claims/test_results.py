@@ -33,15 +33,16 @@ def test_numbers_of_all_seeds_are_kept_with_how_they_came_to_be(tmp_path):
     assert json.loads((tmp_path / "77" / "results.json").read_text()) == result
 
 
-def test_what_was_carried_out_here_comes_before_what_comes_with_twofold(tmp_path, monkeypatch):
+def test_what_was_carried_out_here_stands_beside_what_comes_with_twofold(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "STORED", tmp_path / "stored")
-    (tmp_path / "stored").mkdir()
-    assert stored(77, tmp_path) is None
-    (tmp_path / "stored" / "77.json").write_text('{"seeds": 3}')
-    assert stored(77, tmp_path) == stored(77) == {"seeds": 3}
+    (tmp_path / "stored" / "photographs").mkdir(parents=True)
+    assert stored(77, tmp_path) == {}
+    (tmp_path / "stored" / "photographs" / "77.json").write_text('{"seeds": 3}')
+    assert stored(77, tmp_path) == stored(77) == {"photographs": {"seeds": 3}}
     carry_out(CLAIM, tmp_path, seeds=1)
-    assert stored(77, tmp_path)["seeds"] == 1
-    assert stored(77)["seeds"] == 3
+    found = stored(77, tmp_path)
+    assert list(found) == ["here", "photographs"]
+    assert found["here"]["seeds"] == 1
 
 
 def test_wrong_wishes(tmp_path):

@@ -24,22 +24,23 @@ def about(result: Result) -> str:
     )
 
 
-def entry(claim: Claim, result: Result) -> dict[str, Any]:
-    """What the page and the documentation say of a claim."""
-    numbers = result["numbers"]
-    return {
-        "number": claim.number,
-        "title": claim.title,
-        "parts": claim.parts,
-        "verdict": claim.verdict(numbers),
-        "reasons": claim.reasons(numbers),
-        "figure": Markup(draw(claim, numbers)),  # made here, not by whoever gave the data
-        "about": about(result),
-    }
+def entry(claim: Claim, results: Sequence[Result]) -> dict[str, Any]:
+    """What the page and the documentation say of a claim, which was measured on data of one kind or of several."""
+    findings = [
+        {
+            "data": result["data"]["name"],
+            "verdict": claim.verdict(result["numbers"]),
+            "reasons": claim.reasons(result["numbers"]),
+            "figure": Markup(draw(claim, result["numbers"])),  # made here, not by whoever gave the data
+            "about": about(result),
+        }
+        for result in results
+    ]
+    return {"number": claim.number, "title": claim.title, "parts": claim.parts, "findings": findings}
 
 
-def write_page(path: Path, title: str, found: Sequence[tuple[Claim, Result]]) -> None:
-    """Write one page of several claims."""
+def write_page(path: Path, title: str, found: Sequence[tuple[Claim, Sequence[Result]]]) -> None:
+    """Write one page of several claims, each with its results."""
     files.write_text(path, render("claims.html", title=title, entries=[entry(*each) for each in found]))
 
 
@@ -47,5 +48,5 @@ def write_claim(out: Path, claim: Claim, result: Result) -> Path:
     """Write figure.svg and index.html beside a claim's results.json; returns their folder."""
     folder = folder_of(out, claim.number)
     files.write_text(folder / "figure.svg", draw(claim, result["numbers"]))
-    write_page(folder / "index.html", f"Claim {claim.number}", [(claim, result)])
+    write_page(folder / "index.html", f"Claim {claim.number}", [(claim, [result])])
     return folder

@@ -20,7 +20,9 @@ Result = dict[str, Any]
 """``number``, ``numbers`` (by measure and arm, a value a seed), ``seeds``, ``seconds``, ``recipe``, ``data``, ..."""
 
 STORED = Path(__file__).parent / "stored"
-"""Results that come with twofold."""
+"""Results that come with twofold: STORED/KIND/NUMBER.json."""
+KINDS, HERE = ("digits", "photographs"), "here"
+"""What claims were measured on: scikit-learn's scanned digits, and 3,000 colour photographs of CIFAR-10."""
 LONGER = 4
 """By what ``full`` multiplies the steps of every training."""
 
@@ -87,11 +89,8 @@ def folder_of(out: Path, number: int) -> Path:
     return out / f"{number:02}"
 
 
-def stored(number: int, out: Path | None = None) -> Result | None:
-    """What a claim came to: in OUT, else what comes with twofold; None if neither has it."""
-    own = [] if out is None else [folder_of(out, number) / "results.json"]
-    for path in (*own, STORED / f"{number:02}.json"):
-        if path.exists():
-            result: Result = json.loads(path.read_text(encoding="utf-8"))
-            return result
-    return None
+def stored(number: int, out: Path | None = None) -> dict[str, Result]:
+    """What a claim came to: `HERE`, in OUT, if it was carried out there, and by kind what comes with twofold."""
+    places = {HERE: folder_of(out, number) / "results.json"} if out else {}
+    places |= {kind: STORED / kind / f"{number:02}.json" for kind in KINDS}
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in places.items() if path.exists()}

@@ -230,9 +230,10 @@ def show_claims(words: Sequence[str]) -> None:
     found = []
     for claim in chosen(which, photographs=asked["data"] != "digits"):
         with progress() as tell:
-            found.append((claim, carry_out(claim, out, **asked, tell=tell)))
-        folder = write_claim(out, *found[-1])
-        print(experiments.outcome(*found[-1]))
+            result = carry_out(claim, out, **asked, tell=tell)
+        found.append((claim, [result]))
+        folder = write_claim(out, claim, result)
+        print(experiments.outcome(claim, result))
         print(f"wrote {folder / 'results.json'}, figure.svg and index.html")
     if len(found) > 1:
         write_page(out / "index.html", "Claims as experiments", found)

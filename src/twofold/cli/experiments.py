@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     from twofold.claims.results import Result
 
 
-def overview(found: "Sequence[tuple[Claim, Result | None]]") -> str:
-    """A row a claim: its number, its sentence, the verdict of the result that there is."""
+def overview(found: "Sequence[tuple[Claim, dict[str, Result]]]") -> str:
+    """A row a claim: its number, its sentence, and the verdict of each result that there is, by where it is from."""
+    from twofold.claims.results import HERE, KINDS
+
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for title in ("", "claim", "verdict", "data", "seeds"):
-        table.add_column(title, justify="right" if title in ("", "seeds") else "left")
-    for claim, result in found:
-        told = ["no result is kept", "", ""]
-        if result is not None:
-            told = [claim.verdict(result["numbers"]), result["data"]["name"], str(result["seeds"])]
-        table.add_row(str(claim.number), claim.title, *told)
+    places = [place for place in (HERE, *KINDS) if any(place in results for _, results in found)]
+    for title in ("", "claim", *places):
+        table.add_column(title, justify="left" if title else "right")
+    for claim, results in found:
+        verdicts = {place: claim.verdict(result["numbers"]) for place, result in results.items()}
+        table.add_row(str(claim.number), claim.title, *(verdicts.get(place, "") for place in places))
     return "\n".join([render(table), "twofold claims N carries one out; N is its number, or all"])
 
 

@@ -5,6 +5,8 @@ claim     InfoNCE works by a handful of tricks, and each is needed: both views t
 setup     InfoNCE of each view against the batch's keys with all three, then without each of them, one at a time, from
           the same first weights. The features of the queries' backbone.
 refuted   if features are as good without one of them.
+note      SimCLR itself lets the gradient into both sides of a batch, so that this should do no harm is no wonder; keys
+          of a memory could not have one. Of the three tricks only the length is needed here.
 """
 
 import copy

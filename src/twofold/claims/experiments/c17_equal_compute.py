@@ -5,6 +5,8 @@ claim     For the same number of operations, features that were learned by joint
 setup     SimCLR and VICReg beside a denoising autoencoder and rotation, on the same backbone. The operations of a
           step of 128 images, forward and backward, are counted, and each gets as many steps as cost what SimCLR's do.
 refuted   if one of the other two gives features as good as one of the joint embeddings.
+note      Rotation is a strong task where photographs have an up and a down. The denoising autoencoder gets few steps,
+          as its decoder is dear.
 """
 
 from torch.utils.flop_counter import FlopCounterMode
