@@ -35,6 +35,9 @@ class EncodedSource(Source):
     def image(self, index: int) -> np.ndarray:
         return decode(self._bytes(index))
 
+    def file(self, index: int) -> bytes:
+        return self._bytes(index)
+
     def digest_of(self, names: Iterable[str], sizes: Iterable[int], times: Iterable[int] = ()) -> str:
         """Of all names, all sizes and, if these are `WHOLE` at most, all contents; else of all times and 64 contents.
 

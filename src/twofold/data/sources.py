@@ -77,6 +77,10 @@ class Source(ABC):
         """What a person would call this image: a path, or a number."""
         return f"row {index}"
 
+    def file(self, index: int) -> bytes | None:
+        """The encoded file of an image, None where there is none. Raises `Unreadable` as `image` does."""
+        return None
+
     def label(self, index: int) -> int | None:
         return None if self.labels is None else int(self.labels[index])
 
@@ -139,6 +143,9 @@ class Subset(Source):
 
     def image(self, index: int) -> np.ndarray:
         return self._source.image(self.indices[index])
+
+    def file(self, index: int) -> bytes | None:
+        return self._source.file(self.indices[index])
 
     def name(self, index: int) -> str:
         return self._source.name(self.indices[index])
