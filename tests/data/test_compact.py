@@ -30,6 +30,7 @@ def test_texts_take_no_more_than_their_bytes_and_eight_each():
 def test_numbers_are_those_of_a_list():
     numbers = Numbers(np.array([3, 1, 2], np.int32))
     assert list(numbers) == list(numbers[0:]) == [3, 1, 2]
+    assert numbers == [3, 1, 2] != numbers[1:] == Numbers([1, 2])
     assert type(numbers[-1]) is int
     assert (bool(numbers), bool(Numbers([]))) == (True, False)
     assert np.asarray(numbers, np.int64).dtype == np.int64

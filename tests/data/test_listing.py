@@ -1,22 +1,71 @@
 """What is written down of a tar file is what it holds, or counts for nothing."""
 
+import os
+
 import pyarrow as pa
 import pytest
 
 from twofold.data import listing
-from twofold.data.listing import Shard, classes_beside, kept, load, save
+from twofold.data.listing import Shard, classes_beside, listed, load, save
 
 SHARD = Shard(["a/x.jpg", "y.tar.png"], [(512, 10), (1536, 7)], {"a/x": "3"})
 
 
-def test_what_is_saved_is_loaded(tmp_path):
+def looked(calls, shard=SHARD):
+    """A look through a tar file that is noted."""
+
+    def look(place):
+        calls.append(place)
+        return shard
+
+    return look
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.setenv("TWOFOLD_CACHE", str(tmp_path / "cache"))
     (tmp_path / "a.tar").write_bytes(bytes(4096))
-    assert kept(tmp_path / "a.tar") is None
-    save(tmp_path / "a.arrow", SHARD, 4096)
-    assert kept(tmp_path / "a.tar") == SHARD
+    return tmp_path / "a.tar"
+
+
+def test_the_listing_beside_a_shard_counts_as_long_as_it_has_that_size(place):
+    calls = []
+    save(place.with_suffix(".arrow"), SHARD, 4096)
+    assert listed(place, looked(calls)) == SHARD
     assert [SHARD.label(name) for name in SHARD.names] == ["3", None]
-    (tmp_path / "a.tar").write_bytes(bytes(4097))
-    assert kept(tmp_path / "a.tar") is None
+    assert calls == []
+    place.write_bytes(bytes(4097))
+    listed(place, looked(calls))
+    assert calls == [place]
+
+
+def test_a_shard_of_many_is_looked_through_once(place, monkeypatch):
+    calls = []
+    for _ in range(2):
+        assert listed(place, looked(calls)) == SHARD
+    assert len(calls) == 2  # it has few
+    monkeypatch.setattr(listing, "MANY", 2)
+    for _ in range(2):
+        assert listed(place, looked(calls)) == SHARD
+    assert len(calls) == 3
+    os.utime(place, (0, 0))
+    listed(place, looked(calls))
+    assert len(calls) == 4
+    os.utime(place, (1, 1))
+    for _ in range(2):
+        listed(place, looked(calls, Shard([*SHARD.names], [*SHARD.places], cut=True)))
+    assert len(calls) == 6  # what there is to say of it is said each time
+
+
+def test_what_cannot_be_kept_is_looked_through_each_time(place, monkeypatch, tmp_path):
+    monkeypatch.setattr(listing, "MANY", 1)
+    calls, odd = [], Shard([os.fsdecode(b"caf\xe9.png")], [(512, 3)])
+    (tmp_path / "file").write_text("no folder")
+    for shard, cache in ((odd, "cache"), (SHARD, "file")):
+        monkeypatch.setenv("TWOFOLD_CACHE", str(tmp_path / cache))
+        for _ in range(2):
+            assert listed(place, looked(calls, shard)) == shard
+    assert len(calls) == 4
 
 
 @pytest.mark.parametrize("places", [[(-1, 10)], [(0, -1)], [(4000, 200)], [(2**62, 2**62)]])

@@ -187,6 +187,12 @@ def test_nothing_of_others_is_overwritten(tmp_path, capsys):
     with pytest.raises(UsageError, match="were packed with other data"):
         twofold.pack(tmp_path / "data", tmp_path / "shards")
     (tmp_path / "data" / "new.png").unlink()
+    index = (tmp_path / "shards" / "index.jsonl").read_text()
+    for line in ("no table\n", "{}\n", "3\n"):
+        (tmp_path / "shards" / "index.jsonl").write_text(index + line)
+        with pytest.raises(UsageError, match=r"index\.jsonl is damaged"):
+            twofold.pack(tmp_path / "data", tmp_path / "shards")
+    (tmp_path / "shards" / "index.jsonl").write_text(index)
     (tmp_path / "shards" / "shard-000000.tar").unlink()
     with pytest.raises(UsageError, match="is not as it was packed"):
         twofold.pack(tmp_path / "data", tmp_path / "shards")

@@ -59,6 +59,11 @@ class Numbers(Sequence[int]):
         found = self.values[index]
         return Numbers(found) if isinstance(index, slice) else int(found)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.values, dtype, copy=copy)
 

@@ -2,15 +2,21 @@
 
 `twofold pack` writes a listing beside each shard, ``NAME.arrow`` beside ``NAME.tar``: the name, offset, length and
 label of each image, and how large the shard is. It counts as long as the shard has that size. ``index.jsonl`` in the
-same folder says what was packed, and has the names of the classes.
+same folder says what was packed, and has the names of the classes. The listing of any other shard that is far away or
+has many images is kept in the cache, and counts as long as the shard has its size and its time.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from twofold.data.cache import cache
+from twofold.data.remote import Place, part, size, stamp, whole
+from twofold.data.sources import digest
+from twofold.errors import Failed
 from twofold.storage.files import write_atomically
 
 INDEX = "index.jsonl"
@@ -20,6 +26,10 @@ SIZE = b"bytes"
 """The key in a listing's metadata of the shard's size."""
 LABEL_BYTES = 4096
 """A longer ``.cls`` is no label."""
+MANY = 1000
+"""The listing of a shard of this machine is kept if it has so many images."""
+LISTING_BYTES = 1 << 30
+"""A larger file is no listing: that is enough for some ten million images."""
 HEADER_BYTES = 16 << 20
 """The first line of an index is read no further: that is enough for the names of a million classes."""
 
@@ -87,12 +97,30 @@ def load(content: bytes, size: int) -> Shard | None:
     return Shard(names, list(zip(offsets, lengths)), texts)
 
 
-def kept(path: Path) -> Shard | None:
-    """What the listing beside a tar file says of it; None if there is none that counts."""
+def listed(place: Place, look: Callable[[Place], Shard]) -> Shard:
+    """What a tar file holds, by the listing beside it or in the cache, else by a ``look`` through it."""
     try:
-        return load(path.with_suffix(LISTING).read_bytes(), path.stat().st_size)
+        length = size(place)
+        beside = load(whole(place.with_suffix(LISTING), LISTING_BYTES), length)
     except OSError:
-        return None
+        beside = None
+    if beside is not None:
+        return beside
+    try:
+        named = place.absolute() if isinstance(place, Path) else place
+        path = cache() / "listings" / f"{digest([str(named), size(place), stamp(place)])}{LISTING}"
+        known = load(path.read_bytes(), size(place))
+    except OSError:
+        known = None
+    if known is not None:
+        return known
+    shard = look(place)
+    plain = not (shard.cut or shard.links or shard.long)
+    if plain and (len(shard.names) >= MANY or not isinstance(place, Path)):
+        with suppress(OSError, Failed, UnicodeError):  # of a cache that cannot be written to, of names that are no text
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save(path, shard, size(place))
+    return shard
 
 
 def header(first_line: bytes) -> dict[str, Any] | None:
@@ -104,14 +132,13 @@ def header(first_line: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and found.get("twofold") == "pack" else None
 
 
-def classes_beside(shards: Sequence[Path]) -> list[str] | None:
+def classes_beside(shards: Sequence[Place]) -> list[str] | None:
     """The names of the classes of packed shards, which lie in one folder, by the index that lies there."""
     folders = {path.parent for path in shards}
     if len(folders) != 1:
         return None
     try:
-        with open(folders.pop() / INDEX, "rb") as file:
-            about = header(file.readline(HEADER_BYTES))
+        about = header(part(folders.pop() / INDEX, 0, HEADER_BYTES).partition(b"\n")[0])
     except OSError:
         return None
     classes = about and about.get("classes", {}).get(shards[0].name.rpartition("-")[0])

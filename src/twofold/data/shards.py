@@ -2,7 +2,7 @@
 
 import tarfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,15 @@ from twofold.data import bounds
 from twofold.data.compact import Coded, Numbers, Texts
 from twofold.data.decode import Unreadable
 from twofold.data.encoded import ARRAY, SUFFIXES, EncodedSource, is_image
-from twofold.data.listing import LABEL_BYTES, Shard, classes_beside, kept
-from twofold.data.sources import modified, number
+from twofold.data.listing import LABEL_BYTES, Shard, classes_beside, listed
+from twofold.data.parallel import in_order
+from twofold.data.remote import Place, Remote, part, size, stamp, stream
+from twofold.data.sources import number
 from twofold.errors import UsageError
 from twofold.storage.names import escaped
+
+AT_ONCE = 16
+"""So many shards that are far away are asked for at once."""
 
 
 class Tar(EncodedSource):
@@ -23,14 +28,15 @@ class Tar(EncodedSource):
     What there is, shard, name, offset and length of each image, lies in a few arrays.
     """
 
-    def __init__(self, shards: Sequence[Path]) -> None:
+    def __init__(self, shards: Sequence[Place]) -> None:
         self._shards = list(shards)
         names, numbers, pictures = [], [], []
         given, folders = Coded(), Coded()
         labels, parents = [], []
         self.notes: tuple[str, ...] = ()
-        for place, path in enumerate(shards):
-            shard = kept(path) or read_shard(path)
+        threads = AT_ONCE if any(isinstance(path, Remote) for path in shards) else 1
+        found = in_order(lambda place: listed(shards[place], read_shard), range(len(shards)), threads)
+        for place, (path, shard) in enumerate(zip(shards, found, strict=True)):
             self.notes += tuple(sentences(path, shard))
             paths = [PurePosixPath(name) for name in shard.names]
             names.append(Texts(shard.names))
@@ -55,9 +61,7 @@ class Tar(EncodedSource):
     def read(self, index: int) -> bytes:
         shard, offset, length = self._places[self._numbers[index]].tolist()
         bounds.check(length, "the file")
-        with open(self._shards[shard], "rb") as file:
-            file.seek(offset)
-            content = file.read(length)
+        content = part(self._shards[shard], offset, length)
         if len(content) < length:
             raise Unreadable(f"{escaped(str(self._shards[shard]))} has become shorter")
         return content
@@ -69,10 +73,10 @@ class Tar(EncodedSource):
         """As `EncodedSource.digest_of`, with the times of the shards that have images."""
         own = self._places[self._numbers]
         names, sizes = (self._names[number] for number in self._numbers.tolist()), own[:, 2].tolist()
-        return self.digest_of(names, sizes, [modified(self._shards[shard]) for shard in np.unique(own[:, 0])])
+        return self.digest_of(names, sizes, [stamp(self._shards[shard]) for shard in np.unique(own[:, 0])])
 
 
-def _classes(codes: np.ndarray, texts: list[str], shards: Sequence[Path]) -> tuple[Numbers, list[str]]:
+def _classes(codes: np.ndarray, texts: list[str], shards: Sequence[Place]) -> tuple[Numbers, list[str]]:
     """Class numbers and names of labels that are kept as numbers of texts, not all of which need occur."""
     used = np.unique(codes)
     names = classes_beside(shards)
@@ -85,7 +89,7 @@ def _classes(codes: np.ndarray, texts: list[str], shards: Sequence[Path]) -> tup
     return Numbers(by_code[codes]), classes
 
 
-def read_shard(path: Path) -> Shard:
+def read_shard(path: Place) -> Shard:
     """The members of a tar file, without the images' contents. Of a file that is cut those before its end.
 
     Raises:
@@ -93,9 +97,11 @@ def read_shard(path: Path) -> Shard:
     """
     found = Shard()
     try:
-        size = path.stat().st_size
-        with tarfile.open(path, "r:", errorlevel=0, errors="surrogateescape") as tar:
-            found.cut = not _is_whole(tar, found, size)
+        with (
+            stream(path) as file,
+            tarfile.open(fileobj=file, mode="r:", errorlevel=0, errors="surrogateescape") as tar,
+        ):
+            found.cut = not _is_whole(tar, found, size(path))
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:
         raise UsageError(f"{path} is no uncompressed tar file: {error}") from None
     return found
@@ -149,7 +155,7 @@ def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         yield member
 
 
-def sentences(path: Path, shard: Shard) -> Iterator[str]:
+def sentences(path: Place, shard: Shard) -> Iterator[str]:
     """What is left out of a tar file, in words."""
     name = escaped(path.name)
     if shard.cut:

@@ -6,6 +6,7 @@ import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -145,17 +146,21 @@ class Index:
     def __post_init__(self) -> None:
         """
         Raises:
-            UsageError: if a shard that is listed has gone or has another size.
+            UsageError: if it is damaged, or a shard that is listed has gone or has another size.
         """
         path = self.folder / listing.INDEX
         files.remove_partial(path)
         if path.exists():
             whole = path.read_bytes().split(b"\n")[1:-1]  # what follows the last line feed was cut off
-            self.rows = [json.loads(line) for line in whole]
-        for row in self.rows:
-            shard = self.folder / row["shard"]
-            if not shard.is_file() or shard.stat().st_size != row["bytes"]:
-                raise UsageError(f"{shard} is not as it was packed: remove {self.folder} to start anew")
+            try:
+                self.rows = [json.loads(line) for line in whole]
+                sizes = {row["shard"]: row["bytes"] for row in self.rows}
+            except (ValueError, KeyError, TypeError):
+                raise UsageError(f"{path} is damaged: remove {self.folder} to start anew") from None
+            for name, size in sizes.items():
+                shard = self.folder / name
+                if not shard.is_file() or shard.stat().st_size != size:
+                    raise UsageError(f"{shard} is not as it was packed: remove {self.folder} to start anew")
         files.write_text(path, "".join(json.dumps(line) + "\n" for line in (self.about, *self.rows)))
 
     def add(self, row: dict[str, Any]) -> None:
@@ -190,7 +195,7 @@ def _write_part(
         path = out / f"{part}-{shard:06}.tar"
         files.remove_partial(path)
         made = Shard(most)
-        files.write_atomically(path, lambda file, made=made: made.fill(file, waiting))  # type: ignore[misc]
+        files.write_atomically(path, partial(made.fill, waiting=waiting))
         files.remove_partial(path.with_suffix(listing.LISTING))
         listing.save(path.with_suffix(listing.LISTING), made.listed, made.size)
         index.add(
