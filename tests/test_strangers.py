@@ -160,7 +160,10 @@ def test_what_is_permitted_is_run(how, run, capsys, monkeypatch):
     assert code == 0, said
 
 
-@pytest.mark.parametrize("data", ["hf:stranger/images", "torchvision:CIFAR10", "torchvision:MNIST"])
+ADDRESSES = ["s3://stranger/shards", "gs://stranger/a.tar", "hf://datasets/stranger/images", "https://stranger/a.tar"]
+
+
+@pytest.mark.parametrize("data", ["hf:stranger/images", "torchvision:CIFAR10", "torchvision:MNIST", *ADDRESSES])
 def test_data_that_a_recipe_names_are_not_downloaded(data, run, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("TWOFOLD_CACHE", str(tmp_path / "cache"))
     recorded(run, data=data)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from twofold.methods.create import create_method, list_methods
     from twofold.outputs.embed import embed
     from twofold.outputs.export import export
+    from twofold.outputs.pack import pack
     from twofold.page.report import report
     from twofold.recipe.rules import Facts
     from twofold.recipe.settings import setting
@@ -50,6 +51,7 @@ _HOMES = {
     "list_methods": "methods.create",
     "load_backbone": "run",
     "neighbours": "training.neighbours",
+    "pack": "outputs.pack",
     "pretrain": "training.pretrain",
     "report": "page.report",
     "scan": "data.scan",
@@ -62,7 +64,7 @@ _MODULES = ("losses", "measures", "probes")
 __all__ = [
     "Batch", "Distortion", "Facts", "Method", "Output", "Run", "Setup", "Views", "compare", "create_method", "diagnose",
     "embed", "evaluate", "export", "features", "list_methods", "load_backbone", "losses", "measures",
-    "neighbours", "pretrain", "probes", "report", "scan", "setting",
+    "neighbours", "pack", "pretrain", "probes", "report", "scan", "setting",
 ]  # fmt: skip
 
 

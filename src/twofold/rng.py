@@ -5,10 +5,16 @@ draws what the uninterrupted one would have drawn.
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
+
+ROUNDS = 16
+"""Rounds of a `Permutation`, of which half turn the row and half the column of a number."""
 
 
 def fold(seed: int, *names: int | str) -> int:
@@ -56,3 +62,48 @@ class Streams:
 
     def _stream(self, name: str) -> torch.Generator:
         return generator(self.seed, *self.names, name)
+
+
+@dataclass(frozen=True)
+class Permutation:
+    """A random order of ``count`` things that takes no memory, whatever their number: each place is computed alone.
+
+    It is a Feistel network. A number below rows * columns, both about the root of ``count``, is taken apart into its
+    row and its column. Every round moves one of them around its range by a hash of the other, which can be undone, so
+    no two numbers meet. The few results from ``count`` on go through it again until they are below it; as that follows
+    the cycles of a permutation, what is left is one, too.
+    """
+
+    count: int
+    seed: int
+    names: tuple[int | str, ...] = ()
+
+    def __call__(self, places: Tensor) -> Tensor:
+        """Which things stand at these places of the order: int64 [n] of 0 to ``count - 1``, to the same; on the CPU."""
+        things = self._through(places.numpy().astype(np.uint64))
+        while (beyond := things >= self.count).any():
+            things[beyond] = self._through(things[beyond])
+        return torch.from_numpy(things.astype(np.int64))
+
+    def _through(self, numbers: np.ndarray) -> np.ndarray:
+        """Uint64 [n] below rows * columns, to the same."""
+        columns = math.isqrt(max(0, self.count - 1)) + 1
+        sizes = [np.uint64(-(-self.count // columns)), np.uint64(columns)]
+        parts = [*np.divmod(numbers, sizes[1])]
+        for number, key in enumerate(self._keys):
+            one, other = number % 2, 1 - number % 2
+            parts[one] = (parts[one] + _hashed(parts[other], *key) % sizes[one]) % sizes[one]
+        together: np.ndarray = parts[0] * sizes[1] + parts[1]
+        return together
+
+    @cached_property
+    def _keys(self) -> np.ndarray:
+        """Uint64 [rounds, 3]."""
+        keys = [[fold(self.seed, *self.names, number, part) for part in range(3)] for number in range(ROUNDS)]
+        return np.array(keys, np.uint64)
+
+
+def _hashed(values: np.ndarray, shift: np.uint64, first: np.uint64, second: np.uint64) -> np.ndarray:
+    """Uint64 [n] to numbers below 2^32 that look random: the upper half of a product depends on all bits."""
+    product = (values + shift) * (first | np.uint64(1))
+    return (product ^ product >> np.uint64(32)) * (second | np.uint64(1)) >> np.uint64(32)

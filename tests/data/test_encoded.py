@@ -1,6 +1,8 @@
 """Folders, tar shards, Parquet: what is read, and what tells it from other data."""
 
+import gc
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from tests.cli.running import twofold as command
 from tests.conftest import encoded, picture
 from tests.data.making import fill
+from twofold.data.encoded import Folder
 from twofold.data.opening import open_data
 from twofold.data.scan import scan
 
@@ -87,3 +90,20 @@ def test_a_folder_that_cannot_be_looked_into_is_said(closed, capsys):
     assert data.notes == (said,)
     code, out, _ = command(capsys, "scan", closed)
     assert (code, said in out.splitlines()) == (0, True)
+
+
+def test_a_folder_of_many_takes_the_bytes_of_its_names_and_sixteen_each(monkeypatch, tmp_path):
+    """The files are not there; a list of their names would take some 100 bytes more for each, in every worker."""
+    count = 20_000
+    names = [f"n{number % 100:08}/n{number % 100:08}_{number:09}.JPEG" for number in range(count)]
+    monkeypatch.setattr("twofold.data.encoded.files_under", lambda root, *_: (root / name for name in names))
+    Folder(tmp_path)  # what libraries keep once
+    gc.collect()
+    tracemalloc.start()
+    folder = Folder(tmp_path)
+    gc.collect()
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert taken < count * (len(names[0]) + 8 + 8) + 100_000
+    assert [folder.name(number) for number in range(count)] == sorted(names)
+    assert [folder.classes[label] for label in folder.labels] == [name[:9] for name in sorted(names)]

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from tests.conftest import encoded, picture
 from tests.data.making import fill, parquet, tar
@@ -65,14 +64,6 @@ def test_folders_with_links_hidden_parts_and_stray_files(tmp_path):
         open_data(f"{tmp_path}/{{0..1}}.npz")
 
 
-def test_digits_are_there_without_a_network():
-    data = open_data("digits")
-    assert len(data.train) + len(data.test) == 1797
-    assert data.train.image(0).shape == (3, 8, 8)
-    assert max(data.train.image(i).max() for i in range(20)) == 255
-    assert len(data.train.classes) == 10
-
-
 def test_what_is_not_there_is_said_in_one_line(tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     (tmp_path / "x.txt").write_text("text")
@@ -89,29 +80,6 @@ def test_what_is_not_there_is_said_in_one_line(tmp_path, monkeypatch):
         with pytest.raises(UsageError, match=word) as raised:
             open_data(name)
         assert "\n" not in str(raised.value)
-
-
-def test_torchvision_items(monkeypatch, tmp_path):
-    """A data set of torchvision's kind, from its cache: items are (PIL image, label)."""
-    import torchvision.datasets
-
-    class Kept:
-        def __init__(self, root, train, download):
-            self.targets = [1, 0, 1] if train else [0]
-            self.classes = ["no", "yes"]
-
-        def __len__(self):
-            return len(self.targets)
-
-        def __getitem__(self, index):
-            return Image.fromarray(picture(9, 9, index)), self.targets[index]
-
-    monkeypatch.setenv("TWOFOLD_CACHE", str(tmp_path))
-    monkeypatch.setattr(torchvision.datasets, "Kept", Kept, raising=False)
-    data = open_data("torchvision:Kept")
-    assert (len(data.train), len(data.test)) == (3, 1)
-    assert list(data.train.labels) == [1, 0, 1]
-    assert np.array_equal(data.train.image(1), np.moveaxis(picture(9, 9, 1), -1, 0))
 
 
 @pytest.mark.parametrize(

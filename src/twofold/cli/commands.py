@@ -189,6 +189,26 @@ def scan(words: Sequence[str]) -> None:
         sys.exit(1)
 
 
+def pack(words: Sequence[str]) -> None:
+    """Write images as tar shards in the naming of WebDataset; goes on by itself where it was stopped."""
+    parser = parser_of(pack, "pack")
+    parser.add_argument("data", metavar="DATA", help=DATA_HELP)
+    parser.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="the folder of the shards")
+    smaller = "the longer side of an image has at most so many pixels; none: files are copied as they are"
+    parser.add_argument("--longest", metavar="PIXELS", type=number(int), help=smaller)
+    parser.add_argument("--shard-mib", metavar="MIB", type=number(int), default=256, help="a shard has at most so many")
+    parser.add_argument("--threads", type=number(int), default=4, help="images read at once")
+    asked = parser.read(words)
+
+    from twofold.cli import tables
+    from twofold.outputs.pack import pack as write
+    from twofold.training.log import progress
+
+    with progress() as tell:
+        written = write(**asked, tell=tell)
+    show(tables.packed(written))
+
+
 def show_methods(words: Sequence[str]) -> None:
     """What methods there are; with a name that one's parts, options and paper."""
     parser = parser_of(show_methods, "methods")
@@ -249,6 +269,7 @@ COMMANDS: dict[str, Command] = {
     "report": report,
     "export": export,
     "scan": scan,
+    "pack": pack,
     "methods": show_methods,
     "claims": show_claims,
 }

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from twofold.cli.words import shown
+from twofold.data.bounds import in_words
 from twofold.data.unread import advice
 from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS, measure_title, representation_title, row_title
 from twofold.recipe.settings import declarations, defaults_of
@@ -18,6 +19,7 @@ from twofold.storage.names import clean
 if TYPE_CHECKING:
     from twofold.data.scan import Scan
     from twofold.outputs.embed import Written
+    from twofold.outputs.pack import Packed
     from twofold.recipe.declared import Spec
 
 NAMED = 20  # unreadable images that are named one by one
@@ -159,6 +161,19 @@ def written(result: "Written") -> str:
         lines += [f"  {name}: {reason}" for name, reason in result.unreadable[:NAMED]]
     if len(result.unreadable) > NAMED:
         lines.append(f"  and {len(result.unreadable) - NAMED} more, which twofold scan names")
+    return "\n".join(map(clean, lines))
+
+
+def packed(result: "Packed") -> str:
+    """What `pack` wrote, or has written before, and the images left out."""
+    earlier = f" ({result.before} of them were there before)" if result.before else ""
+    shards = f"{result.shards} {'shard' if result.shards == 1 else 'shards'}"
+    lines = [f"{result.path} has {result.images} images in {shards}{earlier}, {in_words(result.bytes)}", *result.notes]
+    if result.left_out:
+        lines.append(f"{result.left_out} images cannot be read and are left out:")
+        lines += [f"  {name}: {reason}" for name, reason in result.unreadable]
+    if result.left_out > len(result.unreadable):
+        lines.append(f"  and {result.left_out - len(result.unreadable)} more, which index.jsonl names")
     return "\n".join(map(clean, lines))
 
 

@@ -14,11 +14,14 @@ from twofold.errors import UsageError, did_you_mean
 from twofold.recipe import recipe, toml
 from twofold.recipe.augment import Augment
 from twofold.recipe.declared import methods
-from twofold.recipe.foreign import is_foreign, permit
+from twofold.recipe.foreign import NETWORK, is_foreign, permit
 from twofold.recipe.recipe import Recipe, Wanted
 from twofold.recipe.settings import Declaration, declarations, defaults_of, types_of
 
-DATA_HELP = "folder, tar shards, Parquet, .npz, .npy, digits, torchvision:NAME or hf:owner/name"
+DATA_HELP = (
+    "folder, tar shards, Parquet (these two also by s3://, gs://, hf://, https://), .npz, .npy, digits, "
+    "torchvision:NAME or hf:owner/name"
+)
 PROTOCOLS_HELP = "knn, linear, mlp, finetune, fewshot, clusters, retrieval, segmentation, patch_retrieval"
 
 
@@ -83,7 +86,7 @@ def check_downloads(written: dict[str, Any], named: dict[str, Any], where: str) 
     data, weights, teacher = (str(written.get(name, "")) for name in ("data", "weights", "teacher"))
     of_timm = teacher and not is_foreign(teacher) and not Path(teacher).is_dir()
     asks = {
-        "data": data.startswith(("hf:", "torchvision:")),
+        "data": data.startswith(NETWORK),
         "weights": weights == "published",
         "teacher": of_timm and {**written, **named}.get("teacher_weights", "published") == "published",
     }

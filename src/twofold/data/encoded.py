@@ -3,13 +3,14 @@
 import itertools
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from twofold.data import bounds, masks
+from twofold.data.compact import Coded, Numbers, Texts
 from twofold.data.decode import FORMATS, Unreadable, decode
 from twofold.data.sources import WHOLE, Contents, Source, digest, modified, number
 from twofold.data.unread import passed_over
@@ -35,7 +36,10 @@ class EncodedSource(Source):
     def image(self, index: int) -> np.ndarray:
         return decode(self._bytes(index))
 
-    def digest_of(self, names: Iterable[str], sizes: Iterable[int], times: Iterable[int] = ()) -> str:
+    def file(self, index: int) -> bytes:
+        return self._bytes(index)
+
+    def digest_of(self, names: Iterable[str], sizes: Iterable[int], times: Iterable[object] = ()) -> str:
         """Of all names, all sizes and, if these are `WHOLE` at most, all contents; else of all times and 64 contents.
 
         What it cannot see: in more than that, a file that was replaced by one of the same size and the same time.
@@ -67,8 +71,8 @@ class EncodedSource(Source):
 class Files(EncodedSource):
     """Image files by their paths, as they are or under a root."""
 
-    def __init__(self, paths: Sequence[str], root: Path = Path()) -> None:
-        self.paths, self.root = paths, root
+    def __init__(self, paths: Iterable[str], root: Path = Path()) -> None:
+        self.paths, self.root = Texts(paths), root
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -102,11 +106,17 @@ class Folder(Files):
 
     def __init__(self, root: Path) -> None:
         closed: list[str] = []
-        there = list(files_under(root, closed.append))
-        self.passed_over = passed_over(there)
-        files = [path for path in there if is_image(path, SUFFIXES | {ARRAY})]
-        arrays = sorted(str(path.relative_to(root)) for path in files if not is_image(path))
-        found = sorted(str(path.relative_to(root)) for path in files if is_image(path))
+        found: list[str] = []
+        arrays: list[str] = []
+        others = []
+        for path in files_under(root, closed.append):
+            if is_image(path, SUFFIXES | {ARRAY}):
+                (found if is_image(path) else arrays).append(str(path.relative_to(root)))
+            else:
+                others.append(path)
+        self.passed_over = passed_over(others)
+        found.sort()
+        arrays.sort()
         inside, theirs = masks.paired(found + arrays)
         if arrays and not set(found) <= theirs:  # there are pictures, not only masks of arrays
             arrays = []
@@ -123,11 +133,12 @@ class Folder(Files):
         if outside:
             beyond = {path: outside.get(str(Path(path).with_suffix(""))) for path in self.paths}
             self._masks = {path: mask for path, mask in beyond.items() if mask} | self._masks
-        folders = [Path(path).parts[:-1] for path in self.paths]
-        if self._masks:
-            folders = [tuple(part for part in parts if part not in masks.IMAGES) for parts in folders]
-        if self.paths and all(folders):
-            self.labels, self.classes = number([escaped(parts[0]) for parts in folders])
+        coded = Coded()
+        no_class = masks.IMAGES if self._masks else ()
+        folders = coded.of(_uppermost(path, no_class) for path in self.paths)
+        if len(folders) and (folders >= 0).all():
+            numbers, self.classes = number([escaped(folder) for folder in coded.texts])
+            self.labels = Numbers(np.array(numbers)[folders])
 
     @cached_property
     def masked(self) -> list[int]:
@@ -136,6 +147,11 @@ class Folder(Files):
     def mask(self, index: int) -> np.ndarray | None:
         path = self._masks.get(self.paths[index])
         return None if path is None else masks.read_mask(path, escaped(str(path)))
+
+
+def _uppermost(path: str, passed: Collection[str]) -> str | None:
+    """The first folder of a relative path, None if it has none, where some names are none of interest."""
+    return next((folder for folder in path.split("/")[:-1] if folder not in passed), None)
 
 
 def is_image(path: PurePosixPath | Path, endings: frozenset[str] = SUFFIXES) -> bool:

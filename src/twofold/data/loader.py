@@ -53,7 +53,7 @@ class Plan:
     def indices(self, step: int) -> Tensor:
         """The images of one step, int64 [batch]."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        return _permutation(self.images, self.seed, epoch)[place * self.batch : (place + 1) * self.batch]
+        return order(self.images, self.seed, epoch)(torch.arange(place * self.batch, (place + 1) * self.batch))
 
     def shown(self, part: "MicroBatch") -> tuple[Tensor, Tensor]:
         """The images of a part of a step, int64 [n], and those that their second views show."""
@@ -66,24 +66,27 @@ class Plan:
 
     def brings_new(self, step: int) -> bool:
         """Whether a step has an image that no step before it has: all steps of the first epoch, and few after it."""
-        unseen = _unseen(self.images, self.batch, self.seed, step // self.steps_per_epoch)
+        epoch = step // self.steps_per_epoch
+        if epoch == 0:
+            return True
+        unseen = _unseen(self.images, self.batch, self.seed, epoch)
         return len(unseen) > 0 and bool(torch.isin(self.indices(step), unseen).any())
 
 
-@lru_cache(maxsize=2)
-def _permutation(images: int, seed: int, epoch: int) -> Tensor:
-    return torch.randperm(images, generator=rng.generator(seed, "order", epoch))
+def order(images: int, seed: int, epoch: int) -> rng.Permutation:
+    """Which images an epoch shows, in which order."""
+    return rng.Permutation(images, seed, ("order", epoch))
 
 
 @lru_cache(maxsize=2)
 def _unseen(images: int, batch: int, seed: int, epoch: int) -> Tensor:
-    """The images that were left over in every epoch before this one."""
-    unseen = torch.arange(images)
-    for earlier in range(epoch):
-        left_over = _permutation(images, seed, earlier)[images // batch * batch :]
-        unseen = unseen[torch.isin(unseen, left_over)]
+    """The images that were left over in every epoch before this one, of which there is one at least."""
+    rest = torch.arange(images // batch * batch, images)
+    unseen = order(images, seed, 0)(rest)
+    for earlier in range(1, epoch):
         if not len(unseen):
             break
+        unseen = unseen[torch.isin(unseen, order(images, seed, earlier)(rest))]
     return unseen
 
 
@@ -280,4 +283,5 @@ def sample(source: Source, most: int) -> Subset:
 
     A regular spacing would not do: where classes take turns it meets some of them only.
     """
-    return Subset(source, torch.randperm(len(source), generator=rng.generator(0, "sample"))[:most].tolist())
+    chosen = rng.Permutation(len(source), 0, ("sample",))(torch.arange(min(most, len(source))))
+    return Subset(source, chosen.tolist())

@@ -7,22 +7,21 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from itertools import product
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
-import numpy as np
-
+from twofold.data import downloads
 from twofold.data.arrays import load_array
-from twofold.data.cache import cache
 from twofold.data.encoded import Folder, closed_folders, files_under, is_image
 from twofold.data.hub import kept_or_downloaded
 from twofold.data.kinds import of_kind
 from twofold.data.masks import IMAGES
 from twofold.data.objects import source_of
 from twofold.data.parquet import Parquet
+from twofold.data.remote import Place, Remote, asking, is_remote, size
 from twofold.data.sampling import balanced
 from twofold.data.shards import Tar
-from twofold.data.sources import Array, Source
+from twofold.data.sources import Source
 from twofold.data.unread import advice
 from twofold.errors import UsageError, did_you_mean
 
@@ -38,6 +37,7 @@ TEST = ("test", "val", "valid", "validation")
 """Names of a test part."""
 
 
+PATTERN = "https://host/shard-{000..127}.tar"
 MOST_FILES = 100_000
 """A pattern of names stands for at most so many."""
 
@@ -73,6 +73,8 @@ def open_data(data: DataLike) -> Data:
     """Open DATA, which is one of these:
 
     - a text or path: a folder, tar shards, Parquet, .npz, .npy, ``digits``, ``torchvision:NAME``, ``hf:owner/name``;
+    - the address of tar or Parquet files, ``https://host/shard-{000..127}.tar``, or of a folder of them in a store,
+      ``s3://bucket/folder``, ``gs://bucket/folder``, ``hf://datasets/owner/name``;
     - an array or tensor of images, [N, H, W], [N, H, W, C] or [N, C, H, W], C 1 to 16, of uint8, uint16 or float32;
     - a list of images, each of its own size: PIL images, paths, or such arrays or tensors [H, W], [H, W, C] or
       [C, H, W];
@@ -111,6 +113,8 @@ def reopened(name: str) -> Data:
     Raises:
         UsageError: as `open_data` does; also for data of the network that are not on this machine.
     """
+    if is_remote(name):
+        raise downloads.not_here(name)
     for prefix, opened in DOWNLOADED.items():
         if name.startswith(prefix):
             return open_data(replace(opened(name.removeprefix(prefix), False), name=name))
@@ -157,7 +161,9 @@ def _open(text: str) -> Data:
     if text.startswith(PYTHON):
         raise UsageError(f"the run was given its images as a Python object ({text}): pass data= again")
     if text == "digits":
-        return _digits()
+        return Data(*downloads.digits())
+    if is_remote(text):
+        return _remote(text)
     for prefix, opened in DOWNLOADED.items():
         if text.startswith(prefix):
             return opened(text.removeprefix(prefix), True)
@@ -187,23 +193,32 @@ def _open(text: str) -> Data:
 
 
 def _folder(root: Path) -> Data:
-    closed: list[str] = []
-    files = list(files_under(root, closed.append))
-    if any(is_image(path) for path in files):
+    if any(is_image(path) for path in files_under(root)):
         return _image_folder(root)
+    closed: list[str] = []
+    files = files_under(root, closed.append)
+    shards = [path for path in files if path.suffix in (".parquet", ".tar") and path.is_file()]
+    data = _of_shards(((path.relative_to(root), path) for path in shards), closed_folders(closed))
+    return data or _image_folder(root)  # of arrays, or empty, which the caller says
+
+
+def _of_shards(files: Iterable[tuple[PurePath, Place]], more: Iterable[str] = ()) -> Data | None:
+    """The Parquet files, or else the tar files, among files with their places in a folder; None if there are none."""
+    there = sorted(files, key=lambda file: file[0])
     for suffix, kind in ((".parquet", Parquet), (".tar", Tar)):
-        parts: dict[str, list[Path]] = {}
-        for path in sorted(path for path in files if path.suffix == suffix and path.is_file()):
-            parts.setdefault(_part(path.relative_to(root)), []).append(path)
+        parts: dict[str, list[Place]] = {}
+        for path, place in there:
+            if path.suffix == suffix:
+                parts.setdefault(_part(path), []).append(place)
         if parts:
             test = parts.get("test") or parts.get("val")
             train = parts.get("train") or parts.get("") or test
             assert train
-            return _noted(kind(train), kind(test) if test and test is not train else None, closed_folders(closed))
-    return _image_folder(root)  # of arrays, or empty, which the caller says
+            return _noted(kind(train), kind(test) if test and test is not train else None, more)
+    return None
 
 
-def _part(path: Path) -> str:
+def _part(path: PurePath) -> str:
     """ "train", "test", "val" or "", from a folder's or the file's own name: ``test/0.parquet``, ``test-0.parquet``."""
     for name in path.parts:
         found = re.match(r"(train|test|val)(?:id(?:ation)?)?(?:[-_.\d]|$)", name)
@@ -227,56 +242,37 @@ def _noted(train: Source, test: Source | None = None, more: Iterable[str] = ()) 
     return Data(train, test, notes=(*advice(missed), *more, *train.notes, *(test.notes if test else ())))
 
 
-def _digits() -> Data:
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    grey = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
-    images = np.repeat(grey[:, None], 3, axis=1)
-    names = [str(name) for name in bunch.target_names]
-    held = np.arange(len(images)) % 5 == 4  # every fifth image is for testing
-    train, test = (Array(images[part], bunch.target[part].tolist(), names) for part in (~held, held))
-    return Data(train, test)
-
-
-def _torchvision(name: str, download: bool) -> Data:
-    import torchvision.datasets
-
-    if not hasattr(torchvision.datasets, name):
-        raise UsageError(f"torchvision has no data set {name!r}{did_you_mean(name, torchvision.datasets.__all__)}")
-    kind = getattr(torchvision.datasets, name)
-    splits: dict[str, Source] = {}
-    for split in ("train", "test"):
-        for arguments in ({"train": split == "train"}, {"split": split}):
-            try:
-                items = kind(str(cache() / "torchvision"), download=download, **arguments)
-            except (TypeError, ValueError):
-                continue  # this data set names its parts another way, or has no such part
-            except (OSError, RuntimeError) as error:
-                if not download:
-                    raise _not_here(f"torchvision:{name}") from None
-                raise UsageError(f"torchvision:{name} cannot be downloaded: {' '.join(str(error).split())}") from None
-            splits[split] = source_of(items, f"torchvision:{name}")
-            break
-    if "train" not in splits:
-        raise UsageError(f"torchvision:{name} has no part named train")
-    return Data(splits["train"], splits.get("test"))
-
-
 def _hugging_face(name: str, download: bool) -> Data:
     folder = kept_or_downloaded(name, download)
     if folder is None:
-        raise _not_here(f"hf:{name}")
+        raise downloads.not_here(f"hf:{name}")
     return _folder(folder)
 
 
-def _not_here(name: str) -> UsageError:
-    """What is said of data that a run's recipe names and that are not on this machine."""
-    return UsageError(f"the run's recipe names {name}, which is not on this machine: to download it, name it as DATA")
-
-
-DOWNLOADED: dict[str, Callable[[str, bool], Data]] = {"torchvision:": _torchvision, "hf:": _hugging_face}
+DOWNLOADED: dict[str, Callable[[str, bool], Data]] = {
+    "torchvision:": lambda name, download: Data(*downloads.torchvision(name, download)),
+    "hf:": _hugging_face,
+}
 """What opens data of the network, by how their names begin: told the rest of the name, and whether to download."""
+
+
+def _remote(text: str) -> Data:
+    """Tar and Parquet files in a store or on the web, or a folder of them."""
+    places = [Remote(name) for name in _braces(text)]
+    endings = {place.suffix for place in places}
+    if len(endings) == 1 and endings <= {".tar", ".parquet"}:
+        with asking(places[0]):
+            size(places[0])
+            return Data(Parquet(places)) if endings == {".parquet"} else _noted(Tar(places))
+    root = text.rstrip("/")
+    if len(places) > 1 or text.startswith(("http://", "https://")):
+        raise UsageError(f"{text} is no .tar or .parquet; a folder of the web is no DATA, its files are: {PATTERN}")
+    with asking(places[0]):
+        found = Remote(root).below()
+        data = _of_shards((PurePosixPath(place.url.removeprefix(root + "/")), place) for place in found)
+    if data is None:
+        raise UsageError(f"there are no .tar and no .parquet files in {text}: pack images before (twofold pack)")
+    return data
 
 
 def _braces(text: str) -> list[str]:

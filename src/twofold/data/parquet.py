@@ -4,12 +4,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from twofold.data.cache import cache
+from twofold.data.compact import Numbers
 from twofold.data.encoded import LABELS, EncodedSource
-from twofold.data.sources import WHOLE, digest, modified, number
+from twofold.data.remote import Place, size, stamp, stream
+from twofold.data.sources import WHOLE, digest, number
 from twofold.errors import UsageError
 from twofold.storage.files import write_atomically
 
@@ -20,12 +21,12 @@ IN_MEMORY = 4 << 30
 class Parquet(EncodedSource):
     """Parquet in the Hugging Face layout: a column of {bytes, path} (or of bytes), and maybe a column of labels."""
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(self, files: Sequence[Place]) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
-            with open(files[0], "rb") as file:
+            with stream(files[0]) as file:
                 schema = pq.read_schema(file)
             image = _image_column(schema)
             label = next((name for name in LABELS if name in schema.names), None)
@@ -41,7 +42,8 @@ class Parquet(EncodedSource):
             column = pa.chunked_array([chunk.field("bytes") for chunk in column.chunks])
         self._images = column
         if label:
-            self.labels, self.classes = column_of_labels(self._table[label].to_pylist(), _class_names(schema, label))
+            labels, self.classes = column_of_labels(self._table[label].to_pylist(), _class_names(schema, label))
+            self.labels = None if labels is None else Numbers(labels)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -55,11 +57,12 @@ class Parquet(EncodedSource):
 
         Of larger ones 64 images are compared; a replaced file of the same size and time may pass if it has these.
         """
-        about: list[object] = [(file.name, file.stat().st_size) for file in self._files]
-        if sum(file.stat().st_size for file in self._files) > WHOLE:
-            return digest([*about, *map(modified, self._files), *self._contents.digests(self._bytes)])
-        for path in self._files:
-            with open(path, "rb") as file:
+        sizes = [size(file) for file in self._files]
+        about: list[object] = [(file.name, length) for file, length in zip(self._files, sizes, strict=True)]
+        if sum(sizes) > WHOLE:
+            return digest([*about, *map(stamp, self._files), *self._contents.digests(self._bytes)])
+        for place in self._files:
+            with stream(place) as file:
                 about.append(hashlib.file_digest(file, "blake2b").hexdigest())
         return digest(about)
 
@@ -73,7 +76,7 @@ def column_of_labels(values: list[Any], names: list[str] | None) -> tuple[list[i
     return number([str(value) for value in values])
 
 
-def _table(files: Sequence[Path], columns: list[str]):  # type: ignore[no-untyped-def]
+def _table(files: Sequence[Place], columns: list[str]):  # type: ignore[no-untyped-def]
     """The columns of all files as an Arrow table that worker processes share without copying it.
 
     Up to `IN_MEMORY` bytes it lies in memory; more is copied once, row by row addressable, into the cache, and mapped.
@@ -83,13 +86,13 @@ def _table(files: Sequence[Path], columns: list[str]):  # type: ignore[no-untype
 
     found = []
     with ExitStack() as held:  # Arrow takes no names that are not UTF-8, but open files
-        parts = [pq.ParquetFile(held.enter_context(open(file, "rb"))) for file in files]
+        parts = [pq.ParquetFile(held.enter_context(stream(file))) for file in files]
         if sum(_bytes(part) for part in parts) <= IN_MEMORY:
             for part in parts:
                 found += [part.schema_arrow.empty_table().select(columns)]
                 found += [part.read_row_group(group, columns=columns) for group in range(part.num_row_groups)]
             return pa.concat_tables(found)
-        copied = cache() / "parquet" / f"{digest([(str(f), f.stat().st_size, modified(f)) for f in files])}.arrow"
+        copied = cache() / "parquet" / f"{digest([(str(f), size(f), stamp(f)) for f in files])}.arrow"
         if not copied.exists():
             copied.parent.mkdir(parents=True, exist_ok=True)
             schema = pa.schema([field for field in parts[0].schema_arrow if field.name in columns])

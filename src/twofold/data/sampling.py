@@ -1,5 +1,6 @@
 """The part of a source's images that a limit on their number leaves."""
 
+import numpy as np
 import torch
 
 from twofold import rng
@@ -12,14 +13,13 @@ def balanced(source: Source, count: int) -> Subset:
     Where labels are known without reading images, each class gives as many images as every other one, or all that it
     has. The sample of a smaller ``count`` is a part of that of a larger one.
     """
-    order = torch.randperm(len(source), generator=rng.generator(0, "limit"))
+    order = rng.Permutation(len(source), 0, ("limit",))(torch.arange(len(source)))
     labels = source.labels_at_hand
     if labels is not None:
-        seen: dict[int, int] = {}
-        before = torch.empty(len(order), dtype=torch.long)  # how many of its class come earlier in the random order
-        for place, index in enumerate(order.tolist()):
-            label = int(labels[index])
-            before[place] = seen.get(label, 0)
-            seen[label] = seen.get(label, 0) + 1
+        of_each = torch.as_tensor(np.asarray(labels, np.int64))[order]
+        by_class = of_each.argsort(stable=True)
+        first = torch.searchsorted(of_each[by_class], of_each[by_class])  # where each one's class begins
+        before = torch.empty_like(order)  # how many of its class come earlier in the random order
+        before[by_class] = torch.arange(len(order)) - first
         order = order[before.argsort(stable=True)]
-    return Subset(source, sorted(order[:count].tolist()))
+    return Subset(source, order[:count].sort().values.tolist())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from twofold.data.compact import Numbers
 from twofold.data.decode import Unreadable
 from twofold.errors import UsageError
 
@@ -77,6 +78,10 @@ class Source(ABC):
         """What a person would call this image: a path, or a number."""
         return f"row {index}"
 
+    def file(self, index: int) -> bytes | None:
+        """The encoded file of an image, None where there is none. Raises `Unreadable` as `image` does."""
+        return None
+
     def label(self, index: int) -> int | None:
         return None if self.labels is None else int(self.labels[index])
 
@@ -119,19 +124,19 @@ class Subset(Source):
     """Some images of another source, renumbered."""
 
     def __init__(self, source: Source, indices: Iterable[int]) -> None:
-        self._source, self.indices = source, [int(i) for i in indices]
+        self._source, self.indices = source, Numbers(np.fromiter((int(index) for index in indices), np.int64))
 
     @cached_property
-    def labels(self) -> list[int] | None:
+    def labels(self) -> Sequence[int] | None:
         labels = self._source.labels
-        return None if labels is None else [int(labels[i]) for i in self.indices]
+        return None if labels is None else Numbers(np.asarray(labels)[self.indices.values])
 
     @cached_property
     def classes(self) -> list[str] | None:
         return self._source.classes
 
     @property
-    def labels_at_hand(self) -> list[int] | None:
+    def labels_at_hand(self) -> Sequence[int] | None:
         return None if self._source.labels_at_hand is None else self.labels
 
     def __len__(self) -> int:
@@ -139,6 +144,9 @@ class Subset(Source):
 
     def image(self, index: int) -> np.ndarray:
         return self._source.image(self.indices[index])
+
+    def file(self, index: int) -> bytes | None:
+        return self._source.file(self.indices[index])
 
     def name(self, index: int) -> str:
         return self._source.name(self.indices[index])
@@ -152,7 +160,7 @@ class Subset(Source):
         return self._source.mask(self.indices[index])
 
     def compute_fingerprint(self) -> str:
-        return digest([(self._source.fingerprint(), str(self.indices))])
+        return digest([(self._source.fingerprint(), str(list(self.indices)))])
 
 
 class Contents:

@@ -15,6 +15,9 @@ from twofold.errors import UsageError, did_you_mean
 PERMIT = "TWOFOLD_PERMIT"
 """The environment variable that has what is permitted, with commas; processes that this one starts have it too."""
 
+NETWORK = ("hf:", "torchvision:", "s3://", "gs://", "http://", "https://")
+"""What the names of data begin with that are not on this machine, or need not be."""
+
 
 def is_foreign(name: str) -> bool:
     """Whether a name means a part outside twofold: it has a colon with a module before it and an object after it."""

@@ -21,7 +21,9 @@ class Recipe:
     """All that decides a run, with nothing left open but how it is carried out."""
 
     data: str = setting(
-        "digits", "folder, tar shards, Parquet, .npz, .npy, digits, torchvision:NAME or hf:owner/name", operational=True
+        "digits",
+        "folder, tar shards, Parquet, an address of these, .npz, .npy, digits, torchvision:NAME or hf:owner/name",
+        operational=True,
     )
     method: str = setting("simclr", "what to learn by: see twofold methods, or package.module:Class")
     backbone: str = setting("resnet18", "any timm model, or package.module:function that builds a module")
