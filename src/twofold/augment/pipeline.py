@@ -6,7 +6,8 @@ image's size, so a worker that decodes a photograph uses the same ones.
 """
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,6 +24,10 @@ from twofold.recipe.rules import FLIP
 
 NEUTRAL = torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float32)  # factors that change nothing
 TRIES = 10  # boxes tried until one fits into the image, as torchvision does
+
+
+Box = tuple[int, int, int, int]
+"""A part of an image: top, left, height, width in pixels."""
 
 
 class Draws(NamedTuple):
@@ -120,6 +125,27 @@ class ViewPipeline:
         top = torch.where(found, top, ((height - h) / 2).floor())
         left = torch.where(found, left, ((width - w) / 2).floor())
         return torch.stack([top, left, h, w], 1).long()
+
+    def finder(self, draws: Draws) -> Callable[[int, int, int], Box]:
+        """A function of a row, and of the height and width of its image, that gives the box that `boxes` finds for it.
+
+        It serves whoever learns the images' sizes one at a time: it is the same arithmetic without tensors, of which
+        each operation would cost more than a whole box does.
+        """
+        areas, ratios, places = draws.area.tolist(), draws.ratio.tolist(), draws.place.tolist()
+        narrowest, widest = self.augment.crop_ratio
+
+        def find(row: int, height: int, width: int) -> Box:
+            for share, ratio in zip(areas[row], ratios[row]):
+                area = share * (height * width)
+                w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+                if 0 < w <= width and 0 < h <= height:
+                    top, left = places[row]
+                    return int(top * (height - h + 1)), int(left * (width - w + 1)), h, w
+            w, h = max(1, min(width, round(height * widest))), max(1, min(height, round(width / narrowest)))
+            return (height - h) // 2, (width - w) // 2, h, w
+
+        return find
 
     def distort(self, crops: Float[Tensor, "n c h w"], draws: Draws) -> Float[Tensor, "n c h w"]:
         """Jitter, greyscale, blur, solarise, own distortions, in that order.

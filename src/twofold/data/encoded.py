@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from twofold.data import bounds, masks
-from twofold.data.decode import FORMATS, Unreadable, decode
+from twofold.data.decode import FORMATS, Reduction, Scaled, Unreadable, decode, scaled
 from twofold.data.sources import WHOLE, Contents, Source, digest, modified, number
 from twofold.data.unread import passed_over
 from twofold.storage.names import escaped
@@ -34,6 +34,9 @@ class EncodedSource(Source):
 
     def image(self, index: int) -> np.ndarray:
         return decode(self._bytes(index))
+
+    def scaled(self, index: int, most: Reduction) -> Scaled:
+        return scaled(self._bytes(index), most)
 
     def digest_of(self, names: Iterable[str], sizes: Iterable[int], times: Iterable[int] = ()) -> str:
         """Of all names, all sizes and, if these are `WHOLE` at most, all contents; else of all times and 64 contents.

@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -20,8 +19,8 @@ from twofold import rng
 from twofold.augment import Views
 from twofold.augment.pipeline import Draws, ViewPipeline
 from twofold.augment.resample import resized_crop
-from twofold.data.crop import crop_one, stacked
-from twofold.data.decode import Unreadable
+from twofold.data.crop import Cutter, finest, stacked
+from twofold.data.decode import Reduction, Scaled, Unreadable
 from twofold.data.sources import Source, Subset
 from twofold.data.workers import GOES_ON, begin, working
 from twofold.errors import Failed, UsageError
@@ -224,33 +223,33 @@ class _CroppedSteps(Dataset[Made | Broken]):
     def made(self, part: MicroBatch) -> Made:
         index, second = self.plan.shown(part)
         index = index.clone()
-        kinds = drawn(self.views, self.plan, part)
-        crops: list[list[Tensor]] = [[] for _ in kinds]
+        cutters = [Cutter(view, draws) for view, draws in drawn(self.views, self.plan, part)]
         bad: list[tuple[int, str]] = []
         for row, (number, other) in enumerate(zip(index.tolist(), second.tolist(), strict=True)):
-            found = next_readable(self.source, number, bad)
-            neighbour = found if other == number else next_readable(self.source, other, bad)
-            if found is None or neighbour is None:
-                return index, [], bad
-            index[row] = found[0]
-            for place, ((view, d), out) in enumerate(zip(kinds, crops, strict=True)):
-                image = (neighbour if place == 1 else found)[1]
-                one = d.rows(row)
-                box = view.boxes(one, torch.tensor([image.shape[1:]]))[0]
-                out.append(crop_one(image, box.tolist(), bool(one.flip), view.size, view.augment.interpolation))
-        return index, [stacked(c) for c in crops], bad
+            shows = {number: cutters} if other == number else {number: cutters[:1] + cutters[2:], other: cutters[1:2]}
+            for shown, mine in shows.items():
+                found = next_readable(self.source, shown, bad, finest(mine, row))
+                if found is None:
+                    return index, [], bad
+                if shown == number:
+                    index[row] = found[0]
+                for cutter in mine:
+                    cutter.cut(row, found[1])
+        return index, [stacked(cutter.crops) for cutter in cutters], bad
 
 
-def next_readable(source: Source, number: int, bad: list[tuple[int, str]]) -> tuple[int, np.ndarray] | None:
+def next_readable(
+    source: Source, number: int, bad: list[tuple[int, str]], most: Reduction
+) -> tuple[int, Scaled] | None:
     """Image ``number``, or the first readable one after it; None if `CONSECUTIVE` cannot be read.
 
-    What was passed over is added to ``bad``.
+    It may be smaller by ``most``. What was passed over is added to ``bad``.
 
     The substitute depends on the data alone, so it is the same in every process and after a resume.
     """
     for candidate in range(number, number + CONSECUTIVE):
         try:
-            return candidate % len(source), source.image(candidate % len(source))
+            return candidate % len(source), source.scaled(candidate % len(source), most)
         except Unreadable as error:
             bad.append((candidate % len(source), str(error)))
     return None
