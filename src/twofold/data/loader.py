@@ -23,6 +23,7 @@ from twofold.data.crop import Cutter, finest, stacked
 from twofold.data.decode import Reduction, Scaled, Unreadable
 from twofold.data.sources import Source, Subset
 from twofold.data.workers import GOES_ON, begin, working
+from twofold.device import send
 from twofold.errors import Failed, UsageError
 from twofold.nets.normalize import unit
 
@@ -96,7 +97,7 @@ class MicroBatch:
 
 @dataclass
 class Crops:
-    """One part of a step: images' numbers, and for each view draws, and crops on the device as `unit` has them."""
+    """One part of a step: images' numbers and, for each view, crops as `unit` has them, on the device; draws."""
 
     place: MicroBatch
     index: Tensor
@@ -127,17 +128,16 @@ class Resident:
     def load(self, plan: Plan, views: Views, parts: Sequence[MicroBatch]) -> Generator[Crops, None, None]:
         for part in parts:
             index, second = plan.shown(part)
-            kinds, crops = drawn(views, plan, part), []
-            for number, (view, d) in enumerate(kinds):
+            kinds, wanted = drawn(views, plan, part), []
+            for number, (view, draws) in enumerate(kinds):
                 shown = second if number == 1 else index
-                boxes = view.boxes(d, self.sizes[shown])
-                crops.append(self.crop(shown, boxes, d.flip, view.size, view.augment.interpolation))
-            yield Crops(part, index, crops, [d for _, d in kinds])
-
-    def crop(self, index: Tensor, boxes: Tensor, flip: Tensor, size: int, interpolation: str) -> Tensor:
-        """Float [n, C, size, size] on the device."""
-        on = self.device
-        return resized_crop(_rows(self.images, index.to(on)), boxes.to(on), flip.to(on), size, interpolation)
+                wanted += [shown, view.boxes(draws, self.sizes[shown]), draws.flip]
+            there, *wanted = send([index, *wanted], self.device)
+            crops = []
+            for (view, _), shown, boxes, flip in zip(kinds, wanted[::3], wanted[1::3], wanted[2::3], strict=True):
+                images = _rows(self.images, shown)
+                crops.append(resized_crop(images, boxes, flip, view.size, view.augment.interpolation))
+            yield Crops(part, there, crops, [draws for _, draws in kinds])
 
 
 def _rows(images: Tensor, index: Tensor) -> Tensor:
@@ -185,7 +185,7 @@ class Streamed:
                     name, reason = self.source.name(bad[-1][0]), bad[-1][1]
                     raise UsageError(f"{CONSECUTIVE} images in a row cannot be read, the last: {name}: {reason}")
                 on_device = [unit(c.to(self.device, non_blocking=True)) for c in crops]
-                yield Crops(part, index, on_device, [d for _, d in drawn(views, plan, part)])
+                yield Crops(part, send([index], self.device)[0], on_device, [d for _, d in drawn(views, plan, part)])
 
     def _note(self, number: int, reason: str) -> None:
         if number in self._known_bad:

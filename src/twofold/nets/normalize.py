@@ -33,8 +33,10 @@ class Normalize(nn.Module):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
+        if self.mean.device != images.device:
+            self.to(images.device)  # once, not in every step
         images = unit(images, self.mean.dtype)
-        return (images - self.mean.to(images.device)) / self.std.to(images.device)
+        return (images - self.mean) / self.std
 
     def undo(self, normalised: Tensor) -> Tensor:
         """The images, as `unit` makes them, that were normalised."""
