@@ -23,7 +23,7 @@ IMAGES, BATCH = 64, 32
 BEFORE, STEPS = 3, 3
 """Steps before it counts, as some things are asked once; steps that count."""
 FULL = dict(jitter=0.8, grayscale=0.2, blur=(0.5, 0.5), solarize=(0.2, 0.2), flip=0.5)
-MOST = 12
+MOST = 5
 """Copies to the device in a step."""
 
 

@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack
 from typing import Any, Self
 
-from twofold import device
+from twofold import device, dist
 from twofold.data.loader import Streamed
 from twofold.diagnosis.doctor import Finding
 from twofold.diagnosis.live import Watch
@@ -48,7 +48,7 @@ class Journal:
             elif self._knn:
                 self.beginnings = self._scores_before(self._knn)
         self._took: list[float] = []
-        self._late = device.overlaps(opened.device)
+        self._late = device.overlaps(opened.device) and dist.world() == 1  # several must stop at the same step
         self._untold: tuple[int, Learned, float, float] | None = None
         self._bar = self._held.enter_context(Bar(log.console, opened.steps, start))
 
