@@ -30,6 +30,8 @@ check: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/augment.py
+	$(BIN)/python benchmarks/loading.py
+	$(BIN)/python benchmarks/step.py
 
 clean:
 	rm -rf .venv runs build src/*.egg-info

@@ -137,6 +137,16 @@ def masking_table(names: list[str]) -> str:
     return "\n".join(lines)
 
 
+def loading_table(names: list[str]) -> str:
+    """Images a second of one core, and how many times torchvision's."""
+    (result,) = load(names)
+    lines = ["| photographs | twofold | torchvision | ratio |", "|---|---:|---:|---:|"]
+    for name, row in result["rows"].items():
+        cells = [f"{middle:.0f} ({low:.0f} to {high:.0f})" for low, middle, high in row.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} | {row['twofold'][1] / row['torchvision'][1]:.1f} |")
+    return "\n".join(lines)
+
+
 def methods_table(names: list[str]) -> str:
     """Every method's parts, from its card."""
     columns = ("family", "topology", "D", "A, B") if names == ["short"] else COLUMNS
@@ -157,7 +167,7 @@ def load(names: list[str]) -> list[dict[str, Any]]:
 def filled(text: str) -> str:
     """The text with every marked table made anew."""
     tables = {"labels": labels_table, "learn": learn_table, "masking": masking_table, "methods": methods_table}
-    tables |= {"ways": ways_table, "claims": claims.table, "experiments": claims.details}
+    tables |= {"loading": loading_table, "ways": ways_table, "claims": claims.table, "experiments": claims.details}
     return MARK.sub(lambda m: f"{m[1]}{tables[m[2]](m[3].split())}\n{m[5]}", text)
 
 

@@ -29,6 +29,7 @@ CROSSING = {
     "test_strange_names.py",  # names of files that are no text, through every command
     "page/test_browser.py",  # the page as a browser shows it
     "training/test_kill.py",  # a run is killed anywhere and goes on
+    "training/test_waits.py",  # every method on a device that counts what waits for it
     "training/test_own_parts.py",  # somebody else's parts through every command
     "training/test_starting_weights.py",  # weights from elsewhere through every command
 }

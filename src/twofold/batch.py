@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from twofold import dist, rng
+from twofold import device, dist, rng
 from twofold.errors import UsageError
 
 
@@ -61,7 +61,7 @@ class Chance(NamedTuple):
     def uniform(self, name: str, *shape: int) -> Tensor:
         """Each row its own: float32 [n, *shape], 0 to 1."""
         generator = rng.generator(self.seed, "chance", self.step, name)
-        return torch.rand(self.total, *shape, generator=generator, dtype=torch.float32)[self.rows].to(self.device)
+        return self._sent(torch.rand(self.total, *shape, generator=generator, dtype=torch.float32)[self.rows])
 
     def normal(self, name: str, *shape: int) -> Tensor:
         """Each row its own: float32 [n, *shape], standard normal; drawn on the device, as there may be many."""
@@ -72,12 +72,15 @@ class Chance(NamedTuple):
     def shared(self, name: str, count: int) -> Tensor:
         """The same for all rows and processes: float32 [count], 0 to 1."""
         generator = rng.generator(self.seed, "chance", self.step, name, self.part)
-        return torch.rand(count, generator=generator, dtype=torch.float32).to(self.device)
+        return self._sent(torch.rand(count, generator=generator, dtype=torch.float32))
 
     def shared_normal(self, name: str, *shape: int) -> Tensor:
         """The same for all rows and processes: float32 of that shape, standard normal."""
         generator = rng.generator(self.seed, "chance", self.step, name, self.part)
-        return torch.randn(shape, generator=generator, dtype=torch.float32).to(self.device)
+        return self._sent(torch.randn(shape, generator=generator, dtype=torch.float32))
+
+    def _sent(self, drawn: Tensor) -> Tensor:
+        return device.send([drawn], self.device)[0]
 
 
 class Batch(NamedTuple):

@@ -1,15 +1,20 @@
 """The device to compute on, the precision it is good at, and its memory."""
 
 import ctypes
+import math
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from twofold import dist
 from twofold.errors import UsageError
+
+ALIGNED = 16
+"""Tensors that share memory begin at a multiple of so many bytes."""
 
 T = TypeVar("T", bound=nn.Module)
 
@@ -27,6 +32,7 @@ def choose(name: str | None = None) -> torch.device:
         raise UsageError(f"there is no {name} device here; without --device what there is is taken")
     if name == "cuda":
         torch.cuda.set_device(dist.local_rank() % torch.cuda.device_count())
+        torch.backends.cudnn.benchmark = True  # batches of one shape follow one another
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device(name)
 
@@ -61,6 +67,45 @@ def layout(module: nn.Module, device: torch.device) -> torch.memory_format:
 def place(module: T, device: torch.device, dtype: torch.dtype = torch.float32) -> T:
     """The module on a device, its weights laid out like its images."""
     return module.to(device, dtype).to(memory_format=layout(module, device))  # type: ignore[call-overload,no-any-return]
+
+
+def overlaps(device: torch.device) -> bool:
+    """Whether the device computes while this process goes on, so that waiting for it costs time."""
+    return device.type == "cuda"
+
+
+def send(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """Tensors of the CPU on a device, in one copy that is not waited for; on the CPU themselves."""
+    if device.type == "cpu":
+        return list(tensors)
+    sizes = [tensor.numel() * tensor.element_size() for tensor in tensors]
+    rooms = [math.ceil(size / ALIGNED) * ALIGNED for size in sizes]
+    packed = torch.empty(sum(rooms), dtype=torch.uint8, pin_memory=device.type == "cuda")
+    for tensor, part, size in zip(tensors, packed.split(rooms), sizes, strict=True):
+        part[:size].view(tensor.dtype).view(tensor.shape).copy_(tensor)
+    parts = packed.to(device, non_blocking=overlaps(device)).split(rooms)
+    return [
+        part[:size].view(tensor.dtype).view(tensor.shape)
+        for tensor, part, size in zip(tensors, parts, sizes, strict=True)
+    ]
+
+
+class Awaited:
+    """Numbers on their way from a device: the copy is ordered when this is made, `numbers` waits for its end."""
+
+    def __init__(self, values: Tensor) -> None:
+        """``values``: one dimension, on any device."""
+        self._there = None
+        self._values = values.detach().to("cpu", non_blocking=overlaps(values.device))  # pinned memory, if it is so
+        if values.is_cuda:
+            self._there = torch.cuda.Event()
+            self._there.record()
+
+    def numbers(self) -> list[float]:
+        if self._there is not None:
+            self._there.synchronize()
+        found: list[float] = self._values.tolist()
+        return found
 
 
 def reuse_memory() -> None:

@@ -6,7 +6,7 @@ from torchvision.transforms.v2 import functional as tv
 from tests.augment.levels import FLOAT, N, assert_levels, each, factors
 from twofold import rng
 from twofold.augment import color
-from twofold.augment.pipeline import pipelines
+from twofold.augment.pipeline import pipelines, sent
 from twofold.recipe.augment import Augment
 
 
@@ -58,5 +58,6 @@ def test_color_jitter_in_every_order():
             for operation in order:  # on floats, where torchvision does not round
                 image = operations[operation](image, draws.factors[row, operation].item())
             expected.append(image)
-        ours = color.color_jitter(FLOAT, draws.factors, draws.blends, draws.hue_place)
+        (drawn,) = sent([draws], torch.device("cpu"))
+        ours = color.color_jitter(FLOAT, draws.factors, draws.blends, drawn.by_hue, drawn.ends)
         assert_levels(ours, torch.stack(expected), 0.05)

@@ -10,7 +10,7 @@ from scipy.ndimage import label
 import twofold
 from tests.conftest import tiny
 from twofold.augment import Views
-from twofold.augment.masks import fill, hidden, masked, masked_patches
+from twofold.augment.masks import fill, hidden, masked, masked_patches, of_hidden
 from twofold.batch import Chance, View
 from twofold.errors import UsageError
 from twofold.nets.backbone import BackboneSpec
@@ -121,3 +121,9 @@ def test_pretraining_with_masks_needs_patches_to_drop_or_fills_them(tmp_path):
         twofold.pretrain(out=tmp_path / "no", quiet=True, **settings)
     assert not (tmp_path / "no").exists()
     assert twofold.pretrain(out=tmp_path / "filled", quiet=True, mask_fill=True, **settings).metrics
+
+
+def test_hidden_rows_are_picked_without_counting_them():
+    gone = torch.zeros(5, 16, dtype=torch.bool).scatter(1, torch.rand(5, 16).argsort(1)[:, :6], True)
+    rows = torch.randn(5, 16, 3)
+    assert torch.equal(of_hidden(rows, gone, 6), rows[gone])

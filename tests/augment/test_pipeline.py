@@ -153,3 +153,18 @@ def test_multi_crop():
     assert 0.04 < area.min() < 0.06
     assert 0.19 < area.max() < 0.21
     assert not torch.equal(draws[2].place, draws[3].place)
+
+
+def test_a_box_found_alone_is_that_of_the_batch():
+    """Also in images so narrow that no drawn box fits, and in the smallest."""
+    random = torch.Generator().manual_seed(0)
+    sizes = torch.cat(
+        [torch.randint(1, 900, (300, 2), generator=random), torch.randint(1, 12, (300, 2), generator=random)]
+    )
+    sizes = torch.cat([sizes, torch.tensor([[1, 1], [1, 900], [900, 1], [2, 3]])])
+    for scale in ((0.08, 1.0), (1.0, 1.0), (0.001, 0.01)):
+        views = Views(32, crop_scale=scale)
+        view, draws = views.pipelines[0], views.draw(0, len(sizes))[0]
+        find = view.finder(draws)
+        alone = [find(row, *size) for row, size in enumerate(sizes.tolist())]
+        assert alone == [tuple(box) for box in view.boxes(draws, sizes).tolist()]

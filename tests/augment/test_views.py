@@ -6,6 +6,7 @@ import torch
 from tests.augment.levels import FLOAT, IMAGES, N
 from twofold import dist
 from twofold.augment import Views
+from twofold.augment.resample import resized_crop
 from twofold.data.loader import MicroBatch, Plan, Resident
 from twofold.errors import UsageError
 
@@ -57,10 +58,9 @@ def test_images_of_several_sizes_are_each_cropped_as_if_alone():
     draws = views.draw(4, N)
     for i, image in enumerate(several):
         alone = [drawn.rows(i) for drawn in draws]
-        crops = Resident(image[None], torch.tensor([image.shape[1:]]), image.device)
+        size = torch.tensor([image.shape[1:]])
         for number, (view, drawn) in enumerate(zip(views.pipelines, alone, strict=True)):
-            box = view.boxes(drawn, crops.sizes)
-            crop = crops.crop(torch.tensor([0]), box, drawn.flip, 16, "bicubic")
+            crop = resized_crop(image[None], view.boxes(drawn, size), drawn.flip, 16, "bicubic")
             torch.testing.assert_close(together[number][i : i + 1], views.normalize(view.distort(crop, drawn)))
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from tests.conftest import encoded, picture
 from twofold.data.decode import Unreadable
-from twofold.data.sources import Array, Subset
+from twofold.data.sources import Array, Source, Subset
 
 
 def fill(root, names, size=16):
@@ -51,6 +51,8 @@ class Breaking(Subset):
             raise Unreadable("broken")
         return super().image(index)
 
+    scaled = Source.scaled
+
 
 class Counting(Subset):
     """Notes the number of each image that is opened."""
@@ -62,3 +64,5 @@ class Counting(Subset):
     def image(self, index):
         self.opened.append(index)
         return super().image(index)
+
+    scaled = Source.scaled

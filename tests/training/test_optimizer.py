@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 from timm.optim.lars import Lars
+from torch import nn
 
 from tests.training.making import pretrain
+from twofold import device
 from twofold.nets.backbone import BackboneSpec
 from twofold.nets.layers import layers
 from twofold.storage import files
@@ -36,6 +38,34 @@ def test_what_is_frozen_is_left_out_and_each_name_is_its_optimizer():
         groups = optimizer.param_groups
         assert [p for group in groups for p in group["params"]] == list(method["backbone"].parameters())
         assert all(group.get("momentum", group.get("betas", [0])[0]) == 0.8 for group in groups)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_one_pass_over_all_weights_is_the_update_of_each(name):
+    """Also where weights and their gradients lie in memory with the channels innermost."""
+
+    def network():
+        torch.manual_seed(0)
+        layers = (nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.Conv2d(16, 32, 1), nn.Flatten(), nn.Linear(32 * 36, 5))
+        return device.place(nn.ModuleDict({"backbone": nn.Sequential(*layers)}), torch.device("cpu"))
+
+    images = torch.randn(4, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+    fused, plain = network(), network()
+    optimizers = [create_optimizer(it, name, 0.1, 0.9) for it in (fused, plain)]
+    assert all(group["fused"] for group in optimizers[0].param_groups)
+    for group in optimizers[1].param_groups:
+        group |= {"fused": False, "foreach": False}
+    for _ in range(3):
+        fused["backbone"](images).square().mean().backward()
+        for one, other in zip(fused.parameters(), plain.parameters(), strict=True):
+            other.grad = one.grad.clone()
+        for optimizer in optimizers:
+            set_rates(optimizer, 0.01, 0.01, 0.1)
+            optimizer.step()
+        optimizers[0].zero_grad()
+    assert not fused["backbone"][0].weight.is_contiguous()
+    for one, other in zip(fused.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_lars_adapts_weights_also_without_decay():

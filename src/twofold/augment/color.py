@@ -6,6 +6,8 @@ Same definitions as torchvision's: brightness, contrast and saturation blend the
 mean of its grey version, and with its grey version; hue turns the HSV circle.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -59,25 +61,26 @@ def adjust_hue(images: Images, shift: PerSample) -> Images:
 
 
 def color_jitter(
-    images: Images, factors: Float[Tensor, "n 4"], blends: Int[Tensor, "n 3"], hue_place: Int[Tensor, " n"]
+    images: Images,
+    factors: Float[Tensor, "n 4"],
+    blends: Int[Tensor, "n 3"],
+    by_hue: Int[Tensor, " n"],
+    ends: Sequence[int],
 ) -> Images:
-    """Brightness, contrast, saturation (0, 1, 2) in each sample's order ``blends``, hue after ``hue_place`` of them.
+    """Brightness, contrast, saturation (0, 1, 2) in each sample's order ``blends``, the hue somewhere among them.
 
-    ``factors`` are the four's, in that naming order; neutral are 1, 1, 1, 0. Parameters may lie on the CPU whatever the
-    images' device. Samples are sorted by the place of their hue, so that those with a blend still before it, or after
-    it, are a slice, and the hue, the costly one, is turned once for all.
+    ``factors`` are the four's, in that naming order; neutral are 1, 1, 1, 0. ``by_hue``: the samples' numbers in the
+    order of how many blends come before their hue; ``ends``: for 0 to 3 blends, how many samples have so many or fewer.
+    So those with a blend still before the hue, or after it, are a slice, whose size is known without asking the device,
+    and the hue, the costly one, is turned once for all.
     """
-    order = hue_place.argsort(stable=True)
-    ends = hue_place.bincount(minlength=4).cumsum(0).tolist()  # how many samples have their hue at 0, 1, ... or before
-    factors, blends = factors[order].to(images.device), blends[order].to(images.device)
-    order = order.to(images.device)
-    images = images[order]
+    factors, blends, images = factors[by_hue], blends[by_hue], images[by_hue]
     for place in range(3):
         _one_of(images, factors, blends[:, place], slice(ends[place], None))
     images = adjust_hue(images, factors[:, 3])
     for place in range(3):
         _one_of(images, factors, blends[:, place], slice(0, ends[place]))
-    return torch.empty_like(images).index_copy_(0, order, images)
+    return torch.empty_like(images).index_copy_(0, by_hue, images)
 
 
 def _one_of(images: Tensor, factors: Tensor, operation: Tensor, rows: slice) -> None:

@@ -7,7 +7,7 @@ that no image has, and it learns those. So there they are filled only when that 
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from twofold.batch import Chance, View
@@ -101,3 +101,12 @@ def hidden(view: View, patches: int) -> Tensor:
         return torch.zeros(len(view.images), patches, dtype=torch.bool, device=view.images.device)
     all_hidden = torch.ones(len(view.images), patches, dtype=torch.bool, device=view.images.device)
     return all_hidden.scatter(1, view.ids_keep, False)
+
+
+def of_hidden(rows: Shaped[Tensor, "n p d"], gone: Bool[Tensor, "n p"], count: int) -> Shaped[Tensor, "m d"]:
+    """The rows of hidden patches, image by image in order, where ``count`` are hidden in each: ``rows[gone]``.
+
+    The number being known, nobody waits for a device to count them.
+    """
+    order = gone.byte().argsort(dim=1, descending=True, stable=True)[:, :count, None]
+    return rows.gather(1, order.expand(-1, -1, rows.shape[-1])).flatten(0, 1)

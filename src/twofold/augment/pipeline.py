@@ -6,14 +6,17 @@ image's size, so a worker that decodes a photograph uses the same ones.
 """
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from twofold import device as devices
 from twofold import rng
 from twofold.augment.color import band_jitter, color_jitter, solarize, to_grayscale
 from twofold.augment.distortion import Drawn, Named, each
@@ -23,6 +26,10 @@ from twofold.recipe.rules import FLIP
 
 NEUTRAL = torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float32)  # factors that change nothing
 TRIES = 10  # boxes tried until one fits into the image, as torchvision does
+
+
+Box = tuple[int, int, int, int]
+"""A part of an image: top, left, height, width in pixels."""
 
 
 class Draws(NamedTuple):
@@ -46,6 +53,33 @@ class Draws(NamedTuple):
         chosen = slice(rows, rows + 1) if isinstance(rows, int) else rows
         own = tuple(each(drawn, lambda part: part[chosen]) for drawn in self.own)
         return Draws._make([*(value[chosen] for value in self[:-1]), own])
+
+
+class Sent(NamedTuple):
+    """Draws on the device that uses them, and what they imply, which only the CPU knows without waiting for it.
+
+    ``blurred``: the numbers of the samples with a blur. ``by_hue``: of all samples, in the order of ``hue_place``;
+    ``ends``: how many have their hue at place 0, at 0 or 1, and so on.
+    """
+
+    draws: Draws
+    blurred: Int[Tensor, " blurred"]
+    by_hue: Int[Tensor, " n"]
+    ends: tuple[int, ...]
+
+
+def sent(several: Sequence[Draws], device: torch.device) -> list[Sent]:
+    """The draws of all views of a batch on a device, in one copy."""
+    found = []
+    for draws in several:
+        ends = draws.hue_place.bincount(minlength=4).cumsum(0).tolist()
+        found.append(Sent(draws, (draws.sigma > 0).nonzero()[:, 0], draws.hue_place.argsort(stable=True), tuple(ends)))
+    leaves, shape = tree_flatten(found)
+    on_device = iter(devices.send([leaf for leaf in leaves if isinstance(leaf, Tensor)], device))
+    result: list[Sent] = tree_unflatten(
+        [next(on_device) if isinstance(leaf, Tensor) else leaf for leaf in leaves], shape
+    )
+    return result
 
 
 @dataclass(frozen=True)
@@ -121,29 +155,50 @@ class ViewPipeline:
         left = torch.where(found, left, ((width - w) / 2).floor())
         return torch.stack([top, left, h, w], 1).long()
 
+    def finder(self, draws: Draws) -> Callable[[int, int, int], Box]:
+        """A function of a row, and of the height and width of its image, that gives the box that `boxes` finds for it.
+
+        It serves whoever learns the images' sizes one at a time: it is the same arithmetic without tensors, of which
+        each operation would cost more than a whole box does.
+        """
+        areas, ratios, places = draws.area.tolist(), draws.ratio.tolist(), draws.place.tolist()
+        narrowest, widest = self.augment.crop_ratio
+
+        def find(row: int, height: int, width: int) -> Box:
+            for share, ratio in zip(areas[row], ratios[row]):
+                area = share * (height * width)
+                w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+                if 0 < w <= width and 0 < h <= height:
+                    top, left = places[row]
+                    return int(top * (height - h + 1)), int(left * (width - w + 1)), h, w
+            w, h = max(1, min(width, round(height * widest))), max(1, min(height, round(width / narrowest)))
+            return (height - h) // 2, (width - w) // 2, h, w
+
+        return find
+
     def distort(self, crops: Float[Tensor, "n c h w"], draws: Draws) -> Float[Tensor, "n c h w"]:
         """Jitter, greyscale, blur, solarise, own distortions, in that order.
 
-        ``crops`` are cropped and flipped, of colours 0 to 1, and may be overwritten.
-
-        The draws stay on the CPU, where what they imply for the batch is known without waiting for the device.
+        ``crops`` are cropped and flipped, of colours 0 to 1, and may be overwritten. ``draws`` lie on the CPU.
         """
-        a, device = self.augment, crops.device
+        return self.apply(crops, sent([draws], crops.device)[0])
+
+    def apply(self, crops: Float[Tensor, "n c h w"], drawn: Sent) -> Float[Tensor, "n c h w"]:
+        """`distort` with draws that are on the images' device."""
+        a, draws = self.augment, drawn.draws
         if a.jitter > 0 and self.spread:
-            crops = band_jitter(crops, draws.gain.to(device), draws.offset.to(device))
+            crops = band_jitter(crops, draws.gain, draws.offset)
         elif a.jitter > 0:
-            crops = color_jitter(crops, draws.factors, draws.blends, draws.hue_place)
+            crops = color_jitter(crops, draws.factors, draws.blends, drawn.by_hue, drawn.ends)
         if a.grayscale > 0:
-            crops = to_grayscale(crops, draws.grayscale.to(device))
-        if self.blur > 0:
-            chosen = (draws.sigma > 0).nonzero()[:, 0]
-            if len(chosen):
-                sigma, chosen = draws.sigma[chosen].to(device), chosen.to(device)
-                crops[chosen] = gaussian_blur(crops[chosen], sigma, blur_window(self.size))
+            crops = to_grayscale(crops, draws.grayscale)
+        if self.blur > 0 and len(drawn.blurred):
+            chosen = drawn.blurred
+            crops[chosen] = gaussian_blur(crops[chosen], draws.sigma[chosen], blur_window(self.size))
         if self.solarize > 0:
-            crops = solarize(crops, draws.solarize.to(device))
-        for distortion, drawn in zip(self.own, draws.own, strict=True):
-            crops = distortion.apply(crops, drawn)
+            crops = solarize(crops, draws.solarize)
+        for distortion, own in zip(self.own, draws.own, strict=True):
+            crops = distortion.apply(crops, own)
             crops = crops if self.spread else crops.clamp(0, 1)
         return crops
 

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from twofold import dist
+from twofold import device, dist
 from twofold.augment.distortion import Distortion, named
 from twofold.augment.masks import fill_grid, filled, masked
-from twofold.augment.pipeline import Draws, ViewPipeline, pipelines
+from twofold.augment.pipeline import Draws, ViewPipeline, pipelines, sent
 from twofold.augment.resample import resized_crop
 from twofold.batch import Batch, Chance, View
 from twofold.errors import UsageError, did_you_mean
@@ -117,18 +117,18 @@ class Views(nn.Module):
         self.check(stacks if second is None else [*stacks, *others])
         if sum(map(len, stacks)) != sum(map(len, others)):
             raise UsageError(f"{sum(map(len, others))} second images for {sum(map(len, stacks))} first ones")
-        n, device = sum(map(len, stacks)), stacks[0].device
+        n, on = sum(map(len, stacks)), stacks[0].device
         step = self.step if step is None else step
         self.step = step + 1
         rows = slice(dist.rank() * n, (dist.rank() + 1) * n)
-        chance = Chance(self.seed, step, n * dist.world(), rows, 0, torch.empty(0, device=device))
+        chance = Chance(self.seed, step, n * dist.world(), rows, 0, torch.empty(0, device=on))
         draws = [drawn.rows(rows) for drawn in self.draw(step, chance.total)]
-        with torch.autocast(device.type, enabled=False):
+        with torch.autocast(on.type, enabled=False):
             crops = [
                 cut(others if number == 1 else stacks, view, drawn)
                 for number, (view, drawn) in enumerate(zip(self.pipelines, draws, strict=True))
             ]
-            return self.finish(crops, draws, None if index is None else index.to(device), chance)
+            return self.finish(crops, draws, None if index is None else index.to(on), chance)
 
     def draw(self, step: int, n: int) -> list[Draws]:
         """Everything random about the views of one step but the masks, for its whole batch of ``n`` images."""
@@ -140,9 +140,9 @@ class Views(nn.Module):
         A whole view, which is the last one, may be left out.
         """
         views = []
-        kinds = self.pipelines[: len(crops)]
-        for number, (view, cropped, drawn) in enumerate(zip(kinds, crops, draws, strict=True)):
-            images = self.normalize(view.distort(cropped, drawn)).to(self.dtype)
+        kinds, on_device = self.pipelines[: len(crops)], sent(draws, crops[0].device)
+        for number, (view, cropped, drawn) in enumerate(zip(kinds, crops, on_device, strict=True)):
+            images = self.normalize(view.apply(cropped, drawn)).to(self.dtype)
             views.append(self.masked(images, number, chance))
         return Batch(tuple(views), index, chance)
 
@@ -221,11 +221,10 @@ def cut(stacks: Sequence[Tensor], view: ViewPipeline, draws: Draws) -> Float[Ten
     lengths = [len(images) for images in stacks]
     sizes = torch.cat([torch.tensor([images.shape[2:]]).expand(len(images), 2) for images in stacks])
     boxes, flips = view.boxes(draws, sizes).split(lengths), draws.flip.split(lengths)
-    crops = torch.cat(
-        [
-            resized_crop(images, box.to(images.device), flip.to(images.device), view.size, view.augment.interpolation)
-            for images, box, flip in zip(stacks, boxes, flips, strict=True)
-        ]
-    )
+    found = []
+    for images, box, flip in zip(stacks, boxes, flips, strict=True):
+        box, flip = device.send([box, flip], images.device)
+        found.append(resized_crop(images, box, flip, view.size, view.augment.interpolation))
+    crops = torch.cat(found)
     floats = any(images.is_floating_point() for images in stacks)
     return crops.clamp_(0, 1) if floats and view.augment.colours != "none" else crops

@@ -1,4 +1,4 @@
-"""One decoded image's crop, resized, and several of them as one tensor."""
+"""Crops of decoded images, resized: of one, of one after the other of a batch, and all of them as one tensor."""
 
 from collections.abc import Sequence
 
@@ -7,26 +7,68 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from twofold.augment.pipeline import Draws, ViewPipeline
+from twofold.data.decode import Reduction, Scaled
 from twofold.nets.normalize import unit
+
+FINER = 2
+"""An image may be decoded smaller as long as a crop of it has so many times the view's pixels along each side."""
 
 
 def crop_one(image: np.ndarray, box: Sequence[int], flip: bool, size: int, interpolation: str) -> Tensor:
     """Cut a box out of one decoded image and resize it: [C, size, size], uint8 where the image is, else as `unit`.
 
-    Whole numbers stay in their range; floats may overshoot a little at edges, as the cubic filter does.
+    Whole numbers stay in their range; floats may overshoot a little at edges, as the cubic filter does. The channels of
+    a pixel of bytes lie together in memory, which is how pictures are decoded and what torch's filter is fastest with.
     """
     top, left, height, width = box
-    crop = torch.from_numpy(image[None, :, top : top + height, left : left + width])
+    crop = torch.from_numpy(image)[None, :, top : top + height, left : left + width]
     if crop.dtype != torch.uint8:
         crop = unit(crop)
-    crop = crop.contiguous(memory_format=torch.channels_last)  # torch's fast path for uint8
-    crop = F.interpolate(crop, (size, size), mode=interpolation, antialias=True, align_corners=False)[0]
+    crop = crop.contiguous(memory_format=torch.channels_last)
+    crop = F.interpolate(crop, (size, size), mode=interpolation, antialias=True, align_corners=False)
     if image.dtype == np.uint16:
         crop = crop.clamp_(0, 1)
-    return crop.flip(2) if flip else crop.contiguous()
+    crop = crop.flip(3) if flip else crop
+    return crop[0] if crop.dtype == torch.uint8 else crop[0].contiguous()
+
+
+class Cutter:
+    """The crops of one view of a batch, taken out of one image after the other."""
+
+    def __init__(self, view: ViewPipeline, draws: Draws) -> None:
+        self.view, self.crops = view, list[Tensor]()
+        self._find, self._flips = view.finder(draws), draws.flip.tolist()
+
+    def reduction(self, row: int, height: int, width: int) -> int:
+        """By how much an image of that size, the batch's ``row``, may be decoded smaller."""
+        return max(1, min(self._find(row, height, width)[2:]) // (FINER * self.view.size))
+
+    def cut(self, row: int, image: Scaled) -> None:
+        """Take the next crop. Of an image that was decoded smaller its edges are rounded to whole pixels of that."""
+        top, left, height, width = self._find(row, image.height, image.width)
+        rows, columns = image.pixels.shape[1:]
+        first, last = _within(top, height, rows, image.height)
+        start, end = _within(left, width, columns, image.width)
+        box = (first, start, last - first, end - start)
+        interpolation = self.view.augment.interpolation
+        self.crops.append(crop_one(image.pixels, box, self._flips[row], self.view.size, interpolation))
+
+
+def finest(cutters: Sequence[Cutter], row: int) -> Reduction:
+    """By how much the batch's image ``row`` may be smaller when all of these cut their crops out of it."""
+    return lambda height, width: min((cutter.reduction(row, height, width) for cutter in cutters), default=1)
+
+
+def _within(start: int, length: int, pixels: int, of: int) -> tuple[int, int]:
+    """Where a part of a line of ``of`` pixels begins and ends in the same line with fewer ``pixels``."""
+    if pixels == of:
+        return start, start + length
+    first = min(round(start * pixels / of), pixels - 1)
+    return first, max(first + 1, round((start + length) * pixels / of))
 
 
 def stacked(crops: Sequence[Tensor]) -> Tensor:
-    """Crops as one tensor [n, C, S, S]; where some are floats, all are made so."""
+    """Crops as one tensor [n, C, S, S], in memory as they are; where some are floats, all are made so."""
     alike = len({crop.dtype for crop in crops}) == 1
-    return torch.stack(list(crops) if alike else [unit(crop) for crop in crops])
+    return torch.cat([(crop if alike else unit(crop))[None] for crop in crops])

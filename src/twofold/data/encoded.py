@@ -11,7 +11,7 @@ import numpy as np
 
 from twofold.data import bounds, masks
 from twofold.data.compact import Coded, Numbers, Texts
-from twofold.data.decode import FORMATS, Unreadable, decode
+from twofold.data.decode import FORMATS, Reduction, Scaled, Unreadable, decode, scaled
 from twofold.data.sources import WHOLE, Contents, Source, digest, modified, number
 from twofold.data.unread import passed_over
 from twofold.storage.names import escaped
@@ -35,6 +35,9 @@ class EncodedSource(Source):
 
     def image(self, index: int) -> np.ndarray:
         return decode(self._bytes(index))
+
+    def scaled(self, index: int, most: Reduction) -> Scaled:
+        return scaled(self._bytes(index), most)
 
     def file(self, index: int) -> bytes:
         return self._bytes(index)

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from twofold.data.decode import Unreadable
+from twofold.data.decode import Reduction, Scaled, Unreadable
 from twofold.data.sources import Array, Source
 from twofold.errors import UsageError
 
@@ -95,7 +95,13 @@ class OfKind(Source):
         return len(self._source)
 
     def image(self, index: int) -> np.ndarray:
-        image = self._source.image(index)
+        return self._converted(self._source.image(index))
+
+    def scaled(self, index: int, most: Reduction) -> Scaled:
+        found = self._source.scaled(index, most)
+        return found._replace(pixels=self._converted(found.pixels))
+
+    def _converted(self, image: np.ndarray) -> np.ndarray:
         result = converted(image, self._channels, self._depth)
         if result is not image:
             self.changed.add(Kind.of(image))

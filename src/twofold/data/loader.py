@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -20,10 +19,11 @@ from twofold import rng
 from twofold.augment import Views
 from twofold.augment.pipeline import Draws, ViewPipeline
 from twofold.augment.resample import resized_crop
-from twofold.data.crop import crop_one, stacked
-from twofold.data.decode import Unreadable
+from twofold.data.crop import Cutter, finest, stacked
+from twofold.data.decode import Reduction, Scaled, Unreadable
 from twofold.data.sources import Source, Subset
 from twofold.data.workers import GOES_ON, begin, working
+from twofold.device import send
 from twofold.errors import Failed, UsageError
 from twofold.nets.normalize import unit
 
@@ -100,7 +100,7 @@ class MicroBatch:
 
 @dataclass
 class Crops:
-    """One part of a step: images' numbers, and for each view draws, and crops on the device as `unit` has them."""
+    """One part of a step: images' numbers and, for each view, crops as `unit` has them, on the device; draws."""
 
     place: MicroBatch
     index: Tensor
@@ -131,17 +131,16 @@ class Resident:
     def load(self, plan: Plan, views: Views, parts: Sequence[MicroBatch]) -> Generator[Crops, None, None]:
         for part in parts:
             index, second = plan.shown(part)
-            kinds, crops = drawn(views, plan, part), []
-            for number, (view, d) in enumerate(kinds):
+            kinds, wanted = drawn(views, plan, part), []
+            for number, (view, draws) in enumerate(kinds):
                 shown = second if number == 1 else index
-                boxes = view.boxes(d, self.sizes[shown])
-                crops.append(self.crop(shown, boxes, d.flip, view.size, view.augment.interpolation))
-            yield Crops(part, index, crops, [d for _, d in kinds])
-
-    def crop(self, index: Tensor, boxes: Tensor, flip: Tensor, size: int, interpolation: str) -> Tensor:
-        """Float [n, C, size, size] on the device."""
-        on = self.device
-        return resized_crop(_rows(self.images, index.to(on)), boxes.to(on), flip.to(on), size, interpolation)
+                wanted += [shown, view.boxes(draws, self.sizes[shown]), draws.flip]
+            there, *wanted = send([index, *wanted], self.device)
+            crops = []
+            for (view, _), shown, boxes, flip in zip(kinds, wanted[::3], wanted[1::3], wanted[2::3], strict=True):
+                images = _rows(self.images, shown)
+                crops.append(resized_crop(images, boxes, flip, view.size, view.augment.interpolation))
+            yield Crops(part, there, crops, [draws for _, draws in kinds])
 
 
 def _rows(images: Tensor, index: Tensor) -> Tensor:
@@ -189,7 +188,7 @@ class Streamed:
                     name, reason = self.source.name(bad[-1][0]), bad[-1][1]
                     raise UsageError(f"{CONSECUTIVE} images in a row cannot be read, the last: {name}: {reason}")
                 on_device = [unit(c.to(self.device, non_blocking=True)) for c in crops]
-                yield Crops(part, index, on_device, [d for _, d in drawn(views, plan, part)])
+                yield Crops(part, send([index], self.device)[0], on_device, [d for _, d in drawn(views, plan, part)])
 
     def _note(self, number: int, reason: str) -> None:
         if number in self._known_bad:
@@ -227,33 +226,33 @@ class _CroppedSteps(Dataset[Made | Broken]):
     def made(self, part: MicroBatch) -> Made:
         index, second = self.plan.shown(part)
         index = index.clone()
-        kinds = drawn(self.views, self.plan, part)
-        crops: list[list[Tensor]] = [[] for _ in kinds]
+        cutters = [Cutter(view, draws) for view, draws in drawn(self.views, self.plan, part)]
         bad: list[tuple[int, str]] = []
         for row, (number, other) in enumerate(zip(index.tolist(), second.tolist(), strict=True)):
-            found = next_readable(self.source, number, bad)
-            neighbour = found if other == number else next_readable(self.source, other, bad)
-            if found is None or neighbour is None:
-                return index, [], bad
-            index[row] = found[0]
-            for place, ((view, d), out) in enumerate(zip(kinds, crops, strict=True)):
-                image = (neighbour if place == 1 else found)[1]
-                one = d.rows(row)
-                box = view.boxes(one, torch.tensor([image.shape[1:]]))[0]
-                out.append(crop_one(image, box.tolist(), bool(one.flip), view.size, view.augment.interpolation))
-        return index, [stacked(c) for c in crops], bad
+            shows = {number: cutters} if other == number else {number: cutters[:1] + cutters[2:], other: cutters[1:2]}
+            for shown, mine in shows.items():
+                found = next_readable(self.source, shown, bad, finest(mine, row))
+                if found is None:
+                    return index, [], bad
+                if shown == number:
+                    index[row] = found[0]
+                for cutter in mine:
+                    cutter.cut(row, found[1])
+        return index, [stacked(cutter.crops) for cutter in cutters], bad
 
 
-def next_readable(source: Source, number: int, bad: list[tuple[int, str]]) -> tuple[int, np.ndarray] | None:
+def next_readable(
+    source: Source, number: int, bad: list[tuple[int, str]], most: Reduction
+) -> tuple[int, Scaled] | None:
     """Image ``number``, or the first readable one after it; None if `CONSECUTIVE` cannot be read.
 
-    What was passed over is added to ``bad``.
+    It may be smaller by ``most``. What was passed over is added to ``bad``.
 
     The substitute depends on the data alone, so it is the same in every process and after a resume.
     """
     for candidate in range(number, number + CONSECUTIVE):
         try:
-            return candidate % len(source), source.image(candidate % len(source))
+            return candidate % len(source), source.scaled(candidate % len(source), most)
         except Unreadable as error:
             bad.append((candidate % len(source), str(error)))
     return None

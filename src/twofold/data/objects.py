@@ -126,7 +126,7 @@ class Items(Source):
             image = pixels(self._item(index))
         except UsageError as error:
             raise Unreadable(str(error)) from None
-        self._contents.note(index, image.data)
+        self._contents.note(index, np.ascontiguousarray(image).data)
         return image
 
     def compute_fingerprint(self) -> str:

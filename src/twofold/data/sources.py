@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from twofold.data.compact import Numbers
-from twofold.data.decode import Unreadable
+from twofold.data.decode import Reduction, Scaled, Unreadable
 from twofold.errors import UsageError
 
 WHOLE = 256 << 20
@@ -58,6 +58,11 @@ class Source(ABC):
     @abstractmethod
     def image(self, index: int) -> np.ndarray:
         """[C, H, W] of uint8, uint16 or float32, C 1 to 16. Raises `Unreadable` with the reason."""
+
+    def scaled(self, index: int, most: Reduction) -> Scaled:
+        """The image, or a smaller one where that is less work. Raises `Unreadable` with the reason."""
+        image = self.image(index)
+        return Scaled(image, *image.shape[1:])
 
     @abstractmethod
     def compute_fingerprint(self) -> str:
@@ -144,6 +149,9 @@ class Subset(Source):
 
     def image(self, index: int) -> np.ndarray:
         return self._source.image(self.indices[index])
+
+    def scaled(self, index: int, most: Reduction) -> Scaled:
+        return self._source.scaled(self.indices[index], most)
 
     def file(self, index: int) -> bytes | None:
         return self._source.file(self.indices[index])

@@ -85,10 +85,14 @@ class Watch:
         self.rows = [row for row in rows if "measures" in row or "knn" in row]
         self.told = {finding.name for finding in self.findings()} if settings.on_collapse == "warn" else set()
 
+    def due(self, step: int) -> bool:
+        """Whether it is this step's turn to be measured."""
+        every, done = self.settings.measure_every, step + 1
+        return every > 0 and (done % every == 0 or done in (1, self.steps))
+
     def look(self, row: Row, output: Output) -> list[Finding]:
         """Measure a step, if it is its turn, and put ``measures`` into its row; the findings that are new."""
-        every, done = self.settings.measure_every, row["step"] + 1
-        if every > 0 and (done % every == 0 or done in (1, self.steps)):
+        if self.due(row["step"]):
             terms = {name: row[name] for name in output.terms}
             if found := measure(self.method, output, terms, row["step"] / self.steps, self.epoch):
                 row["measures"] = found

@@ -38,7 +38,7 @@ def sigreg(
     t = torch.linspace(0, reach, points, dtype=x.dtype, device=x.device)
     gaussian = (-t.square() / 2).exp()
     step = torch.full_like(t, 2 * reach / (points - 1))
-    step[[0, -1]] /= 2
+    step[:: points - 1] /= 2  # the first and the last
     lines = F.normalize(directions.to(x))
 
     def waves(some: Tensor) -> Tensor:

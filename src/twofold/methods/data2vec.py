@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twofold import dist
-from twofold.augment.masks import hidden, masked
+from twofold.augment.masks import hidden, masked, of_hidden
 from twofold.batch import Batch, View
 from twofold.losses import smooth_l1
 from twofold.methods.base import Method, Output, Setup
@@ -62,9 +62,11 @@ class Data2Vec(Method):
         view = batch.views[0]
         if view.ids_keep is None:  # a loop whose views are not masked
             view = masked(view, self.patches_a_side, MASKED, "block", batch.chance)
-        gone = hidden(view, self.patches)
+        assert view.ids_keep is not None
+        gone, count = hidden(view, self.patches), self.patches - view.ids_keep.shape[1]
         student = tokens(self.backbone, View(view.images), gone, self.mask_token)[:, -self.patches :]
-        predicted, wanted = self.head(student[gone]), self.regression_target(view.images)[gone]
+        predicted = self.head(of_hidden(student, gone, count))
+        wanted = of_hidden(self.regression_target(view.images), gone, count)
         embeddings = dist.gather(student.mean(1))
         return Output({"energy": dist.mean(smooth_l1(predicted, wanted, self.o.beta))}, (embeddings,))
 

@@ -64,6 +64,7 @@ class Distill(Method):
         self.whole = o.teacher_view == "whole"
         self.register_buffer("taught", torch.zeros(self.whole * (setup.images or 0), width))
         self.register_buffer("known", torch.zeros(len(self.taught), dtype=torch.bool))
+        self.all_known = False  # the device is asked until it is so
 
     def forward(self, batch: Batch, progress: float) -> Output:
         learned = self.projector(self.encode(batch.views[0]))
@@ -77,7 +78,10 @@ class Distill(Method):
         if index is None or not len(self.taught):
             return torch.as_tensor(self.teacher(images))
         rows, new = self.taught[index], ~self.known[index]
-        if len(batch.views) == self.VIEWS:  # no whole images, as all have been seen, or as a loop has none
+        self.all_known = self.all_known or bool(self.known.all())
+        if self.all_known:
+            return rows
+        if len(batch.views) == self.VIEWS:  # no whole images, as these have been seen, or as a loop has none
             return torch.as_tensor(self.teacher(images)) if new.any() else rows
         if new.any():
             rows[new] = self.teacher(images[new]).to(rows.dtype)

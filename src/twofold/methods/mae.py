@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twofold import dist
-from twofold.augment.masks import hidden, masked
+from twofold.augment.masks import hidden, masked, of_hidden
 from twofold.batch import Batch
 from twofold.errors import UsageError
 from twofold.losses import squared
@@ -81,8 +81,8 @@ class MAE(Method):
         wanted = patchify(view.images, self.side)
         if self.normalize:
             wanted = F.layer_norm(wanted, wanted.shape[-1:], eps=1e-6)
-        gone = hidden(view, self.patches)
-        loss = dist.mean(squared(decoded[gone], wanted[gone]))
+        gone, count = hidden(view, self.patches), self.patches - view.ids_keep.shape[1]
+        loss = dist.mean(squared(of_hidden(decoded, gone, count), of_hidden(wanted, gone, count)))
         return Output({"energy": loss}, (dist.gather(every[:, self.prefix :].mean(1)),))
 
     def collapsed_loss(self, batch_size: int) -> float:

@@ -18,11 +18,15 @@ class Queue(nn.Module):
         super().__init__()
         self.register_buffer("rows", torch.randn(length, width))
         self.register_buffer("age", torch.full((length,), -1))
+        self._counted: tuple[Tensor, int, int] | None = None
 
     @property
     def filled(self) -> Tensor:
-        """The rows that are no stand-ins."""
-        return self.rows[self.age >= 0]
+        """The rows that are no stand-ins, which are the last ones. They are counted once, then known from what came."""
+        known = self._counted
+        if known is None or known[0] is not self.age or known[1] != self.age._version:
+            self._counted = known = self.age, self.age._version, int((self.age >= 0).sum())
+        return self.rows[: known[2]]
 
     @torch.no_grad()
     def enqueue(self, embeddings: Tensor) -> None:
@@ -31,9 +35,11 @@ class Queue(nn.Module):
         The rows become another tensor: a loss that was computed of the old ones can still be differentiated.
         """
         if length := len(self.rows):
+            count = min(length, len(self.filled) + len(embeddings))
             self.rows = torch.cat([embeddings.detach().to(self.rows.dtype), self.rows])[:length]
             new = torch.zeros(len(embeddings), dtype=torch.long, device=self.age.device)
             self.age = torch.cat([new, older(self.age)])[:length]
+            self._counted = self.age, self.age._version, count
 
 
 class Bank(nn.Module):

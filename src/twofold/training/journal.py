@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack
 from typing import Any, Self
 
-from twofold import device
+from twofold import device, dist
 from twofold.data.loader import Streamed
 from twofold.diagnosis.doctor import Finding
 from twofold.diagnosis.live import Watch
@@ -48,6 +48,8 @@ class Journal:
             elif self._knn:
                 self.beginnings = self._scores_before(self._knn)
         self._took: list[float] = []
+        self._late = device.overlaps(opened.device) and dist.world() == 1  # several must stop at the same step
+        self._untold: tuple[int, Learned, float, float] | None = None
         self._bar = self._held.enter_context(Bar(log.console, opened.steps, start))
 
     def _scores_before(self, knn: OnlineKNN) -> dict[str, float]:
@@ -74,16 +76,52 @@ class Journal:
         return self.opened.seconds + time.monotonic() - self.began
 
     def sync(self) -> None:
-        """Have every line on the disk, before a checkpoint that counts on them."""
+        """Have every line on the disk, before a checkpoint that counts on them.
+
+        Raises:
+            Diverged: as `check_finite`.
+        """
+        self._catch_up()
         if self._metrics:
             self._metrics.sync()
 
     def tell(self, step: int, learned: Learned, lr: float, took: float) -> list[Finding]:
         """Write and show what there is to say of a step; findings of the doctor's that are new.
 
+        While the device computes on, that is said a step late, unless the step is measured.
+
         Args:
             took: seconds that the step took, before what is measured here.
+
+        Raises:
+            Diverged: as `check_finite`.
         """
+        self._catch_up()
+        self._untold = (step, learned, lr, took)
+        if self._late and not self._measured(step):
+            return []
+        return self._catch_up()
+
+    def _measured(self, step: int) -> bool:
+        """Whether there is more to say of a step than its terms, which needs the method as it is after it."""
+        return (
+            self._scored(step) or (self._watch is not None and self._watch.due(step)) or step + 1 == self.opened.steps
+        )
+
+    def _scored(self, step: int) -> bool:
+        """Whether kNN follows a step."""
+        if not self._knn:
+            return False
+        done, epoch = step + 1, self.opened.plan.steps_per_epoch
+        ends = done % epoch == 0 and done // epoch % self.opened.settings.knn_every == 0
+        return ends or done == self.opened.steps
+
+    def _catch_up(self) -> list[Finding]:
+        """Write and show what is due of the last step."""
+        if self._untold is None:
+            return []
+        (step, learned, lr, took), self._untold = self._untold, None
+        self._finite(step, learned)
         o, s = self.opened, self.opened.settings
         done, epoch = step + 1, step // o.plan.steps_per_epoch
         row: dict[str, Any] = {"step": step, "epoch": epoch, "loss": learned.loss, **learned.terms, "lr": lr}
@@ -92,8 +130,7 @@ class Journal:
             row |= {"steps": o.steps, "collapsed": o.collapsed_loss, **o.alarm}
             row |= {f"knn_{who}": score for who, score in self.beginnings.items()}
             row |= {"knn_asked": self._knn.asked} if self._knn else {}
-        ends_epoch = done % o.plan.steps_per_epoch == 0
-        if self._knn and (done == o.steps or (ends_epoch and (epoch + 1) % s.knn_every == 0)):
+        if self._knn and self._scored(step):
             row["knn"] = self.score = self._knn.score(o.method.exported.backbone)
         findings = self._watch.look(row, learned.output) if self._watch else []
         for finding in findings:
@@ -118,10 +155,18 @@ class Journal:
                 self.log.say(f"about {left} to go, an estimate from {ESTIMATED} of {o.steps} steps")
 
     def check_finite(self, step: int, learned: Learned) -> None:
-        """
+        """Before a step changes the weights; while the device computes on, what was learned in the step before it.
+
         Raises:
-            Diverged: if the loss or its gradient is no longer finite; failure.pt then holds the step.
+            Diverged: if the loss or its gradient is no longer finite; failure.pt then holds the step, with the weights
+                as they are now.
         """
+        if not self._late:
+            self._finite(step, learned)
+        elif self._untold:
+            self._finite(*self._untold[:2])
+
+    def _finite(self, step: int, learned: Learned) -> None:
         if math.isfinite(learned.loss + learned.gradient_norm):
             return
         o = self.opened

@@ -47,14 +47,16 @@ def create_optimizer(
         group["backbone"], group["decayed"] = key is not None, decayed
         group["params"].append(parameter)
     groups = list(found.values())
+    on = next(method.parameters()).device.type
+    fused = on in ("cpu", "cuda") or None  # one pass over all weights, where torch has that for them
     if name == "lars":
         for group in groups:
             group["always_adapt"] = group["decayed"]  # timm adapts decayed groups only, also when the decay is 0
         return Lars(groups, lr=1.0, momentum=momentum, trust_coeff=lars_trust, trust_clip=lars_clip)
     if name == "adamw":
-        return torch.optim.AdamW(groups, lr=1.0, betas=(momentum, second_beta), fused=False)
+        return torch.optim.AdamW(groups, lr=1.0, betas=(momentum, second_beta), fused=fused)
     if name == "sgd":
-        return torch.optim.SGD(groups, lr=1.0, momentum=momentum)
+        return torch.optim.SGD(groups, lr=1.0, momentum=momentum, fused=fused)
     raise ValueError(f"unknown optimizer {name!r}")
 
 

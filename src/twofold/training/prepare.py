@@ -70,7 +70,7 @@ class Preparation:
         step, rows = part.place.step, part.place.rows
         place = torch.empty(0, device=self.on)
         chance = Chance(self.views.seed, step, self.batch, rows, rows.start // self.share, place)
-        batch = self.views.finish(part.crops, part.draws, part.index.to(self.on), chance)
+        batch = self.views.finish(part.crops, part.draws, part.index, chance)
         laid = (view._replace(images=view.images.to(memory_format=self.layout)) for view in batch.views)
         return batch._replace(views=tuple(laid))
 

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +14,25 @@ from twofold.data.loader import Crops
 from twofold.methods.base import Method, Output
 
 
-class Learned(NamedTuple):
-    """One step's terms and norm of the gradient, its last micro-batch's output, the seconds it waited for images."""
+@dataclass
+class Learned:
+    """One step: its terms and the norm of its gradient, which whoever reads them first waits for.
 
-    terms: dict[str, float]
-    gradient_norm: float
+    ``output``: of its last micro-batch; ``waited``: seconds, for images.
+    """
+
+    names: list[str]
+    values: device.Awaited
     output: Output
     waited: float
+
+    @cached_property
+    def terms(self) -> dict[str, float]:
+        return dict(zip(self.names, self.values.numbers()[:-1], strict=True))
+
+    @cached_property
+    def gradient_norm(self) -> float:
+        return self.values.numbers()[-1]
 
     @property
     def loss(self) -> float:
@@ -66,5 +79,5 @@ def learn(
             nn.utils.clip_grad_norm_(parameter, grad_clip)
     elif grad_clip:
         nn.utils.clip_grads_with_norm_(method.parameters(), grad_clip, norm)
-    *numbers, size = torch.stack([*terms.values(), norm.to(next(iter(terms.values())).dtype)]).tolist()
-    return Learned(dict(zip(terms, numbers, strict=True)), size, output, waited)
+    numbers = torch.stack([*terms.values(), norm.to(next(iter(terms.values())).dtype)])
+    return Learned(list(terms), device.Awaited(numbers), output, waited)
