@@ -211,6 +211,21 @@ def commanded(words: Iterable[object], codes: tuple[int, ...], most: int) -> tup
     return (f"{memory // MIB} MiB of memory" if memory > most else ""), memory
 
 
+def commands(folder: Path, out: Path) -> dict[str, tuple[list[object], tuple[int, ...]]]:
+    """The commands that get a folder of mutated files, each with the exit codes that are documented for it."""
+    run, streamed = out / "resident", out / "streamed"
+    return {
+        "scan": (["scan", folder], (0, 1)),
+        "pretrain, in memory": (["pretrain", folder, *TRAINING, "--resident", "yes", "--out", run], (0,)),
+        "pretrain, streamed": (
+            ["pretrain", folder, *TRAINING, "--resident", "no", "--workers", "2", "--out", streamed],
+            (0,),
+        ),
+        "embed": (["embed", run, folder, "--out", out / "vectors.parquet"], (0,)),
+        "evaluate": (["evaluate", run, folder, "--protocols", "knn"], (0, 2)),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=Path, help="a folder of real images")
@@ -230,18 +245,7 @@ def main() -> None:
     for name in MUTATIONS:
         of = [path for path in files if f"-{name}-" in path.name]
         rows[f"  {name}"] = {"tried": len(of), "survived": sum(path.name not in wrong for path in of), "wrong": {}}
-    run, streamed = o.out / "resident", o.out / "streamed"
-    commands: dict[str, tuple[list[object], tuple[int, ...]]] = {
-        "scan": (["scan", folder], (0, 1)),
-        "pretrain, in memory": (["pretrain", folder, *TRAINING, "--resident", "yes", "--out", run], (0,)),
-        "pretrain, streamed": (
-            ["pretrain", folder, *TRAINING, "--resident", "no", "--workers", "2", "--out", streamed],
-            (0,),
-        ),
-        "embed": (["embed", run, folder, "--out", o.out / "vectors.parquet"], (0,)),
-        "evaluate": (["evaluate", run, folder, "--protocols", "knn"], (0, 2)),
-    }
-    for name, (words, codes) in commands.items():
+    for name, (words, codes) in commands(folder, o.out).items():
         reason, memory = commanded(words, codes, most)
         rows[name] = {"tried": len(files), "survived": 0 if reason else len(files), "wrong": {name: reason}}
         rows[name]["memory"] = memory // MIB
