@@ -66,18 +66,24 @@ def test_fingerprints_of_few_files_see_every_content_and_no_time(tmp_path):
 @pytest.fixture
 def closed(tmp_path):
     """A folder of pictures with one that this process may not look into."""
-    fill(tmp_path / "photos", ["a.png", "closed/b.png"])
+    yield from closing(tmp_path, ["a.png", "closed/b.png"], ["closed"])
+
+
+def closing(tmp_path, names, folders):
+    fill(tmp_path / "photos", names)
     root = os.geteuid() == 0  # who may look anywhere, but not under another name
     ours = [path for path in (tmp_path, *tmp_path.parents) if "pytest-" in str(path)]
     for path in ours if root else []:
         path.chmod(0o755)
-    (tmp_path / "photos" / "closed").chmod(0)
+    for name in folders:
+        (tmp_path / "photos" / name).chmod(0)
     if root:
         os.seteuid(65534)
     yield tmp_path / "photos"
     if root:
         os.seteuid(0)
-    (tmp_path / "photos" / "closed").chmod(0o755)
+    for name in folders:
+        (tmp_path / "photos" / name).chmod(0o755)
 
 
 def test_a_folder_that_cannot_be_looked_into_is_said(closed, capsys):
@@ -87,3 +93,17 @@ def test_a_folder_that_cannot_be_looked_into_is_said(closed, capsys):
     assert data.notes == (said,)
     code, out, _ = command(capsys, "scan", closed)
     assert (code, said in out.splitlines()) == (0, True)
+
+
+@pytest.fixture
+def closed_beside(tmp_path):
+    """Parts for training and testing, with a folder beside them, and one in the training part, that are closed."""
+    yield from closing(tmp_path, ["train/a.png", "train/no/b.png", "test/c.png", "other/d.png"], ["train/no", "other"])
+
+
+def test_a_closed_folder_beside_the_parts_is_said_too(closed_beside, capsys):
+    code, out, _ = command(capsys, "scan", closed_beside)
+    assert code == 0
+    for folder in ("other", "train/no"):
+        said = f"1 folder cannot be looked into, and what is there is left out: {closed_beside / folder}: Permission"
+        assert out.count(said) == 1

@@ -111,6 +111,9 @@ def test_what_does_not_fit_is_said(tmp_path):
     save_file(network(VIT).state_dict(), tmp_path / "vit.safetensors")
     with pytest.raises(UsageError, match=r"does not fit ResNet: 0% .* its tensors are called .* the backbone's conv1"):
         give(open_weights(str(tmp_path / "vit.safetensors"), RESNET), network(num_classes=0))
+    save_file(network(channels=(16, 16, 32, 32)).state_dict(), tmp_path / "wider.safetensors")
+    with pytest.raises(UsageError, match=r"; layer1\S+ is \[16, 32, 3, 3\] in it and \[32, 32, 3, 3\] in the back"):
+        give(open_weights(str(tmp_path / "wider.safetensors"), RESNET), network(num_classes=0))
     save_file(network(layers=(1, 1, 1, 2)).state_dict(), tmp_path / "deeper.safetensors")
     with pytest.raises(UsageError, match=r"another network than --backbone: it also has layer4\.1\."):
         give(open_weights(str(tmp_path / "deeper.safetensors"), RESNET), network(num_classes=0))

@@ -1,6 +1,5 @@
 """`twofold compare`: several methods and starts with the same compute on the same images, measured the same way."""
 
-import json
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,8 +84,6 @@ def compare(
         raise UsageError(f"seeds must be at least 1, not {seeds}")
     wanted = {name: recipe.wanted(**own) for name, own in ways.items()}
     opened = open_data(data).limited(settings.get("limit") or 0)
-    for sentence in opened.notes:
-        log.say(sentence)
     if opened.train.labels is None:
         asked = [name for name in asked if name in UNLABELLED]
     if half and not set(asked) & set(JUDGES):
@@ -117,7 +114,7 @@ def compare(
             log.say(f"{path}, {more['epochs']} epochs of {fewer} images")
             result_of({**ways[best], "data": opened.name, "seed": seed, **more}, path, shared)
         result |= with_half(result, folder, best, fewer)
-    files.write_text(folder / "compare.json", json.dumps(result, indent=1) + "\n")
+    files.write_json(folder / "compare.json", result, indent=1)
     write_page(folder, result)
     return result
 

@@ -6,7 +6,8 @@ import os
 import resource
 import statistics
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from twofold.training.log import progress, terminal
 from twofold.training.loop import train
 
 INTERRUPTED = 130
+SAFE_PATH = "PYTHONSAFEPATH"
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ def apart(settings: Json, path: Path, shared: Shared) -> None:
     process = multiprocessing.get_context("spawn").Process(target=carry_out, args=arguments)
     with Interrupt() as interrupt:
         interrupt.between_steps()  # a signal is passed on to the run, which has a checkpoint to write
-        process.start()
+        with safe_path():
+            process.start()
         while process.is_alive():
             process.join(0.2)
             if interrupt.asked:
@@ -101,6 +104,17 @@ def apart(settings: Json, path: Path, shared: Shared) -> None:
     if process.exitcode:
         how = f"was killed by signal {-process.exitcode}" if process.exitcode < 0 else "failed"
         raise Failed(f"the run in {path} {how}; give the command again to go on")
+
+
+@contextmanager
+def safe_path() -> Iterator[None]:
+    """Python that is started in the block looks for no modules in the present folder, which may be a stranger's."""
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(SAFE_PATH) if before is None else os.environ.update({SAFE_PATH: before})
 
 
 def carry_out(settings: Json, path: Path, shared: Shared, parent: int) -> None:
@@ -134,7 +148,7 @@ def carry_out(settings: Json, path: Path, shared: Shared, parent: int) -> None:
     except UsageError as error:
         path.mkdir(parents=True, exist_ok=True)
         result["unusable"] = str(error)
-    files.write_text(path / "result.json", json.dumps(result) + "\n")
+    files.write_json(path / "result.json", result, indent=1)
 
 
 def peak_memory(on: torch.device) -> int:

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from itertools import product
@@ -36,7 +36,6 @@ TRAIN = ("train", "training")
 """Names of a training part's folder."""
 TEST = ("test", "val", "valid", "validation")
 """Names of a test part."""
-
 
 MOST_FILES = 100_000
 """A pattern of names stands for at most so many."""
@@ -190,7 +189,7 @@ def _folder(root: Path) -> Data:
     closed: list[str] = []
     files = list(files_under(root, closed.append))
     if any(is_image(path) for path in files):
-        return _image_folder(root)
+        return _image_folder(root, closed)
     for suffix, kind in ((".parquet", Parquet), (".tar", Tar)):
         parts: dict[str, list[Path]] = {}
         for path in sorted(path for path in files if path.suffix == suffix and path.is_file()):
@@ -200,7 +199,7 @@ def _folder(root: Path) -> Data:
             train = parts.get("train") or parts.get("") or test
             assert train
             return _noted(kind(train), kind(test) if test and test is not train else None, closed_folders(closed))
-    return _image_folder(root)  # of arrays, or empty, which the caller says
+    return _image_folder(root, closed)  # of arrays, or empty, which the caller says
 
 
 def _part(path: Path) -> str:
@@ -212,19 +211,20 @@ def _part(path: Path) -> str:
     return ""
 
 
-def _image_folder(root: Path) -> Data:
+def _image_folder(root: Path, closed: Sequence[str]) -> Data:
     for base in (root, *(root / name for name in IMAGES)):
         held = next((base / name for name in TEST if (base / name).is_dir()), None)
         train = next((base / name for name in TRAIN if (base / name).is_dir()), None)
         if held and train:  # without a test part, "train" may well be a class
-            return _noted(Folder(train), Folder(held))
+            return _noted(Folder(train), Folder(held), closed_folders(closed, beside=(train, held)))
     return _noted(Folder(root))
 
 
 def _noted(train: Source, test: Source | None = None, more: Iterable[str] = ()) -> Data:
-    """Files of images as data that say what was passed over."""
+    """Files of images as data that say what was passed over; ``more`` is said of the training part."""
+    train.notes = (*more, *train.notes)
     missed = Counter(train.passed_over) + Counter(test.passed_over if test else {})
-    return Data(train, test, notes=(*advice(missed), *more, *train.notes, *(test.notes if test else ())))
+    return Data(train, test, notes=(*advice(missed), *train.notes, *(test.notes if test else ())))
 
 
 def _digits() -> Data:
