@@ -4,10 +4,13 @@ import os
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.cli.running import twofold as command
 from tests.conftest import encoded, picture
 from tests.data.making import fill
+from twofold.data.encoded import EncodedSource
 from twofold.data.opening import open_data
 from twofold.data.scan import scan
 
@@ -107,3 +110,37 @@ def test_a_closed_folder_beside_the_parts_is_said_too(closed_beside, capsys):
     for folder in ("other", "train/no"):
         said = f"1 folder cannot be looked into, and what is there is left out: {closed_beside / folder}: Permission"
         assert out.count(said) == 1
+
+
+class InMemory(EncodedSource):
+    """Files by their names, as they are given."""
+
+    def __init__(self, files):
+        self.files = files
+
+    def __len__(self):
+        return len(self.files)
+
+    def read(self, index):
+        return self.files[index][1]
+
+    def compute_fingerprint(self):
+        names, contents = zip(*self.files, strict=True)
+        return self.digest_of(names, map(len, contents))
+
+
+FILES = st.lists(st.tuples(st.text("a'/\\, 1", max_size=3), st.binary(min_size=1, max_size=3)), min_size=1, max_size=4)
+
+
+@given(FILES, FILES, st.data())
+def test_a_fingerprint_is_that_of_the_same_files_alone(files, others, data):
+    """In the same order, under the same names, with the same contents; any difference makes another one."""
+    nearly = [[*map(list, files)], others, files[::-1], files[1:] or others, [*files, *others]]
+    number, place = data.draw(st.integers(0, len(files) - 1)), data.draw(st.integers(0, 7))
+    name, content = files[number]
+    flipped = bytes([content[0] ^ 1 << place]) + content[1:]
+    nearly.append([*files[:number], (name, flipped), *files[number + 1 :]])
+    ours = InMemory(files).fingerprint()
+    for each in nearly:
+        same = [tuple(file) for file in each] == files
+        assert (InMemory(each).fingerprint() == ours) == same
