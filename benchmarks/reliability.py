@@ -1,13 +1,15 @@
 """Shows that nothing is lost, nothing is silent and no one is let in: the table of docs/reliability.md.
 
-    python benchmarks/reliability.py runs/reliability [PHOTOS] [--stages mutated killed memory bits strangers]
+    python benchmarks/reliability.py runs/reliability [PHOTOS] [--stages mutated moco others memory bits strangers]
 
-Without PHOTOS, a folder of images, scikit-learn's scanned digits stand in for them. What is done is kept in OUT, a file
-for each stage, so that the command goes on where it was stopped; when all stages are done it writes the table's figures
-to benchmarks/results/reliability.json. Networks and images are tiny: each stage takes some minutes of one core.
+Without PHOTOS, a folder of images, scikit-learn's scanned digits stand in for them. What is done is kept in OUT, in a
+file for each stage, so that the command goes on where it was stopped. The figures of all stages that are done are
+written to benchmarks/results/reliability.json. Networks and images are tiny: a stage takes minutes of one idle core.
 
 mutated    mutated image files through the readers and the commands (benchmarks/mutate.py says how they are made)
-killed     runs that are killed by SIGKILL at moments drawn from a seed, go on, and must end as one left alone
+moco, pirl, swav, dino: one run of each is killed by SIGKILL again and again, at moments drawn from a seed, and goes
+           on; it must end as one left alone
+others     a run of every other method is killed once
 memory     the resident set of a streamed run and of its data workers over its epochs
 bits       checkpoints with one flipped bit, from which a run goes on
 strangers  pages of images, runs and comparisons whose every text is HTML with a script, in headless Chromium
@@ -53,7 +55,10 @@ from twofold.training import checkpoint  # noqa: E402
 
 Row = dict[str, Any]
 """How many were ``tried``, how many ``survived``, in words what else was seen (``note``), and what was ``wrong``."""
+Stage = Callable[[Path, Path, "Kept"], dict[str, Row]]
+"""Makes rows in a folder, of photographs in another one, and keeps what is done."""
 
+RESULT = ROOT / "benchmarks" / "results" / "reliability.json"
 SEED = 0
 MUTATED = 2000
 MEMORY = 2048
@@ -227,47 +232,49 @@ def warmed_up(out: Path) -> None:
     twofold.pretrain(out=out, quiet=True, **tiny("simclr", epochs=1))
 
 
-def stage_killed(out: Path, _: Path, kept: Kept) -> dict[str, Row]:
-    warmed_up(out / "warm-up")
+def ended(path: Path, settings: dict[str, Any], anew: bool = False) -> str:
+    """Carry a run out to its end, or go on with it, and say what is wrong with how it ends."""
+    if anew:
+        shutil.rmtree(path, ignore_errors=True)
+    code = trained(path, settings)
+    return f"exit code {code}" if code else ""
 
-    def ended(name: str, settings: dict[str, Any]) -> str:
-        code = trained(out / name, settings)
-        return f"exit code {code}" if code else ""
 
-    def left_alone(name: str, settings: dict[str, Any]) -> str:
-        shutil.rmtree(out / name, ignore_errors=True)
-        return ended(name, settings)
+def kills_of(method: str) -> Stage:
+    """The stage in which one run of a method is killed `KILLS` times."""
 
-    rows = {}
-    for method in OFTEN:
-        settings = tiny(method, **LONG, **STREAMED.get(method, {}))
-        alone = kept.once(f"{method}, left alone", lambda s=settings, m=method: left_alone(f"{m}-straight", s))
-        found = {}
+    def stage(out: Path, _: Path, kept: Kept) -> dict[str, Row]:
+        warmed_up(out / "warm-up")
+        settings, found = tiny(method, **LONG, **STREAMED.get(method, {})), {}
+        straight, killed = out / f"{method}-straight", out / f"{method}-killed"
+        wrong = kept.once(f"{method}, left alone", lambda: ended(straight, settings, anew=True))
         for number in range(1, KILLS + 1):
             name = f"{method}, kill {number}"
-            found[name] = kept.once(name, lambda n=name, s=settings, m=method: kill(out / f"{m}-killed", s, n))
-        resumed = kept.once(f"{method}, resumed", lambda s=settings, m=method: ended(f"{m}-killed", s))
-        wrong = alone or resumed or unlike(out / f"{method}-killed", out / f"{method}-straight")
+            found[name] = kept.once(name, lambda n=name: kill(killed, settings, n))
+        wrong = wrong or kept.once(f"{method}, resumed", lambda: ended(killed, settings)) or unlike(killed, straight)
         saving = sum(each["moment"] in SAVING for each in found.values())
-        where = ", streamed" if method in STREAMED else ""
         row = summed({name: wrong or ("" if each["code"] == KILLED else "not killed") for name, each in found.items()})
-        rows[f"kills of one run, {method}{where}"] = row | {"note": f"{saving} while a checkpoint was written"}
-    found = {}
-    for method in (name for name in methods() if name not in OFTEN):
+        streamed = ", streamed" if method in STREAMED else ""
+        return {f"kills of one run, {method}{streamed}": row | {"note": f"{saving} while a checkpoint was written"}}
+
+    return stage
+
+
+def stage_others(out: Path, _: Path, kept: Kept) -> dict[str, Row]:
+    warmed_up(out / "warm-up")
+
+    def killed_once(method: str) -> str:
         settings, step = tiny(method, **SHORT), random.Random(method).randint(2, 12)
+        straight, killed = out / f"{method}-straight", out / f"{method}-killed"
+        wrong = ended(straight, settings, anew=True)
+        shutil.rmtree(killed, ignore_errors=True)
+        if trained(killed, settings, lambda: at_call(metrics.Metrics, "write", step)) != KILLED:
+            return "not killed"
+        return wrong or ended(killed, settings) or unlike(killed, straight)
 
-        def killed_once(settings: dict[str, Any] = settings, method: str = method, step: int = step) -> str:
-            before = lambda: at_call(metrics.Metrics, "write", step)  # noqa: E731
-            wrong = left_alone(f"{method}-straight", settings)
-            shutil.rmtree(out / f"{method}-killed", ignore_errors=True)
-            if trained(out / f"{method}-killed", settings, before) != KILLED:
-                return "not killed"
-            wrong = wrong or ended(f"{method}-killed", settings)
-            return wrong or unlike(out / f"{method}-killed", out / f"{method}-straight")
-
-        found[method] = kept.once(method, killed_once)
-    rows["one kill of each other method"] = summed(found, "at a random step of 12")
-    return rows
+    others = [name for name in methods() if name not in OFTEN]
+    found = {method: kept.once(method, lambda m=method: killed_once(m)) for method in others}
+    return {"one kill of each other method": summed(found, "at a random step of 12")}
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------
@@ -337,9 +344,10 @@ def stage_strangers(out: Path, _: Path, kept: Kept) -> dict[str, Row]:
 
 # -- all --------------------------------------------------------------------------------------------------------------
 
-STAGES = {
+STAGES: dict[str, Stage] = {
     "mutated": stage_mutated,
-    "killed": stage_killed,
+    **{method: kills_of(method) for method in OFTEN},
+    "others": stage_others,
     "memory": stage_memory,
     "bits": stage_bits,
     "strangers": stage_strangers,
@@ -365,19 +373,19 @@ def main() -> None:
     out = o.out.resolve()
     photos = o.photos.resolve() if o.photos else pictures(out / "digits")
     for stage in o.stages:
-        (out / stage).mkdir(parents=True, exist_ok=True)
-        rows = STAGES[stage](out / stage, photos, Kept(out / stage / "kept.json"))
+        folder = out / ("killed" if stage in (*OFTEN, "others") else stage)
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = STAGES[stage](folder, photos, Kept(folder / "kept.json"))
         files.write_text(out / f"{stage}.json", json.dumps({"version": VERSION, "rows": rows}, indent=1) + "\n")
         for name, row in rows.items():
             print(f"| {name} | {row['tried']:,} | {row['survived']:,} | {row['note']} |", flush=True)
             for what, reason in row["wrong"].items():
                 print(f"  {what}: {reason}" if reason else "", flush=True, end="\n" if reason else "")
-    if all((out / f"{stage}.json").exists() for stage in STAGES):
-        stages = {stage: json.loads((out / f"{stage}.json").read_text()) for stage in STAGES}
-        about = {"seed": SEED, "images": o.photos.name if o.photos else "digits", "date": str(datetime.date.today())}
-        about |= {"python": platform.python_version(), "torch": torch.__version__}
-        result = ROOT / "benchmarks" / "results" / "reliability.json"
-        result.write_text(json.dumps(about | {"stages": stages}, indent=1) + "\n")
+    done = [stage for stage in STAGES if (out / f"{stage}.json").exists()]
+    about = {"seed": SEED, "images": o.photos.name if o.photos else "digits", "date": str(datetime.date.today())}
+    about |= {"python": platform.python_version(), "torch": torch.__version__}
+    stages = {stage: json.loads((out / f"{stage}.json").read_text()) for stage in done}
+    RESULT.write_text(json.dumps(about | {"stages": stages}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
