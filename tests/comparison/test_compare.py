@@ -157,6 +157,7 @@ def test_a_comparison_goes_on_where_it_was_stopped(tmp_path):
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1, said
     assert "Traceback" not in said
+    assert said.count("a sample of 128 of 1438 images") == 1  # not once more by every run
     steps = torch.load(second, weights_only=True)["step"]
     first = (tmp_path / "out" / "rotation-0" / "checkpoint.pt").stat().st_mtime_ns
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

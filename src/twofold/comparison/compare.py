@@ -84,6 +84,8 @@ def compare(
         raise UsageError(f"seeds must be at least 1, not {seeds}")
     wanted = {name: recipe.wanted(**own) for name, own in ways.items()}
     opened = open_data(data).limited(settings.get("limit") or 0)
+    for sentence in opened.notes:
+        log.say(sentence)
     if opened.train.labels is None:
         asked = [name for name in asked if name in UNLABELLED]
     if half and not set(asked) & set(JUDGES):

@@ -8,7 +8,7 @@ import statistics
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -125,8 +125,10 @@ def carry_out(settings: Json, path: Path, shared: Shared, parent: int) -> None:
     result["asked"] = wanted.given | {"images": shared.fingerprint}
     try:
         opened = shared.opened()
+        own = opened.limited(wanted.get("limit"))
+        notes = tuple(note for note in own.notes if note not in opened.notes)  # the comparison has said the others
         try:
-            train(wanted, None if shared.quiet else terminal(), opened.limited(wanted.get("limit")))
+            train(wanted, None if shared.quiet else terminal(), replace(own, notes=notes))
         except (Diverged, Collapsed) as error:
             result["ended"] = str(error)
         result["peak_memory_mb"] = peak_memory(devices.choose(wanted.get("device")))
