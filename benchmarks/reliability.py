@@ -63,6 +63,8 @@ SEED = 0
 MUTATED = 2000
 MEMORY = 2048
 """MiB that a process may take for mutated files."""
+RESIDENT = 4096
+"""MiB where all of them are to stay in memory, with `--resident yes`."""
 PICTURES, SIDE = 200, 96
 """Images that stand in for photographs, and their side in pixels."""
 OFTEN = ("moco", "pirl", "swav", "dino")
@@ -114,8 +116,9 @@ def stage_mutated(out: Path, photos: Path, kept: Kept) -> dict[str, Row]:
         return {"tried": MUTATED, "survived": MUTATED - len(wrong), "note": "", "wrong": wrong}
 
     def through(words: list[object], codes: tuple[int, ...]) -> Row:
-        reason, memory = mutate.commanded(words, codes, MEMORY * mutate.MIB)
-        note = f"at most {memory // mutate.MIB:,} MiB"
+        most = RESIDENT if "yes" in words else MEMORY
+        reason, code, memory = mutate.commanded(words, codes, most * mutate.MIB)
+        note = f"exit code {code}, at most {memory // mutate.MIB:,} MiB"
         return {"tried": MUTATED, "survived": 0 if reason else MUTATED, "note": note, "wrong": {"": reason}}
 
     kept.once("files", made)
@@ -381,10 +384,15 @@ def main() -> None:
             print(f"| {name} | {row['tried']:,} | {row['survived']:,} | {row['note']} |", flush=True)
             for what, reason in row["wrong"].items():
                 print(f"  {what}: {reason}" if reason else "", flush=True, end="\n" if reason else "")
-    done = [stage for stage in STAGES if (out / f"{stage}.json").exists()]
-    about = {"seed": SEED, "images": o.photos.name if o.photos else "digits", "date": str(datetime.date.today())}
+        write_result(out, photos)
+
+
+def write_result(out: Path, photos: Path) -> None:
+    """Put the figures of all stages that are done where the table is made from."""
+    about = {"seed": SEED, "images": photos.name, "date": str(datetime.date.today())}
     about |= {"python": platform.python_version(), "torch": torch.__version__}
-    stages = {stage: json.loads((out / f"{stage}.json").read_text()) for stage in done}
+    done = {stage: out / f"{stage}.json" for stage in STAGES if (out / f"{stage}.json").exists()}
+    stages = {stage: json.loads(path.read_text()) for stage, path in done.items()}
     RESULT.write_text(json.dumps(about | {"stages": stages}, indent=1) + "\n")
 
 
