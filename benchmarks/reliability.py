@@ -61,10 +61,9 @@ Stage = Callable[[Path, Path, "Kept"], dict[str, Row]]
 RESULT = ROOT / "benchmarks" / "results" / "reliability.json"
 SEED = 0
 MUTATED = 2000
-MEMORY = 2048
-"""MiB that a process may take for mutated files."""
-RESIDENT = 4096
-"""MiB where all of them are to stay in memory, with `--resident yes`."""
+MEMORY = 4096
+"""MiB that a process may take for mutated files: a GiB for libraries, and for each core of two a picture of 256 MiB, which
+takes a few times as much while it is decoded."""
 PICTURES, SIDE = 200, 96
 """Images that stand in for photographs, and their side in pixels."""
 OFTEN = ("moco", "pirl", "swav", "dino")
@@ -116,8 +115,7 @@ def stage_mutated(out: Path, photos: Path, kept: Kept) -> dict[str, Row]:
         return {"tried": MUTATED, "survived": MUTATED - len(wrong), "note": "", "wrong": wrong}
 
     def through(words: list[object], codes: tuple[int, ...]) -> Row:
-        most = RESIDENT if "yes" in words else MEMORY
-        reason, code, memory = mutate.commanded(words, codes, most * mutate.MIB)
+        reason, code, memory = mutate.commanded(words, codes, MEMORY * mutate.MIB)
         note = f"exit code {code}, at most {memory // mutate.MIB:,} MiB"
         return {"tried": MUTATED, "survived": 0 if reason else MUTATED, "note": note, "wrong": {"": reason}}
 
