@@ -62,8 +62,8 @@ RESULT = ROOT / "benchmarks" / "results" / "reliability.json"
 SEED = 0
 MUTATED = 2000
 MEMORY = 4096
-"""MiB that a process may take for mutated files: a GiB for libraries, and for each core of two a picture of 256 MiB, which
-takes a few times as much while it is decoded."""
+"""MiB that a process may take for mutated files: a GiB for libraries, and for each of two cores a picture of 256 MiB,
+which takes a few times as much while it is decoded."""
 PICTURES, SIDE = 200, 96
 """Images that stand in for photographs, and their side in pixels."""
 OFTEN = ("moco", "pirl", "swav", "dino")
