@@ -147,6 +147,16 @@ def loading_table(names: list[str]) -> str:
     return "\n".join(lines)
 
 
+def reliability_table(names: list[str]) -> str:
+    """What was tried, and how often it went well."""
+    (result,) = load(names)
+    lines = ["| test | tried | survived | |", "|---|---:|---:|---|"]
+    for stage in result["stages"].values():
+        for name, row in stage["rows"].items():
+            lines.append(f"| {name} | {row['tried']:,} | {row['survived']:,} | {row['note']} |")
+    return "\n".join(lines)
+
+
 def methods_table(names: list[str]) -> str:
     """Every method's parts, from its card."""
     columns = ("family", "topology", "D", "A, B") if names == ["short"] else COLUMNS
@@ -168,6 +178,7 @@ def filled(text: str) -> str:
     """The text with every marked table made anew."""
     tables = {"labels": labels_table, "learn": learn_table, "masking": masking_table, "methods": methods_table}
     tables |= {"loading": loading_table, "ways": ways_table, "claims": claims.table, "experiments": claims.details}
+    tables |= {"reliability": reliability_table}
     return MARK.sub(lambda m: f"{m[1]}{tables[m[2]](m[3].split())}\n{m[5]}", text)
 
 

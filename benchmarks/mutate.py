@@ -196,8 +196,11 @@ def decoded(path: Path, most: int) -> str:
     return f"{grown // MIB} MiB of memory" if grown > most else ""
 
 
-def commanded(words: Iterable[object], codes: tuple[int, ...], most: int) -> tuple[str, int]:
-    """What is wrong with a command, empty if nothing is; and the most memory that a process of it had, in bytes."""
+def commanded(words: Iterable[object], codes: tuple[int, ...], most: int) -> tuple[str, int, int]:
+    """What is wrong with a command, empty if nothing is; its exit code; the most memory that it had, in bytes.
+
+    The memory is that of one process of the command's.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "twofold", *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
@@ -207,8 +210,26 @@ def commanded(words: Iterable[object], codes: tuple[int, ...], most: int) -> tup
     process.returncode = os.waitstatus_to_exitcode(status)
     memory = usage.ru_maxrss << 10
     if process.returncode not in codes or "Traceback" in said:
-        return f"exit code {process.returncode}: {said.strip().splitlines()[-1:]}", memory
-    return (f"{memory // MIB} MiB of memory" if memory > most else ""), memory
+        return f"exit code {process.returncode}: {said.strip().splitlines()[-1:]}", process.returncode, memory
+    return (f"{memory // MIB} MiB of memory" if memory > most else ""), process.returncode, memory
+
+
+def commands(folder: Path, out: Path) -> dict[str, tuple[list[object], tuple[int, ...]]]:
+    """The commands that get a folder of mutated files, each with the exit codes that are documented for it.
+
+    In memory all images are padded to the largest one, which may be more than the machine has: exit code 2.
+    """
+    run, streamed = out / "resident", out / "streamed"
+    return {
+        "scan": (["scan", folder], (0, 1)),
+        "pretrain, streamed": (
+            ["pretrain", folder, *TRAINING, "--resident", "no", "--workers", "2", "--out", streamed],
+            (0,),
+        ),
+        "embed": (["embed", streamed, folder, "--out", out / "vectors.parquet"], (0,)),
+        "evaluate": (["evaluate", streamed, folder, "--protocols", "knn"], (0, 2)),
+        "pretrain, in memory": (["pretrain", folder, *TRAINING, "--resident", "yes", "--out", run], (0, 2)),
+    }
 
 
 def main() -> None:
@@ -230,19 +251,8 @@ def main() -> None:
     for name in MUTATIONS:
         of = [path for path in files if f"-{name}-" in path.name]
         rows[f"  {name}"] = {"tried": len(of), "survived": sum(path.name not in wrong for path in of), "wrong": {}}
-    run, streamed = o.out / "resident", o.out / "streamed"
-    commands: dict[str, tuple[list[object], tuple[int, ...]]] = {
-        "scan": (["scan", folder], (0, 1)),
-        "pretrain, in memory": (["pretrain", folder, *TRAINING, "--resident", "yes", "--out", run], (0,)),
-        "pretrain, streamed": (
-            ["pretrain", folder, *TRAINING, "--resident", "no", "--workers", "2", "--out", streamed],
-            (0,),
-        ),
-        "embed": (["embed", run, folder, "--out", o.out / "vectors.parquet"], (0,)),
-        "evaluate": (["evaluate", run, folder, "--protocols", "knn"], (0, 2)),
-    }
-    for name, (words, codes) in commands.items():
-        reason, memory = commanded(words, codes, most)
+    for name, (words, codes) in commands(folder, o.out).items():
+        reason, _, memory = commanded(words, codes, most)
         rows[name] = {"tried": len(files), "survived": 0 if reason else len(files), "wrong": {name: reason}}
         rows[name]["memory"] = memory // MIB
     print(f"twofold {VERSION}, {len(files)} files of seed {o.seed}, at most {o.memory} MiB\n")

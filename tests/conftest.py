@@ -7,12 +7,15 @@ import warnings
 
 os.environ["OMP_NUM_THREADS"] = "1"  # also in the processes that tests start: two of many threads each crawl
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 torch.set_num_threads(1)
+hypothesis.settings.register_profile("fast", max_examples=40, deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("fast")  # the same examples every time; benchmarks/fuzz.py looks for others
 warnings.filterwarnings("ignore", message="CUDA initialization")
 
 TINY = dict(

@@ -23,6 +23,7 @@ WRITING = {
     "embed .npy": ["embed", "RUN", "digits", "--out", "PLACE/v.npy"],
     "embed .parquet": ["embed", "RUN", "digits", "--out", "PLACE/v.parquet"],
     "export": ["export", "RUN", "--out", "PLACE/w.safetensors"],
+    "export onnx": ["export", "RUN", "--format", "onnx", "--out", "PLACE/w.onnx"],
     "pretrain": [*WORDS, "--out", "PLACE/run"],
 }
 
@@ -54,7 +55,7 @@ def test_a_full_disk_is_said(name, place, finished, capsys):
     assert code == 1
     assert f"{place}/" in said
     assert "cannot be written: No space left on device; make room there and give the command again" in said
-    left = [path.name for path in place.rglob("*") if path.is_file() and path.name.endswith(".partial")]
+    left = [path.name for path in place.rglob("*") if path.name.endswith((".partial", ".onnx"))]
     assert left == []
 
 

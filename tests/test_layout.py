@@ -36,7 +36,7 @@ CROSSING = {
 """Tests that are about no single file."""
 
 UNTESTED = {
-    "__main__.py",  # three lines, which every test that starts `python -m twofold` runs
+    "__main__.py",  # by test_strangers.py, and by every test that starts `python -m twofold`
     "data/cache.py",  # a folder's name, which the tests of what is kept there set
     "comparison/running.py",  # by test_compare.py: a run is the only thing that a comparison makes
     "encoding/progress.py",  # what is told, by whoever tells it

@@ -65,9 +65,10 @@ def test_python(place, monkeypatch, capsys):
     assert np.isfinite(names["scores"]["scores"]["knn"]["pretrained"]["value"])
 
 
-@pytest.mark.parametrize(
-    "page", [ROOT / name for name in ("README.md", "docs/methods.md", "docs/claims.md")], ids=lambda page: page.name
-)
+TABLES = [ROOT / name for name in ("README.md", "docs/methods.md", "docs/claims.md", "docs/reliability.md")]
+
+
+@pytest.mark.parametrize("page", TABLES, ids=lambda page: page.name)
 def test_tables_are_what_the_result_files_say(page):
     """After `python benchmarks/collect.py` nothing changes."""
     text = page.read_text()
@@ -76,7 +77,7 @@ def test_tables_are_what_the_result_files_say(page):
         cwd=ROOT / "benchmarks", input=text, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout == text
-    assert text.count("<!-- end -->") >= 2
+    assert text.count("<!-- end -->") >= 1
 
 
 def test_make_targets_exist():

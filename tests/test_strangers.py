@@ -5,6 +5,7 @@ import os
 import pickle
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -236,3 +237,38 @@ def test_what_a_network_may_be_told_loads_nothing(name):
 def test_a_checkpoint_with_code_is_refused(run, capsys):
     torch.save({"method": Marking(), "step": 1}, run / "checkpoint.pt")
     refused(capsys, "diagnose", "checkpoint.pt is damaged")
+
+
+MODULES = ("torch", "numpy", "PIL", "timm", "json", "socket", "pickle", "tarfile", "imagecodecs", "wandb", "yaml")
+
+
+@pytest.fixture
+def full_of_modules(tmp_path, monkeypatch):
+    """A stranger's folder with modules that are called as those that are imported, or may be if they are there."""
+    for name in MODULES:
+        (tmp_path / f"{name}.py").write_text("import os\nos.mkdir('reached')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(PERMIT, raising=False)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    yield tmp_path
+    assert not (tmp_path / "reached").exists()
+
+
+@pytest.mark.parametrize("how", [["-m", "twofold"], ["-P", "-m", "twofold"]], ids=" ".join)
+def test_the_present_folder_is_no_place_for_modules(how, full_of_modules):
+    done = subprocess.run([sys.executable, *how, "scan", "digits"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_nor_is_it_for_the_processes_of_a_comparison(full_of_modules):
+    """Each is a Python of its own, which looks for its first modules before it is told where to look."""
+    (full_of_modules / "driver.txt").write_text(
+        "import multiprocessing, os, sys\n"
+        "from twofold.comparison.running import safe_path\n"
+        "process = multiprocessing.get_context('spawn').Process(target=os.getpid)\n"
+        "with safe_path():\n    process.start()\n"
+        "process.join()\n"
+        "sys.exit(process.exitcode)\n"
+    )
+    code = "import sys; sys.path.pop(0); exec(open('driver.txt').read())"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

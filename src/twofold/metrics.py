@@ -1,7 +1,10 @@
-"""metrics.jsonl: exactly one line of JSON for every step of a run."""
+"""metrics.jsonl: exactly one line of JSON for every step of a run, with a checksum of its own."""
 
 import json
 import os
+import re
+import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,23 +13,25 @@ from twofold.storage import files
 
 Row = dict[str, Any]
 """What is recorded of one step."""
+SEALED = re.compile(r'(\{.*), "crc32": "([0-9a-f]{8})"\}')
+"""A line with the CRC-32 of what precedes it."""
 
 
 class Metrics:
     """metrics.jsonl: exactly one line for every step, also over resumes."""
 
     def __init__(self, path: Path, resume_at: int) -> None:
-        """Open for appending; lines of step ``resume_at`` and later, and a line cut short by a kill, are dropped."""
+        """Open for appending; lines of step ``resume_at`` and later, and those that are cut or damaged, are dropped."""
         self.path = path
         if path.exists():
-            kept = [line for line in _lines(path) if _step(line) < resume_at]
-            files.write_text(path, "".join(line + "\n" for line in kept))
+            kept = [row for row in read_metrics(path) if row["step"] < resume_at]
+            files.write_text(path, "".join(map(sealed, kept)))
         with files.saying(path):
             self._file = open(path, "a", encoding="utf-8", opener=files.regular)  # noqa: SIM115 - closed on exit
 
     def write(self, row: Row) -> None:
         with files.saying(self.path):
-            self._file.write(json.dumps(row) + "\n")
+            self._file.write(sealed(row))
             self._file.flush()
 
     def sync(self) -> None:
@@ -39,31 +44,54 @@ class Metrics:
             self._file.close()
 
 
+def sealed(row: Row) -> str:
+    """The line of a row, with its checksum."""
+    text = json.dumps(row).removesuffix("}")
+    return f'{text}, "crc32": "{zlib.crc32(text.encode()):08x}"}}\n'
+
+
 def _lines(path: Path) -> list[str]:
     """The lines of a file. What is no UTF-8, as damage may leave it, is in no line of metrics."""
     with files.saying(path, "read"):
         return path.read_text(encoding="utf-8", errors="replace").split("\n")
 
 
-def _step(line: str) -> float:
+def _row(line: str) -> Row | None:
+    """The row of a line; None if it is cut or damaged. Lines without a checksum, as others write them, are rows too."""
+    if found := SEALED.fullmatch(line):
+        if zlib.crc32(found[1].encode()) != int(found[2], 16):
+            return None
+        line = found[1] + "}"
     try:
-        step = json.loads(line)["step"]
+        row = json.loads(line)
+        return row if type(row["step"]) is int else None
     except (ValueError, KeyError, TypeError, RecursionError):
-        return float("inf")
-    return step if type(step) is int else float("inf")
+        return None
 
 
-def read_metrics(path: Path) -> list[Row]:
-    """The lines of a metrics.jsonl, without one that is still being written."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in _lines(path) if _step(line) < float("inf")]
+def _rows(path: Path) -> list[Row | None]:
+    """A row a line. Where one line has a checksum, those without are damaged."""
+    lines = _lines(path) if path.exists() else []
+    strict = any(SEALED.fullmatch(line) for line in lines)
+    return [None if strict and not SEALED.fullmatch(line) else _row(line) for line in lines]
+
+
+def read_metrics(path: Path, tell: Callable[[str], object] = lambda _: None) -> list[Row]:
+    """The rows of a metrics.jsonl, without lines that are damaged and one that is still being written.
+
+    ``tell`` is told how many are damaged, if any are.
+    """
+    rows = _rows(path)
+    wrong = [number for number, row in enumerate(rows[:-1], 1) if row is None]
+    if wrong:
+        tell(f"{path} is damaged in {len(wrong)} of its lines, the first {wrong[0]}: they are left out")
+    return [row for row in rows if row is not None]
 
 
 def first_metrics(path: Path) -> Row:
-    """The first line of a metrics.jsonl, which has the run's yardsticks; nothing if there is none."""
-    line = (_lines(path) if path.exists() else [""])[0]
-    return json.loads(line) if _step(line) == 0 else {}
+    """The first row of a metrics.jsonl, which has the run's yardsticks; nothing if there is none, or it is damaged."""
+    row = next(iter(_rows(path)), None)
+    return row if row and row["step"] == 0 else {}
 
 
 def gaps(path: Path, start: int) -> list[str]:

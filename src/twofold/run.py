@@ -128,7 +128,7 @@ class Run:
     @property
     def metrics(self) -> list[dict[str, Any]]:
         """One row a step: the loss, its terms, the rate, the speed, kNN where it was measured."""
-        return read_metrics(self.path / "metrics.jsonl")
+        return read_metrics(self.path / "metrics.jsonl", say)
 
     @property
     def evaluation(self) -> dict[str, Any] | None:

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torchvision.transforms import v2
 
 from tests.augment.levels import FLOAT, N
@@ -168,3 +170,21 @@ def test_a_box_found_alone_is_that_of_the_batch():
         find = view.finder(draws)
         alone = [find(row, *size) for row, size in enumerate(sizes.tolist())]
         assert alone == [tuple(box) for box in view.boxes(draws, sizes).tolist()]
+
+
+SIDES = st.integers(1, 5000)
+
+
+@given(st.lists(st.tuples(SIDES, SIDES), min_size=1, max_size=8), st.integers(0, 2**40), st.data())
+def test_a_box_lies_inside_its_image(sizes, seed, data):
+    """Of images of any sides, with any shares and ratios that may be asked for."""
+    shares = tuple(sorted(data.draw(st.tuples(*[st.floats(1e-4, 1)] * 2))))
+    ratios = tuple(sorted(data.draw(st.tuples(*[st.floats(0.01, 100)] * 2))))
+    view = pipelines(Augment(crop_scale=shares, crop_ratio=ratios), 32)[0]
+    sides = torch.tensor(sizes)
+    draws = view.draw(rng.Streams(seed), len(sizes))
+    for place in (draws.place, torch.zeros_like(draws.place), torch.full_like(draws.place, 1 - 2**-24)):
+        boxes = view.boxes(draws._replace(place=place), sides)
+        assert (boxes[:, :2] >= 0).all()
+        assert (boxes[:, 2:] >= 1).all()
+        assert (boxes[:, :2] + boxes[:, 2:] <= sides).all()

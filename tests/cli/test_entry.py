@@ -1,12 +1,14 @@
 """What errors come to: one line and an exit code, never a traceback."""
 
 import errno
+import sys
 
 import pytest
 
 from twofold.cli.commands import COMMANDS
 from twofold.cli.entry import main, overview
 from twofold.errors import Collapsed, Diverged, Failed, UsageError
+from twofold.recipe.foreign import PERMIT
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,27 @@ def test_an_error_is_one_line_and_an_exit_code(error, code, words, monkeypatch, 
     assert said.startswith("twofold: ")
     assert words in said
     assert said.count("\n") == 1
+
+
+def test_where_a_part_is_named_the_present_folder_has_it(tmp_path, monkeypatch, capsys):
+    """Or where one is permitted; else no module is looked for there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(PERMIT, raising=False)
+    monkeypatch.setitem(COMMANDS, "scan", lambda words: None)
+    for words, looked in (
+        ("scan photos", False),
+        ("scan hf:owner/name", False),
+        ("scan --method mine:Method", True),
+        ("scan --methods=simclr,mine.own:Method", True),
+        ("scan photos --permit mine", True),
+    ):
+        monkeypatch.setattr(sys, "path", [*sys.path])
+        main(words.split())
+        assert (str(tmp_path) in sys.path) == looked, words
+        monkeypatch.undo()
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.delenv(PERMIT, raising=False)
+        monkeypatch.setitem(COMMANDS, "scan", lambda words: None)
 
 
 def test_an_interrupted_command_says_nothing(monkeypatch, capsys):

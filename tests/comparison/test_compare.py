@@ -1,6 +1,5 @@
 """Comparisons: equal compute, figures taken from the runs themselves, and no run made twice."""
 
-import json
 import re
 import signal
 import statistics
@@ -22,6 +21,7 @@ from twofold.cli import tables
 from twofold.comparison import compare as comparison
 from twofold.data.opening import open_data
 from twofold.errors import UsageError
+from twofold.storage import files
 
 ROOT = Path(__file__).parents[2]
 SMALL = {k: v for k, v in TINY.items() if k not in ("data", "epochs")} | dict(optimizer="adamw", lr=2e-3, knn_every=0)
@@ -78,7 +78,7 @@ def test_figures_are_those_of_the_runs(compared):
         assert score["spread"] == pytest.approx(statistics.stdev(values))
         assert own["measures"] == [run.diagnosis["measures"]["features"] for run in runs]
         assert all(100 < peak < 10_000 for peak in own["peak_memory_mb"])
-    written = json.loads((out / "compare.json").read_text())  # again, perhaps, by a test before
+    written = files.read_json(out / "compare.json", "")  # again, perhaps, by a test before
     assert written | {"date": ""} == result | {"date": ""}
     page = (out / "compare.html").read_text()
     assert "rotation" in page
@@ -157,6 +157,7 @@ def test_a_comparison_goes_on_where_it_was_stopped(tmp_path):
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1, said
     assert "Traceback" not in said
+    assert said.count("a sample of 128 of 1438 images") == 1  # not once more by every run
     steps = torch.load(second, weights_only=True)["step"]
     first = (tmp_path / "out" / "rotation-0" / "checkpoint.pt").stat().st_mtime_ns
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -6,11 +6,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.cli.running import twofold as command
 from tests.conftest import encoded, picture
 from tests.data.making import fill
-from twofold.data.encoded import Folder
+from twofold.data.encoded import EncodedSource, Folder
 from twofold.data.opening import open_data
 from twofold.data.scan import scan
 
@@ -69,18 +71,24 @@ def test_fingerprints_of_few_files_see_every_content_and_no_time(tmp_path):
 @pytest.fixture
 def closed(tmp_path):
     """A folder of pictures with one that this process may not look into."""
-    fill(tmp_path / "photos", ["a.png", "closed/b.png"])
+    yield from closing(tmp_path, ["a.png", "closed/b.png"], ["closed"])
+
+
+def closing(tmp_path, names, folders):
+    fill(tmp_path / "photos", names)
     root = os.geteuid() == 0  # who may look anywhere, but not under another name
     ours = [path for path in (tmp_path, *tmp_path.parents) if "pytest-" in str(path)]
     for path in ours if root else []:
         path.chmod(0o755)
-    (tmp_path / "photos" / "closed").chmod(0)
+    for name in folders:
+        (tmp_path / "photos" / name).chmod(0)
     if root:
         os.seteuid(65534)
     yield tmp_path / "photos"
     if root:
         os.seteuid(0)
-    (tmp_path / "photos" / "closed").chmod(0o755)
+    for name in folders:
+        (tmp_path / "photos" / name).chmod(0o755)
 
 
 def test_a_folder_that_cannot_be_looked_into_is_said(closed, capsys):
@@ -107,3 +115,51 @@ def test_a_folder_of_many_takes_the_bytes_of_its_names_and_sixteen_each(monkeypa
     assert taken < count * (len(names[0]) + 8 + 8) + 100_000
     assert [folder.name(number) for number in range(count)] == sorted(names)
     assert [folder.classes[label] for label in folder.labels] == [name[:9] for name in sorted(names)]
+
+
+@pytest.fixture
+def closed_beside(tmp_path):
+    """Parts for training and testing, with a folder beside them, and one in the training part, that are closed."""
+    yield from closing(tmp_path, ["train/a.png", "train/no/b.png", "test/c.png", "other/d.png"], ["train/no", "other"])
+
+
+def test_a_closed_folder_beside_the_parts_is_said_too(closed_beside, capsys):
+    code, out, _ = command(capsys, "scan", closed_beside)
+    assert code == 0
+    for folder in ("other", "train/no"):
+        said = f"1 folder cannot be looked into, and what is there is left out: {closed_beside / folder}: Permission"
+        assert out.count(said) == 1
+
+
+class InMemory(EncodedSource):
+    """Files by their names, as they are given."""
+
+    def __init__(self, files):
+        self.files = files
+
+    def __len__(self):
+        return len(self.files)
+
+    def read(self, index):
+        return self.files[index][1]
+
+    def compute_fingerprint(self):
+        names, contents = zip(*self.files, strict=True)
+        return self.digest_of(names, map(len, contents))
+
+
+FILES = st.lists(st.tuples(st.text("a'/\\, 1", max_size=3), st.binary(min_size=1, max_size=3)), min_size=1, max_size=4)
+
+
+@given(FILES, FILES, st.data())
+def test_a_fingerprint_is_that_of_the_same_files_alone(files, others, data):
+    """In the same order, under the same names, with the same contents; any difference makes another one."""
+    nearly = [[*map(list, files)], others, files[::-1], files[1:] or others, [*files, *others]]
+    number, place = data.draw(st.integers(0, len(files) - 1)), data.draw(st.integers(0, 7))
+    name, content = files[number]
+    flipped = bytes([content[0] ^ 1 << place]) + content[1:]
+    nearly.append([*files[:number], (name, flipped), *files[number + 1 :]])
+    ours = InMemory(files).fingerprint()
+    for each in nearly:
+        same = [tuple(file) for file in each] == files
+        assert (InMemory(each).fingerprint() == ours) == same

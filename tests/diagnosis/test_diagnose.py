@@ -19,7 +19,7 @@ def test_a_diagnosis_tells_features_from_embeddings(tmp_path):
     result = twofold.diagnose(finished, images=100)
     assert result["findings"] == []
     assert list(result["measures"]) == ["untrained", "features", "embeddings"]
-    assert json.loads((finished.path / "diagnosis.json").read_text()) == result
+    assert finished.diagnosis == result
     method = finished.method()
     images = result["images"]
     assert images["used"] == 100

@@ -35,7 +35,7 @@ def quick(monkeypatch):
 def test_a_run_is_measured_beside_its_yardsticks(finished, quick, monkeypatch):
     told = []
     result = twofold.evaluate(finished, protocols=EVERY, tell=lambda *words: told.append(words))
-    assert json.loads((finished.path / "evaluation.json").read_text()) == result
+    assert finished.evaluation == result
     every = ["raw_pixels", "untrained", "pretrained", "projector"]
     assert result["representations"] == every
     few = ["few_1", "few_2", "few_5", "few_10", "few_10_percent", "all_labels"]

@@ -1,9 +1,13 @@
 """Which images are held out, and which few are drawn."""
 
+import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.conftest import blobs
-from twofold.evaluation.split import hold_out, hold_out_groups
+from twofold.errors import UsageError
+from twofold.evaluation.split import draw, every_fifth, hold_out, hold_out_groups
 
 
 def test_a_held_out_part_has_every_class_and_shares_no_image():
@@ -25,3 +29,42 @@ def test_what_belongs_together_is_held_out_together():
     assert not torch.equal(hold_out_groups(groups, 1)[1], held)
     assert hold_out_groups(torch.arange(4).repeat_interleave(100), 0) is None
     assert len(hold_out_groups(torch.arange(6000), 0)[1]) == 600
+
+
+LABELS = st.lists(st.integers(0, 6), min_size=1, max_size=200)
+
+
+@given(LABELS)
+def test_every_fifth_image_of_each_class_is_for_testing(labels):
+    counts = [labels.count(label) // 5 for label in range(7)]
+    if not any(counts):
+        with pytest.raises(UsageError, match="no class in here has five"):
+            every_fifth(labels, "here")
+        return
+    train, test = every_fifth(labels, "here")
+    assert sorted(train + test) == list(range(len(labels)))
+    assert [sum(labels[number] == label for number in test) for label in range(7)] == counts
+
+
+@given(LABELS, st.integers(0, 2**40))
+def test_a_fifth_of_each_class_is_held_out(labels, seed):
+    y = torch.tensor(labels)
+    found = hold_out(y, seed)
+    counts = {label: labels.count(label) // 5 for label in labels}
+    if not all(counts.values()):
+        assert found is None
+        return
+    fitting, held = (part.tolist() for part in found)
+    assert sorted(fitting + held) == list(range(len(labels)))
+    assert {label: sum(labels[number] == label for number in held) for label in counts} == counts
+
+
+@given(LABELS, st.integers(0, 20), st.integers(0, 200), st.integers(0, 2**40))
+def test_a_draw_has_its_quota_of_each_class(labels, quota, more, seed):
+    y = torch.tensor(labels)
+    classes, counts = y.unique(return_counts=True)
+    least = counts.clamp(max=quota)
+    total = min(len(labels), int(least.sum()) + more)
+    drawn = draw(y, torch.full((len(classes),), quota), total, torch.Generator().manual_seed(seed))
+    assert len(drawn) == len(drawn.unique()) == total
+    assert all((y[drawn] == name).sum() >= count for name, count in zip(classes, least, strict=True))

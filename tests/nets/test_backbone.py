@@ -43,6 +43,16 @@ def test_what_cannot_be_built_is_said():
             describe(name, arguments, stem, 32)[0].build()
 
 
+def test_the_norms_of_an_efficientnet_may_be_told():
+    """Its functions make one argument of two; the networks of other modules have no such argument."""
+    backbone = describe("test_efficientnet", {"bn_eps": 0.25, "bn_momentum": 0.5}, "default", 32)[0].build()
+    norms = [part for part in backbone.modules() if isinstance(part, nn.BatchNorm2d)]
+    assert norms
+    assert {(norm.eps, norm.momentum) for norm in norms} == {(0.25, 0.5)}
+    with pytest.raises(UsageError, match="has no argument 'bn_eps'"):
+        describe("resnet18", {"bn_eps": 0.25}, "default", 32)[0].build()
+
+
 def test_with_the_small_stem_an_untrained_resnet_sees_the_whole_image():
     """With timm's zeros in each block's last norm only the shortcuts are left, three of stride 2: one pixel of 64."""
 

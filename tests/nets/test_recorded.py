@@ -72,6 +72,13 @@ def test_weights_of_another_network_are_said_in_one_line(folder):
     with pytest.raises(UsageError, match=r"does not fit the network that is described beside it") as said:
         fill(nn.Linear(2, 3), recorded_weights(path), path)
     assert "\n" not in str(said.value)
+    assert "(it lacks weight)" in str(said.value)
+    for state, words in (
+        ({"weight": torch.ones(3, 4)}, r"weight is \[3, 4\] in it and \[3, 2\] there"),
+        ({"weight": torch.ones(3, 2), "bias": torch.ones(3), "more": torch.ones(1)}, "it also has more"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            fill(nn.Linear(2, 3), state, path)
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,14 @@ import sys
 import pytest
 import timm
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
 from twofold.errors import UsageError
 from twofold.nets import published
-from twofold.nets.weights import give, open_weights, read_tensors
+from twofold.nets.weights import give, located, open_weights, read_tensors
 
 RESNET, VIT = "test_resnet", "test_vit"
 
@@ -111,6 +113,9 @@ def test_what_does_not_fit_is_said(tmp_path):
     save_file(network(VIT).state_dict(), tmp_path / "vit.safetensors")
     with pytest.raises(UsageError, match=r"does not fit ResNet: 0% .* its tensors are called .* the backbone's conv1"):
         give(open_weights(str(tmp_path / "vit.safetensors"), RESNET), network(num_classes=0))
+    save_file(network(channels=(16, 16, 32, 32)).state_dict(), tmp_path / "wider.safetensors")
+    with pytest.raises(UsageError, match=r"; layer1\S+ is \[16, 32, 3, 3\] in it and \[32, 32, 3, 3\] in the back"):
+        give(open_weights(str(tmp_path / "wider.safetensors"), RESNET), network(num_classes=0))
     save_file(network(layers=(1, 1, 1, 2)).state_dict(), tmp_path / "deeper.safetensors")
     with pytest.raises(UsageError, match=r"another network than --backbone: it also has layer4\.1\."):
         give(open_weights(str(tmp_path / "deeper.safetensors"), RESNET), network(num_classes=0))
@@ -177,3 +182,17 @@ def unpublished():
     """A model that timm has without weights."""
     with_weights = {name.split(".")[0] for name in timm.list_models(pretrained=True)}
     return next(name for name in timm.list_models("resnet*") if name not in with_weights)
+
+
+PARTS = st.sampled_from(["module", "backbone", "encoder_q", "teacher", "0", "head", "layer1", "a"])
+BACKBONE = network(num_classes=0)
+
+
+@given(st.lists(PARTS, max_size=4), st.lists(st.lists(PARTS, min_size=1, max_size=4), max_size=4))
+def test_a_backbone_is_found_under_any_prefix(prefix, others):
+    """Beside small tensors under whatever other names."""
+    own = {key: value for key, value in BACKBONE.state_dict().items() if value.ndim}
+    start = "".join(f"{part}." for part in prefix)
+    tensors = {start + key: value for key, value in own.items()}
+    tensors |= {".".join(["other", *parts]): torch.zeros(1) for parts in others}
+    assert located(own, BACKBONE, tensors) == (start, {key: start + key for key in own})

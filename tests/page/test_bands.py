@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.data.making import photos
 from twofold.data.sources import Array
@@ -51,3 +53,21 @@ def test_one_band_is_grey():
 def test_bands_that_there_are_not(bands):
     with pytest.raises(UsageError, match="bands must be one or three numbers from 1 to 5, not "):
         Look.of(photos(1), 8, 5, "uint16", bands)
+
+
+NUMBERS = {"uint16": st.integers(0, 65535), "float32": st.floats(-1e6, 1e6, width=32)}
+
+
+@given(st.sampled_from(sorted(NUMBERS)), st.data())
+def test_a_stretch_keeps_the_order_of_a_bands_values(kind, data):
+    """And what is outside of the two percentiles is black or full, also where all values are one."""
+    values = data.draw(st.lists(NUMBERS[kind], min_size=16, max_size=16))
+    images = np.array(values, kind).reshape(1, 1, 4, 4)
+    look = Look.of(Array(images), 4, 1, kind, (1,))
+    shown = look(torch.from_numpy(images))
+    assert (shown.dtype, tuple(shown.shape)) == (torch.uint8, (1, 3, 4, 4))
+    assert (shown == shown[:, :1]).all()
+    order = torch.from_numpy(np.argsort(images.ravel(), kind="stable"))
+    assert (shown[0, 0].ravel()[order].int().diff() >= 0).all()
+    assert shown.min() == 0
+    assert shown.max() in ((0,) if len(set(values)) == 1 else (255,))

@@ -2,6 +2,8 @@
 
 import os
 import tomllib
+import typing
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -9,9 +11,12 @@ from hypothesis import strategies as st
 
 from tests.conftest import resolved
 from twofold.errors import UsageError
-from twofold.recipe import toml
+from twofold.recipe import recipe, toml
+from twofold.recipe.declared import methods, spec
 from twofold.recipe.resolve import difference
 from twofold.recipe.version import VERSION
+
+RESOLVED = {method: resolved(method) for method in methods()}
 
 values = st.recursive(
     st.booleans()
@@ -34,6 +39,41 @@ def test_names_of_files_that_are_no_text_come_back(name):
     values = {"data": name, "list": [name, "plain"], "arguments": {"path": name}}
     text = "".join(f"{key} = {toml.value_text(value)}\n" for key, value in values.items())
     assert toml._settings(tomllib.loads(text.encode().decode())) == values
+
+
+NAMES = st.binary(max_size=12).filter(lambda name: b"\0" not in name).map(os.fsdecode)
+
+
+def values_of(declared, kind):
+    """Any value that a setting may have."""
+    if typing.get_origin(kind) is Literal:
+        return st.sampled_from(typing.get_args(kind))
+    if typing.get_origin(kind) is tuple:
+        inside = typing.get_args(kind)
+        if Ellipsis in inside:
+            return st.lists(values_of(declared, inside[0]), max_size=3).map(tuple)
+        several = st.tuples(*(values_of(declared, each) for each in inside))
+        return several.map(lambda pair: tuple(sorted(pair))) if declared.ordered else several
+    if kind is float:
+        low = declared.low if declared.above is None else declared.above
+        high = declared.high if isinstance(declared.high, int | float) else 1e300
+        return st.floats(low, high, exclude_min=declared.above is not None)
+    if kind is int:
+        return st.integers(declared.low, declared.high if isinstance(declared.high, int) else None)
+    return {bool: st.booleans(), str: NAMES}.get(kind, st.dictionaries(NAMES, values, max_size=3))
+
+
+@given(st.data())
+def test_a_recipe_comes_back_as_it_was(data):
+    """Whatever its settings are: what is written of a run is what is read of it."""
+    method = data.draw(st.sampled_from(list(methods())))
+    known = recipe.known(spec(method))
+    given = {}
+    for name in data.draw(st.lists(st.sampled_from(sorted(known)), max_size=8, unique=True)):
+        if name not in ("method", "distortions"):
+            given[name] = data.draw(values_of(*known[name]))
+    settings = recipe.replace(RESOLVED[method], **given)
+    assert toml.recorded(tomllib.loads(toml.dumps(settings)), "here") == settings
 
 
 def test_broken_files_are_said(tmp_path):

@@ -64,3 +64,31 @@ def test_no_code_of_a_file_is_run(tmp_path, monkeypatch):
         files.load(tmp_path / "state.pt")
     assert "\n" not in str(said.value)
     assert not (tmp_path / "made_by_a_file").exists()
+
+
+def test_every_flipped_bit_of_a_json_file_is_found(tmp_path):
+    """Or it changes nothing: it makes another space of one that is none of the texts'."""
+    path = tmp_path / "result.json"
+    content = {"score": 0.1 + 0.2, "names": ["a b", "c"], "none": None, "nested": {"1": [1, 2.5e-9]}}
+    assert files.write_json(path, content, indent=1) == files.read_json(path, "again") == content
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(len(whole)):
+        for bit in range(8):
+            changed = bytearray(whole)
+            changed[place] ^= 1 << bit
+            path.write_bytes(changed)
+            try:
+                found = files.read_json(path, "again")
+            except UsageError:
+                refused += 1
+            else:
+                assert found == content
+    assert refused > 7 * len(whole)
+
+
+def test_json_of_others_has_no_checksum(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": 1}')
+    assert files.read_json(tmp_path / "a.json", "again") == {"a": 1}
+    (tmp_path / "a.json").write_text("{}")
+    assert files.read_json(tmp_path / "a.json", "again") == {}

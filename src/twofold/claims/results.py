@@ -1,6 +1,5 @@
 """A claim carried out over several seeds, and what is kept of that."""
 
-import json
 import time
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -93,4 +92,5 @@ def stored(number: int, out: Path | None = None) -> dict[str, Result]:
     """What a claim came to: `HERE`, in OUT, if it was carried out there, and by kind what comes with twofold."""
     places = {HERE: folder_of(out, number) / "results.json"} if out else {}
     places |= {kind: STORED / kind / f"{number:02}.json" for kind in KINDS}
-    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in places.items() if path.exists()}
+    remedy = "remove it to measure the claim anew"
+    return {name: files.read_json(path, remedy) for name, path in places.items() if path.exists()}

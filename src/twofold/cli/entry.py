@@ -1,16 +1,18 @@
 """The command line's entrance: which command is meant, and what its errors come to."""
 
 import io
+import os
+import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from twofold.cli.commands import COMMANDS
 from twofold.cli.words import Parser
 from twofold.errors import Collapsed, Diverged, Failed, UsageError, did_you_mean, system_words
-from twofold.recipe.foreign import permit
+from twofold.recipe.foreign import PERMIT, is_foreign, permit
 from twofold.recipe.version import VERSION
 from twofold.storage.names import clean
 
@@ -22,8 +24,6 @@ def main(words: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with an image is said as its reason
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # where package.module:name is looked for last
     try:
         dispatch(argv)
     except UsageError as error:
@@ -54,6 +54,8 @@ def dispatch(argv: list[str]) -> None:
     common.add_argument("--permit", action="append", default=[])
     known, argv = common.parse_known_args(argv)
     permit(name.strip() for names in known.permit for name in names.split(","))
+    if (os.environ.get(PERMIT) or names_parts(argv)) and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # where package.module:name is looked for last, and nothing else ever
     if not argv or argv[0] in ("-h", "--help"):
         print(overview())
     elif argv[0] == "--version":
@@ -62,6 +64,11 @@ def dispatch(argv: list[str]) -> None:
         raise UsageError(f"there is no command {argv[0]!r}{did_you_mean(argv[0], COMMANDS)} (twofold --help)")
     else:
         COMMANDS[argv[0]](argv[1:])
+
+
+def names_parts(argv: Iterable[str]) -> bool:
+    """Whether a command names a part by ``package.module:name``."""
+    return any(is_foreign(part) for word in argv for part in re.split("[=,]", word))
 
 
 def overview() -> str:

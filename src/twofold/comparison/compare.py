@@ -1,6 +1,5 @@
 """`twofold compare`: several methods and starts with the same compute on the same images, measured the same way."""
 
-import json
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -117,7 +116,7 @@ def compare(
             log.say(f"{path}, {more['epochs']} epochs of {fewer} images")
             result_of({**ways[best], "data": opened.name, "seed": seed, **more}, path, shared)
         result |= with_half(result, folder, best, fewer)
-    files.write_text(folder / "compare.json", json.dumps(result, indent=1) + "\n")
+    files.write_json(folder / "compare.json", result, indent=1)
     write_page(folder, result)
     return result
 

@@ -6,8 +6,9 @@ import os
 import resource
 import statistics
 import sys
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -31,6 +32,7 @@ INTERRUPTED = 130
 LOOKED_AT = 400
 """images that the doctor measures a run on, fewer than `diagnose` takes by itself, which would cost as much as a short
 run of a large network"""
+SAFE_PATH = "PYTHONSAFEPATH"
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ def apart(settings: Json, path: Path, shared: Shared) -> None:
     process = multiprocessing.get_context("spawn").Process(target=carry_out, args=arguments)
     with Interrupt() as interrupt:
         interrupt.between_steps()  # a signal is passed on to the run, which has a checkpoint to write
-        process.start()
+        with safe_path():
+            process.start()
         while process.is_alive():
             process.join(0.2)
             if interrupt.asked:
@@ -106,6 +109,17 @@ def apart(settings: Json, path: Path, shared: Shared) -> None:
         raise Failed(f"the run in {path} {how}; give the command again to go on")
 
 
+@contextmanager
+def safe_path() -> Iterator[None]:
+    """Python that is started in the block looks for no modules in the present folder, which may be a stranger's."""
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(SAFE_PATH) if before is None else os.environ.update({SAFE_PATH: before})
+
+
 def carry_out(settings: Json, path: Path, shared: Shared, parent: int) -> None:
     """Pretrain, evaluate, diagnose, and write result.json when all of it is done. Ends with the process ``parent``."""
     end_with_parent(parent)
@@ -114,8 +128,10 @@ def carry_out(settings: Json, path: Path, shared: Shared, parent: int) -> None:
     result["asked"] = wanted.given | {"images": shared.fingerprint}
     try:
         opened = shared.opened()
+        own = opened.limited(wanted.get("limit"))
+        notes = tuple(note for note in own.notes if note not in opened.notes)  # the comparison has said the others
         try:
-            train(wanted, None if shared.quiet else terminal(), opened.limited(wanted.get("limit")))
+            train(wanted, None if shared.quiet else terminal(), replace(own, notes=notes))
         except (Diverged, Collapsed) as error:
             result["ended"] = str(error)
         result["peak_memory_mb"] = peak_memory(devices.choose(wanted.get("device")))
@@ -137,7 +153,7 @@ def carry_out(settings: Json, path: Path, shared: Shared, parent: int) -> None:
     except UsageError as error:
         path.mkdir(parents=True, exist_ok=True)
         result["unusable"] = str(error)
-    files.write_text(path / "result.json", json.dumps(result) + "\n")
+    files.write_json(path / "result.json", result, indent=1)
 
 
 def peak_memory(on: torch.device) -> int:

@@ -180,8 +180,9 @@ def files_under(root: Path, closed: Callable[[str], object] = lambda _: None) ->
         seen.add(real)
 
 
-def closed_folders(closed: Sequence[str]) -> Iterator[str]:
-    """What is said of folders that cannot be looked into."""
+def closed_folders(every: Sequence[str], beside: Sequence[Path] = ()) -> Iterator[str]:
+    """What is said of folders that cannot be looked into, of which those in ``beside`` say it themselves."""
+    closed = [said for said in every if not said.startswith(tuple(escaped(f"{folder}/") for folder in beside))]
     if closed:
         folders = "1 folder" if len(closed) == 1 else f"{len(closed)} folders"
         yield f"{folders} cannot be looked into, and what is there is left out: {closed[0][-200:]}"

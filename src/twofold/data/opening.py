@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from itertools import product
@@ -193,13 +193,16 @@ def _open(text: str) -> Data:
 
 
 def _folder(root: Path) -> Data:
-    if any(is_image(path) for path in files_under(root)):
-        return _image_folder(root)
     closed: list[str] = []
-    files = files_under(root, closed.append)
-    shards = [path for path in files if path.suffix in (".parquet", ".tar") and path.is_file()]
+    pictures, shards = False, list[Path]()
+    for path in files_under(root, closed.append):
+        pictures = pictures or is_image(path)
+        if path.suffix in (".parquet", ".tar") and path.is_file():
+            shards.append(path)
+    if pictures:
+        return _image_folder(root, closed)
     data = _of_shards(((path.relative_to(root), path) for path in shards), closed_folders(closed))
-    return data or _image_folder(root)  # of arrays, or empty, which the caller says
+    return data or _image_folder(root, closed)  # of arrays, or empty, which the caller says
 
 
 def _of_shards(files: Iterable[tuple[PurePath, Place]], more: Iterable[str] = ()) -> Data | None:
@@ -227,19 +230,20 @@ def _part(path: PurePath) -> str:
     return ""
 
 
-def _image_folder(root: Path) -> Data:
+def _image_folder(root: Path, closed: Sequence[str]) -> Data:
     for base in (root, *(root / name for name in IMAGES)):
         held = next((base / name for name in TEST if (base / name).is_dir()), None)
         train = next((base / name for name in TRAIN if (base / name).is_dir()), None)
         if held and train:  # without a test part, "train" may well be a class
-            return _noted(Folder(train), Folder(held))
+            return _noted(Folder(train), Folder(held), closed_folders(closed, beside=(train, held)))
     return _noted(Folder(root))
 
 
 def _noted(train: Source, test: Source | None = None, more: Iterable[str] = ()) -> Data:
-    """Files of images as data that say what was passed over."""
+    """Files of images as data that say what was passed over; ``more`` is said of the training part."""
+    train.notes = (*more, *train.notes)
     missed = Counter(train.passed_over) + Counter(test.passed_over if test else {})
-    return Data(train, test, notes=(*advice(missed), *more, *train.notes, *(test.notes if test else ())))
+    return Data(train, test, notes=(*advice(missed), *train.notes, *(test.notes if test else ())))
 
 
 def _hugging_face(name: str, download: bool) -> Data:

@@ -102,16 +102,20 @@ LOADING = {
     "features_only", "out_indices",
 }  # fmt: skip
 """Arguments that timm does not hand to a network: they load files, or change what comes out."""
+NORMS = {"bn_eps", "bn_momentum"}
+"""Arguments that the functions of EfficientNets and their kin turn into another one of the network's."""
 
 
 def arguments_of(name: str) -> set[str]:
     """What timm's model of that name may be told: the arguments of the classes in its module, `LOADING` aside.
 
-    timm passes anything else on to what loads weights, from files and from the network.
+    `NORMS` are too, where the module makes norms of them. timm passes anything else on to what loads weights, from
+    files and from the network.
     """
     module = inspect.getmodule(timm.models.model_entrypoint(name.split(".")[0]))
     classes = [kind for _, kind in inspect.getmembers(module, inspect.isclass) if NETWORKS.match(kind.__module__)]
-    return {name for kind in classes for name in inspect.signature(kind).parameters} - LOADING
+    known = {name for kind in classes for name in inspect.signature(kind).parameters} - LOADING
+    return known | NORMS if hasattr(module, "resolve_bn_args") else known
 
 
 def built_by(name: str, arguments: dict[str, Any]) -> nn.Module:

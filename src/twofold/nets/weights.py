@@ -140,9 +140,14 @@ def give(weights: Weights, backbone: nn.Module) -> list[str]:
     total, had = (sum(value.numel() for value in some.values()) for some in (own, fitting))
     if had < ENOUGH * total:
         named = [name for name in weights.tensors if not name.endswith("num_batches_tracked")]
+        why = f"its tensors are called {_some(named)}, the backbone's {_some(own)}"
+        if len(found) > len(own) / 2:  # the same names
+            key = next(key for key in found if key not in fitting)
+            sizes = [list(tensor.shape) for tensor in (weights.tensors[names[key]], own[key])]
+            why = f"{key} is {sizes[0]} in it and {sizes[1]} in the backbone (see --backbone, --backbone-arguments)"
         raise UsageError(
             f"{weights.origin} does not fit {type(backbone).__name__}: {had / total:.0%} of the backbone's numbers are "
-            f"there; its tensors are called {_some(named)}, the backbone's {_some(own)}"
+            f"there; {why}"
         )
     used = set(names.values())
     rest = [name for name in weights.tensors if name.startswith(prefix) and name not in used]

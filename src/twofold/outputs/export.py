@@ -1,6 +1,9 @@
 """`twofold export`: the backbone for programs that know nothing of twofold."""
 
 import json
+import os
+import shutil
+import warnings
 from pathlib import Path
 from typing import Literal
 
@@ -108,18 +111,27 @@ def _torchvision_name(backbone: nn.Module, spec: BackboneSpec) -> str:
 
 def _onnx(backbone: nn.Module, spec: BackboneSpec, out: Path) -> None:
     example = torch.zeros(2, spec.channels, spec.size, spec.size)
+    folder = out.with_name(f".{out.name}.{os.getpid()}{files.PARTIAL}")
     try:
-        program = torch.onnx.export(
-            backbone,
-            (example,),
-            input_names=["images"],
-            output_names=["features"],
-            dynamic_shapes=({0: torch.export.Dim("n")},),
-            dynamo=True,
-            verbose=False,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch's own parts about each other
+            program = torch.onnx.export(
+                backbone,
+                (example,),
+                input_names=["images"],
+                output_names=["features"],
+                dynamic_shapes=({0: torch.export.Dim("n")},),
+                dynamo=True,
+                verbose=False,
+            )
     except ImportError as error:
         raise UsageError(f"ONNX needs two more packages, pip install 'twofold[onnx]' ({error})") from None
     assert program is not None
     with files.saying(out):
-        program.save(str(out))
+        try:
+            folder.mkdir()
+            program.save(str(folder / out.name))
+            for path in sorted(folder.iterdir(), reverse=True):  # weights in a file of their own, then what names it
+                path.replace(out.with_name(path.name))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -22,6 +22,10 @@ from twofold.errors import Failed, UsageError, system_error, system_words
 PARTIAL = ".partial"
 CHECKSUM = "twofold.blake2b"
 """The key in the metadata of a .safetensors file that its `checksum` has."""
+JSON_CHECKSUM = "checksum"
+"""The last key of a JSON file that `write_json` has written."""
+DIGEST = "blake2b "
+"""What its value begins with, so that a damaged key is found too."""
 ANEW = "remove it to start anew"
 NO_FILE = (errno.ELOOP, errno.EMLINK, errno.ENXIO)
 
@@ -111,16 +115,20 @@ def regular(path: str, flags: int) -> int:
 
 
 def write_json(path: Path | None, content: dict[str, Any], indent: int) -> dict[str, Any]:
-    """Write JSON to a file, if one is named; returns the content as it would be read from there."""
-    text = json.dumps(content, indent=indent)
+    """Write JSON with a checksum to a file, if one is named; returns the content as `read_json` would read it."""
+    written: dict[str, Any] = json.loads(json.dumps(content))
     if path is not None:
-        write_text(path, text + "\n")
-    written: dict[str, Any] = json.loads(text)
+        write_text(path, json.dumps(written | {JSON_CHECKSUM: json_checksum(written)}, indent=indent) + "\n")
     return written
 
 
+def json_checksum(content: dict[str, Any]) -> str:
+    """A digest of what JSON holds, however it is laid out."""
+    return DIGEST + hashlib.blake2b(json.dumps(content).encode(), digest_size=16).hexdigest()
+
+
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
-    """A table from a JSON file.
+    """A table from a JSON file; if it has a checksum, that is compared and left out.
 
     Raises:
         UsageError: if it is damaged, with the ``remedy``.
@@ -134,6 +142,12 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
         raise UsageError(f"{path} is damaged ({' '.join(str(error).split())[:120]}): {remedy}") from None
     if not isinstance(found, dict):
         raise UsageError(f"{path} is damaged (it holds no table): {remedy}")
+    key, said = next(reversed(found.items()), ("", ""))
+    if key != JSON_CHECKSUM and not str(said).startswith(DIGEST):  # others write none
+        return found
+    del found[key]
+    if key != JSON_CHECKSUM or said != json_checksum(found):
+        raise UsageError(f"{path} is damaged (its checksum is another one): {remedy}")
     return found
 
 
