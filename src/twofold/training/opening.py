@@ -71,11 +71,9 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
     elif main:
         settings, said = chosen(wanted, Measurements(inspection, on, wanted, weights), len(source))
     if settings is None or dist.world() > 1:
-        first, other = (
-            agreement.recipe_of_first(settings, str(run.path)),
-            f"process {dist.rank()} is to begin another run",
-        )
-        settings = agreed(wanted, first, len(source), f"{other} than process 0", "give all the same command")
+        first = agreement.recipe_of_first(settings, str(run.path))
+        other = f"process {dist.rank()} is to begin another run than process 0"
+        settings = agreed(wanted, first, len(source), other, "give all the same command")
     images = inspection.load(settings.resident, on, workers, settings.channels, settings.depth)
     batch = batch_size(settings, len(images))
     dtype = torch.float64 if settings.precision == "fp64" else torch.float32
@@ -85,7 +83,9 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
         said += give(weights, backbone)
     method = build_method(settings, spec, len(images), backbone, run.path if begun else None)
     spec = dataclasses.replace(spec, features=features_of(method.backbone, settings.image_size, settings.channels))
-    method = synchronise(device.place(method, on, dtype).train())
+    method = device.place(method, on, dtype).train()
+    if dist.world() > 1:
+        synchronise(method)
     opened = OpenRun(
         run=run,
         settings=settings,
