@@ -9,6 +9,7 @@ from sklearn.datasets import load_digits
 from torch.nn.parallel import DistributedDataParallel
 
 import twofold
+from twofold.nets.synchronised import synchronise
 
 
 def main(backbone: str = "test_resnet", steps: int = 30, batch_size: int = 128) -> list[float]:
@@ -19,6 +20,7 @@ def main(backbone: str = "test_resnet", steps: int = 30, batch_size: int = 128) 
 
     views = twofold.Views(size=8, flip=0.0)
     method = twofold.create_method("simclr", backbone, size=8, projector=(128, 64)).to(device)
+    method = synchronise(method)  # batch norms take the statistics of all processes, on CPUs too
     # SwAV and DINO freeze their prototypes at first: those two need find_unused_parameters=True.
     model = DistributedDataParallel(method)
     optimizer = torch.optim.AdamW(method.parameters(), lr=1e-3)

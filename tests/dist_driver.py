@@ -2,9 +2,9 @@
 
     python -m tests.dist_driver DIRECTORY METHOD,METHOD
 
-Writes DIRECTORY/WORLD.pt: for every method the loss and the gradients of a step, in a plain loop and, where there are
-several processes, under DistributedDataParallel, Lightning Fabric and accelerate; and the losses of a short run of
-those methods that are named, through `pretrain`.
+Writes DIRECTORY/WORLD.pt: for every method the loss and the gradients of a step, by networks without batch norm and
+with it, in a plain loop and, where there are two processes, under DistributedDataParallel, Lightning Fabric and
+accelerate; and the losses of a short run of those methods that are named, through `pretrain`, with batch norm.
 """
 
 import sys
@@ -18,16 +18,25 @@ import twofold
 from tests.conftest import OWN, batch_of, resolved
 from twofold import dist
 from twofold.metrics import read_metrics
+from twofold.nets.synchronised import synchronise
 from twofold.recipe.declared import methods
 from twofold.run import backbone_spec, build_method
 
-# Nothing with batch norm, whose statistics are each process's own.
 PLAIN = dict(backbone="test_vit", precision="fp64", projector=(32, 16), projector_norm="layer", image_size=16)
 SIZE = {"pirl": 24, "jigsaw": 24}
 HEADLESS = ("projector", "projector_norm")
 NONE = {"pirl": ("projector_norm",), "data2vec": HEADLESS, "mae": HEADLESS, "denoising": HEADLESS}
-IMAGES = 48
-BATCH = 12
+NORMED = dict(
+    backbone="resnet18",
+    backbone_arguments={"layers": (1, 1, 1, 1), "channels": (8, 8, 16, 16), "zero_init_last": False},
+    precision="fp64",
+    projector=(32, 16),
+    projector_norm="batch",
+)
+UNNORMED = ("data2vec", "mae")
+"""Methods that need a transformer."""
+IMAGES = 64
+BATCH = 16
 
 
 def settings_of(name):
@@ -39,10 +48,16 @@ def settings_of(name):
     return {key: value for key, value in wanted.items() if key not in NONE.get(name, ()) and value is not None}
 
 
-def a_step(name, wrap=lambda method: method, backward=lambda loss: loss.backward()):
+def normed_settings_of(name):
+    """Small, in float64, with batch norm wherever the method has any."""
+    wanted = {**OWN.get(name, {}), **NORMED, "image_size": SIZE.get(name, 16)}
+    return {key: value for key, value in wanted.items() if key not in NONE.get(name, ()) and value is not None}
+
+
+def a_step(name, wrap=lambda method: method, backward=lambda loss: loss.backward(), settings=settings_of):
     """The second of two steps, as what is remembered of one batch serves the next: its loss and gradients."""
-    wanted = resolved(name, images=IMAGES, **settings_of(name))
-    method = build_method(wanted, backbone_spec(wanted), IMAGES).double().train()
+    wanted = resolved(name, images=IMAGES, **settings(name))
+    method = synchronise(build_method(wanted, backbone_spec(wanted), IMAGES).double().train())
     model = wrap(method)
     random = torch.Generator().manual_seed(0)
     size, mine = wanted.image_size, BATCH // dist.world()
@@ -55,8 +70,8 @@ def a_step(name, wrap=lambda method: method, backward=lambda loss: loss.backward
     return method, output
 
 
-def in_a_plain_loop(name):
-    method, output = a_step(name)
+def in_a_plain_loop(name, settings=settings_of):
+    method, output = a_step(name, settings=settings)
     dist.average_gradients(method.parameters())
     return {"loss": output.loss.item(), "gradients": gradients(method), "buffers": dict(method.named_buffers())}
 
@@ -114,19 +129,23 @@ def gathering():
 
 def a_run(name, out):
     """The losses of six steps through `pretrain`."""
-    settings = dict(limit=IMAGES, batch_size=24, epochs=3, accumulate=2, knn_every=0, device="cpu", grad_clip=1.0)
-    twofold.pretrain("digits", method=name, out=out, quiet=True, **settings, **settings_of(name))
+    wanted = settings_of(name) if name in UNNORMED else normed_settings_of(name)
+    settings = dict(limit=IMAGES, batch_size=32, epochs=3, accumulate=2, knn_every=0, device="cpu", grad_clip=1.0)
+    twofold.pretrain("digits", method=name, out=out, quiet=True, **settings, **wanted)
     return [row["loss"] for row in read_metrics(out / "metrics.jsonl")]
 
 
 def main(root, running):
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # of launchers that would rather have a GPU
-    with dist.processes(torch.device("cpu")):
+    with dist.processes():
         found = {name: in_a_plain_loop(name) for name in methods()}
-        if dist.world() > 1:
+        normed = {name: in_a_plain_loop(name, normed_settings_of) for name in methods() if name not in UNNORMED}
+        if dist.world() == 2:
             found = {name: it | under_launchers(name) for name, it in found.items()}
-        found["losses"] = gathering()
+            of_ddp = a_step("byol", DistributedDataParallel, settings=normed_settings_of)[0]
+            normed["byol"]["ddp"] = gradients(of_ddp)
+        found["losses"], found["normed"] = gathering(), normed
         for name in running:
             found[name]["run"] = a_run(name, root / f"{name}-{dist.world()}")
         if dist.rank() == 0:

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from twofold.cli.commands import COMMANDS
+from tests.together import commanded
+from twofold.cli.commands import COMMANDS, SHARED
 from twofold.cli.entry import main, overview
 from twofold.errors import Collapsed, Diverged, Failed, UsageError
 from twofold.recipe.foreign import PERMIT
@@ -73,3 +74,23 @@ def test_every_command_is_listed_with_what_it_does(capsys):
     said = capsys.readouterr().out
     assert all(f"  {name} " in said for name in COMMANDS)
     assert overview() in said
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in SHARED])
+def test_work_for_one_process_is_refused_under_several_once(name):
+    codes, said, results = commanded(2, [name])
+    assert (codes, results) == ([2, 2], [])
+    assert said == [f"twofold: twofold {name} is work for one process: give it without torchrun"]
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["pretrain", "--help"]])
+def test_what_several_processes_would_print_is_printed_once(words):
+    codes, said, results = commanded(2, words)
+    assert (codes, said, len(results)) == ([0, 0], [], 1)
+
+
+def test_wrong_words_are_said_once():
+    codes, said, _ = commanded(2, ["pretrain", "digits", "--epoch", "3"])
+    assert codes == [2, 2]
+    assert len(said) == 1
+    assert "did you mean --epochs?" in said[0]

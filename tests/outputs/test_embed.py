@@ -18,6 +18,7 @@ import torch
 import twofold
 from tests.conftest import encoded, picture, resolved
 from tests.killing import in_a_child
+from tests.together import commanded
 from twofold.data.opening import open_data
 from twofold.encoding import crops
 from twofold.encoding import dense as dense_features
@@ -405,3 +406,36 @@ def test_a_folder_of_pieces_that_is_a_link_is_refused(finished, photos, tmp_path
     with pytest.raises(UsageError, match="is a symbolic link"):
         twofold.embed(finished, photos, tmp_path / "v.npy")
     assert list((tmp_path / "precious").iterdir()) == []
+
+
+def take_small_pieces(rank):
+    crops.BATCH, embedding.PIECE = 16, 32
+
+
+def take_small_pieces_in_folders(rank, folders):
+    take_small_pieces(rank)
+    os.chdir(folders[rank])
+
+
+@pytest.mark.parametrize("name", ["v.parquet", "v.npy"])
+def test_several_processes_write_what_one_does(name, finished, photos, tmp_path):
+    """To the byte, also where an earlier call was killed; said once."""
+    written = []
+    for world in (1, 2, 4):
+        out = tmp_path / str(world) / name
+        out.parent.mkdir()
+        codes, said, results = commanded(world, ["embed", finished.path, photos, "--out", out], take_small_pieces)
+        assert (codes, said, len(results)) == ([0] * world, [], 1)
+        assert "88 vectors" in results[0]
+        written.append({path.name: path.read_bytes() for path in out.parent.iterdir()})
+    assert written[0] == written[1] == written[2]
+
+
+def test_a_folder_that_nodes_do_not_share_is_refused(finished, photos, tmp_path):
+    folders = [tmp_path / "node0", tmp_path / "node1"]
+    for folder in folders:
+        folder.mkdir()
+    words = ["embed", finished.path, photos, "--out", "v.npy"]
+    codes, said, _ = commanded(2, words, take_small_pieces_in_folders, folders)
+    assert (codes, said) == ([2, 2], ["twofold: all processes must share the folder ."])
+    assert not (folders[0] / "v.npy").exists()

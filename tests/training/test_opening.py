@@ -1,20 +1,12 @@
 """Opening a run: going on where it was, refusing what is another run, batches cut to the data."""
 
-import math
-from contextlib import ExitStack
-
 import numpy as np
 import pytest
-import torch
 
 import twofold
-from tests.conftest import encoded, picture, tiny
+from tests.conftest import encoded, picture
 from tests.training.making import pretrain
 from twofold.errors import UsageError
-from twofold.recipe.recipe import wanted
-from twofold.run import build_method
-from twofold.training.log import Log
-from twofold.training.opening import open_run
 
 
 def test_a_finished_run_is_not_run_again(finished):
@@ -53,12 +45,6 @@ def test_two_processes_do_not_write_to_one_run(tmp_path):
         pretrain(run.path, epochs=1)
 
 
-def test_accumulation_says_what_it_does_to_the_loss(tmp_path):
-    run = pretrain(tmp_path / "run", accumulate=2, epochs=1)
-    assert run.metrics[0]["collapsed"] == pytest.approx(math.log(63))  # each loss sees 32 of the 64 images
-    assert "every loss sees 32 images at a time, not 64" in (run.path / "log.txt").read_text()
-
-
 def test_a_batch_that_cannot_be_cut_is_refused(tmp_path):
     with pytest.raises(UsageError, match="cannot be cut into 3"):
         pretrain(tmp_path / "run", accumulate=3)
@@ -89,41 +75,3 @@ def test_unreadable_images_never_stop_a_run(tmp_path):
     with pytest.raises(UsageError, match=r"03\.jpg"):
         pretrain(tmp_path / "strict", data=folder, batch_size=16, max_unreadable=0.04)
     assert not (tmp_path / "strict").exists()
-
-
-def rates(out, **settings):
-    """The rates of the heads and of the backbone at each of 80 steps, 4 an epoch, with batches of 64 images."""
-    asked = wanted(**tiny("simclr", out=str(out), epochs=20, **settings))
-    with ExitStack() as held:
-        opened = open_run(asked, None, torch.device("cpu"), Log(None), held)
-    assert opened.steps == 80
-    return zip(*map(opened.rates, range(80)), strict=True)
-
-
-def test_the_rate_warms_up_for_a_tenth_of_the_run_and_falls_on_a_cosine(tmp_path):
-    """It is given for 256 images: a batch of 64 has a quarter of it."""
-    heads, backbone = rates(tmp_path, lr=0.4)
-    assert heads == backbone
-    assert heads[:8] == pytest.approx([0.1 * (step + 1) / 8 for step in range(8)])
-    assert heads[8:] == pytest.approx([0.05 * (1 + math.cos(math.pi * step / 72)) for step in range(72)])
-
-
-def test_a_backbone_that_waits_for_the_heads_has_its_whole_course_afterwards(tmp_path):
-    heads, backbone = rates(tmp_path, lr=0.4, backbone_lr=0.04, heads_first=5)
-    assert heads == next(iter(rates(tmp_path, lr=0.4)))
-    assert backbone[:20] == (0.0,) * 20
-    assert backbone[20:28] == pytest.approx([0.01 * (step + 1) / 8 for step in range(8)])
-    assert backbone[28:] == pytest.approx([0.005 * (1 + math.cos(math.pi * step / 52)) for step in range(52)])
-
-
-def test_until_its_turn_a_backbone_stays_as_it_is_and_the_heads_learn(tmp_path):
-    run = pretrain(tmp_path / "run", epochs=2, heads_first=9, knn_every=0)
-    first, last = build_method(run.recipe, run.spec, 256), run.method()
-    stayed = {
-        part: [
-            torch.equal(a, b) for a, b in zip(*(m.get_submodule(part).parameters() for m in (first, last)), strict=True)
-        ]
-        for part in ("backbone", "projector")
-    }
-    assert all(stayed["backbone"])
-    assert not any(stayed["projector"])

@@ -100,7 +100,7 @@ def embed(words: Sequence[str]) -> None:
     from twofold.training.log import progress
 
     with progress() as tell:
-        written = write(**asked, tell=tell)
+        written = write(**asked, tell=tell, together=True)
     show(tables.written(written))
 
 
@@ -273,3 +273,6 @@ COMMANDS: dict[str, Command] = {
     "methods": show_methods,
     "claims": show_claims,
 }
+
+SHARED = ("pretrain", "embed")
+"""Commands that several processes, as of a `torchrun` launch, share the work of."""

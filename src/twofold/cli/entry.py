@@ -1,15 +1,15 @@
 """The command line's entrance: which command is meant, and what its errors come to."""
 
 import io
+import logging
 import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from twofold.cli.commands import COMMANDS
+from twofold.cli.commands import COMMANDS, SHARED
 from twofold.cli.words import Parser
 from twofold.errors import Collapsed, Diverged, Failed, UsageError, did_you_mean, system_words
 from twofold.recipe.foreign import PERMIT, is_foreign, permit
@@ -24,28 +24,60 @@ def main(words: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with an image is said as its reason
+    code, why = outcome(argv, one_of_several if several() else dispatch)
+    if why:
+        say(why)
+    if code:
+        sys.exit(code)
+
+
+def several() -> bool:
+    """Whether this is one of several processes of a launch."""
+    return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", 1)) > 1
+
+
+def outcome(argv: list[str], carry_out: Callable[[list[str]], None]) -> tuple[int, str]:
+    """Carry out one command; its exit code and, where it ended early, why, in one line."""
     try:
-        dispatch(argv)
+        carry_out(argv)
     except UsageError as error:
-        ended(2, str(error))
+        return 2, str(error)
     except (Diverged, Collapsed) as error:
-        ended(3, str(error))
+        return 3, str(error)
     except MemoryError as error:
         what = f" ({error})" if str(error) else ""
-        ended(1, f"out of memory{what}: fewer --workers, a smaller --batch-size, --resident no")
+        return 1, f"out of memory{what}: fewer --workers, a smaller --batch-size, --resident no"
     except Failed as error:
-        ended(1, str(error))
+        return 1, str(error)
     except OSError as error:
         about = f"{error.filename}: " if error.filename else ""
-        ended(1, about + system_words(error))
+        return 1, about + system_words(error)
     except KeyboardInterrupt:
-        sys.exit(1)
+        return 1, ""
+    return 0, ""
 
 
-def ended(code: int, why: str) -> NoReturn:
-    """Say why in one line and exit."""
-    print(f"twofold: {clean(why)}", file=sys.stderr)
+def one_of_several(argv: list[str]) -> None:
+    """Carry out a command as one of the processes of a launch. What it says, one of them says."""
+    from twofold import dist
+
+    def told(argv: list[str]) -> None:
+        with dist.processes():  # they are joined below; here they are told of an error
+            dispatch(argv)
+
+    with dist.processes():
+        if dist.rank() > 0:
+            sys.stdout = io.StringIO()
+            logging.getLogger("twofold").setLevel(logging.ERROR)
+        code, why = outcome(argv, told)
+        if why and dist.first_to_say():
+            say(why)
     sys.exit(code)
+
+
+def say(why: str) -> None:
+    """Say in one line why a command ends early."""
+    print(f"twofold: {clean(why)}", file=sys.stderr, flush=True)
 
 
 def dispatch(argv: list[str]) -> None:
@@ -63,6 +95,8 @@ def dispatch(argv: list[str]) -> None:
     elif argv[0] not in COMMANDS:
         raise UsageError(f"there is no command {argv[0]!r}{did_you_mean(argv[0], COMMANDS)} (twofold --help)")
     else:
+        if argv[0] not in SHARED and several():
+            raise UsageError(f"twofold {argv[0]} is work for one process: give it without torchrun")
         COMMANDS[argv[0]](argv[1:])
 
 

@@ -42,9 +42,15 @@ def central_crop(image: np.ndarray, size: int, interpolation: str = "bicubic") -
     return crop_one(image, (top, left, side, side), False, size, interpolation)
 
 
-def central_crops(source: Source, size: int, interpolation: str = "bicubic") -> Iterator[tuple[list[int], Tensor]]:
-    """The readable images' numbers and central crops, [n, C, size, size], a batch at a time, in order."""
-    for images in read_ahead(source, size, batches(range(len(source))), interpolation):
+def central_crops(
+    source: Source, size: int, interpolation: str = "bicubic", share: slice = slice(None)
+) -> Iterator[tuple[list[int], Tensor]]:
+    """The readable images' numbers and central crops, [n, C, size, size], a batch at a time, in order.
+
+    ``share``: which of the batches.
+    """
+    ranges = list(batches(range(len(source))))[share]
+    for images in read_ahead(source, size, ranges, interpolation):
         readable = [(number, crop.pixels) for number, crop in images if isinstance(crop, Crop)]
         if readable:
             yield [number for number, _ in readable], stacked([pixels for _, pixels in readable])

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from twofold import dist
 from twofold.data.loader import none_readable
 from twofold.data.sources import Source
 from twofold.encoding.crops import central_crops
@@ -40,6 +42,7 @@ def extract(
     tell: Tell = silent,
     what: str = "images",
     interpolation: str = "bicubic",
+    together: bool = False,
 ) -> dict[str, Features]:
     """Features, on the CPU, of every readable image by several encoders; each image is decoded once.
 
@@ -50,20 +53,25 @@ def extract(
         tell: told after each batch how many images are done.
         what: what it is told that is being done.
         interpolation: the filter that resizes the crops.
+        together: the processes of a launch share the work, so each must call this; the first one gets the features,
+            the others get none.
 
     Raises:
         UsageError: if not one image can be read.
     """
-    kept: list[int] = []
-    values: dict[str, list[Tensor]] = {name: [] for name in encoders}
-    for numbers, images in central_crops(source, size, interpolation):
-        kept += numbers
-        for name, encode in encoders.items():
-            values[name].append(encode(images).cpu())
+    share = slice(dist.rank(), None, dist.world()) if together else slice(None)
+    found: list[tuple[list[int], dict[str, Tensor]]] = []
+    for numbers, images in central_crops(source, size, interpolation, share):
+        found.append((numbers, {name: encode(images).cpu() for name, encode in encoders.items()}))
         tell(what, numbers[-1] + 1, len(source))
-    if not kept:
+    if together:
+        found = sorted(chain.from_iterable(dist.to_first(found)), key=lambda batch: batch[0])
+        if dist.rank() > 0:
+            return {}
+    if not found:
         raise none_readable(source, f"{len(source)} images")
-    return {name: Features.of(source, kept, torch.cat(batches)) for name, batches in values.items()}
+    kept = [number for numbers, _ in found for number in numbers]
+    return {name: Features.of(source, kept, torch.cat([values[name] for _, values in found])) for name in encoders}
 
 
 def extract_each(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from twofold import dist, schedule
 from twofold.batch import Chance, View
+from twofold.nets.synchronised import in_groups
 from twofold.nets.vit import encode
 
 
@@ -62,11 +63,15 @@ def shuffled(network: Callable[[View], Tensor], view: View, chance: Chance, name
 
     The images are shuffled over the processes and pass in ``groups`` (over all of them), each with batch-norm
     statistics of its own. A query and its key then share no statistics that would tell them from the rest
-    (arXiv 1911.05722 section 3.3).
+    (arXiv 1911.05722 section 3.3). Several processes have the groups of one where groups can be cut evenly into
+    processes, or the other way round, and the batch into groups.
     """
     images, keep = dist.gather(view.images), None if view.ids_keep is None else dist.gather(view.ids_keep)
     order = chance.shared(name, len(images)).argsort()
-    mine = order.chunk(dist.world())[dist.rank()]
-    parts = mine.tensor_split(max(1, min(groups // dist.world(), len(mine) // 2)))
-    rows = torch.cat([network(View(images[p], None if keep is None else keep[p])) for p in parts])
+    mine, world = order.chunk(dist.world())[dist.rank()], dist.world()
+    groups = max(1, min(groups, len(images) // 2))
+    passes, together = (1, world // groups) if world % groups == 0 else (max(1, groups // world), 1)
+    with in_groups(passes, together):
+        parts = [View(images[part], None if keep is None else keep[part]) for part in mine.tensor_split(passes)]
+        rows = torch.cat([network(part) for part in parts])
     return dist.gather(rows)[order.argsort()]

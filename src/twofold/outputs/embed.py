@@ -1,13 +1,16 @@
 """`twofold.embed`: a vector for each image or each of its patches, in memory or streamed to a file."""
 
 import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import overload
 
+from twofold import dist
 from twofold.data.loader import none_readable
 from twofold.data.opening import DataLike, open_data
+from twofold.data.sources import digest
 from twofold.encoding.backbones import open_backbone, run_of
 from twofold.encoding.cache import fingerprint
 from twofold.encoding.crops import BATCH, cut
@@ -58,6 +61,7 @@ def embed(
     *,
     patches: bool = False,
     backbone: str | None = None,
+    together: bool = False,
 ) -> Embedded: ...
 @overload
 def embed(
@@ -69,6 +73,7 @@ def embed(
     *,
     patches: bool = False,
     backbone: str | None = None,
+    together: bool = False,
 ) -> Written: ...
 def embed(
     what: str | Path | Run,
@@ -79,6 +84,7 @@ def embed(
     *,
     patches: bool = False,
     backbone: str | None = None,
+    together: bool = False,
 ) -> Embedded | Written:
     """A backbone's features of every readable image, or of each of its patches.
 
@@ -99,6 +105,8 @@ def embed(
         tell: told what is being done, how much of it is done and how much there is.
         patches: a row for each patch instead of each image, row by row of its grid: what the backbone's pooling gets.
         backbone: of a file of weights, the timm model that they are of.
+        together: with ``out``, all processes of a launch share the work, and each must call this; they must be joined,
+            as `twofold.dist.processes` does.
 
     Returns:
         The vectors; with ``out`` only what was written.
@@ -122,7 +130,7 @@ def embed(
     weights = fingerprint(encoder.backbone, encoder.spec)
     about = {"twofold": VERSION, "backbone": weights, "device": encoder.device.type, "rows": rows}
     identity = {**about, "data": [split.identity() for split in splits]}
-    return replace(_stream(maker, splits, target, identity, tell), notes=opened.notes)
+    return replace(_stream(maker, splits, target, identity, tell, together), notes=opened.notes)
 
 
 def _collect(maker: Maker, splits: list[Split], tell: Tell) -> Embedded:
@@ -138,36 +146,63 @@ def _collect(maker: Maker, splits: list[Split], tell: Tell) -> Embedded:
     return result
 
 
-def _stream(maker: Maker, splits: list[Split], target: Path, identity: Record, tell: Tell) -> Written:
+def _stream(maker: Maker, splits: list[Split], target: Path, identity: Record, tell: Tell, together: bool) -> Written:
+    """``together``: each process computes its share of the pieces, and the first one makes the file of all."""
     folder = target.with_name(target.name + files.PARTIAL)
     pieces = {folder / f"{split.name or 'images'}-{numbers.start:09}-{numbers.stop:09}.parquet": (split, numbers)
               for split in splits for numbers in cut(range(len(split.source)), maker.piece(PIECE))}  # fmt: skip
     images = sum(len(split.source) for split in splits)
-    with locks.locked(target.with_name(f".{target.name}.lock"), target):
-        if folder.is_symlink():
-            raise UsageError(f"{folder} is a symbolic link, which is not written through: remove it")
-        locks.make_folder(folder)
-        whole = _whole(folder, identity)
+    rank, world = (dist.rank(), dist.world()) if together else (0, 1)
+    if together:
+        dist.same(digest([str(identity), str(target)]), "all processes must embed the same images into one file")
+    with ExitStack() as held:
+        found: tuple[dict[Path, Kept], Record | None] = {}, None
+        if rank == 0:
+            held.enter_context(locks.locked(target.with_name(f".{target.name}.lock"), target))
+            if folder.is_symlink():
+                raise UsageError(f"{folder} is a symbolic link, which is not written through: remove it")
+            locks.make_folder(folder)
+            found = _whole(folder, identity), vectors.record_of(target)
+        whole, record = dist.of_first(found) if together else found
+        if not folder.is_dir():
+            raise UsageError(f"all processes must share the folder {folder.parent}")
         before = sum(len(numbers) for path, (_, numbers) in pieces.items() if path in whole)
-        record = vectors.record_of(target)
         if record and record.get("of") == identity:
             before = images
         else:
+            mine, computed = [path for path in pieces if path not in whole][rank::world], dict[Path, Kept]()
             for split in splits:
-                missing = {path: numbers for path, (of, numbers) in pieces.items() if of is split and path not in whole}
-                whole |= _compute(maker, split, missing, identity, tell)
-            count = sum(whole[path][0] for path in pieces)
-            unreadable = list(chain.from_iterable(whole[path][1] for path in pieces))
-            if count == 0:
-                shutil.rmtree(folder)
-                raise none_readable(splits[0].source, f"{images} images")
-            record = {"of": identity, "vectors": count, "unreadable": unreadable}
-            for path in vectors.files(target):
-                files.remove_partial(path)
-            vectors.assemble(target, list(pieces), count, maker.width, record)
-        shutil.rmtree(folder)
+                own = {path: pieces[path][1] for path in mine if pieces[path][0] is split}
+                computed |= _compute(maker, split, own, identity, tell)
+            for each in dist.every(computed) if together else [computed]:
+                whole |= each
+            kept = [whole[path] for path in pieces]
+            record = {"of": identity, "vectors": sum(count for count, _ in kept)}
+            record["unreadable"] = list(chain.from_iterable(unreadable for _, unreadable in kept))
+            if rank == 0:
+                _join(target, list(pieces), maker.width, record, splits[0])
+        if together:
+            dist.barrier()
+        if rank == 0:
+            shutil.rmtree(folder)
     unreadable = [(name, reason) for name, reason in record["unreadable"]]
     return Written(target, record["vectors"], maker.width, images, before, unreadable)
+
+
+def _join(target: Path, pieces: list[Path], width: int, record: Record, split: Split) -> None:
+    """Make the file of its pieces.
+
+    Raises:
+        UsageError: if none of them has a vector, or one is not here, where another process should have written it.
+    """
+    if any(not path.exists() for path in pieces):
+        raise UsageError(f"all processes must share the folder {target.parent}")
+    if record["vectors"] == 0:
+        shutil.rmtree(pieces[0].parent)
+        raise none_readable(split.source, f"{len(record['unreadable'])} images")
+    for path in vectors.files(target):
+        files.remove_partial(path)
+    vectors.assemble(target, pieces, record["vectors"], width, record)
 
 
 def _whole(folder: Path, identity: Record) -> dict[Path, Kept]:

@@ -12,6 +12,8 @@ from pathlib import Path
 from twofold.errors import UsageError, system_words
 from twofold.storage import files
 
+HELD = ".lock"
+"""The file in a folder by which a process holds it."""
 TRIES = 30
 """What a killed process has left behind may need so many tenths of a second to end."""
 UNLOCKABLE = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
@@ -37,7 +39,7 @@ def held(folder: Path) -> Iterator[None]:
     """
     make_folder(folder)
     refuse_links(folder)
-    with locked(folder / ".lock", folder):
+    with locked(folder / HELD, folder):
         yield
 
 

@@ -18,7 +18,7 @@ from twofold.run import fresh_backbone
 from twofold.storage import files
 from twofold.training import writers
 from twofold.training.log import Bar, Log, duration, status
-from twofold.training.opening import OpenRun
+from twofold.training.opened import OpenRun
 from twofold.training.step import Learned
 
 ESTIMATED = 4

@@ -21,6 +21,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from twofold import dist
+from twofold.encoding.progress import silent
 from twofold.evaluation.titles import BEGINNINGS
 from twofold.storage import files
 from twofold.storage.names import clean
@@ -132,7 +134,13 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Progress on stderr, told by (what, done, of): on a terminal a bar, elsewhere a line every ten seconds."""
+    """Progress on stderr, told by (what, done, of): on a terminal a bar, elsewhere a line every ten seconds.
+
+    Of several processes the first one tells of its own share.
+    """
+    if dist.rank() > 0:
+        yield silent
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(compact=True))
     console = terminal()
     last = time.monotonic()

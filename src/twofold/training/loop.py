@@ -17,7 +17,8 @@ from twofold.run import Run
 from twofold.training.interrupt import Interrupt
 from twofold.training.journal import Journal
 from twofold.training.log import Log, duration
-from twofold.training.opening import OpenRun, open_run
+from twofold.training.opened import OpenRun
+from twofold.training.opening import open_run
 from twofold.training.optimizer import set_rates
 from twofold.training.prepare import MicroBatches
 from twofold.training.step import learn
@@ -36,11 +37,12 @@ def train(wanted: Wanted, console: Console | None = None, data: DataLike = None)
         UsageError: for unusable data or settings, or a run directory that holds another recipe.
         Diverged: when the loss is no longer finite; failure.pt in the run directory holds the step.
         Collapsed: with ``on_collapse`` "stop", after a checkpoint was written.
+        Failed: when something outside fails, as a full disk, or another process of the run has ended.
         KeyboardInterrupt: on Ctrl-C, SIGTERM or SIGHUP, after a checkpoint was written if a step had begun.
     """
     on = device.choose(wanted.get("device"))
     device.reuse_memory()
-    with dist.processes(on), Interrupt() as interrupt, ExitStack() as held:
+    with dist.processes(), Interrupt() as interrupt, ExitStack() as held:
         log = Log(console if dist.rank() == 0 else None)
         opened = open_run(wanted, data, on, log, held)
         with Journal(opened, log) as journal, failures():
@@ -87,10 +89,9 @@ def learn_from(crops: Iterator[Crops], opened: OpenRun, journal: Journal, interr
             saved = time.monotonic()
             journal.sync()
             opened.save(done, journal.seconds)
-        if collapsed:
-            path, name = opened.run.path, findings[0].name
-            raise Collapsed(f"stopped at step {done} of {steps}: {name} (twofold diagnose {path})")
         if stop and done < steps:
+            if finding := dist.of_first(findings[0].name if collapsed else ""):
+                raise Collapsed(f"stopped at step {done} of {steps}: {finding} (twofold diagnose {opened.run.path})")
             journal.log.say(f"stopped at step {done} of {steps}; the same command goes on from there")
             raise KeyboardInterrupt
 

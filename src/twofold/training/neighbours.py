@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from twofold import dist
 from twofold.data.sources import Source
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.extract import extract
@@ -44,9 +45,13 @@ def neighbours(features: Tensor, count: int) -> Tensor:
 def find(run: Run, source: Source, encoder: Encoder, size: int, count: int) -> None:
     """Find the neighbours of every image of a run's source and keep them in its directory.
 
-    An image that cannot be read is its own neighbour: another one takes its place when its turn comes.
+    All processes share the work, and each must call this. An image that cannot be read is its own neighbour: another
+    one takes its place when its turn comes.
     """
-    found = extract(source, size, {"start": encoder}, interpolation=encoder.spec.interpolation)["start"]
+    by_name = extract(source, size, {"start": encoder}, interpolation=encoder.spec.interpolation, together=True)
+    if dist.rank() > 0:
+        return
+    found = by_name["start"]
     index = torch.tensor(found.index)
     nearest = index[neighbours(found.values.to(encoder.device), count).cpu()]
     table = torch.arange(len(source))[:, None].repeat(1, nearest.shape[1])

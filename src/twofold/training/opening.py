@@ -3,93 +3,34 @@
 import dataclasses
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
 from twofold import device, dist
 from twofold.data.inspection import Inspection
-from twofold.data.kinds import PICTURE, Kind, asked
-from twofold.data.loader import Plan, Resident, Streamed
+from twofold.data.kinds import asked
+from twofold.data.loader import Plan
 from twofold.data.opening import DataLike, open_data
-from twofold.data.sources import Source
 from twofold.encoding.encoder import Encoder
 from twofold.errors import UsageError
-from twofold.methods.base import Method
 from twofold.metrics import gaps
 from twofold.nets import given
-from twofold.nets.backbone import BackboneSpec, check_name, describe, features_of
+from twofold.nets.backbone import check_name, describe, features_of
+from twofold.nets.synchronised import synchronise
 from twofold.nets.weights import give
 from twofold.recipe import recipe, toml
 from twofold.recipe.recipe import Recipe, Wanted
 from twofold.recipe.resolve import difference, resolve
 from twofold.run import Run, backbone_spec, build_method, fresh_backbone
-from twofold.schedule import cosine, warmup_cosine
 from twofold.storage import files, locks
-from twofold.training import checkpoint, neighbours, writers
+from twofold.training import agreement, checkpoint, neighbours, writers
 from twofold.training.log import Log
 from twofold.training.measured import Measurements, starting_weights
+from twofold.training.notes import notes
+from twofold.training.opened import OpenRun
 from twofold.training.optimizer import create_optimizer
 from twofold.training.prepare import Preparation
-
-
-@dataclass
-class OpenRun:
-    """What the loop works on. ``main``: whether this process is the one that writes."""
-
-    run: Run
-    settings: Recipe
-    spec: BackboneSpec
-    images: Resident | Streamed
-    source: Source
-    plan: Plan
-    method: Method
-    optimizer: torch.optim.Optimizer
-    prepare: Preparation
-    device: torch.device
-    start: int = 0
-    seconds: float = 0.0
-    main: bool = True
-    alarm: dict[str, float] = field(default_factory=dict)  # see `Inspection.alarm`
-
-    @property
-    def steps(self) -> int:
-        return self.settings.epochs * self.plan.steps_per_epoch
-
-    def rates(self, step: int) -> tuple[float, float]:
-        """The learning rates of the heads and of the backbone, whose course begins when the heads have had theirs.
-
-        Each warms up, then falls on a cosine to the end of the run.
-        """
-        s, epoch = self.settings, self.plan.steps_per_epoch
-        scale, warmup = self.plan.batch / 256, round(min(s.warmup_epochs, s.epochs / 10) * epoch)
-        alone = min(round(s.heads_first * epoch), self.steps)
-        heads = warmup_cosine(s.lr * scale, step, self.steps, warmup)
-        if step < alone:
-            return heads, 0.0
-        return heads, warmup_cosine(s.backbone_lr * scale, step - alone, self.steps - alone, warmup)
-
-    def weight_decay(self, step: int) -> float:
-        """Of a step: from its first value to its last on a cosine."""
-        s = self.settings
-        last = s.weight_decay if s.weight_decay_end is None else s.weight_decay_end
-        return cosine(s.weight_decay, last, step / self.steps)
-
-    @property
-    def collapsed_loss(self) -> float:
-        return self.method.collapsed_loss(self.plan.batch // self.settings.accumulate)
-
-    def identity(self) -> dict[str, Any]:
-        """What a run must find again when it goes on."""
-        return {"images": len(self.images), "fingerprint": self.source.fingerprint()}
-
-    def save(self, step: int, seconds: float) -> None:
-        """Write a checkpoint of ``step`` steps done in so many seconds."""
-        recipe = toml.dumps(self.settings)
-        checkpoint.save(self.run.path, self.method, self.optimizer, step, seconds, self.identity(), recipe)
 
 
 def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: ExitStack) -> OpenRun:
@@ -110,8 +51,8 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
     workers = worker_count(wanted.get("workers"))
     run = Run(wanted.get("out") or default_out(wanted))
     locks.refuse_pipes(run.path)
-    begun = run.begun
-    weights = None if begun else starting_weights(wanted)
+    begun = agreement.begun(run)
+    weights = starting_weights(wanted) if main and not begun else None
     named = open_data(wanted.get("data") if data is None else data).limited(wanted.get("limit"))
     for sentence in named.notes:
         log.say(sentence)
@@ -124,10 +65,15 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
 
     kind = (run.recipe.channels, run.recipe.depth) if begun else asked(wanted.get("channels"), wanted.get("depth"))
     inspection = Inspection(source, max(1, workers), wanted.get("max_unreadable"), bad, *kind)
+    settings, said = None, list[str]()
     if begun:
-        settings, said = agreed(wanted, run, len(source)), list[str]()
-    else:
+        settings = agreed(wanted, run.recipe, len(source), f"{run.path} holds another run", "choose another --out")
+    elif main:
         settings, said = chosen(wanted, Measurements(inspection, on, wanted, weights), len(source))
+    if settings is None or dist.world() > 1:
+        first = agreement.recipe_of_first(settings, str(run.path))
+        other = f"process {dist.rank()} is to begin another run than process 0"
+        settings = agreed(wanted, first, len(source), other, "give all the same command")
     images = inspection.load(settings.resident, on, workers, settings.channels, settings.depth)
     batch = batch_size(settings, len(images))
     dtype = torch.float64 if settings.precision == "fp64" else torch.float32
@@ -138,6 +84,8 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
     method = build_method(settings, spec, len(images), backbone, run.path if begun else None)
     spec = dataclasses.replace(spec, features=features_of(method.backbone, settings.image_size, settings.channels))
     method = device.place(method, on, dtype).train()
+    if dist.world() > 1:
+        synchronise(method)
     opened = OpenRun(
         run=run,
         settings=settings,
@@ -160,22 +108,27 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
         prepare=Preparation(settings, method, batch, on, dtype),
         device=on,
         main=main,
-        alarm={} if begun else inspection.alarm,
+        alarm={} if begun or not main else inspection.alarm,
     )
+    identity = opened.identity()
+    agreement.same_images(len(images), identity["fingerprint"], settings.data)
     mended = hold(opened, begun, held)
     if begun:
-        identity = opened.identity()
-        found = checkpoint.load(run.path, method, opened.optimizer, identity, settings.data)
-        opened.start, opened.seconds, said = found
+        agreement.one_checkpoint(run)
+        opened.start, opened.seconds, said = checkpoint.load(
+            run.path, method, opened.optimizer, identity, settings.data
+        )
         said += [*mended, *gaps(run.path / "metrics.jsonl", opened.start)]
+    else:
+        agreement.weights_of_first(method)
+    if main and not begun:  # nothing of a run that diverged before its first checkpoint counts for this one
+        (run.path / "failure.pt").unlink(missing_ok=True)
+        if weights or given.is_given(spec.name):  # no seed can make them again
+            run.write_start(method.backbone, spec)
+        run.write_given(method)
+    if settings.neighbours and not begun:
+        find_neighbours(opened, log)
     if main:
-        if not begun:  # nothing of a run that diverged before its first checkpoint counts for this one
-            (run.path / "failure.pt").unlink(missing_ok=True)
-            if weights or given.is_given(spec.name):  # no seed can make them again
-                run.write_start(method.backbone, spec)
-            run.write_given(method)
-            if settings.neighbours:
-                find_neighbours(opened, log)
         held.enter_context(log.to(run.path / "log.txt"))
         files.write_text(run.path / "recipe.toml", toml.dumps(settings))
     if settings.neighbours:
@@ -194,17 +147,22 @@ def find_neighbours(opened: OpenRun, log: Log) -> None:
     neighbours.find(opened.run, opened.source, encoder, s.image_size, s.neighbours)
 
 
-def agreed(wanted: Wanted, run: Run, images: int) -> Recipe:
-    """The recipe of a run that has begun, if it is what is wanted.
+def agreed(wanted: Wanted, had: Recipe, images: int, other: str, remedy: str) -> Recipe:
+    """The recipe that there is, if it is what is wanted, carried out as is wanted.
+
+    Args:
+        had: the recipe of a run that has begun, or that the first process begins.
+        images: how many there are.
+        other: what to say, and ``remedy`` what to do, if it is another one.
 
     Raises:
-        UsageError: if it was begun by another one; the message shows the difference.
+        UsageError: if it is another one; the message shows the difference.
     """
-    changes = difference(run.recipe, wanted, images)
+    changes = difference(had, wanted, images)
     if changes:
-        raise UsageError(f"{run.path} holds another run ({'; '.join(changes)}): choose another --out")
+        raise UsageError(f"{other} ({'; '.join(changes)}): {remedy}")
     free = {n: wanted.get(n) for n, (d, _) in recipe.known(wanted.spec).items() if d.operational}
-    return recipe.replace(run.recipe, **free)
+    return recipe.replace(had, **free)
 
 
 def chosen(wanted: Wanted, measurements: Measurements, images: int) -> tuple[Recipe, list[str]]:
@@ -235,6 +193,7 @@ def hold(opened: OpenRun, begun: bool, held: ExitStack) -> list[str]:
             raise UsageError(f"another process has been at work on {opened.run.path}: give the command again")
         mended = checkpoint.mend(opened.run.path) if begun else []
     dist.barrier()  # before it, nobody writes; after it, nobody else does
+    agreement.one_folder(opened.run)
     return mended
 
 
@@ -263,38 +222,3 @@ def default_out(wanted: Wanted) -> str:
     """``runs/DATA-METHOD``."""
     name = Path(wanted.get("data").split(":")[-1]).name.split(".")[0].split("{")[0].rstrip("-_") or "data"
     return f"runs/{name}-{wanted.method.split(':')[-1]}"
-
-
-def notes(opened: OpenRun, unreadable: list[str]) -> list[str]:
-    """What a user should know about this run before it begins or goes on."""
-    s, path, batch = opened.settings, opened.run.path, opened.plan.batch
-    said = []
-    if opened.start:
-        goes_on = f"goes on at step {opened.start} of {opened.steps}"
-        said.append(f"{path} {goes_on if opened.start < opened.steps else 'is already done'}")
-    elif unreadable:
-        said.append(f"{len(unreadable)} images cannot be read and are left out ({path}/log.txt names them)")
-    if batch < s.batch_size:
-        said.append(f"batch {batch} instead of {s.batch_size}: there are {len(opened.images)} images")
-    weights = sum(p.numel() for p in opened.method.backbone.parameters())
-    kind = Kind(s.channels, s.depth)
-    of_kind = "" if kind == PICTURE else f" with {kind}"
-    said.append(
-        f"{s.method}, {s.backbone} ({weights / 1e6:.1f} million weights), {len(opened.images)} images{of_kind} at "
-        f"{s.image_size} px, batch {batch}, learning rate {s.lr * batch / 256:g} at this batch"
-        f"{'' if s.backbone_lr == s.lr else f', {s.backbone_lr * batch / 256:g} for the backbone'}, {s.precision}, "
-        f"images {'in memory' if s.resident else 'decoded as needed'}"
-    )
-    for name, (network, spec) in opened.method.given().items():
-        size = sum(p.numel() for p in network.parameters()) / 1e6
-        said.append(f"{name} {spec.name} ({size:.1f} million weights), {spec.features} features, kept in {path / name}")
-    if s.accumulate > 1:
-        said.append(
-            f"accumulate {s.accumulate}: every loss sees {batch // s.accumulate} images at a time, not "
-            f"{batch}: fewer negatives and coarser batch statistics than one step of {batch} would have"
-        )
-    norms = (isinstance(m, nn.modules.batchnorm._BatchNorm) for m in opened.method.modules())
-    if dist.world() > 1 and any(norms):
-        share = batch // s.accumulate // dist.world()
-        said.append(f"batch norm in each of the {dist.world()} processes sees its own {share} images")
-    return said

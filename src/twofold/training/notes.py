@@ -1,0 +1,56 @@
+"""What a run says of itself before its first step."""
+
+from torch import nn
+
+from twofold import dist
+from twofold.data.kinds import PICTURE, Kind
+from twofold.nets.synchronised import unsynchronised
+from twofold.training.opened import OpenRun
+
+
+def notes(opened: OpenRun, unreadable: list[str]) -> list[str]:
+    """What a user should know about this run before it begins or goes on."""
+    s, path, batch = opened.settings, opened.run.path, opened.plan.batch
+    said = []
+    if opened.start:
+        goes_on = f"goes on at step {opened.start} of {opened.steps}"
+        said.append(f"{path} {goes_on if opened.start < opened.steps else 'is already done'}")
+    elif unreadable:
+        said.append(f"{len(unreadable)} images cannot be read and are left out ({path}/log.txt names them)")
+    if batch < s.batch_size:
+        said.append(f"batch {batch} instead of {s.batch_size}: there are {len(opened.images)} images")
+    weights = sum(p.numel() for p in opened.method.backbone.parameters())
+    kind = Kind(s.channels, s.depth)
+    of_kind = "" if kind == PICTURE else f" with {kind}"
+    said.append(
+        f"{s.method}, {s.backbone} ({weights / 1e6:.1f} million weights), {len(opened.images)} images{of_kind} at "
+        f"{s.image_size} px, batch {batch}, learning rate {s.lr * batch / 256:g} at this batch"
+        f"{'' if s.backbone_lr == s.lr else f', {s.backbone_lr * batch / 256:g} for the backbone'}, {s.precision}, "
+        f"images {'in memory' if s.resident else 'decoded as needed'}"
+    )
+    for name, (network, spec) in opened.method.given().items():
+        size = sum(p.numel() for p in network.parameters()) / 1e6
+        said.append(f"{name} {spec.name} ({size:.1f} million weights), {spec.features} features, kept in {path / name}")
+    if s.accumulate > 1:
+        said.append(
+            f"accumulate {s.accumulate}: every loss sees {batch // s.accumulate} images at a time, not "
+            f"{batch}: fewer negatives and coarser batch statistics than one step of {batch} would have"
+        )
+    if dist.world() > 1:
+        said += unlike_one(opened.method)
+    return said
+
+
+def unlike_one(method: nn.Module) -> list[str]:
+    """By what several processes compute otherwise than one would, if there is anything."""
+    said = []
+    if own := unsynchronised(method):
+        said.append(f"{' and '.join(own)}: each of the {dist.world()} processes normalises its own images")
+    if any(module.training and _drops(module) for module in method.modules()):
+        said.append("dropout and drop path draw other numbers than on another number of processes")
+    return said
+
+
+def _drops(module: nn.Module) -> bool:
+    share = module.p if isinstance(module, nn.modules.dropout._DropoutNd) else getattr(module, "drop_prob", None)
+    return isinstance(share, float) and share > 0

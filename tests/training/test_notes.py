@@ -1,0 +1,36 @@
+"""What a run says of itself before its first step."""
+
+import math
+
+import pytest
+import timm
+from torch import nn
+
+from tests.training.making import pretrain
+from twofold.nets.layers import keep_statistics
+from twofold.nets.synchronised import synchronise
+from twofold.training.notes import unlike_one
+
+
+def test_accumulation_says_what_it_does_to_the_loss(tmp_path):
+    run = pretrain(tmp_path / "run", accumulate=2, epochs=1)
+    assert run.metrics[0]["collapsed"] == pytest.approx(math.log(63))  # each loss sees 32 of the 64 images
+    assert "every loss sees 32 images at a time, not 64" in (run.path / "log.txt").read_text()
+
+
+class Own(nn.BatchNorm2d):
+    def forward(self, x):
+        return x
+
+
+def test_what_several_processes_compute_otherwise_is_said():
+    """Batch norm of a kind that is not known, dropout and drop path; nothing where there is none of them."""
+    network = synchronise(timm.create_model("test_resnet", num_classes=0))
+    assert unlike_one(network.train()) == []
+    keep_statistics(kept := nn.Sequential(Own(3)))
+    assert unlike_one(kept.train()) == []
+    assert "Own: each of the 1 processes normalises its own images" in unlike_one(Own(3).train())
+    for share in ({"drop_path_rate": 0.5}, {"proj_drop_rate": 0.5}):
+        transformer = timm.create_model("test_vit", num_classes=0, **share)
+        assert "dropout and drop path draw other numbers" in unlike_one(transformer.train())[0]
+        assert unlike_one(transformer.eval()) == []
