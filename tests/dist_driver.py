@@ -39,9 +39,9 @@ def settings_of(name):
     return {key: value for key, value in wanted.items() if key not in NONE.get(name, ()) and value is not None}
 
 
-def a_step(name, wrap=lambda method: method, backward=lambda loss: loss.backward()):
+def a_step(name, wrap=lambda method: method, backward=lambda loss: loss.backward(), chunk=0):
     """The second of two steps, as what is remembered of one batch serves the next: its loss and gradients."""
-    wanted = resolved(name, images=IMAGES, **settings_of(name))
+    wanted = resolved(name, images=IMAGES, **settings_of(name), chunk=chunk)
     method = build_method(wanted, backbone_spec(wanted), IMAGES).double().train()
     model = wrap(method)
     random = torch.Generator().manual_seed(0)
@@ -71,6 +71,7 @@ def under_launchers(name):
     accelerator = Accelerator(cpu=True)
     return {
         "ddp": gradients(a_step(name, DistributedDataParallel)[0]),
+        "ddp in chunks": gradients(a_step(name, DistributedDataParallel, chunk=4)[0]),
         "fabric": gradients(a_step(name, fabric.setup, fabric.backward)[0]),
         "accelerate": gradients(a_step(name, accelerator.prepare, accelerator.backward)[0]),
     }

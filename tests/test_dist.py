@@ -41,7 +41,7 @@ def test_loss_and_gradient_of_a_step(method, found):
     assert any(gradient.abs().max() > 1e-4 for gradient in one["gradients"].values())
 
 
-@pytest.mark.parametrize("launcher", ["ddp", "fabric", "accelerate"])
+@pytest.mark.parametrize("launcher", ["ddp", "ddp in chunks", "fabric", "accelerate"])
 @pytest.mark.parametrize("method", methods())
 def test_the_gradient_under_others_launchers(method, launcher, found):
     """DistributedDataParallel averages gradients; the average is the gradient of one process with the whole batch."""

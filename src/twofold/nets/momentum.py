@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from twofold import dist, schedule
 from twofold.batch import Chance, View
+from twofold.nets.chunks import Chunked, in_chunks
 from twofold.nets.vit import encode
 
 
-class MomentumEncoder(nn.Module):
+class MomentumEncoder(nn.Module, Chunked):
     """A moving average of a backbone and what comes after it: a copy of them that only `update` changes.
 
     Norm statistics are its own, from the batches that pass through it, as in the published codes.
@@ -35,11 +36,15 @@ class MomentumEncoder(nn.Module):
     @torch.no_grad()
     def forward(self, view: View) -> Tensor:
         """The backbone's features of a view through the stages after it."""
-        backbone, *heads = self.stages
-        rows = encode(backbone, view)
-        for head in heads:
+        rows = self.encode(view)
+        for head in self.stages[1:]:
             rows = head(rows)
         return rows
+
+    @torch.no_grad()
+    def encode(self, view: View) -> Tensor:
+        """The backbone's features of a view."""
+        return in_chunks(lambda images, keep: encode(self.stages[0], View(images, keep)), view, self.chunk)
 
     @torch.no_grad()
     def update(self, progress: float) -> None:

@@ -29,7 +29,7 @@ from twofold.recipe.resolve import difference, resolve
 from twofold.run import Run, backbone_spec, build_method, fresh_backbone
 from twofold.schedule import cosine, warmup_cosine
 from twofold.storage import files, locks
-from twofold.training import checkpoint, neighbours, writers
+from twofold.training import checkpoint, neighbours, portions, writers
 from twofold.training.log import Log
 from twofold.training.measured import Measurements, starting_weights
 from twofold.training.optimizer import create_optimizer
@@ -288,11 +288,7 @@ def notes(opened: OpenRun, unreadable: list[str]) -> list[str]:
     for name, (network, spec) in opened.method.given().items():
         size = sum(p.numel() for p in network.parameters()) / 1e6
         said.append(f"{name} {spec.name} ({size:.1f} million weights), {spec.features} features, kept in {path / name}")
-    if s.accumulate > 1:
-        said.append(
-            f"accumulate {s.accumulate}: every loss sees {batch // s.accumulate} images at a time, not "
-            f"{batch}: fewer negatives and coarser batch statistics than one step of {batch} would have"
-        )
+    said += portions.notes(s, opened.method, batch)
     norms = (isinstance(m, nn.modules.batchnorm._BatchNorm) for m in opened.method.modules())
     if dist.world() > 1 and any(norms):
         share = batch // s.accumulate // dist.world()
