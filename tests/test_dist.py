@@ -51,7 +51,7 @@ def test_the_gradient_under_others_launchers(method, launcher, found):
 
 def test_losses_gather_on_request(found):
     one, two = (f["losses"] for f in found)
-    assert len(one) == 13
+    assert len(one) == 32
     for name, (value, gradient) in one.items():
         assert two[name][0] == pytest.approx(value, rel=1e-9), name
         torch.testing.assert_close(two[name][1], gradient, rtol=1e-9, atol=1e-12)

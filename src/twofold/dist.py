@@ -63,6 +63,29 @@ def gather(rows: Tensor) -> Tensor:
     return _Gather.apply(rows) if world() > 1 else rows
 
 
+def own(rows: Tensor) -> Tensor:
+    """This process's rows of those that `gather` has brought together, without a gradient of the other ones'."""
+    return rows.chunk(world())[rank()]
+
+
+class _Columns(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.rows = len(rows)
+        return gather(rows)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].contiguous().clone()
+        dist.all_reduce(total)  # each process's part of the loss has a gradient for all rows
+        return total.narrow(0, rank() * ctx.rows, ctx.rows)
+
+
+def columns(rows: Tensor) -> Tensor:
+    """What `gather` gives, for a loss of which every process computes a part and `mean` the whole."""
+    return _Columns.apply(rows) if world() > 1 else rows
+
+
 class _Mean(torch.autograd.Function):
     @staticmethod
     def forward(_: Any, term: Tensor) -> Tensor:
@@ -78,6 +101,23 @@ class _Mean(torch.autograd.Function):
 def mean(term: Tensor) -> Tensor:
     """The mean of every process's term, for a loss that is a mean over samples and so needs no `gather`."""
     return _Mean.apply(term) if world() > 1 else term
+
+
+class _Statistic(torch.autograd.Function):
+    @staticmethod
+    def forward(_: Any, term: Tensor) -> Tensor:
+        return mean(term)
+
+    @staticmethod
+    def backward(_: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0] / world()
+        dist.all_reduce(total)  # each process has used it for its own rows
+        return total
+
+
+def statistic(term: Tensor) -> Tensor:
+    """What `mean` gives, for what each process does to its own rows with it, as when the batch's mean is taken off."""
+    return _Statistic.apply(term) if world() > 1 else term
 
 
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
