@@ -66,6 +66,12 @@ def test_rows_that_are_none_stay_none_and_frozen_weights_get_nothing():
     assert not frozen.requires_grad
 
 
+def test_weights_with_the_same_gradient_have_one_each():
+    one, two = (nn.Parameter(torch.zeros(2, 3)) for _ in "12")
+    in_chunks(lambda rows: rows + one + two, (torch.zeros(6, 3),), 2, None, [one, two]).sum().backward()
+    assert one.grad.tolist() == two.grad.tolist() == [[3.0] * 3] * 2
+
+
 def test_a_batch_norm_sees_each_chunk_once():
     """Its statistics are what passing the chunks one after the other leaves, and its gradient is that of doing so."""
     torch.manual_seed(0)

@@ -85,17 +85,17 @@ class _TwoPasses(torch.autograd.Function):
         wanted = [row is not None and row.requires_grad for row in rows]
         of_rows: list[list[Tensor | None]] = []
         of_weights: list[Tensor | None] = [None] * len(weights)
-        with _as_before(ctx), _autocast(ctx):
+        with _as_before(ctx):
             for some, part in zip(_cut(rows, ctx.parts), gradient.tensor_split(ctx.parts), strict=True):
                 own = [None if row is None else row.detach() for row in some]
                 inputs = [
                     row.requires_grad_() for row, asked in zip(own, wanted, strict=True) if row is not None and asked
                 ]
-                with torch.enable_grad():
+                with torch.enable_grad(), _autocast(ctx):
                     result = ctx.network(*own)
                 found = torch.autograd.grad(result, [*inputs, *weights], part, allow_unused=True)
                 of_rows.append(list(found[: len(inputs)]))
-                of_weights = [_sum(a, b) for a, b in zip(of_weights, found[len(inputs) :], strict=True)]
+                of_weights = [_added(a, b) for a, b in zip(of_weights, found[len(inputs) :], strict=True)]
         whole = iter([torch.cat(parts) for parts in zip(*of_rows, strict=True)])
         return None, None, None, None, *(next(whole) if asked else None for asked in wanted), *of_weights
 
@@ -111,8 +111,11 @@ def _cut(rows: Sequence[Tensor | None], parts: int) -> Iterator[tuple[Tensor | N
     return zip(*(row.tensor_split(parts) if row is not None else [None] * parts for row in rows), strict=True)
 
 
-def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    return b if a is None else a if b is None else a.add_(b)
+def _added(total: Tensor | None, more: Tensor | None) -> Tensor | None:
+    """The total with more in it. It is a tensor of its own, as two weights may be given one and the same gradient."""
+    if more is None:
+        return total
+    return more.clone() if total is None else total.add_(more)
 
 
 def _autocast(ctx: Any) -> torch.autocast:
