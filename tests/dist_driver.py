@@ -54,9 +54,9 @@ def normed_settings_of(name):
     return {key: value for key, value in wanted.items() if key not in NONE.get(name, ()) and value is not None}
 
 
-def a_step(name, wrap=lambda method: method, backward=lambda loss: loss.backward(), settings=settings_of):
+def a_step(name, wrap=lambda method: method, backward=lambda loss: loss.backward(), settings=settings_of, chunk=0):
     """The second of two steps, as what is remembered of one batch serves the next: its loss and gradients."""
-    wanted = resolved(name, images=IMAGES, **settings(name))
+    wanted = resolved(name, images=IMAGES, **settings(name), chunk=chunk)
     method = synchronise(build_method(wanted, backbone_spec(wanted), IMAGES).double().train())
     model = wrap(method)
     random = torch.Generator().manual_seed(0)
@@ -86,6 +86,7 @@ def under_launchers(name):
     accelerator = Accelerator(cpu=True)
     return {
         "ddp": gradients(a_step(name, DistributedDataParallel)[0]),
+        "ddp in chunks": gradients(a_step(name, DistributedDataParallel, chunk=4)[0]),
         "fabric": gradients(a_step(name, fabric.setup, fabric.backward)[0]),
         "accelerate": gradients(a_step(name, accelerator.prepare, accelerator.backward)[0]),
     }
@@ -97,21 +98,32 @@ def gradients(method):
 
 def gathering():
     """Every loss that gathers, on this process's rows of one batch: its value, and the gradient of a weight matrix."""
+    return {f"{name}, {width} wide": found for width in (6, 16) for name, found in gathering_of(width).items()}
+
+
+def gathering_of(width):
+    """The same of embeddings with fewer dimensions than there are images, or more: losses have a form for either."""
     from twofold import losses
 
     random = torch.Generator().manual_seed(0)
-    x, y, memory = (torch.randn(n, 6, generator=random, dtype=torch.float64) for n in (BATCH, BATCH, 5))
+    x, y, memory = (torch.randn(n, width, generator=random, dtype=torch.float64) for n in (BATCH, BATCH, 5))
+    number = torch.arange(BATCH)
     mine = slice(dist.rank() * BATCH // dist.world(), (dist.rank() + 1) * BATCH // dist.world())
     calls = {
         "nt_xent": losses.nt_xent,
         "info_nce": lambda x, y, gather: losses.info_nce(x, y, memory, gather=gather),
         "repulsion": losses.repulsion,
+        "repulsion of products": lambda x, y, gather: losses.repulsion(x, y, normalize=False, gather=gather),
+        "repulsion and memory": lambda x, y, gather: losses.repulsion(x, y, memory=memory, gather=gather),
+        "repulsion from the batch": lambda x, y, gather: losses.repulsion_from(
+            x, y, dist.columns(y), (dist.own(number), number), gather=gather
+        ),
         "barlow_twins": losses.barlow_twins,
         "vicreg": losses.vicreg,
         "variance": lambda x, y, gather: losses.variance(x, gather=gather),
         "covariance": lambda x, y, gather: losses.covariance(y, gather=gather),
         "swapped_prediction": losses.swapped_prediction,
-        "margin_hinge": lambda x, y, gather: losses.margin_hinge(x, y, 3.0, memory, gather=gather),
+        "margin_hinge": lambda x, y, gather: losses.margin_hinge(x, y, 6.0, memory, gather=gather),
         "uniformity": lambda x, y, gather: losses.uniformity(x, gather=gather),
         "koleo": lambda x, y, gather: losses.koleo(x, gather=gather),
         "coding_rate": lambda x, y, gather: losses.coding_rate(x, gather=gather),
@@ -119,7 +131,7 @@ def gathering():
     }
     found = {}
     for name, loss in calls.items():
-        weight = torch.nn.Parameter(torch.eye(6, dtype=torch.float64) + 0.1)
+        weight = torch.nn.Parameter(torch.eye(width, dtype=torch.float64) + 0.1)
         value = loss(x[mine] @ weight, y[mine] @ weight, gather=True)
         value.backward()
         dist.average_gradients([weight])

@@ -180,6 +180,28 @@ def gather(rows: Tensor) -> Tensor:
     return _Gather.apply(rows) if world() > 1 else rows
 
 
+def own(rows: Tensor) -> Tensor:
+    """This process's rows of those that `gather` has brought together, without a gradient of the other ones'."""
+    return rows.chunk(world())[rank()]
+
+
+class _Columns(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.rows = len(rows)
+        return gather(rows)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        found = total(gradients[0])  # each process's part of the loss has a gradient for all rows
+        return found.narrow(0, rank() * ctx.rows, ctx.rows)
+
+
+def columns(rows: Tensor) -> Tensor:
+    """What `gather` gives, for a loss of which every process computes a part and `mean` the whole."""
+    return _Columns.apply(rows) if world() > 1 else rows
+
+
 class _Mean(torch.autograd.Function):
     @staticmethod
     def forward(_: Any, term: Tensor) -> Tensor:
@@ -202,6 +224,21 @@ def total(tensor: Tensor) -> Tensor:
         with _answered():
             dist.all_reduce(found)
     return found
+
+
+class _Statistic(torch.autograd.Function):
+    @staticmethod
+    def forward(_: Any, term: Tensor) -> Tensor:
+        return mean(term)
+
+    @staticmethod
+    def backward(_: Any, *gradients: Tensor) -> Tensor:
+        return total(gradients[0] / world())  # each process has used it for its own rows
+
+
+def statistic(term: Tensor) -> Tensor:
+    """What `mean` gives, for what each process does to its own rows with it, as when the batch's mean is taken off."""
+    return _Statistic.apply(term) if world() > 1 else term
 
 
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from tests.losses.plain import SHAPES, assert_same, cos, embeddings
 from twofold import losses
-from twofold.losses import contrastive
+from twofold.losses import pairs
 
 
 def plain_nt_xent(x, y, t):
@@ -22,16 +22,17 @@ def plain_nt_xent(x, y, t):
 
 
 @pytest.mark.parametrize(("n", "d"), SHAPES)
-@pytest.mark.parametrize("block", [contrastive.BLOCK, 20])
-def test_nt_xent(n, d, block, monkeypatch):
-    monkeypatch.setattr(contrastive, "BLOCK", block)
+@pytest.mark.parametrize("tile", [1 << 20, 20])
+def test_nt_xent(n, d, tile, monkeypatch):
+    monkeypatch.setitem(pairs.TILE, "cpu", tile)
     x, y = embeddings(n, d, 2)
     assert_same(losses.nt_xent(x, y, 0.3), plain_nt_xent(x, y, 0.3), [x, y])
 
 
-@pytest.mark.parametrize("block", [contrastive.BLOCK, 10])
-def test_info_nce(block, monkeypatch):
-    monkeypatch.setattr(contrastive, "BLOCK", block)
+@pytest.mark.parametrize("rows", [64, 2])
+def test_info_nce(rows, monkeypatch):
+    monkeypatch.setitem(pairs.TILE, "cpu", rows)
+    monkeypatch.setattr(pairs, "ROWS", rows)
     query, key = embeddings(5, 4, 2)
     (negatives,) = embeddings(7, 4, 1, seed=1)
     total = 0.0
@@ -82,14 +83,14 @@ def test_normalised_embeddings_give_the_same():
     torch.testing.assert_close(losses.nt_xent(x, y), losses.nt_xent(F.normalize(x), 3 * y))
 
 
-@pytest.mark.parametrize("block", [contrastive.BLOCK, 10])
-def test_margin_hinge(block, monkeypatch):
-    monkeypatch.setattr(contrastive, "BLOCK", block)
+@pytest.mark.parametrize("tile", [1 << 20, 9])
+def test_margin_hinge(tile, monkeypatch):
+    monkeypatch.setitem(pairs.TILE, "cpu", tile)
     x, y = embeddings(5, 3, 2)
     (memory,) = embeddings(4, 3, 1, seed=1)
     others = [*y, *memory]
-    pairs = [(a, b) for i, a in enumerate(x) for j, b in enumerate(others) if i != j]
-    hinges = [torch.clamp(2.5 - (a - b).norm(), min=0) ** 2 / 2 for a, b in pairs]
+    far = [(a, b) for i, a in enumerate(x) for j, b in enumerate(others) if i != j]
+    hinges = [torch.clamp(2.5 - (a - b).norm(), min=0) ** 2 / 2 for a, b in far]
     assert 0 < sum(h == 0 for h in hinges) < len(hinges)
     assert_same(losses.margin_hinge(x, y, 2.5, memory), sum(hinges) / (5 * 8), [x, y, memory])
     hinges = [torch.clamp(2.5 - (x[i] - y[j]).norm(), min=0) ** 2 / 2 for i in range(5) for j in range(5) if i != j]

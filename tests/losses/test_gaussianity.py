@@ -7,7 +7,7 @@ import torch
 
 from tests.losses.plain import assert_same, embeddings
 from twofold import losses
-from twofold.losses import contrastive
+from twofold.losses import pairs
 from twofold.losses.gaussianity import POINT
 
 
@@ -30,9 +30,9 @@ def trapezoid(low, high, places):
     return t, [step / 2 if i in (0, places - 1) else step for i in range(places)]
 
 
-@pytest.mark.parametrize("block", [contrastive.BLOCK, 100])
-def test_sigreg(block, monkeypatch):
-    monkeypatch.setattr(contrastive, "BLOCK", block)
+@pytest.mark.parametrize("tile", [1 << 20, 50])
+def test_sigreg(tile, monkeypatch):
+    monkeypatch.setitem(pairs.TILE, "cpu", tile)
     (x,), (directions,) = embeddings(6, 3, 1), embeddings(5, 3, 1, seed=1)
     directions = directions.detach()
     plain = plain_sigreg(x, directions, *trapezoid(-3.0, 3.0, 33))

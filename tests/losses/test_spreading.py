@@ -7,7 +7,7 @@ import torch
 
 from tests.losses.plain import SHAPES, assert_same, embeddings
 from twofold import losses
-from twofold.losses import contrastive
+from twofold.losses import pairs
 
 
 def unit_rows(x):
@@ -15,11 +15,11 @@ def unit_rows(x):
 
 
 @pytest.mark.parametrize(("n", "d"), SHAPES)
-@pytest.mark.parametrize("block", [contrastive.BLOCK, 10])
-def test_uniformity(n, d, block, monkeypatch):
-    monkeypatch.setattr(contrastive, "BLOCK", block)
+@pytest.mark.parametrize("tile", [1 << 20, 5])
+def test_uniformity(n, d, tile, monkeypatch):
+    monkeypatch.setitem(pairs.TILE, "cpu", tile)
     (x,) = embeddings(n, d, 1)
-    for t in (2.0, 0.5):
+    for t in (2.0, 0.5, 40.0):
         rows = unit_rows(x)
         kernel = [torch.exp(-t * ((rows[i] - rows[j]) ** 2).sum()) for i in range(n) for j in range(i)]
         assert_same(losses.uniformity(x, t), torch.log(sum(kernel) / len(kernel)), [x])
@@ -27,9 +27,10 @@ def test_uniformity(n, d, block, monkeypatch):
 
 
 @pytest.mark.parametrize(("n", "d"), SHAPES)
-@pytest.mark.parametrize("block", [contrastive.BLOCK, 10])
-def test_koleo(n, d, block, monkeypatch):
-    monkeypatch.setattr(contrastive, "BLOCK", block)
+@pytest.mark.parametrize("rows", [64, 2])
+def test_koleo(n, d, rows, monkeypatch):
+    monkeypatch.setitem(pairs.TILE, "cpu", rows)
+    monkeypatch.setattr(pairs, "ROWS", rows)
     (x,) = embeddings(n, d, 1)
     rows = unit_rows(x)
     total = 0.0

@@ -22,6 +22,7 @@ from twofold.training.prepare import Preparation
 
 METHODS = list(methods())
 every_method = pytest.mark.parametrize("name", METHODS)
+TILED = ("pirl", "jigsaw")
 SOURCE = Path(twofold.methods.__file__).parent
 SWITCHES = (
     *(
@@ -189,6 +190,50 @@ def test_small_crops_keep_the_scale_of_the_loss(name):
     assert math.isfinite(four.item())
     assert four.item() != two.item()
     assert 0.2 * two.item() < four.item() < 2 * two.item()
+
+
+def gradients_of(name, chunk, **settings):
+    """Loss and gradients of the second of two steps, and the buffers then, in float64 without batch statistics."""
+    norm = {"projector_norm": "layer"} if has(name, "projector_norm") else {}
+    method, batch = made(name, chunk=chunk, **norm, **settings)
+    assert method.chunk == (chunk or None)
+    method.double()
+    views = [view._replace(images=view.images.double()) for view in batch.views]
+    if method.MULTI_CROP:
+        views += [View(views[0].images[..., :12, :12]), View(views[1].images[..., -12:, -12:])]
+    batch = batch._replace(views=tuple(views))
+    for _ in range(2):
+        method.zero_grad()
+        loss = loss_of(method, batch)
+        loss.backward()
+    return method, loss, {key: p.grad for key, p in method.named_parameters() if p.grad is not None}
+
+
+@every_method
+def test_chunks_change_no_gradient(name):
+    """Small crops, masked views, tiles, momentum encoders, memories and all: to 1e-9."""
+    settings = dict(backbone="test_vit", backbone_arguments={}, image_size=24 if name in TILED else 16)
+    if name not in (*TILED, "denoising", "mae", "data2vec"):
+        settings["mask"] = (0.5, 0.25) if spec(name).pairs_images else (0.5, 0.0)
+    assert_same_in_chunks(name, **settings)
+
+
+@pytest.mark.parametrize("name", ["simclr", "vicreg", "moco", "swav"])
+def test_chunks_change_no_gradient_of_batch_norms_that_keep_their_statistics(name):
+    assert_same_in_chunks(name, image_size=16, keep_statistics=True)
+
+
+def assert_same_in_chunks(name, **settings):
+    method, loss, gradients = gradients_of(name, 0, **settings)
+    again, found_loss, found = gradients_of(name, 7, **settings)
+    torch.testing.assert_close(found_loss, loss, rtol=1e-10, atol=0)
+    assert found.keys() == gradients.keys()
+    for key, gradient in gradients.items():
+        rounded = key == "backbone.pos_embed"  # which timm resizes for smaller views in float32
+        torch.testing.assert_close(found[key], gradient, rtol=1e-9, atol=1e-7 if rounded else 1e-12, msg=key)
+    for (key, mine), theirs in zip(again.named_buffers(), method.buffers(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12, msg=key)
+    assert max(g.abs().max() for key, g in gradients.items() if key.startswith("backbone")) > 1e-6
 
 
 @every_method

@@ -1,5 +1,7 @@
 """Functionals A and B on the batch: every dimension must vary, and no two together."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,22 +17,24 @@ def variance(x: Embeddings, gather: bool = False) -> Scalar:
 
     With ``gather`` the variance is over the images of all processes.
     """
-    if gather:
-        x = dist.gather(x)
-    return F.relu(1 - (x.var(0) + 1e-4).sqrt()).mean()
+    if gather and dist.world() > 1:
+        n = len(x) * dist.world()
+        spread = dist.mean((x - dist.statistic(x.mean(0))).square().mean(0)) * n / (n - 1)
+    else:
+        spread = x.var(0)
+    return F.relu(1 - (spread + 1e-4).sqrt()).mean()
 
 
 @exact
 def covariance(x: Embeddings, gather: bool = False) -> Scalar:
     """Sum of the squared off-diagonal entries of the covariance matrix, divided by d (arXiv 2105.04906 eq. 4).
 
-    With ``gather`` the covariance is over the images of all processes.
+    With ``gather`` the covariance is over the images of all processes, each of which computes its own rows' part.
     """
-    if gather:
-        x = dist.gather(x)
-    n, d = x.shape
-    x = x - x.mean(0)
-    return (_squared_norm_of_gram(x) - x.square().sum(0).square().sum()) / ((n - 1) ** 2 * d)
+    shared = gather and dist.world() > 1
+    n, d = len(x) * (dist.world() if shared else 1), x.shape[1]
+    x = x - (dist.statistic(x.mean(0)) if shared else x.mean(0))
+    return (_squared_norm(x, x, shared) - (n * _mean(x.square(), shared)).square().sum()) / ((n - 1) ** 2 * d)
 
 
 @exact
@@ -47,18 +51,16 @@ def vicreg(
     ``invariance`` weighs the mean squared error, ``variance`` the hinge averaged over the two views, ``covariance``
     the off-diagonal covariance summed over them. With ``gather`` the batch is that of all processes.
     """
-    if gather:
-        x, y = dist.gather(x), dist.gather(y)
-    terms = vicreg_terms(x, y)
+    terms = vicreg_terms(x, y, gather)
     return invariance * terms["invariance"] + variance * terms["variance"] + covariance * terms["covariance"]
 
 
-def vicreg_terms(x: Embeddings, y: Embeddings) -> dict[str, Tensor]:
+def vicreg_terms(x: Embeddings, y: Embeddings, gather: bool = False) -> dict[str, Tensor]:
     """VICReg's three terms by name, not yet weighed."""
     return {
-        "invariance": squared(x, y),
-        "variance": (variance(x) + variance(y)) / 2,
-        "covariance": covariance(x) + covariance(y),
+        "invariance": dist.mean(squared(x, y)) if gather else squared(x, y),
+        "variance": (variance(x, gather) + variance(y, gather)) / 2,
+        "covariance": covariance(x, gather) + covariance(y, gather),
     }
 
 
@@ -69,24 +71,60 @@ def barlow_twins(x: Embeddings, y: Embeddings, redundancy: float = 0.0051, gathe
     C is the cross-correlation of the two views, each dimension standardised over the batch (biased variance,
     epsilon 1e-5, as batch norm does). With ``gather`` the batch is that of all processes.
     """
-    if gather:
-        x, y = dist.gather(x), dist.gather(y)
-    terms = barlow_twins_terms(x, y)
+    terms = barlow_twins_terms(x, y, gather)
     return terms["invariance"] + redundancy * terms["redundancy"]
 
 
 @exact
-def barlow_twins_terms(x: Embeddings, y: Embeddings) -> dict[str, Tensor]:
+def barlow_twins_terms(x: Embeddings, y: Embeddings, gather: bool = False) -> dict[str, Tensor]:
     """Barlow Twins' two terms by name, not yet weighed; of a constant batch d and 0."""
-    n = len(x)
-    x, y = (F.batch_norm(z, None, None, training=True) for z in (x, y))
-    diagonal = (x * y).sum(0) / n
-    # The sum of squares of the d x d matrix x^T y is the sum of the products of two n x n Gram matrices.
-    whole = ((x @ x.T) * (y @ y.T)).sum() / n**2 if n < x.shape[1] else (x.T @ y / n).square().sum()
+    shared = gather and dist.world() > 1
+    x, y = (_standardised(z, shared) for z in (x, y))
+    diagonal = _mean(x * y, shared)
+    whole = _squared_norm(x, y, shared) / (len(x) * (dist.world() if shared else 1)) ** 2
     return {"invariance": (diagonal - 1).square().sum(), "redundancy": whole - diagonal.square().sum()}
 
 
-def _squared_norm_of_gram(x: Tensor) -> Tensor:
-    """||x^T x||_F^2 by the smaller of the two Gram matrices: it equals ||x x^T||_F^2."""
-    gram = x @ x.T if len(x) < x.shape[1] else x.T @ x
-    return torch.sum(gram * gram)
+def _mean(x: Tensor, shared: bool) -> Tensor:
+    """Over the rows, of all processes if they are ``shared``."""
+    return dist.mean(x.mean(0)) if shared else x.mean(0)
+
+
+def _standardised(x: Tensor, shared: bool) -> Tensor:
+    """Each dimension with mean 0 and variance 1 over the batch, as a batch norm does it."""
+    if not shared:
+        return F.batch_norm(x, None, None, training=True)
+    x = x - dist.statistic(x.mean(0))
+    return x * (dist.statistic(x.square().mean(0)) + 1e-5).rsqrt()
+
+
+def _squared_norm(x: Tensor, y: Tensor, shared: bool) -> Tensor:
+    """||x^T y||_F^2, the sum of squares of a d x d matrix, in the cheaper of two forms.
+
+    It equals the sum of the products of two n x n Gram matrices, x x^T and y y^T. Where rows are ``shared`` over
+    processes each computes the part of its own rows. A symmetric matrix has its gradient twice, by its rows and by its
+    columns; it is computed once and counts twice.
+    """
+    world = dist.world() if shared else 1
+    if len(x) * world >= x.shape[1]:
+        product = (x.detach() if x is y else x).T @ y
+        found = (dist.mean(product) * world if shared else product).square().sum()
+        return _Twice.apply(found) if x is y else found
+    every_x = (dist.gather(x) if shared else x).detach()
+    every_y = every_x if x is y else (dist.gather(y) if shared else y).detach()
+    of_x = x @ every_x.T
+    found = (of_x * (of_x if x is y else y @ every_y.T)).sum()
+    return _Twice.apply(dist.mean(found) * world if shared else found)  # type: ignore[no-any-return]
+
+
+class _Twice(torch.autograd.Function):
+    """A value with twice its gradient, which can be taken once."""
+
+    @staticmethod
+    def forward(_: Any, value: Tensor) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        return 2 * gradient

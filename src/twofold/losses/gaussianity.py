@@ -1,14 +1,16 @@
 """A functional on the batch: embeddings must be distributed as a standard Gaussian."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from twofold import dist
-from twofold.losses.contrastive import rows_at_once
 from twofold.losses.energy import Embeddings, Scalar
+from twofold.losses.pairs import tile
 from twofold.losses.precision import exact
 
 POINT = 0.402
@@ -41,15 +43,56 @@ def sigreg(
     step[:: points - 1] /= 2  # the first and the last
     lines = F.normalize(directions.to(x))
 
-    def waves(some: Tensor) -> Tensor:
-        angle = (x @ some.T)[..., None] * t
-        return torch.stack([angle.cos().mean(0), angle.sin().mean(0)])
-
-    height = rows_at_once(len(x) * points)
-    if height >= len(lines):
-        found = waves(lines)
-    else:
-        found = torch.cat([checkpoint(waves, some, use_reentrant=False) for some in lines.split(height)], 1)
+    found = _Waves.apply(lines @ x.T * (reach / (points - 1)), points)
     real, imaginary = dist.mean(found) if gather else found
     distance: Tensor = ((real - gaussian).square() + imaginary.square()) @ (step * gaussian)
     return distance.mean()
+
+
+class _Waves(torch.autograd.Function):
+    """Means over samples of cos(k angle) and sin(k angle), k from 0 on: angles [m, n] -> [2, m, points].
+
+    Multiples of an angle come from turning by it again and again, which costs less than their cosines; and they are
+    turned anew for the gradient, so only the angles are kept. The gradient can be taken once.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, angles: Tensor, points: int) -> Tensor:
+        ctx.save_for_backward(angles)
+        found = angles.new_empty(2, len(angles), points)
+        found[0, :, 0], found[1, :, 0] = 1, 0
+        for some in _lines_at_once(angles):
+            for k, (real, imaginary) in enumerate(_turned(angles[some], points), 1):
+                found[0, some, k], found[1, some, k] = real.mean(1), imaginary.mean(1)
+        return found
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (angles,) = ctx.saved_tensors
+        of_angles, points = torch.zeros_like(angles), gradient.shape[2]
+        weights = gradient * torch.arange(points, device=gradient.device) / angles.shape[1]
+        for some in _lines_at_once(angles):
+            part = of_angles[some]
+            for k, (real, imaginary) in enumerate(_turned(angles[some], points), 1):
+                part.addcmul_(real, weights[1, some, k, None])
+                part.addcmul_(imaginary, weights[0, some, k, None], value=-1)
+        return of_angles, None
+
+
+def _lines_at_once(angles: Tensor) -> Iterator[slice]:
+    """Slices of the rows of ``angles``, of few enough numbers each."""
+    height = max(1, tile(angles.device) // 4 // angles.shape[1])
+    return (slice(first, first + height) for first in range(0, len(angles), height))
+
+
+def _turned(angles: Tensor, points: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """cos and sin of 1, 2, ..., points - 1 times the angles; what was given before is overwritten."""
+    cos, sin = angles.cos(), angles.sin()
+    real, imaginary, kept = cos.clone(), sin.clone(), torch.empty_like(cos)
+    for k in range(1, points):
+        if k > 1:
+            torch.mul(real, sin, out=kept)
+            real.mul_(cos).addcmul_(imaginary, sin, value=-1)
+            imaginary.mul_(cos).add_(kept)
+        yield real, imaginary

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from twofold import dist
-from twofold.losses.contrastive import log_sum_exp, rows_at_once
 from twofold.losses.energy import Embeddings, Scalar
+from twofold.losses.pairs import REACH, mutual, rows_at_once
 from twofold.losses.precision import exact
 
 
@@ -17,12 +17,12 @@ def uniformity(x: Embeddings, t: float = 2.0, gather: bool = False) -> Scalar:
     """Log of the mean over pairs of different samples of exp(-t |x_i - x_j|^2) (arXiv 2005.10242 eq. 7).
 
     Embeddings are scaled to length 1 first. It is 0 where all are alike, and never below -4 t. With ``gather`` the
-    pairs are those of the samples of all processes.
+    pairs are those of the samples of all processes, each of which computes its own rows.
     """
-    rows = F.normalize(dist.gather(x) if gather else x)
-    n, number = len(rows), torch.arange(len(rows), device=x.device)
     # -t |a - b|^2 = 2 t (a . b) - 2 t for unit vectors
-    return log_sum_exp(rows, rows, 1 / (2 * t), number, number).logsumexp(0) - math.log(n * (n - 1)) - 2 * t
+    sums = mutual(F.normalize(x) * math.sqrt(2 * t), 2 * t <= REACH, gather)
+    n = len(sums)
+    return sums.logsumexp(0) - math.log(n * (n - 1)) - 2 * t
 
 
 @exact
@@ -31,10 +31,12 @@ def koleo(x: Embeddings, epsilon: float = 1e-8, gather: bool = False) -> Scalar:
 
     (arXiv 1806.03198 eq. 2, with unit vectors as in DINOv2, arXiv 2304.07193.) Embeddings are scaled to length 1 first.
     ``epsilon`` is added to each distance: where all are alike the loss is -log(epsilon), 18.4. With ``gather`` the
-    nearest are among the samples of all processes.
+    nearest are among the samples of all processes, each of which looks for its own rows'.
     """
-    rows = F.normalize(dist.gather(x) if gather else x)
-    nearest = _nearest(rows.detach())
+    own = F.normalize(x)
+    rows = dist.gather(own) if gather else own
+    nearest = _nearest(own.detach(), rows.detach(), len(x) * dist.rank() if gather else 0)
+    nearest = dist.gather(nearest) if gather else nearest
     distance: Tensor = torch.linalg.vector_norm(rows - rows[nearest], dim=1)  # one of 0 gets no gradient
     return -(distance + epsilon).log().mean()
 
@@ -66,12 +68,14 @@ def norm_hinge(x: Embeddings, limit: float | None = None) -> Scalar:
     return F.relu(torch.linalg.vector_norm(x, dim=1) - longest).mean()
 
 
-def _nearest(rows: Tensor) -> Tensor:
-    """For each row the number of the other one with the largest product: int64 [n]."""
-    found, height = [], rows_at_once(len(rows))
-    for first in range(0, len(rows), height):
-        products = rows[first : first + height] @ rows.T
-        own = torch.arange(len(products), device=rows.device)
-        products[own, own + first] = -torch.inf
+def _nearest(own: Tensor, rows: Tensor, place: int) -> Tensor:
+    """For each of ``own``, which are those of ``rows`` from ``place`` on, the number of the nearest other row: [n].
+
+    All have length 1, so the nearest has the largest product.
+    """
+    found, height = [], rows_at_once(own, len(rows))
+    for first in range(0, len(own), height):
+        products = own[first : first + height] @ rows.T
+        products.diagonal(place + first).fill_(-torch.inf)
         found.append(products.argmax(1))
     return torch.cat(found)

@@ -44,10 +44,10 @@ class BarlowTwins(Method):
         }
 
     def forward(self, batch: Batch, progress: float) -> Output:
-        views = [gather(self.projector(self.encode(view))) for view in batch.views]
-        terms = [barlow_twins_terms(x, y) for x, y in pairs(views)]
+        views = [self.projector(self.encode(view)) for view in batch.views]
+        terms = [barlow_twins_terms(x, y, gather=True) for x, y in pairs(views)]
         weighed = {name: weight * mean([t[name] for t in terms]) for name, weight in self.weights.items()}
-        return Output(weighed, tuple(views))
+        return Output(weighed, tuple(gather(z) for z in views))
 
     def collapsed_loss(self, batch_size: int) -> float:
         return self.weights["invariance"] * self.width

@@ -1,7 +1,7 @@
 """What every method is: a map from a batch of views to named scalars and embeddings."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from twofold.batch import Batch, View, cat
 from twofold.errors import UsageError
 from twofold.nets.backbone import BackboneSpec
+from twofold.nets.chunks import Chunked, in_chunks
 from twofold.nets.vit import encode
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ class Output(NamedTuple):
         return torch.stack(list(self.terms.values())).sum()
 
 
-class Method(nn.Module, ABC):
+class Method(nn.Module, Chunked, ABC):
     """A method of self-supervised learning: a module that maps a batch of views to an `Output`.
 
     A subclass is final. Its constructor takes the backbone, a `Setup` and its `Options`. All its state is in its
@@ -89,6 +90,9 @@ class Method(nn.Module, ABC):
 
     Under several processes the losses see the batch of all of them, and the gradient follows the convention of
     DistributedDataParallel: averaged over the processes it is that of one process with the whole batch.
+
+    ``chunk``, of the images in a process, is how many pass the backbone at once; None: all. Projector and loss see the
+    whole batch all the same (`twofold.nets.chunks`).
     """
 
     VIEWS: ClassVar[int] = 2
@@ -161,7 +165,18 @@ class Method(nn.Module, ABC):
 
     def encode(self, view: View) -> Tensor:
         """The backbone's features of a view: [n, features]."""
-        return encode(self.backbone, view)
+        return self.in_chunks(lambda images, keep: encode(self.backbone, View(images, keep)), *view)
+
+    def in_chunks(
+        self, network: Callable[..., Tensor], *rows: Tensor | None, weights: Iterable[nn.Parameter] = ()
+    ) -> Tensor:
+        """``network(*rows)``, which calls the backbone, in chunks where `chunk` asks for them.
+
+        Args:
+            rows: tensors of so many rows each, or None; the first is one.
+            weights: what gets a gradient in ``network`` besides the rows and the backbone.
+        """
+        return in_chunks(network, rows, self.chunk, self.backbone, [*self.backbone.parameters(), *weights])
 
     def project(self, features: Tensor) -> Tensor | None:
         """Features of the exported backbone after its projector; None where there is none."""

@@ -11,6 +11,7 @@ from twofold import rng
 from twofold.errors import UsageError
 from twofold.methods.base import Method, Setup
 from twofold.nets.backbone import SMALL, describe, features_of, stem_for
+from twofold.nets.chunks import set_chunk
 from twofold.recipe import recipe
 from twofold.recipe.declared import methods, spec
 from twofold.recipe.recipe import Recipe
@@ -35,6 +36,7 @@ def create_method(
     mean: Sequence[float] = IMAGENET_DEFAULT_MEAN,
     std: Sequence[float] = IMAGENET_DEFAULT_STD,
     seed: int = 0,
+    chunk: int | None = None,
     **settings: Any,
 ) -> Method:
     """A method as a module in training mode, ready for a loop of one's own.
@@ -55,6 +57,7 @@ def create_method(
         mean: by which the views are normalised, of each channel, for images from 0 to 1; a teacher has its own.
         std: the standard deviation of each channel, likewise.
         seed: decides the first weights of the method's own networks, and of a backbone that is built here.
+        chunk: images that pass the backbone at once, to save memory (`twofold.nets.chunks`); None: the whole batch.
         **settings: the method's options by their names (see `twofold methods NAME`), and ``stem``, ``pool`` and
             ``backbone_arguments`` of the backbone.
 
@@ -62,7 +65,7 @@ def create_method(
         UsageError: for a method, backbone or option that there is not, or that do not go together.
     """
     name = method if isinstance(method, str) else f"{method.__module__}:{method.__qualname__}"
-    asked = recipe.wanted(name, **settings, image_size=size, batch_size=batch_size, seed=seed)
+    asked = recipe.wanted(name, **settings, image_size=size, batch_size=batch_size, seed=seed, chunk=chunk)
     stray = [key for key in settings if key not in defaults_of(asked.spec.options) and key not in BACKBONE]
     if stray:
         raise UsageError(f"{stray[0]} is no option of {asked.method}; it belongs to Views, the optimizer or the loop")
@@ -102,7 +105,9 @@ def build_method(resolved: Recipe, backbone: nn.Module, setup: Setup) -> Method:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.fold(setup.seed, "heads"))
         make: Callable[..., Method] = kind
-        return make(backbone, setup, resolved.options)
+        method = make(backbone, setup, resolved.options)
+    set_chunk(method, resolved.chunk or None)
+    return method
 
 
 class _Open:

@@ -64,15 +64,22 @@ class Data2Vec(Method):
             view = masked(view, self.patches_a_side, MASKED, "block", batch.chance)
         assert view.ids_keep is not None
         gone, count = hidden(view, self.patches), self.patches - view.ids_keep.shape[1]
-        student = tokens(self.backbone, View(view.images), gone, self.mask_token)[:, -self.patches :]
+        student = self.in_chunks(self.masked_tokens, view.images, gone, weights=[self.mask_token])
         predicted = self.head(of_hidden(student, gone, count))
         wanted = of_hidden(self.regression_target(view.images), gone, count)
         embeddings = dist.gather(student.mean(1))
         return Output({"energy": dist.mean(smooth_l1(predicted, wanted, self.o.beta))}, (embeddings,))
 
+    def masked_tokens(self, images: Tensor, gone: Tensor) -> Tensor:
+        """The student's tokens of all patches, those that are ``gone`` replaced: [n, patches, width]."""
+        return tokens(self.backbone, View(images), gone, self.mask_token)[:, -self.patches :]
+
     @torch.no_grad()
     def regression_target(self, images: Tensor) -> Tensor:
         """[n, patches, width]"""
+        return self.in_chunks(self.average_of_blocks, images)
+
+    def average_of_blocks(self, images: Tensor) -> Tensor:
         outputs = block_outputs(self.target.stages[0], images, self.o.blocks)
         outputs = [out.float() if out.dtype == torch.bfloat16 else out for out in outputs]
         if self.o.normalize:

@@ -75,7 +75,7 @@ class Joint(Method):
         self.energy, self.functionals, self.o = parts.Energy(o, o.prototypes or width), Functionals(o, width), o
 
     def forward(self, batch: Batch, progress: float) -> Output:
-        o, local = self.o, parts.embedded(batch.views, self.backbone, self.projector, self.o.views_together)
+        o, local = self.o, parts.embedded(batch.views, self.encode, self.projector, self.o.views_together)
         xs = parts.gathered(local, o.normalize)
         ps = parts.gathered([self.predictor(z) for z in local], o.normalize) if o.predictor else xs
         ys = parts.y_side(self.target, batch, xs, o)

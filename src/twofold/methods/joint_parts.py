@@ -18,7 +18,6 @@ from twofold.methods.base import together, unit
 from twofold.methods.joint_functionals import Rows, parse
 from twofold.nets.heads import mlp, relu
 from twofold.nets.momentum import MomentumEncoder, shuffled
-from twofold.nets.vit import encode
 from twofold.recipe.rules import Facts, momentum_within
 
 if TYPE_CHECKING:
@@ -49,11 +48,11 @@ def projector(features: int, o: "Options") -> nn.Module:
     return mlp(features, o.projector, o.projector_norm, o.last_norm, ACTIVATIONS[o.activation])
 
 
-def embedded(views: Sequence[View], backbone: nn.Module, projector: nn.Module, at_once: bool) -> Rows:
+def embedded(views: Sequence[View], encode: Callable[[View], Tensor], projector: nn.Module, at_once: bool) -> Rows:
     """Each view's embeddings, of this process; ``at_once``: views of one size are one batch for batch norms."""
 
     def network(view: View) -> Tensor:
-        rows: Tensor = projector(encode(backbone, view))
+        rows: Tensor = projector(encode(view))
         return rows
 
     return together(network, views) if at_once else [network(view) for view in views]
@@ -70,12 +69,12 @@ def y_side(encoder: MomentumEncoder | None, batch: Batch, xs: Rows, o: "Options"
     views = batch.views[:2]
     if encoder is None:
         return xs[:2] if o.target == "shared" else [x.detach() for x in xs[:2]]
-    backbone, projector = encoder.stages[:2]
+    projector = encoder.stages[1]
     if o.key_groups == 1:
-        return gathered(embedded(views, backbone, projector, o.views_together), o.normalize)
+        return gathered(embedded(views, encoder.encode, projector, o.views_together), o.normalize)
 
     def network(view: View) -> Tensor:
-        return embedded([view], backbone, projector, False)[0]
+        return embedded([view], encoder.encode, projector, False)[0]
 
     rows = [shuffled(network, view, batch.chance, f"keys {i}", o.key_groups) for i, view in enumerate(views)]
     return [unit(z) if o.normalize else z for z in rows]

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from twofold import dist
 from twofold.augment.masks import hidden, masked, of_hidden
-from twofold.batch import Batch
+from twofold.batch import Batch, View
 from twofold.errors import UsageError
 from twofold.losses import squared
 from twofold.methods.base import Method, Output, Setup
@@ -72,7 +72,7 @@ class MAE(Method):
         if view.ids_keep is None:  # a loop whose views are not masked
             view = masked(view, self.patches_a_side, MASKED, "random", batch.chance)
         assert view.ids_keep is not None
-        every = tokens(self.backbone, view)
+        every = self.in_chunks(lambda images, keep: tokens(self.backbone, View(images, keep)), *view)
         prefix, embedded = self.decoder_embed(every).tensor_split([self.prefix], 1)
         rows = view.ids_keep[:, :, None].expand(-1, -1, embedded.shape[-1])
         laid = self.mask_token.to(embedded.dtype).expand(len(view.images), self.patches, -1).scatter(1, rows, embedded)

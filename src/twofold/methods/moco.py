@@ -74,19 +74,19 @@ class MoCo(Method):
     def forward(self, batch: Batch, progress: float) -> Output:
         o, views = self.o, dict(enumerate(batch.views))
         asked, answering = (views, (0, 1)) if o.symmetric else (views.keys() - {1}, (1,))
-        queries = {i: dist.gather(self.projector(self.encode(views[i]))) for i in asked}
+        queries = {i: self.projector(self.encode(views[i])) for i in asked}
         keys = {i: shuffled(self.target, views[i], batch.chance, f"keys {i}", o.key_groups) for i in answering}
-        both = [(q, k) for i, q in queries.items() for j, k in keys.items() if i != j]
-        attracted = [attraction(q, k, o.temperature, o.normalize) for q, k in both]
-        repelled = [repulsion_from(q, k, *self.negatives(k), o.temperature, o.normalize) for q, k in both]
+        both = [(q, dist.own(k), self.negatives(k)) for i, q in queries.items() for j, k in keys.items() if i != j]
+        attracted = [attraction(q, k, o.temperature, o.normalize, gather=True) for q, k, _ in both]
+        repelled = [repulsion_from(q, k, *others, o.temperature, o.normalize, gather=True) for q, k, others in both]
         self.queue.enqueue(torch.cat(list(keys.values())))  # after the loss
         terms = {"attraction": o.attraction * mean(attracted), "repulsion": o.repulsion * mean(repelled)}
-        return Output(terms, tuple(queries.values()))
+        return Output(terms, tuple(dist.gather(q) for q in queries.values()))
 
     def negatives(self, key: Tensor) -> tuple[Tensor, Same]:
         """The queue; without one the batch's keys, each left out against its own query."""
-        own = torch.arange(len(key), device=key.device)
-        return (self.queue.rows, None) if len(self.queue.rows) else (key, (own, own))
+        number = torch.arange(len(key), device=key.device)
+        return (self.queue.rows, None) if len(self.queue.rows) else (key, (dist.own(number), number))
 
     def after_step(self, progress: float) -> None:
         self.target.update(progress)

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from twofold.batch import Batch
-from twofold.dist import gather
+from twofold.dist import gather, own, world
 from twofold.losses import attraction, repulsion_from
 from twofold.methods.base import Method, Output, Setup, directions, mean
 from twofold.nets.heads import mlp, predictor
@@ -70,18 +70,18 @@ class MoCoV3(Method):
 
     def forward(self, batch: Batch, progress: float) -> Output:
         o = self.o
-        queries = [gather(self.predictor(self.projector(self.encode(view)))) for view in batch.views]
-        keys = [gather(self.target(view)) for view in batch.views[:2]]
-        own = torch.arange(len(keys[0]), device=keys[0].device)
-        both = directions(queries, keys)
-        attracted = [attraction(q, k, o.temperature, o.normalize) for q, k in both]
-        repelled = [repulsion_from(q, k, k, (own, own), o.temperature, o.normalize) for q, k in both]
+        queries = [self.predictor(self.projector(self.encode(view))) for view in batch.views]
+        keys = [self.target(view) for view in batch.views[:2]]
+        number = torch.arange(len(keys[0]) * world(), device=keys[0].device)
+        both, same = directions(queries, keys), (own(number), number)
+        attracted = [attraction(q, k, o.temperature, o.normalize, gather=True) for q, k in both]
+        repelled = [repulsion_from(q, k, gather(k), same, o.temperature, o.normalize, gather=True) for q, k in both]
         scale = 2 * 2 * o.temperature  # of two views: the sum of both directions
         terms = {
             "attraction": o.attraction * scale * mean(attracted),
             "repulsion": o.repulsion * scale * mean(repelled),
         }
-        return Output(terms, tuple(queries))
+        return Output(terms, tuple(gather(q) for q in queries))
 
     def after_step(self, progress: float) -> None:
         self.target.update(progress)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from twofold.augment.tiles import TILES, cut_tiles
 from twofold.batch import Batch, View
-from twofold.dist import gather
+from twofold.dist import columns, gather, own
 from twofold.errors import UsageError
 from twofold.losses import attraction, repulsion_from
 from twofold.losses.contrastive import Same
@@ -66,25 +66,27 @@ class PIRL(Method):
         tiles = cut_tiles(batch.views[1].images, self.tile, chance.uniform("places", 2 * TILES))
         order = chance.uniform("order", TILES).argsort(1)
         tiles = tiles[torch.arange(len(order), device=order.device)[:, None], order].flatten(0, 1)
-        shuffled = gather(self.join(self.tile_projector(self.encode(View(tiles))).unflatten(0, (-1, TILES)).flatten(1)))
-        image = gather(self.projector(self.encode(batch.views[0])))
+        shuffled = self.join(self.tile_projector(self.encode(View(tiles))).unflatten(0, (-1, TILES)).flatten(1))
+        image = self.projector(self.encode(batch.views[0]))
+        every = gather(image)
         if self.negatives:
             if batch.index is None:
                 raise UsageError("PIRL's bank needs each image's number in the data: views(images, index=numbers)")
-            index = gather(batch.index)
             numbers, negatives = self.bank.draw(chance.shared("negatives", self.negatives))
-            entry = self.bank.read(index, image)
-            losses = [self.info_nce(rows, entry, negatives, (index, numbers)) for rows in (shuffled, image)]
-            self.bank.update(index, image, o.bank_momentum)  # after the loss
+            entry, same = self.bank.read(batch.index, image), (batch.index, numbers)
+            losses = [self.info_nce(rows, entry, negatives, same) for rows in (shuffled, image)]
+            self.bank.update(gather(batch.index), every, o.bank_momentum)  # after the loss
         else:
-            own = torch.arange(len(image), device=image.device)
-            losses = [self.info_nce(x, y, y, (own, own)) for x, y in ((shuffled, image), (image, shuffled))]
+            number = torch.arange(len(every), device=image.device)
+            both, same = ((shuffled, image), (image, shuffled)), (own(number), number)
+            losses = [self.info_nce(x, y, columns(y), same) for x, y in both]
         terms = {"tiles": o.tiles * losses[0], "image": (1 - o.tiles) * losses[1]}
-        return Output(terms, (image, shuffled))
+        return Output(terms, (every, gather(shuffled)))
 
     def info_nce(self, query: Tensor, key: Tensor, negatives: Tensor, same: Same) -> Tensor:
         t, normalize = self.o.temperature, self.o.normalize
-        return attraction(query, key, t, normalize) + repulsion_from(query, key, negatives, same, t, normalize)
+        repelled = repulsion_from(query, key, negatives, same, t, normalize, gather=True)
+        return attraction(query, key, t, normalize, gather=True) + repelled
 
     def collapsed_loss(self, batch_size: int) -> float:
         return math.log(self.negatives + 1 if self.negatives else batch_size)

@@ -43,11 +43,11 @@ class SimCLR(Method):
         self.o = options
 
     def forward(self, batch: Batch, progress: float) -> Output:
-        o, views = self.o, [gather(self.projector(self.encode(view))) for view in batch.views]
-        attracted = [attraction(x, y, o.temperature, o.normalize) for x, y in pairs(views)]
-        repelled = [repulsion(x, y, o.temperature, o.normalize) for x, y in pairs(views)]
+        o, views = self.o, [self.projector(self.encode(view)) for view in batch.views]
+        attracted = [attraction(x, y, o.temperature, o.normalize, gather=True) for x, y in pairs(views)]
+        repelled = [repulsion(x, y, o.temperature, o.normalize, gather=True) for x, y in pairs(views)]
         terms = {"attraction": o.attraction * mean(attracted), "repulsion": o.repulsion * mean(repelled)}
-        return Output(terms, tuple(views))
+        return Output(terms, tuple(gather(z) for z in views))
 
     def collapsed_loss(self, batch_size: int) -> float:
         return self.o.repulsion * math.log(2 * batch_size - 1)

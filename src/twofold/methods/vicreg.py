@@ -43,12 +43,12 @@ class VICReg(Method):
         self.weights: dict[str, float] = {name: getattr(options, name) for name in names}
 
     def forward(self, batch: Batch, progress: float) -> Output:
-        views = [gather(self.projector(self.encode(view))) for view in batch.views]
+        views = [self.projector(self.encode(view)) for view in batch.views]
         if self.normalize:
             views = [unit(view) for view in views]
-        terms = [vicreg_terms(x, y) for x, y in pairs(views)]
+        terms = [vicreg_terms(x, y, gather=True) for x, y in pairs(views)]
         weighed = {name: weight * mean([t[name] for t in terms]) for name, weight in self.weights.items()}
-        return Output(weighed, tuple(views))
+        return Output(weighed, tuple(gather(z) for z in views))
 
     def collapsed_loss(self, batch_size: int) -> float:
         return 0.99 * self.weights["variance"]

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from twofold import dist, schedule
 from twofold.batch import Chance, View
+from twofold.nets.chunks import Chunked, in_chunks
 from twofold.nets.synchronised import in_groups
 from twofold.nets.vit import encode
 
 
-class MomentumEncoder(nn.Module):
+class MomentumEncoder(nn.Module, Chunked):
     """A moving average of a backbone and what comes after it: a copy of them that only `update` changes.
 
     Norm statistics are its own, from the batches that pass through it, as in the published codes.
@@ -36,11 +37,15 @@ class MomentumEncoder(nn.Module):
     @torch.no_grad()
     def forward(self, view: View) -> Tensor:
         """The backbone's features of a view through the stages after it."""
-        backbone, *heads = self.stages
-        rows = encode(backbone, view)
-        for head in heads:
+        rows = self.encode(view)
+        for head in self.stages[1:]:
             rows = head(rows)
         return rows
+
+    @torch.no_grad()
+    def encode(self, view: View) -> Tensor:
+        """The backbone's features of a view."""
+        return in_chunks(lambda images, keep: encode(self.stages[0], View(images, keep)), view, self.chunk)
 
     @torch.no_grad()
     def update(self, progress: float) -> None:
@@ -71,7 +76,7 @@ def shuffled(network: Callable[[View], Tensor], view: View, chance: Chance, name
     mine, world = order.chunk(dist.world())[dist.rank()], dist.world()
     groups = max(1, min(groups, len(images) // 2))
     passes, together = (1, world // groups) if world % groups == 0 else (max(1, groups // world), 1)
-    with in_groups(passes, together):
+    with in_groups(together):
         parts = [View(images[part], None if keep is None else keep[part]) for part in mine.tensor_split(passes)]
         rows = torch.cat([network(part) for part in parts])
     return dist.gather(rows)[order.argsort()]

@@ -18,12 +18,12 @@ Norm = nn.modules.batchnorm._BatchNorm
 class _Groups:
     """Where each ``together`` neighbouring processes pass batches of their own: which norms have passed any.
 
-    ``began``: their running mean and variance before.
+    ``began``: their running mean and variance before, and how many batches these were of.
     """
 
     def __init__(self, together: int) -> None:
         self.together = together
-        self.began: dict[Any, tuple[Tensor, Tensor]] = {}
+        self.began: dict[Any, tuple[Tensor, Tensor, int]] = {}
 
 
 _groups: _Groups | None = None
@@ -82,7 +82,8 @@ class _Synchronised(nn.Module):
             plain: Tensor = super().forward(x)
             return plain
         if _groups and norm.track_running_stats and norm.momentum is not None and norm not in _groups.began:
-            _groups.began[norm] = norm.running_mean.clone(), norm.running_var.clone()
+            before = norm.running_mean.clone(), norm.running_var.clone()
+            _groups.began[norm] = *before, int(norm.num_batches_tracked)
         norm._check_input_dim(x)
         y, mean, var, count = _OverProcesses.apply(x, norm.weight, norm.bias, norm.eps)
         if norm.track_running_stats:
@@ -117,8 +118,8 @@ def unsynchronised(module: nn.Module) -> list[str]:
 
 
 @contextmanager
-def in_groups(passes: int, together: int) -> Iterator[None]:
-    """Inside the block each ``together`` neighbouring processes pass batches of their own, ``passes`` of them.
+def in_groups(together: int) -> Iterator[None]:
+    """Inside the block each ``together`` neighbouring processes pass batches of their own, as many as all others.
 
     Afterwards running statistics are as if all these batches had passed one after the other, in order of rank. It is
     for what has no gradient, and for norms that are synchronised.
@@ -129,7 +130,8 @@ def in_groups(passes: int, together: int) -> Iterator[None]:
         yield
     finally:
         _groups = None
-    for norm, began in groups.began.items():
+    for norm, (*began, tracked) in groups.began.items():
+        passes = int(norm.num_batches_tracked) - tracked
         kept = (1 - norm.momentum) ** passes
         for statistic, start in zip((norm.running_mean, norm.running_var), began, strict=True):
             last, *others = dist.gather(statistic[None])[::together]

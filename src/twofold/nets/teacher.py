@@ -12,13 +12,14 @@ from torch.nn import functional as F
 
 from twofold.errors import UsageError
 from twofold.nets.backbone import BackboneSpec, built_by, described, features_of
+from twofold.nets.chunks import Chunked, in_chunks
 from twofold.nets.normalize import Normalize
 from twofold.nets.recorded import fill, recorded_spec, recorded_weights
 from twofold.nets.whole import whole_network
 from twofold.recipe.foreign import is_foreign
 
 
-class Teacher(nn.Module):
+class Teacher(nn.Module, Chunked):
     """A frozen network and the preparation of its images: normalised views [n, C, S, S] -> features [n, width].
 
     It follows its owner to any device and type, but is in none of its parameters and in no ``state_dict``: it never
@@ -61,6 +62,10 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, views: Float[Tensor, "n c s s"]) -> Float[Tensor, "n width"]:
+        return in_chunks(self.answers, (views,), self.chunk)
+
+    def answers(self, views: Tensor) -> Tensor:
+        """`forward` of views that pass the network at once."""
         images = self.views.undo(views)
         if images.shape[-1] != self.size:
             images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)

@@ -56,8 +56,13 @@ class Recipe:
         None, "images in a step, over all processes; never more than there are", low=2, auto=rules.batch_size
     )
     accumulate: int = setting(
-        1, "parts that a step's batch is computed in, to save memory; every loss sees one part", low=1
-    )
+        1, "parts that a step's batch is computed in, to save memory, the gradient being their mean; every loss sees "
+        "one part alone: where images are compared with each other use chunk", low=1,
+    )  # fmt: skip
+    chunk: int = setting(
+        0, "images that pass the backbone at once in each process, to save memory; the loss sees the whole batch, with "
+        "its exact gradient, for one more forward pass; batch norms of the backbone see a chunk; 0: all", low=0,
+    )  # fmt: skip
     seed: int = setting(0, "decides the first weights, the order, the distortions", low=0, high=2**63 - 1)
     limit: int = setting(0, "use a random sample of so many images only, of each class alike; 0: all", low=0)
     optimizer: Literal["lars", "sgd", "adamw"] = setting("adamw", "timm's LARS, torch's SGD or AdamW")

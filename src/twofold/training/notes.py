@@ -5,6 +5,7 @@ from torch import nn
 from twofold import dist
 from twofold.data.kinds import PICTURE, Kind
 from twofold.nets.synchronised import unsynchronised
+from twofold.training import portions
 from twofold.training.opened import OpenRun
 
 
@@ -31,11 +32,7 @@ def notes(opened: OpenRun, unreadable: list[str]) -> list[str]:
     for name, (network, spec) in opened.method.given().items():
         size = sum(p.numel() for p in network.parameters()) / 1e6
         said.append(f"{name} {spec.name} ({size:.1f} million weights), {spec.features} features, kept in {path / name}")
-    if s.accumulate > 1:
-        said.append(
-            f"accumulate {s.accumulate}: every loss sees {batch // s.accumulate} images at a time, not "
-            f"{batch}: fewer negatives and coarser batch statistics than one step of {batch} would have"
-        )
+    said += portions.notes(s, opened.method, batch)
     if dist.world() > 1:
         said += unlike_one(opened.method)
     return said
