@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import twofold
 from tests.conftest import OWN, batch_of, resolved
-from twofold import dist
+from twofold import dist, launch
 from twofold.metrics import read_metrics
 from twofold.nets.synchronised import synchronise
 from twofold.recipe.declared import methods
@@ -150,7 +150,7 @@ def a_run(name, out):
 def main(root, running):
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # of launchers that would rather have a GPU
-    with dist.processes():
+    with launch.processes():
         found = {name: in_a_plain_loop(name) for name in methods()}
         normed = {name: in_a_plain_loop(name, normed_settings_of) for name in methods() if name not in UNNORMED}
         if dist.world() == 2:

@@ -96,3 +96,10 @@ def commanded(world, *args):
     assert codes == [0] * world
     said = [line for _, lines, _ in found for line in lines]
     return [code for code, _, _ in found], said, [results for _, _, results in found if results]
+
+
+def compare(some, others):
+    """The same tensors by the same names, but for rounding."""
+    assert some.keys() == others.keys()
+    for key, value in others.items():
+        torch.testing.assert_close(some[key], value, rtol=1e-6, atol=1e-9)

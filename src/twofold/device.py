@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from twofold import dist
+from twofold import launch
 from twofold.errors import UsageError
 
 ALIGNED = 16
@@ -31,7 +31,7 @@ def choose(name: str | None = None) -> torch.device:
     if not available.get(name):
         raise UsageError(f"there is no {name} device here; without --device what there is is taken")
     if name == "cuda":
-        torch.cuda.set_device(dist.local_rank() % torch.cuda.device_count())
+        torch.cuda.set_device(launch.local_rank() % torch.cuda.device_count())
         torch.backends.cudnn.benchmark = True  # batches of one shape follow one another
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device(name)

@@ -9,7 +9,7 @@ from timm.layers import BatchNormAct2d
 from torch import nn
 
 from tests.together import together
-from twofold import dist
+from twofold import dist, launch
 from twofold.batch import Chance, View
 from twofold.nets.layers import keep
 from twofold.nets.momentum import MomentumEncoder, shuffled
@@ -54,7 +54,7 @@ def passed(name):
 
 
 def all_passed():
-    with dist.processes():
+    with launch.processes():
         return {name: passed(name) for name in NETWORKS}
 
 
@@ -78,7 +78,7 @@ def test_several_processes_compute_what_one_does(name, world, by_processes):
 
 def keys_of(groups):
     """Keys of two batches in shuffled groups by a momentum encoder, and its state."""
-    with dist.processes():
+    with launch.processes():
         torch.manual_seed(0)
         network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(12), nn.Linear(12, 3), nn.BatchNorm1d(3)).double().train()
         target = synchronise(MomentumEncoder((0.9, 1.0), network).train())

@@ -11,7 +11,7 @@ import twofold
 from tests.conftest import picture, tiny
 from tests.together import commanded, together
 from tests.training.making import weights
-from twofold import dist
+from twofold import dist, launch
 from twofold.errors import UsageError
 from twofold.training import agreement
 
@@ -57,7 +57,7 @@ def test_a_run_that_one_node_does_not_have(nodes):
 
 
 def look_at_the_checkpoint(folders):
-    with dist.processes():
+    with launch.processes():
         try:
             agreement.one_checkpoint(twofold.Run(folders[dist.rank()]))
         except UsageError as error:

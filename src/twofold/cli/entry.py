@@ -59,18 +59,18 @@ def outcome(argv: list[str], carry_out: Callable[[list[str]], None]) -> tuple[in
 
 def one_of_several(argv: list[str]) -> None:
     """Carry out a command as one of the processes of a launch. What it says, one of them says."""
-    from twofold import dist
+    from twofold import dist, launch
 
     def told(argv: list[str]) -> None:
-        with dist.processes():  # they are joined below; here they are told of an error
+        with launch.processes():  # they are joined below; here they are told of an error
             dispatch(argv)
 
-    with dist.processes():
+    with launch.processes():
         if dist.rank() > 0:
             sys.stdout = io.StringIO()
             logging.getLogger("twofold").setLevel(logging.ERROR)
         code, why = outcome(argv, told)
-        if why and dist.first_to_say():
+        if why and launch.first_to_say():
             say(why)
     sys.exit(code)
 

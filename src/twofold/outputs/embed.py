@@ -106,7 +106,7 @@ def embed(
         patches: a row for each patch instead of each image, row by row of its grid: what the backbone's pooling gets.
         backbone: of a file of weights, the timm model that they are of.
         together: with ``out``, all processes of a launch share the work, and each must call this; they must be joined,
-            as `twofold.dist.processes` does.
+            as `twofold.launch.processes` does.
 
     Returns:
         The vectors; with ``out`` only what was written.

@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 import torch
 from rich.console import Console
 
-from twofold import device, dist, rng
+from twofold import device, dist, launch, rng
 from twofold.data.loader import Crops
 from twofold.data.opening import DataLike
 from twofold.data.workers import failures
@@ -42,7 +42,7 @@ def train(wanted: Wanted, console: Console | None = None, data: DataLike = None)
     """
     on = device.choose(wanted.get("device"))
     device.reuse_memory()
-    with dist.processes(), Interrupt() as interrupt, ExitStack() as held:
+    with launch.processes(), Interrupt() as interrupt, ExitStack() as held:
         log = Log(console if dist.rank() == 0 else None)
         opened = open_run(wanted, data, on, log, held)
         with Journal(opened, log) as journal, failures():
