@@ -120,6 +120,8 @@ def stage_mutated(out: Path, photos: Path, kept: Kept) -> dict[str, Row]:
         return {"tried": MUTATED, "survived": 0 if reason else MUTATED, "note": note, "wrong": {"": reason}}
 
     kept.once("files", made)
+    if "embed" not in kept.rows:  # which would find that it has been done
+        (out / "vectors.parquet").unlink(missing_ok=True)
     rows = {"mutated files, decoded": kept.once("decoded", decoded)}
     for name, (words, codes) in mutate.commands(folder, out).items():
         rows[f"mutated files, {name}"] = kept.once(name, lambda w=words, c=codes: through(w, c))

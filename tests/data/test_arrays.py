@@ -41,3 +41,19 @@ def test_damaged_arrays_are_said(tmp_path, name, damage):
     (tmp_path / name).write_bytes(damage)
     with pytest.raises(UsageError, match=rf"{name} (is no NumPy file|has no array)"):
         open_data(tmp_path / name)
+
+
+@pytest.mark.parametrize("header", [b"{'descr': '''", b"{'descr': ('<", b"((((", b"{'descr': '|u1', 'shape': (\xff"])
+def test_a_header_that_is_no_python_is_said_in_one_line(header, tmp_path):
+    """As fuzzing found them: an open bracket, an open quotation mark."""
+    for version in (1, 2):
+        length = len(header).to_bytes(2 if version == 1 else 4, "little")
+        (tmp_path / "a.npy").write_bytes(b"\x93NUMPY" + bytes([version, 0]) + length + header + bytes(64))
+        with pytest.raises(UsageError, match=r"^[^\n]*a\.npy is no NumPy file of plain arrays: [^\n]*$"):
+            open_data(tmp_path / "a.npy")
+
+
+def test_names_of_arrays_are_said_in_one_line(tmp_path):
+    np.savez(tmp_path / "a.npz", **{"a\nb": np.zeros(3)})
+    with pytest.raises(UsageError, match=r"^[^\n]*\(it has a\\x0ab\)$"):
+        open_data(tmp_path / "a.npz")

@@ -73,3 +73,12 @@ def test_a_name_need_not_be_utf8(tmp_path):
     parquet(tmp_path / "a.parquet", 3)
     (tmp_path / "a.parquet").rename(folder / os.fsdecode(b"\xff.parquet"))
     assert open_data(folder).train.image(2).shape == (3, 16, 16)
+
+
+def test_names_of_columns_that_are_no_text_are_said(tmp_path):
+    """As fuzzing found it."""
+    pq.write_table(pa.table({"image": [encoded(picture(8, 8))]}), tmp_path / "a.parquet")
+    content = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "a.parquet").write_bytes(content.replace(b"image", b"im\xffge"))
+    with pytest.raises(UsageError, match=r"a\.parquet cannot be read as Parquet: [^\n]*$"):
+        open_data(tmp_path / "a.parquet")

@@ -1,5 +1,6 @@
 """Arrays of images in NumPy's files."""
 
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -11,13 +12,16 @@ from twofold.data import bounds
 from twofold.data.decode import as_images
 from twofold.data.sources import Array
 from twofold.errors import UsageError
+from twofold.storage.names import clean
 
 PAIRS = {
     "train": [("images", "labels"), ("train_images", "train_labels"), ("x_train", "y_train"), ("x", "y")],
     "test": [("test_images", "test_labels"), ("x_test", "y_test"), ("val_images", "val_labels"), ("x_val", "y_val")],
 }
 """What arrays of images and of their labels are called in an ``.npz`` file."""
-BROKEN = (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
+BROKEN = (
+    OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, tokenize.TokenError,
+)  # fmt: skip
 """What NumPy and zipfile raise on broken files, and on encrypted ones."""
 
 
@@ -67,7 +71,7 @@ def _splits(archive: zipfile.ZipFile, path: Path) -> dict[str, Array]:
         if found is not None:
             splits[split] = _images(found, f"{images} in {path}", load(labels))
     if "train" not in splits:
-        named = ", ".join(arrays)[:200]
+        named = clean(", ".join(arrays))[:200]
         raise UsageError(f"{path} has no array named images, train_images or x_train (it has {named})")
     return splits
 

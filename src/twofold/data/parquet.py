@@ -34,7 +34,7 @@ class Parquet(EncodedSource):
             self._table = _table(files, columns)
         except StopIteration:
             raise UsageError(f"{files[0]} has no column of images (bytes, or a struct with bytes)") from None
-        except (pa.ArrowException, KeyError, OSError) as error:
+        except (pa.ArrowException, KeyError, OSError, ValueError) as error:  # the last of names that are no text
             raise UsageError(f"{files[0]} cannot be read as Parquet: {' '.join(str(error).split())}") from None
         self._files = list(files)
         column = self._table[image]
