@@ -151,7 +151,7 @@ def losses_table(names: list[str]) -> str:
             f"| {row['loss']} | {row['n']} | {row['d']} | {row['twofold']['milliseconds']:.1f} | {' | '.join(shares)} |"
         )
     made = f"torch {result['versions']['torch']}, lightly {version}, {result['device']}"
-    return "\n".join([*lines, "", f"{made}; a memory below 0.1 MiB counts as 0."])
+    return "\n".join([*lines, "", f"{made}, threads: {result['settings']['threads']}."])
 
 
 def of(way: str) -> tuple[str, str]:
