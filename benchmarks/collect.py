@@ -157,6 +157,42 @@ def reliability_table(names: list[str]) -> str:
     return "\n".join(lines)
 
 
+def losses_table(names: list[str]) -> str:
+    """Each loss's time and memory as a share of the plain formula's and of lightly's, by the sizes of the batch."""
+    (result,) = load(names)
+    version = result["versions"]["lightly"]
+    lines = [
+        "| loss | N | D | ms | of the plain formula's time | memory | of lightly's time | memory |",
+        "|---|" + "---:|" * 7,
+    ]
+    for row in result["rows"]:
+        shares = [f"{row[key]:.2f}" if key in row else "" for way in ("plain", "lightly") for key in of(way)]
+        lines.append(
+            f"| {row['loss']} | {row['n']} | {row['d']} | {row['twofold']['milliseconds']:.1f} | {' | '.join(shares)} |"
+        )
+    made = f"torch {result['versions']['torch']}, lightly {version}, {result['device']}"
+    return "\n".join([*lines, "", f"{made}, threads: {result['settings']['threads']}."])
+
+
+def of(way: str) -> tuple[str, str]:
+    return f"time_of_{way}", f"memory_of_{way}"
+
+
+def chunks_table(names: list[str]) -> str:
+    """Peak memory and time of a step by batch and chunk."""
+    (result,) = load(names)
+    lines = [
+        "| batch | chunk | peak memory | of the whole batch's | time of the whole batch's |",
+        "|---:|---:|---:|---:|---:|",
+    ]
+    for row in result["rows"]:
+        lines.append(
+            f"| {row['batch']} | {row['chunk']} | {row['mib']} MiB | {row['memory_of_whole']:.2f} "
+            f"| {row['time_of_whole']:.2f} |"
+        )
+    return "\n".join([*lines, "", f"{result['method']}, {result['backbone']}, {result['device']}, one thread."])
+
+
 def methods_table(names: list[str]) -> str:
     """Every method's parts, from its card."""
     columns = ("family", "topology", "D", "A, B") if names == ["short"] else COLUMNS
@@ -177,8 +213,9 @@ def load(names: list[str]) -> list[dict[str, Any]]:
 def filled(text: str) -> str:
     """The text with every marked table made anew."""
     tables = {"labels": labels_table, "learn": learn_table, "masking": masking_table, "methods": methods_table}
-    tables |= {"loading": loading_table, "ways": ways_table, "claims": claims.table, "experiments": claims.details}
-    tables |= {"reliability": reliability_table}
+    tables |= {"loading": loading_table, "losses": losses_table, "chunks": chunks_table}
+    tables |= {"ways": ways_table, "reliability": reliability_table}
+    tables |= {"claims": claims.table, "experiments": claims.details}
     return MARK.sub(lambda m: f"{m[1]}{tables[m[2]](m[3].split())}\n{m[5]}", text)
 
 

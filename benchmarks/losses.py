@@ -71,8 +71,13 @@ def ours_from_the_batch(x: Tensor, y: Tensor, _: Tensor) -> Tensor:
     return losses.repulsion_from(x, y, y, (own, own), T)
 
 
+def between(x: Tensor) -> float:
+    """About the distance of two images' embeddings here, so that half of the pairs are nearer."""
+    return math.sqrt(3 * x.shape[1])
+
+
 def margin_hinge(x: Tensor, y: Tensor) -> Tensor:
-    short = F.relu(1 - torch.cdist(x, y)).square() / 2
+    short = F.relu(between(x) - torch.cdist(x, y)).square() / 2
     return off_diagonal(short).sum() / (len(x) * (len(x) - 1))
 
 
@@ -168,7 +173,7 @@ CASES = {
     "repulsion": Case(partial(losses.repulsion, temperature=T), repulsion, pairs=4),
     "info_nce": Case(partial(losses.info_nce, temperature=T), info_nce, more="negatives"),
     "repulsion_from": Case(ours_from_the_batch, repulsion_from, pairs=1, more="negatives"),
-    "margin_hinge": Case(losses.margin_hinge, margin_hinge, pairs=1),
+    "margin_hinge": Case(lambda x, y: losses.margin_hinge(x, y, between(x)), margin_hinge, pairs=1),
     "uniformity": Case(lambda x, _: losses.uniformity(x), uniformity, pairs=1),
     "koleo": Case(lambda x, _: losses.koleo(x), koleo, pairs=1),
     "coding_rate": Case(lambda x, _: losses.coding_rate(x), coding_rate, dimensions=1),
@@ -342,15 +347,8 @@ def main() -> None:
         for n in options.n.split(",")
         for d in options.d.split(",")
     ]
-    rows = []
-    for name, n, d in grid:
-        row = measured(name, n, d, options, meter, others)
-        if row:
-            rows.append(row)
-            print(table([row], 0).splitlines()[1], flush=True)
-    result = {
-        "rows": rows,
-        "left_out": len(grid) - len(rows),
+    rows: list[dict] = []
+    about = {
         "settings": {key: getattr(options, key) for key in ("gib", "seconds", "turns", "threads")},
         "clock": "wall" if meter.on.type == "cuda" else "processor",
         "device": meter.on.type,
@@ -360,9 +358,15 @@ def main() -> None:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
+    for done, (name, n, d) in enumerate(grid, 1):
+        row = measured(name, n, d, options, meter, others)
+        if row:
+            rows.append(row)
+            print(table([row], 0).splitlines()[1], flush=True)
+        result = {"rows": rows, "left_out": done - len(rows), **about}
+        options.out.write_text(json.dumps(result, indent=2) + "\n")  # an end before the last one loses nothing
     print()
-    print(table(rows, result["left_out"]))
+    print(table(rows, len(grid) - len(rows)))
 
 
 if __name__ == "__main__":

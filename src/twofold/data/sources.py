@@ -224,5 +224,5 @@ def digest(rows: Iterable[object]) -> str:
     """Eight bytes, in hexadecimal, over an iterable's contents."""
     hasher = hashlib.blake2b(digest_size=8)
     for row in rows:
-        hasher.update(repr(row).encode())
+        hasher.update(f"{row!r}\n".encode())
     return hasher.hexdigest()
