@@ -20,7 +20,7 @@ from twofold.data import listing
 from twofold.outputs import pack as packing
 
 torch.set_num_threads(1)
-packing.MIB = 4096  # a few images a shard
+packing.MIB = 16384  # a few images a shard
 
 # Of every shard: the tar's fsync, its rename, the folder's fsync; the same of the listing; the fsync of the index.
 MOMENTS = {
