@@ -186,11 +186,7 @@ def to_first(value: T) -> list[T]:
 
 
 def same(found: str, about: str) -> None:
-    """Make sure that all processes find the same.
-
-    Args:
-        found: what this process finds, in words.
-        about: what must be so, in words.
+    """Make sure that all processes find the same: in words ``found``; ``about`` says what must be so.
 
     Raises:
         UsageError: on every process, if one of them finds something else than the first.

@@ -1,6 +1,7 @@
 """Joining the processes of a launch, and ending them together."""
 
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,6 @@ KINDS: dict[str, type[BaseException]] = {
 
 _store: Any = None
 """By which processes tell each other why they end; None where nobody else is, or others have joined the processes."""
-_joined = 0
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def processes() -> Iterator[None]:
     Raises:
         UsageError: if the environment does not say how the processes find each other.
     """
-    global _store, _joined
+    global _store
     if "RANK" not in os.environ or dist.is_initialized():
         with _ending_together():
             yield
@@ -50,9 +50,9 @@ def processes() -> Iterator[None]:
             store, number, size = next(rendezvous("env://", timeout=PATIENCE))
         except ValueError as error:
             raise UsageError(f"RANK is set, so this is one of several processes, but: {error} (see torchrun)") from None
-        dist.init_process_group(backend, store=store, rank=number, world_size=size, timeout=PATIENCE)
-    _joined += 1
-    _store = dist.PrefixStore(f"twofold/{_joined}", store)  # type: ignore[attr-defined]
+        own = dist.PrefixStore(f"twofold/{_word(store, number, size)}", store)  # type: ignore[attr-defined]
+        dist.init_process_group(backend, store=own, rank=number, world_size=size, timeout=PATIENCE)
+    _store = own
     try:
         with _ending_together():
             yield
@@ -60,6 +60,28 @@ def processes() -> Iterator[None]:
         dist.destroy_process_group()  # whoever waits for this process finds that it has gone
         _leave(number == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True", size)
         _store = None
+
+
+def _word(store: Any, number: int, size: int) -> str:
+    """A word that these processes alone share: the store of a launch keeps what processes before a restart have left.
+
+    Every other process says a word of its own, and the first one answers each with the word for all.
+    """
+    mine = secrets.token_hex(8)
+    if number > 0:
+        store.set(f"twofold/asks/{number}", mine)
+        word: str = store.get(f"twofold/answer/{mine}").decode()  # waits
+        store.add(f"twofold/heard/{word}", 1)
+        return word
+    latest = time.monotonic() + PATIENCE.total_seconds()
+    while store.add(f"twofold/heard/{mine}", 0) < size - 1:
+        for other in range(1, size):
+            if store.check([f"twofold/asks/{other}"]):
+                store.set(f"twofold/answer/{store.get(f'twofold/asks/{other}').decode()}", mine)
+        if time.monotonic() > latest:
+            raise RuntimeError("not all processes have come")
+        time.sleep(0.02)
+    return mine
 
 
 def _leave(holds: bool, size: int) -> None:
