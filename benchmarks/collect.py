@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import claims
+import defaults
 
 from twofold.cli.tables import COLUMNS, percent
 from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS, representation_title, row_title
@@ -193,6 +194,12 @@ def chunks_table(names: list[str]) -> str:
     return "\n".join([*lines, "", f"{result['method']}, {result['backbone']}, {result['device']}, one thread."])
 
 
+def defaults_table(names: list[str]) -> str:
+    """What the plain command comes to, a row a run."""
+    (result,) = load(names)
+    return defaults.table(result["cells"])
+
+
 def methods_table(names: list[str]) -> str:
     """Every method's parts, from its card."""
     columns = ("family", "topology", "D", "A, B") if names == ["short"] else COLUMNS
@@ -214,7 +221,7 @@ def filled(text: str) -> str:
     """The text with every marked table made anew."""
     tables = {"labels": labels_table, "learn": learn_table, "masking": masking_table, "methods": methods_table}
     tables |= {"loading": loading_table, "losses": losses_table, "chunks": chunks_table}
-    tables |= {"ways": ways_table, "reliability": reliability_table}
+    tables |= {"ways": ways_table, "reliability": reliability_table, "defaults": defaults_table}
     tables |= {"claims": claims.table, "experiments": claims.details}
     return MARK.sub(lambda m: f"{m[1]}{tables[m[2]](m[3].split())}\n{m[5]}", text)
 

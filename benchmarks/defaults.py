@@ -52,17 +52,25 @@ def run_one(out: Path, data: str, method: str, steps: int, settings: dict[str, A
         "scores": {name: {who: scores[name][who]["value"] for who in ("untrained", "pretrained")} for name in SCORES},
         "spread": {name: scores[name]["pretrained"]["spread"] for name in SCORES},
         "findings": [finding["name"] for finding in twofold.diagnose(run)["findings"]],
+        "versions": {"twofold": twofold.__version__} | {name: version(name) for name in ("torch", "timm")},
     }
     (out / "cell.json").write_text(json.dumps(cell))
 
 
 def collect(folder: Path) -> None:
-    """All cells that are there as one file and as a table."""
+    """Put the cells that are there into the file of all, and show these as a table."""
     cells = {path.parent.name: json.loads(path.read_text()) for path in sorted(folder.glob("*/cell.json"))}
-    versions = {name: version(name) for name in ("twofold", "torch", "timm")}
-    RESULT.write_text(json.dumps({"cells": cells, "versions": versions}, indent=1) + "\n")
-    print("| data, backbone, size | method | images | steps | kNN | over untrained | linear | over untrained | found |")
-    print("|---|---|---:|---:|---:|---:|---:|---:|---|")
+    before = json.loads(RESULT.read_text())["cells"] if RESULT.exists() else {}
+    RESULT.write_text(json.dumps({"cells": dict(sorted((before | cells).items()))}, indent=1) + "\n")
+    print(table(cells))
+
+
+def table(cells: dict[str, Any]) -> str:
+    """A row a cell: both scores, by how many points they are above the untrained backbone's, what the doctor found."""
+    lines = [
+        "| data, backbone, size | method | images | steps | kNN | over untrained | linear | over untrained | found |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---|",
+    ]
     for name, cell in cells.items():
         figures = []
         for score in SCORES:
@@ -70,7 +78,9 @@ def collect(folder: Path) -> None:
             figures += [f"{after:.1f} ± {100 * cell['spread'][score]:.1f}", f"{after - before:+.1f}"]
         about = f"{name.split('-')[0]}, {cell['backbone']}, {cell['size']} px"
         found = ", ".join(cell["findings"]) or "none"
-        print(f"| {about} | {cell['method']} | {cell['images']} | {cell['steps']} | {' | '.join(figures)} | {found} |")
+        row = [about, cell["method"], str(cell["images"]), str(cell["steps"]), *figures, found]
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join(lines)
 
 
 def main() -> None:

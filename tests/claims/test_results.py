@@ -29,7 +29,7 @@ def test_numbers_of_all_seeds_are_kept_with_how_they_came_to_be(tmp_path):
     assert result["data"] == {"name": "digits", "training": 959, "held out": 479, "size": 8}
     assert set(result["versions"]) >= {"twofold", "torch"}
     assert told == [("claim 77, seeds", 0, 2), ("claim 77, seeds", 1, 2)]
-    assert stored(77, tmp_path) == result
+    assert stored(77, tmp_path) == {"here": result}
 
 
 def test_what_was_carried_out_here_stands_beside_what_comes_with_twofold(tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 """`twofold diagnose`: measures of features and embeddings, and what a run's history tells."""
 
-import json
 import shutil
 
 import pytest
@@ -12,6 +11,7 @@ import twofold
 from tests.diagnosis.test_doctor import COMPLETE, DIMENSIONAL, pretrain
 from twofold import cli, measures
 from twofold.errors import Diverged, UsageError
+from twofold.storage.files import read_json
 
 
 def test_a_diagnosis_tells_features_from_embeddings(tmp_path):
@@ -71,7 +71,7 @@ def test_embeddings_are_measured_as_they_are(tmp_path):
     assert sum(result["spectrum"]["embeddings"]) == pytest.approx(1)
     few = twofold.diagnose(z, images=20, out=tmp_path / "d.json")
     assert few["images"]["used"] == 20
-    assert json.loads((tmp_path / "d.json").read_text()) == few
+    assert read_json(tmp_path / "d.json", "") == few
     assert few["measures"] == twofold.diagnose(z, images=20)["measures"]
 
 

@@ -1,7 +1,5 @@
 """`twofold evaluate`: the table as a whole; nothing is chosen by the test labels; other backbones beside."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -18,6 +16,7 @@ from twofold.errors import UsageError
 from twofold.evaluation import finetune, mlp
 from twofold.evaluation.protocols import DENSE, PROTOCOLS
 from twofold.evaluation.split import labelled_splits
+from twofold.storage.files import read_json
 
 EVERY = tuple(name for name in PROTOCOLS if name != "segmentation")  # which needs masks: test_segmentation.py
 SIX = tuple(name for name in PROTOCOLS if name not in ("finetune", *DENSE))
@@ -136,7 +135,7 @@ def test_any_backbone_is_measured_beside_raw_pixels(tmp_path, quick):
     """A network as it is; nothing is written unless it is asked for. Its scores are those of its plain features."""
     network, data = nn.Sequential(nn.AvgPool2d(2), nn.Flatten()), open_data("digits").limited(200)
     result = twofold.evaluate(network, data, ("knn", "finetune"), size=8, out=tmp_path / "scores.json")
-    assert json.loads((tmp_path / "scores.json").read_text()) == result
+    assert read_json(tmp_path / "scores.json", "") == result
     assert result["representations"] == ["raw_pixels", "backbone"]
     assert list(result["scores"]["finetune"]) == ["backbone"]
     assert "recipe" not in result

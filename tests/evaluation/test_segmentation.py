@@ -1,7 +1,5 @@
 """Linear segmentation: a head on patches that is right about pixels, and is chosen by none of the test images."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -18,6 +16,7 @@ from twofold.data.opening import open_data
 from twofold.errors import UsageError
 from twofold.evaluation import segmentation
 from twofold.evaluation.linear import Probe
+from twofold.storage.files import read_json
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +30,7 @@ def shapes(tmp_path_factory):
 
 def test_a_head_on_patches_beats_pixels_and_the_commonest_class(shapes, tmp_path):
     result = twofold.evaluate(Directions(), shapes, "segmentation", size=64, out=tmp_path / "scores.json")
-    assert json.loads((tmp_path / "scores.json").read_text()) == result
+    assert read_json(tmp_path / "scores.json", "") == result
     assert list(result["scores"]) == ["segmentation_miou", "segmentation_accuracy"]
     for row, metric in (("segmentation_miou", "mean IoU"), ("segmentation_accuracy", "pixel accuracy")):
         scores = result["scores"][row]

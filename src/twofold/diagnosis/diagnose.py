@@ -21,7 +21,7 @@ from twofold.data.loader import sample
 from twofold.data.opening import DataLike, name_of, open_data, reopened
 from twofold.data.sources import Source
 from twofold.diagnosis.beginnings import by_measures
-from twofold.diagnosis.causes import FINITE, explain
+from twofold.diagnosis.causes import EMPTY, FINITE, explain
 from twofold.diagnosis.doctor import GIVEN, Finding, examine, examine_once, family_of
 from twofold.diagnosis.views import VIEWS, encoded
 from twofold.encoding.backbones import open_backbone, run_of
@@ -122,7 +122,8 @@ def _of_run(run: Run, data: DataLike, images: int, device: str | None, tell: Tel
     name = settings.data if data is None else name_of(data)
     result = _result(found_in(run), looked, name)
     unscored = "knn_asked" not in (rows or [{}])[0]
-    if unscored and family_of(settings) not in GIVEN and (lost := by_measures(result["measures"])):
+    empty = any(finding["name"] == EMPTY for finding in result["findings"])  # then no measure means anything
+    if unscored and not empty and family_of(settings) not in GIVEN and (lost := by_measures(result["measures"])):
         finding = Finding(*lost, *explain(lost[0], settings))
         result["findings"].append(dataclasses.asdict(finding))
     return result | {

@@ -50,8 +50,7 @@ class Options:
 
 
 class Distill(Method):
-    VIEWS = 1
-    MULTI_CROP = False
+    VIEWS, MULTI_CROP = 1, False
     taught: Tensor
     known: Tensor
 
