@@ -148,6 +148,16 @@ def loading_table(names: list[str]) -> str:
     return "\n".join(lines)
 
 
+def step_table(names: list[str]) -> str:
+    """A step's speed as a share of the bare one's."""
+    (result,) = load(names)
+    lines = ["| SimCLR, ResNet-18 | of the bare step's speed | lowest to highest |", "|---|---:|---:|"]
+    for name, row in result.items():
+        low, middle, high = row["share_of_the_bare_steps_speed"]
+        lines.append(f"| {name} | {middle:.2f} | {low:.2f} to {high:.2f} |")
+    return "\n".join(lines)
+
+
 def reliability_table(names: list[str]) -> str:
     """What was tried, and how often it went well."""
     (result,) = load(names)
@@ -220,7 +230,7 @@ def load(names: list[str]) -> list[dict[str, Any]]:
 def filled(text: str) -> str:
     """The text with every marked table made anew."""
     tables = {"labels": labels_table, "learn": learn_table, "masking": masking_table, "methods": methods_table}
-    tables |= {"loading": loading_table, "losses": losses_table, "chunks": chunks_table}
+    tables |= {"loading": loading_table, "losses": losses_table, "step": step_table, "chunks": chunks_table}
     tables |= {"ways": ways_table, "reliability": reliability_table, "defaults": defaults_table}
     tables |= {"claims": claims.table, "experiments": claims.details}
     return MARK.sub(lambda m: f"{m[1]}{tables[m[2]](m[3].split())}\n{m[5]}", text)
