@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import re
 from collections.abc import Iterable
 
 
@@ -56,6 +57,12 @@ def refuse(what: str, **arguments: object) -> None:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """``; did you mean NAME?`` or nothing."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else ""
+    """``; did you mean NAME?`` or nothing. Names that hold all the words of the name, as size is held, come first."""
+    names, asked = list(names), _words(name)
+    holding = [each for each in names if asked and asked < _words(each)][:3]
+    close = holding or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def _words(name: str) -> set[str]:
+    return set(re.findall("[a-z0-9]+", name.lower()))
