@@ -1,5 +1,7 @@
 """The command line's entrance: which command is meant, and what its errors come to."""
 
+import atexit
+import gc
 import io
 import logging
 import os
@@ -19,6 +21,7 @@ from twofold.storage.names import clean
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run one command. Exit code 0: done; 2: wrong usage or input; 3: diverged or collapsed; 1: anything else."""
+    atexit.register(gc.freeze)  # the last collection would look at every object that torch and timm have made: a second
     argv = list(sys.argv[1:] if words is None else words)
     for stream in (sys.stdout, sys.stderr):  # whatever the locale, no character stops a command
         if isinstance(stream, io.TextIOWrapper):
