@@ -56,7 +56,13 @@ def figures() -> None:
         for kind, result in results.items():
             (FIGURES / f"{claim.number:02}-{kind}.svg").write_text(draw(claim, result["numbers"]))
     found = [(claim, list(results.values())) for claim, results in kept()]
-    write_page(FIGURES / "index.html", "Claims as experiments", found)
+    write_page(FIGURES / "index.html", "Claims as experiments", found, beside)
+
+
+def beside(claim: Claim, result: Result) -> str:
+    """The figure as the file that lies beside the page."""
+    kind = next(kind for kind in KINDS if stored(claim.number).get(kind) == result)
+    return f'<img src="{claim.number:02}-{kind}.svg" alt="">'
 
 
 if __name__ == "__main__":

@@ -45,12 +45,11 @@ import twofold  # noqa: E402
 from tests.conftest import tiny  # noqa: E402
 from tests.killing import KILLED, at_call, die, in_a_child  # noqa: E402
 from tests.training.making import assert_identical  # noqa: E402
-from twofold import metrics  # noqa: E402
 from twofold.errors import UsageError  # noqa: E402
-from twofold.metrics import read_metrics  # noqa: E402
 from twofold.recipe.declared import methods  # noqa: E402
 from twofold.recipe.version import VERSION  # noqa: E402
-from twofold.storage import files  # noqa: E402
+from twofold.storage import files, metrics  # noqa: E402
+from twofold.storage.metrics import read_metrics  # noqa: E402
 from twofold.training import checkpoint  # noqa: E402
 
 Row = dict[str, Any]

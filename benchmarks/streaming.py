@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 
 from twofold.data.encoded import files_under, is_image
-from twofold.metrics import read_metrics
+from twofold.storage.metrics import read_metrics
 
 IMAGES = 1000
 BATCH = 16

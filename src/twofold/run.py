@@ -15,7 +15,6 @@ from twofold import rng
 from twofold.errors import Failed, UsageError
 from twofold.methods import create
 from twofold.methods.base import Method, Setup
-from twofold.metrics import read_metrics
 from twofold.nets import given
 from twofold.nets.backbone import BackboneSpec, describe, features_of
 from twofold.nets.layers import freeze, keep_statistics
@@ -25,6 +24,7 @@ from twofold.recipe import toml
 from twofold.recipe.recipe import Recipe
 from twofold.recipe.settings import convert, types_of
 from twofold.storage import files, locks
+from twofold.storage.metrics import read_metrics
 
 START = "start"
 """The folder of a run's first backbone, where no seed can make it again: given from Python, or read from elsewhere."""

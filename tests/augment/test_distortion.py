@@ -9,7 +9,6 @@ import twofold
 from tests.augment.levels import IMAGES, N
 from tests.conftest import tiny
 from tests.killing import KILLED, at_call, in_a_child
-from twofold import metrics
 from twofold.augment import Distortion, Views, distortion
 from twofold.cli.words import recipe_of
 from twofold.data.opening import open_data
@@ -17,7 +16,7 @@ from twofold.diagnosis.views import distorted
 from twofold.errors import UsageError
 from twofold.page.pictures import views_of_images
 from twofold.recipe import recipe
-from twofold.storage import files
+from twofold.storage import files, metrics
 
 PLAIN = dict(crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0, jitter=0.0, grayscale=0.0)
 MODULE = '''

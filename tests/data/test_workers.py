@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import encoded, picture
 from tests.watching import alive, wait_for
-from twofold.metrics import read_metrics
+from twofold.storage.metrics import read_metrics
 
 ROOT = Path(__file__).parents[2]
 SMALL = (

@@ -13,8 +13,8 @@ from tests.methods.making import inputs_of, loss_of, made
 from tests.networks import teacher
 from twofold.batch import Batch
 from twofold.errors import UsageError
-from twofold.metrics import Metrics
 from twofold.storage import files
+from twofold.storage.metrics import Metrics
 
 
 def test_the_loss_is_the_share_of_the_teachers_variance_that_is_not_explained():

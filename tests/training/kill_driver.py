@@ -19,8 +19,7 @@ import torch
 import twofold
 from tests.conftest import tiny
 from tests.killing import at_call, in_a_child
-from twofold import metrics
-from twofold.storage import files
+from twofold.storage import files, metrics
 
 torch.set_num_threads(1)
 

@@ -13,11 +13,10 @@ from torch import nn
 from tests.conftest import picture
 from tests.killing import KILLED, at_call, in_a_child
 from tests.training.making import assert_identical, pretrain, weights
-from twofold import metrics
 from twofold.errors import UsageError
 from twofold.recipe import recipe, toml
 from twofold.run import CHECKPOINTS, Run
-from twofold.storage import files
+from twofold.storage import files, metrics
 from twofold.training import checkpoint
 
 

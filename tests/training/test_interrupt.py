@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import encoded
-from twofold.metrics import read_metrics
 from twofold.storage import files
+from twofold.storage.metrics import read_metrics
 from twofold.training.interrupt import Interrupt
 
 

@@ -13,9 +13,9 @@ import pytest
 from tests.conftest import encoded, picture
 from tests.training.making import assert_identical
 from tests.watching import alive, wait_for
-from twofold.metrics import read_metrics
 from twofold.recipe.declared import methods
 from twofold.storage import files
+from twofold.storage.metrics import read_metrics
 
 ROOT = Path(__file__).parents[2]
 CLOCKS = ("images_per_second", "waiting")

@@ -10,9 +10,9 @@ from torch import nn
 
 import twofold
 from tests.killing import KILLED, at_call, in_a_child
-from twofold import metrics
 from twofold.cli import main
 from twofold.errors import UsageError
+from twofold.storage import metrics
 
 PARTS = '''
 """Pulled, of nowhere.

@@ -18,10 +18,10 @@ from tests.killing import KILLED, at_call, in_a_child
 from tests.test_run import PLAIN_TIMM
 from tests.training.making import pretrain
 from tests.training.making import weights as checkpoint_of
-from twofold import metrics
 from twofold.cli import main
 from twofold.errors import UsageError
 from twofold.recipe.recipe import wanted
+from twofold.storage import metrics
 from twofold.training.log import Log
 from twofold.training.opening import open_run
 

@@ -17,9 +17,9 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 import twofold
 from tests.conftest import resolved, tiny
 from twofold.errors import UsageError
-from twofold.metrics import read_metrics
 from twofold.recipe import recipe
 from twofold.recipe.resolve import difference
+from twofold.storage.metrics import read_metrics
 from twofold.training import writers
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ import torch
 import twofold
 from tests.conftest import tiny
 from tests.killing import at_call, in_a_child
-from twofold import metrics
+from twofold.storage import metrics
 
 torch.set_num_threads(1)
 BOTH = "tensorboard,wandb"

@@ -1,6 +1,6 @@
 """What is shown of claims that were carried out: a figure each, and one page that loads nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,23 @@ def about(result: Result) -> str:
     )
 
 
-def entry(claim: Claim, results: Sequence[Result]) -> dict[str, Any]:
+Picture = Callable[[Claim, Result], str]
+"""The figure of a claim's result, as HTML."""
+
+
+def drawn(claim: Claim, result: Result) -> str:
+    """The figure itself, for a page that loads nothing."""
+    return draw(claim, result["numbers"])
+
+
+def entry(claim: Claim, results: Sequence[Result], picture: Picture = drawn) -> dict[str, Any]:
     """What the page and the documentation say of a claim, which was measured on data of one kind or of several."""
     findings = [
         {
             "data": result["data"]["name"],
             "verdict": claim.verdict(result["numbers"]),
             "reasons": claim.reasons(result["numbers"]),
-            "figure": Markup(draw(claim, result["numbers"])),  # made here, not by whoever gave the data
+            "figure": Markup(picture(claim, result)),  # made here, not by whoever gave the data
             "about": about(result),
         }
         for result in results
@@ -39,9 +48,11 @@ def entry(claim: Claim, results: Sequence[Result]) -> dict[str, Any]:
     return {"number": claim.number, "title": claim.title, "parts": claim.parts, "findings": findings}
 
 
-def write_page(path: Path, title: str, found: Sequence[tuple[Claim, Sequence[Result]]]) -> None:
+def write_page(
+    path: Path, title: str, found: Sequence[tuple[Claim, Sequence[Result]]], picture: Picture = drawn
+) -> None:
     """Write one page of several claims, each with its results."""
-    files.write_text(path, render("claims.html", title=title, entries=[entry(*each) for each in found]))
+    files.write_text(path, render("claims.html", title=title, entries=[entry(*each, picture) for each in found]))
 
 
 def write_claim(out: Path, claim: Claim, result: Result) -> Path:

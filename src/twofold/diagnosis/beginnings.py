@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
 from twofold.diagnosis.causes import FORGETTING, WORSE
-from twofold.metrics import Row
+from twofold.storage.metrics import Row
 
 LASTING = 3
 """How many kNN scores in a row must be lower, unless the last one is that of the last step."""

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from twofold.diagnosis import causes
 from twofold.diagnosis.beginnings import by_scores
 from twofold.diagnosis.causes import CLUSTER, COMPLETE, DIMENSIONAL, EMPTY, MEMORY, NORMS, START, explain
-from twofold.metrics import Row
 from twofold.recipe.declared import spec
 from twofold.recipe.recipe import Recipe
+from twofold.storage.metrics import Row
 
 LASTING = 3
 """How many measured steps in a row must show a sign."""

@@ -10,11 +10,11 @@ from torch import Tensor
 from twofold import measures as m
 from twofold.diagnosis.doctor import Finding, examine
 from twofold.methods.base import Method, Output
-from twofold.metrics import Row
 from twofold.nets.heads import Prototypes
 from twofold.nets.memory import Bank, Queue
 from twofold.nets.momentum import MomentumEncoder
 from twofold.recipe.recipe import Recipe
+from twofold.storage.metrics import Row
 
 ROWS = 512
 """How many images of a batch are looked at, at most: the cost grows with their cube."""

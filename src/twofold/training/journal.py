@@ -13,9 +13,9 @@ from twofold.diagnosis.live import Watch
 from twofold.errors import Diverged
 from twofold.evaluation.online import OnlineKNN
 from twofold.evaluation.titles import BEGINNINGS
-from twofold.metrics import first_metrics
 from twofold.run import fresh_backbone
 from twofold.storage import files
+from twofold.storage.metrics import first_metrics
 from twofold.training import writers
 from twofold.training.log import Bar, Log, duration, status
 from twofold.training.opened import OpenRun

@@ -14,7 +14,6 @@ from twofold.data.loader import Plan
 from twofold.data.opening import DataLike, open_data
 from twofold.encoding.encoder import Encoder
 from twofold.errors import UsageError
-from twofold.metrics import gaps
 from twofold.nets import given
 from twofold.nets.backbone import check_name, describe, features_of
 from twofold.nets.synchronised import synchronise
@@ -24,6 +23,7 @@ from twofold.recipe.recipe import Recipe, Wanted
 from twofold.recipe.resolve import difference, resolve
 from twofold.run import Run, backbone_spec, build_method, fresh_backbone
 from twofold.storage import files, locks
+from twofold.storage.metrics import gaps
 from twofold.training import agreement, checkpoint, neighbours, writers
 from twofold.training.log import Log
 from twofold.training.measured import Measurements, starting_weights

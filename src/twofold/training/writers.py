@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Protocol
 
 from twofold.errors import UsageError, did_you_mean
-from twofold.metrics import Metrics, Row, read_metrics
 from twofold.recipe.recipe import Recipe, settings_of
 from twofold.storage import files
+from twofold.storage.metrics import Metrics, Row, read_metrics
 
 
 class Writer(Protocol):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from twofold import metrics
+from twofold.storage import metrics
 
 
 def test_metrics_have_plain_numbers_only(finished):
