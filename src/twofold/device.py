@@ -113,13 +113,23 @@ def reuse_memory() -> None:
 
     Halves the time of augmentation on the CPU (`benchmarks/augment.py`). Does nothing elsewhere.
     """
-    if sys.platform != "linux":
-        return
+    if libc := glibc():
+        trim_threshold, top_pad, mmap_threshold = -1, -2, -3
+        libc.mallopt(mmap_threshold, 32 << 20)  # the largest it takes
+        libc.mallopt(trim_threshold, 2**31 - 1)
+        libc.mallopt(top_pad, 64 << 20)
+
+
+def return_memory() -> None:
+    """Let glibc hand back what is free, as a process should that waits for others. Does nothing elsewhere."""
+    if libc := glibc():
+        libc.malloc_trim(0)
+
+
+def glibc() -> ctypes.CDLL | None:
+    """The GNU C library, if this process runs with it."""
     try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # another C library
-        return
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3
-    mallopt(mmap_threshold, 32 << 20)  # the largest it takes
-    mallopt(trim_threshold, 2**31 - 1)
-    mallopt(top_pad, 64 << 20)
+        libc = ctypes.CDLL("libc.so.6") if sys.platform == "linux" else None
+        return libc if hasattr(libc, "malloc_trim") else None
+    except OSError:
+        return None

@@ -24,6 +24,22 @@ def test_features_are_the_networks_own():
     torch.testing.assert_close(Encoder(backbone, SPEC, torch.device("cpu"))(IMAGES), plainly(backbone))
 
 
+def test_many_pixels_pass_in_parts(monkeypatch):
+    """So that memory does not grow with the batch: 256 photographs at once take gigabytes."""
+    seen = []
+
+    class Seen(torch.nn.Flatten):
+        def forward(self, images):
+            seen.append(len(images))
+            return super().forward(images)
+
+    monkeypatch.setattr("twofold.encoding.encoder.PIXELS", 4 * 8 * 8 + 63)
+    spec = BackboneSpec("Flatten", {}, "default", 8, MEAN, STD, 192)
+    found = Encoder(Seen(), spec)(IMAGES)
+    assert seen == [4, 2]
+    torch.testing.assert_close(found, plainly(torch.nn.Flatten()))
+
+
 def test_looking_changes_nothing():
     """Neither weights, nor statistics, nor where they lie in memory, nor which parts are in training."""
     backbone = SPEC.build().train()

@@ -17,6 +17,7 @@ from twofold.data.kinds import asked
 from twofold.data.loader import MicroBatch, Plan, Streamed, sample
 from twofold.data.opening import PYTHON, Data, DataLike, name_of, open_data
 from twofold.data.sources import Source
+from twofold.device import return_memory
 from twofold.errors import UsageError
 from twofold.evaluation.evaluate import known
 from twofold.evaluation.protocols import UNLABELLED
@@ -99,6 +100,7 @@ def compare(
         sendable(opened), settings.get("limit") or 0, opened.train.fingerprint(), protocols, folder / "features", quiet
     )
     budget = budget_of(wanted, opened.train, log)
+    return_memory()
     folder.mkdir(parents=True, exist_ok=True)
 
     every = [(seed, name) for seed in range(seeds) for name in budget]

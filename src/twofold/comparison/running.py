@@ -135,6 +135,7 @@ def carry_out(settings: Json, path: Path, shared: Shared, parent: int) -> None:
         except (Diverged, Collapsed) as error:
             result["ended"] = str(error)
         result["peak_memory_mb"] = peak_memory(devices.choose(wanted.get("device")))
+        devices.return_memory()
         run, saved = Run(path), path / "checkpoint.pt"
         result["seconds"] = round(files.load(saved)["seconds"]) if saved.exists() else None
         result["knn"] = [row["knn"] for row in run.metrics if "knn" in row]

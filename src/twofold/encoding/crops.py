@@ -14,7 +14,7 @@ from twofold.data.sources import Source
 from twofold.nets.backbone import SMALL
 
 BATCH = 256
-"""Images that go through a network at once."""
+"""Images that are decoded together, one batch ahead of the network."""
 PHOTO_SHARE = 0.875
 """Of the shorter side of a photograph, the usual test crop; small images are taken whole."""
 

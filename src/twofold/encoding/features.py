@@ -93,7 +93,7 @@ def features(
         std: the standard deviation of each channel, likewise.
         device: cpu, cuda or mps; None: a network that is given stays where it is, and one that is loaded goes to a GPU
             if there is one.
-        batch_size: images that go through the backbone at once.
+        batch_size: images that are decoded together; large ones go through the backbone in smaller parts.
         tell: told how many images are done.
 
     Returns:
