@@ -255,6 +255,15 @@ def test_ways_are_compared_from_several_starts_and_the_page_says_what_came_out(t
     assert re.search(r"<th[^>]*>\s*start\s*</th>", page)
 
 
+def test_one_of_several_processes_refuses(tmp_path, monkeypatch):
+    """Each run of a comparison is a process of its own, which would wait for ever for the others of the launch."""
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="work for one process"):
+        twofold.compare("digits", "simclr", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_killed_comparison_leaves_no_process(number, tmp_path):

@@ -1,5 +1,6 @@
 """`twofold compare`: several methods and starts with the same compute on the same images, measured the same way."""
 
+import os
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,10 +75,12 @@ def compare(
         What compare.json holds.
 
     Raises:
-        UsageError: for unusable data, methods or settings, before anything is computed.
+        UsageError: for unusable data, methods or settings, before anything is computed; in one of several processes.
     """
     from twofold.page.versus import write_page
 
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:  # its runs are processes of their own, which would join this launch
+        raise UsageError("a comparison is work for one process: run it without torchrun")
     folder, log = Path(out), Log(None if quiet else terminal())
     ways = ways_of(listed(methods), listed(starts), {**settings, "data": name_of(data)})
     asked = known(protocols)
