@@ -18,14 +18,17 @@ def sinkhorn(scores: Scores, epsilon: float = 0.05, iterations: int = 3, gather:
     """Soft assignments with clusters of equal size (SwAV, arXiv 2006.09882 eq. 3 to 5); no gradient.
 
     Starts from exp(scores / epsilon); each iteration first gives every cluster the same total, then every sample
-    the total 1. Rows of the result sum to 1. Computed on logarithms, so no epsilon overflows. With ``gather`` clusters
-    are of equal size over the samples of all processes; the result has the rows of this one.
+    the total 1. Rows of the result sum to 1. The first iteration is on logarithms, so no epsilon overflows; after it
+    each cluster has a sample that gives it at least 1 / (n k). With ``gather`` clusters are of equal size over the
+    samples of all processes; the result has the rows of this one.
     """
     log = (dist.gather(scores) if gather else scores) / epsilon
-    for _ in range(iterations):
-        log = log - log.logsumexp(0, keepdim=True)
-        log = log - log.logsumexp(1, keepdim=True)
+    if iterations:
+        log -= log.logsumexp(0, keepdim=True)
     balanced = log.softmax(1)
+    for _ in range(iterations - 1):
+        balanced /= balanced.sum(0, keepdim=True)
+        balanced /= balanced.sum(1, keepdim=True)
     return balanced.chunk(dist.world())[dist.rank()] if gather else balanced
 
 

@@ -34,7 +34,7 @@ def covariance(x: Embeddings, gather: bool = False) -> Scalar:
     shared = gather and dist.world() > 1
     n, d = len(x) * (dist.world() if shared else 1), x.shape[1]
     x = x - (dist.statistic(x.mean(0)) if shared else x.mean(0))
-    return (_squared_norm(x, x, shared) - (n * _mean(x.square(), shared)).square().sum()) / ((n - 1) ** 2 * d)
+    return _products(x, x, shared)[1] / ((n - 1) ** 2 * d)
 
 
 @exact
@@ -80,14 +80,9 @@ def barlow_twins_terms(x: Embeddings, y: Embeddings, gather: bool = False) -> di
     """Barlow Twins' two terms by name, not yet weighed; of a constant batch d and 0."""
     shared = gather and dist.world() > 1
     x, y = (_standardised(z, shared) for z in (x, y))
-    diagonal = _mean(x * y, shared)
-    whole = _squared_norm(x, y, shared) / (len(x) * (dist.world() if shared else 1)) ** 2
-    return {"invariance": (diagonal - 1).square().sum(), "redundancy": whole - diagonal.square().sum()}
-
-
-def _mean(x: Tensor, shared: bool) -> Tensor:
-    """Over the rows, of all processes if they are ``shared``."""
-    return dist.mean(x.mean(0)) if shared else x.mean(0)
+    n = len(x) * (dist.world() if shared else 1)
+    same, different = _products(x, y, shared)
+    return {"invariance": (same / n - 1).square().sum(), "redundancy": different / n**2}
 
 
 def _standardised(x: Tensor, shared: bool) -> Tensor:
@@ -98,23 +93,31 @@ def _standardised(x: Tensor, shared: bool) -> Tensor:
     return x * (dist.statistic(x.square().mean(0)) + 1e-5).rsqrt()
 
 
-def _squared_norm(x: Tensor, y: Tensor, shared: bool) -> Tensor:
-    """||x^T y||_F^2, the sum of squares of a d x d matrix, in the cheaper of two forms.
+def _products(x: Tensor, y: Tensor, shared: bool) -> tuple[Tensor, Tensor]:
+    """Of the d x d matrix x^T y its diagonal, and the sum of its other entries' squares, in the cheaper of two forms.
 
-    It equals the sum of the products of two n x n Gram matrices, x x^T and y y^T. Where rows are ``shared`` over
-    processes each computes the part of its own rows. A symmetric matrix has its gradient twice, by its rows and by its
-    columns; it is computed once and counts twice.
+    The sum of all squares equals that of the products of two n x n Gram matrices, x x^T and y y^T. Where rows are
+    ``shared`` over processes each computes the part of its own rows. A symmetric matrix has its gradient twice, by its
+    rows and by its columns; it is computed once and counts twice.
     """
     world = dist.world() if shared else 1
     if len(x) * world >= x.shape[1]:
-        product = (x.detach() if x is y else x).T @ y
-        found = (dist.mean(product) * world if shared else product).square().sum()
-        return _Twice.apply(found) if x is y else found
-    every_x = (dist.gather(x) if shared else x).detach()
-    every_y = every_x if x is y else (dist.gather(y) if shared else y).detach()
-    of_x = x @ every_x.T
-    found = (of_x * (of_x if x is y else y @ every_y.T)).sum()
-    return _Twice.apply(dist.mean(found) * world if shared else found)  # type: ignore[no-any-return]
+        matrix = _over_all((x.detach() if x is y else x).T @ y, shared)
+        diagonal, every = matrix.diagonal(), matrix.square().sum()
+        if x is y:
+            diagonal, every = _Twice.apply(diagonal), _Twice.apply(every)
+    else:
+        every_x = (dist.gather(x) if shared else x).detach()
+        every_y = every_x if x is y else (dist.gather(y) if shared else y).detach()
+        of_x = x @ every_x.T
+        diagonal = _over_all((x * y).sum(0), shared)
+        every = _Twice.apply(_over_all((of_x * (of_x if x is y else y @ every_y.T)).sum(), shared))
+    return diagonal, every - diagonal.square().sum()
+
+
+def _over_all(part: Tensor, shared: bool) -> Tensor:
+    """The sum over processes of what each has of it, if rows are ``shared``."""
+    return dist.mean(part) * dist.world() if shared else part
 
 
 class _Twice(torch.autograd.Function):
