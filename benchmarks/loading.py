@@ -28,8 +28,9 @@ from torchvision.transforms import InterpolationMode, v2
 
 import twofold
 from twofold.augment import Views
-from twofold.data.loader import MicroBatch, Plan, _CroppedSteps
+from twofold.data.loader import _CroppedSteps
 from twofold.data.opening import open_data
+from twofold.data.plan import MicroBatch, Plan
 from twofold.device import reuse_memory
 
 SIZE, BATCH = 224, 16

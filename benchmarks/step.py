@@ -22,7 +22,8 @@ import torch
 
 import twofold
 from twofold import device
-from twofold.data.loader import Plan, Resident
+from twofold.data.plan import Plan
+from twofold.data.resident import Resident
 from twofold.recipe import recipe
 from twofold.recipe.rules import SMALL
 from twofold.training.optimizer import create_optimizer, set_rates

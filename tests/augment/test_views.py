@@ -7,7 +7,8 @@ from tests.augment.levels import FLOAT, IMAGES, N
 from twofold import dist
 from twofold.augment import Views
 from twofold.augment.resample import resized_crop
-from twofold.data.loader import MicroBatch, Plan, Resident
+from twofold.data.plan import MicroBatch, Plan
+from twofold.data.resident import Resident
 from twofold.errors import UsageError
 
 PLAIN = dict(crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0, jitter=0.0, grayscale=0.0)

@@ -13,8 +13,8 @@ from twofold.augment import Views
 from twofold.data import inspection as inspecting
 from twofold.data.encoded import Folder
 from twofold.data.inspection import Inspection
-from twofold.data.loader import MicroBatch, Plan
 from twofold.data.objects import source_of
+from twofold.data.plan import MicroBatch, Plan
 from twofold.data.sources import Subset
 from twofold.errors import UsageError
 from twofold.evaluation.online import OnlineKNN

@@ -7,7 +7,9 @@ from tests.cli.running import twofold as command
 from tests.data.making import Breaking, fill, photos
 from twofold.augment import Views
 from twofold.data.decoded import decode_all
-from twofold.data.loader import MicroBatch, Plan, Resident, Streamed
+from twofold.data.loader import Streamed
+from twofold.data.plan import MicroBatch, Plan
+from twofold.data.resident import Resident
 from twofold.errors import UsageError
 
 CPU = torch.device("cpu")
@@ -20,28 +22,6 @@ def parts(steps, rows):
     return [MicroBatch(step, rows) for step in steps]
 
 
-def test_every_epoch_has_every_image_once():
-    plan = Plan(images=10, batch=5, seed=3)
-    epochs = [torch.cat([plan.indices(step) for step in steps]).tolist() for steps in ((0, 1), (2, 3))]
-    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(10))
-    assert epochs[0] != epochs[1]
-    assert plan.indices(3).tolist() == Plan(10, 5, 3).indices(3).tolist()
-    assert plan.indices(3).tolist() != Plan(10, 5, 4).indices(3).tolist()
-
-
-def test_an_image_is_new_once():
-    """Ten images in batches of four: two are left over in every epoch, and come later."""
-    plan = Plan(images=10, batch=4, seed=0)
-    seen, new = set(), []
-    for step in range(40):
-        numbers = set(plan.indices(step).tolist())
-        new.append(bool(numbers - seen))
-        seen |= numbers
-    assert new == [plan.brings_new(step) for step in range(40)]
-    assert new[:2] == [True, True]
-    assert 0 < sum(new[2:]) <= 2
-
-
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_whole_view_comes_with_new_images_only(workers):
     source, plan = photos(10), Plan(10, 4, 0)
@@ -52,39 +32,6 @@ def test_a_whole_view_comes_with_new_images_only(workers):
     counts = [(len(one.crops), len(one.draws), len(other.crops)) for one, other in zip(resident, streamed, strict=True)]
     assert counts == [(2, 2, 2) if plan.brings_new(step) else (1, 1, 1) for step in range(8)]
     assert (1, 1, 1) in counts
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_resident_and_streamed_give_the_same_crops(workers):
-    """Up to the rounding of a crop to whole levels on its way from a worker, and of torch's integer resize."""
-    source, plan = photos(12), Plan(12, 6, 0)
-    decoded = decode_all(source, 2)
-    resident = Resident(decoded.images, decoded.sizes, CPU).load(plan, VIEWS, parts(range(3), slice(0, 6)))
-    streamed = Streamed(source, CPU, workers, 0.1, print).load(plan, VIEWS, parts(range(3), slice(0, 6)))
-    for one, other in zip(resident, streamed, strict=True):
-        assert torch.equal(one.index, other.index)
-        for a, b in zip(one.crops, other.crops, strict=True):
-            assert (a - b).abs().max() < 2.5 / 255
-        assert all(
-            torch.equal(x, y)
-            for a, b in zip(one.draws, other.draws, strict=True)
-            for x, y in zip(a, b, strict=True)
-            if isinstance(x, torch.Tensor)
-        )
-
-
-def test_neighbours_are_drawn_anew_in_every_step():
-    """With all images in every step and their neighbours 1 to 5 places further, places are not drawn alike twice."""
-    table = torch.stack([(torch.arange(12) + place) % 12 for place in range(1, 6)], 1)
-    plan = Plan(12, 12, 0, table)
-    places = []
-    for step in range(3):
-        index, second = plan.shown(MicroBatch(step, slice(0, 12)))
-        places.append(((second - index) % 12).tolist())
-        assert set(places[-1]) <= set(range(1, 6))
-        again = Plan(12, 12, 0, table).shown(MicroBatch(step, slice(6, 12)))[1]
-        assert torch.equal(again, second[6:])  # a function of the step, whatever rows are asked for
-    assert places[0] != places[1] != places[2] != places[0]
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -15,8 +15,9 @@ from tests.conftest import encoded, picture, tiny
 from twofold.augment import Views
 from twofold.comparison import running
 from twofold.data.decode import Unreadable
-from twofold.data.loader import MicroBatch, Plan, Streamed
+from twofold.data.loader import Streamed
 from twofold.data.opening import Data, name_of, open_data
+from twofold.data.plan import MicroBatch, Plan
 from twofold.data.sources import Array
 from twofold.errors import UsageError
 

@@ -13,8 +13,9 @@ from tests.conftest import encoded, picture
 from tests.data.making import fill, parquet, tar
 from twofold.augment import Views
 from twofold.data import remote
-from twofold.data.loader import MicroBatch, Plan, Streamed
+from twofold.data.loader import Streamed
 from twofold.data.opening import open_data
+from twofold.data.plan import MicroBatch, Plan
 from twofold.data.remote import PACKAGES, Remote, is_remote
 from twofold.errors import Failed
 from twofold.recipe.foreign import NETWORK

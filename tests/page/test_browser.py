@@ -62,7 +62,7 @@ def found_neighbours(page):
 
 def cosines_of(run, images=256):
     """All cosines between the features of the images on the page, plainly."""
-    from twofold.data.loader import sample
+    from twofold.data.plan import sample
 
     source = sample(open_data(run.recipe.data).train, images)
     features = extract(source, 8, {"": Encoder(run.backbone(), run.spec, torch.device("cpu"))})[""]

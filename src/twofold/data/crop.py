@@ -45,14 +45,17 @@ class Cutter:
         return max(1, min(self._find(row, height, width)[2:]) // (FINER * self.view.size))
 
     def cut(self, row: int, image: Scaled) -> None:
-        """Take the next crop. Of an image that was decoded smaller its edges are rounded to whole pixels of that."""
+        """Take the next crop."""
+        self.crops.append(self.crop(row, image))
+
+    def crop(self, row: int, image: Scaled) -> Tensor:
+        """The crop of the batch's ``row``. Of an image that was decoded smaller its edges are whole pixels of that."""
         top, left, height, width = self._find(row, image.height, image.width)
         rows, columns = image.pixels.shape[1:]
         first, last = _within(top, height, rows, image.height)
         start, end = _within(left, width, columns, image.width)
         box = (first, start, last - first, end - start)
-        interpolation = self.view.augment.interpolation
-        self.crops.append(crop_one(image.pixels, box, self._flips[row], self.view.size, interpolation))
+        return crop_one(image.pixels, box, self._flips[row], self.view.size, self.view.augment.interpolation)
 
 
 def finest(cutters: Sequence[Cutter], row: int) -> Reduction:

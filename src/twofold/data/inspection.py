@@ -12,9 +12,11 @@ from twofold.data import bounds
 from twofold.data.decode import Unreadable
 from twofold.data.decoded import Decoded, decode_all
 from twofold.data.kinds import FULL, Kind, OfKind, of_kind, unlike
-from twofold.data.loader import Bad, Resident, Streamed, check_share, none_readable, sample
+from twofold.data.loader import Bad, Streamed, check_share, none_readable
 from twofold.data.mirrored import mirrored_alike, thumbnail
 from twofold.data.parallel import in_order
+from twofold.data.plan import sample
+from twofold.data.resident import Resident
 from twofold.data.sources import Array, Source, Subset
 from twofold.errors import UsageError
 

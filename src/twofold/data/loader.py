@@ -1,27 +1,21 @@
-"""Step-addressed loading: which images form step s, and their crops, are a function of (seed, s) alone.
-
-Two ways to the same batches. `Resident` keeps every decoded image in one tensor and crops on the
-device. `Streamed` decodes and crops in worker processes, for images too many or too large to keep.
-"""
+"""Batches of images that worker processes decode and crop, as there are too many or too large ones to keep."""
 
 import os
 import sys
 import traceback
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from twofold import rng
 from twofold.augment import Views
-from twofold.augment.pipeline import Draws, ViewPipeline
-from twofold.augment.resample import resized_crop
 from twofold.data.crop import Cutter, finest, stacked
 from twofold.data.decode import Reduction, Scaled, Unreadable
-from twofold.data.sources import Source, Subset
+from twofold.data.plan import Crops, MicroBatch, Plan, drawn
+from twofold.data.sources import Source
 from twofold.data.workers import GOES_ON, begin, working
 from twofold.device import send
 from twofold.errors import Failed, UsageError
@@ -31,121 +25,6 @@ CONSECUTIVE = 100  # unreadable images in a row before a search for a readable o
 
 Bad = Callable[[str, str], None]
 """Told the name and the reason of each unreadable image, once."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which images form which step. Every epoch is a fresh permutation, cut into whole batches.
-
-    ``neighbours``: for each image the numbers of others, int64 [images, k], one of which its second view shows; None:
-    both views show the image itself.
-    """
-
-    images: int
-    batch: int
-    seed: int
-    neighbours: Tensor | None = field(default=None, compare=False)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return self.images // self.batch
-
-    def indices(self, step: int) -> Tensor:
-        """The images of one step, int64 [batch]."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        return order(self.images, self.seed, epoch)(torch.arange(place * self.batch, (place + 1) * self.batch))
-
-    def shown(self, part: "MicroBatch") -> tuple[Tensor, Tensor]:
-        """The images of a part of a step, int64 [n], and those that their second views show."""
-        index = self.indices(part.step)
-        second = index
-        if self.neighbours is not None:
-            drawn = rng.generator(self.seed, "neighbour", part.step)
-            second = self.neighbours[index, torch.randint(self.neighbours.shape[1], index.shape, generator=drawn)]
-        return index[part.rows], second[part.rows]
-
-    def brings_new(self, step: int) -> bool:
-        """Whether a step has an image that no step before it has: all steps of the first epoch, and few after it."""
-        epoch = step // self.steps_per_epoch
-        if epoch == 0:
-            return True
-        unseen = _unseen(self.images, self.batch, self.seed, epoch)
-        return len(unseen) > 0 and bool(torch.isin(self.indices(step), unseen).any())
-
-
-def order(images: int, seed: int, epoch: int) -> rng.Permutation:
-    """Which images an epoch shows, in which order."""
-    return rng.Permutation(images, seed, ("order", epoch))
-
-
-@lru_cache(maxsize=2)
-def _unseen(images: int, batch: int, seed: int, epoch: int) -> Tensor:
-    """The images that were left over in every epoch before this one, of which there is one at least."""
-    rest = torch.arange(images // batch * batch, images)
-    unseen = order(images, seed, 0)(rest)
-    for earlier in range(1, epoch):
-        if not len(unseen):
-            break
-        unseen = unseen[torch.isin(unseen, order(images, seed, earlier)(rest))]
-    return unseen
-
-
-@dataclass(frozen=True)
-class MicroBatch:
-    """The rows of a step's batch that one process computes at once."""
-
-    step: int
-    rows: slice
-
-
-@dataclass
-class Crops:
-    """One part of a step: images' numbers and, for each view, crops as `unit` has them, on the device; draws."""
-
-    place: MicroBatch
-    index: Tensor
-    crops: list[Tensor]
-    draws: list[Draws]
-
-
-def drawn(views: Views, plan: Plan, part: MicroBatch) -> list[tuple[ViewPipeline, Draws]]:
-    """The views of a part of a step, and what is drawn for its rows.
-
-    A whole view is always the same, so there is one only where the step has an image for the first time.
-    """
-    found = list(zip(views.pipelines, views.draw(part.step, plan.batch), strict=True))
-    if views.whole and not plan.brings_new(part.step):
-        found.pop()
-    return [(view, draws.rows(part.rows)) for view, draws in found]
-
-
-class Resident:
-    """All images decoded in memory: [N, C, H, W] on the device, smaller ones padded, and their true sizes."""
-
-    def __init__(self, images: Tensor, sizes: Tensor, device: torch.device) -> None:
-        self.images, self.sizes, self.device = images.to(device), sizes, device
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def load(self, plan: Plan, views: Views, parts: Sequence[MicroBatch]) -> Generator[Crops, None, None]:
-        for part in parts:
-            index, second = plan.shown(part)
-            kinds, wanted = drawn(views, plan, part), []
-            for number, (view, draws) in enumerate(kinds):
-                shown = second if number == 1 else index
-                wanted += [shown, view.boxes(draws, self.sizes[shown]), draws.flip]
-            there, *wanted = send([index, *wanted], self.device)
-            crops = []
-            for (view, _), shown, boxes, flip in zip(kinds, wanted[::3], wanted[1::3], wanted[2::3], strict=True):
-                images = _rows(self.images, shown)
-                crops.append(resized_crop(images, boxes, flip, view.size, view.augment.interpolation))
-            yield Crops(part, there, crops, [draws for _, draws in kinds])
-
-
-def _rows(images: Tensor, index: Tensor) -> Tensor:
-    """Some of the images; torch need not know how to pick from uint16 numbers on every device, but from int16."""
-    return images.view(torch.int16)[index].view(torch.uint16) if images.dtype == torch.uint16 else images[index]
 
 
 class Streamed:
@@ -275,12 +154,3 @@ def none_readable(source: Source, tried: str) -> UsageError:
     except Unreadable as error:
         reason = f", the first, {source.name(0)}: {error}"
     return UsageError(f"not one of {tried} can be read{reason}; twofold scan lists them all")
-
-
-def sample(source: Source, most: int) -> Subset:
-    """At most so many images, always the same ones, in an order that has nothing to do with the source's.
-
-    A regular spacing would not do: where classes take turns it meets some of them only.
-    """
-    chosen = rng.Permutation(len(source), 0, ("sample",))(torch.arange(min(most, len(source))))
-    return Subset(source, chosen.tolist())

@@ -17,8 +17,8 @@ from twofold import device as devices
 from twofold import measures as m
 from twofold import rng
 from twofold.augment.views import augmentation
-from twofold.data.loader import sample
 from twofold.data.opening import DataLike, name_of, open_data, reopened
+from twofold.data.plan import sample
 from twofold.data.sources import Source
 from twofold.diagnosis.beginnings import by_measures
 from twofold.diagnosis.causes import EMPTY, FINITE, explain

@@ -18,7 +18,9 @@ from twofold import device as devices
 from twofold import rng
 from twofold.augment import Views
 from twofold.data.inspection import Inspection
-from twofold.data.loader import MicroBatch, Plan, Resident, Streamed
+from twofold.data.loader import Streamed
+from twofold.data.plan import MicroBatch, Plan
+from twofold.data.resident import Resident
 from twofold.data.sources import Source, Subset
 from twofold.data.workers import failures
 from twofold.encoding.crops import central_crops

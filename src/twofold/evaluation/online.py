@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from twofold.data.loader import sample
+from twofold.data.plan import sample
 from twofold.data.sources import Source
 from twofold.encoding.crops import BATCH, central_crops
 from twofold.encoding.encoder import Encoder

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from twofold import rng
-from twofold.data.loader import sample
+from twofold.data.plan import sample
 from twofold.data.sources import Source
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.extract import Encode, Features, extract

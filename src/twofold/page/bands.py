@@ -10,7 +10,7 @@ from torch import Tensor
 
 from twofold.data import kinds
 from twofold.data.kinds import Kind
-from twofold.data.loader import sample
+from twofold.data.plan import sample
 from twofold.data.sources import Source
 from twofold.encoding.crops import central_crops
 from twofold.errors import UsageError

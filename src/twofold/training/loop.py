@@ -8,8 +8,8 @@ import torch
 from rich.console import Console
 
 from twofold import device, dist, launch, rng
-from twofold.data.loader import Crops
 from twofold.data.opening import DataLike
+from twofold.data.plan import Crops
 from twofold.data.workers import failures
 from twofold.errors import Collapsed
 from twofold.recipe.recipe import Recipe, Wanted

@@ -5,7 +5,9 @@ from typing import Any
 
 import torch
 
-from twofold.data.loader import Plan, Resident, Streamed
+from twofold.data.loader import Streamed
+from twofold.data.plan import Plan
+from twofold.data.resident import Resident
 from twofold.data.sources import Source
 from twofold.methods.base import Method
 from twofold.nets.backbone import BackboneSpec

@@ -10,8 +10,8 @@ import torch
 from twofold import device, dist
 from twofold.data.inspection import Inspection
 from twofold.data.kinds import asked
-from twofold.data.loader import Plan
 from twofold.data.opening import DataLike, open_data
+from twofold.data.plan import Plan
 from twofold.encoding.encoder import Encoder
 from twofold.errors import UsageError
 from twofold.nets import given

@@ -9,7 +9,7 @@ from timm.models.vision_transformer import VisionTransformer
 from twofold import device, dist
 from twofold.augment import Views
 from twofold.batch import Batch, Chance
-from twofold.data.loader import Crops, MicroBatch
+from twofold.data.plan import Crops, MicroBatch
 from twofold.errors import UsageError
 from twofold.methods.base import Method
 from twofold.nets.vit import patch_size

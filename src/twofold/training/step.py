@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from twofold import device, dist
 from twofold.batch import Batch
-from twofold.data.loader import Crops
+from twofold.data.plan import Crops
 from twofold.methods.base import Method, Output
 
 
