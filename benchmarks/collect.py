@@ -148,6 +148,30 @@ def loading_table(names: list[str]) -> str:
     return "\n".join(lines)
 
 
+def operations_table(names: list[str]) -> str:
+    """Milliseconds of each operation on a batch, a column a library, for each kind of batch."""
+    (result,) = load(names)
+    lines = []
+    for kind, found in result.items():
+        sides = list(next(iter(found["milliseconds"].values())))
+        lines += [f"| {kind} | {' | '.join(sides)} |", f"|---|{'---:|' * len(sides)}"]
+        lines += [f"| {name} | {' | '.join(f'{row[side]:.1f}' for side in sides)} |"
+                  for name, row in found["milliseconds"].items()]  # fmt: skip
+        lines.append("")
+    return "\n".join(lines[:-1])
+
+
+def loop_table(names: list[str]) -> str:
+    """Images a second of a core from end to end, and how many times lightly's."""
+    (result,) = load(names)
+    lines = ["| images, precision of twofold | twofold | lightly | ratio |", "|---|---:|---:|---:|"]
+    for name, row in result.items():
+        cells = [f"{middle:.1f}" for _, middle, _ in row["images_per_second_of_a_core"].values()]
+        low, middle, high = row["times_lightlys_speed"]
+        lines.append(f"| {name} | {' | '.join(cells)} | {middle:.2f} ({low:.2f} to {high:.2f}) |")
+    return "\n".join(lines)
+
+
 def step_table(names: list[str]) -> str:
     """A step's speed as a share of the bare one's."""
     (result,) = load(names)
@@ -231,6 +255,7 @@ def filled(text: str) -> str:
     """The text with every marked table made anew."""
     tables = {"labels": labels_table, "learn": learn_table, "masking": masking_table, "methods": methods_table}
     tables |= {"loading": loading_table, "losses": losses_table, "step": step_table, "chunks": chunks_table}
+    tables |= {"operations": operations_table, "loop": loop_table}
     tables |= {"ways": ways_table, "reliability": reliability_table, "defaults": defaults_table}
     tables |= {"claims": claims.table, "experiments": claims.details}
     return MARK.sub(lambda m: f"{m[1]}{tables[m[2]](m[3].split())}\n{m[5]}", text)

@@ -26,7 +26,10 @@ from torchvision.transforms import InterpolationMode, v2
 import twofold
 from twofold.augment import color, resample
 from twofold.augment.pipeline import blur_window, pipelines
+from twofold.data.crop import Cutter, stacked
+from twofold.data.decode import Scaled
 from twofold.device import reuse_memory
+from twofold.nets.backbone import SMALL
 from twofold.recipe import recipe
 from twofold.rng import Streams
 
@@ -50,6 +53,11 @@ def ours(size: int) -> dict[str, Batch]:
 
     def crop(images: Tensor, _: Tensor) -> Tensor:
         draws = every.draw(Streams(0), len(images))
+        if size > SMALL:  # as a CPU cuts large images
+            cutter = Cutter(every, draws)
+            for row, image in enumerate(images):
+                cutter.cut(row, Scaled(image.numpy(), size, size))
+            return stacked(cutter.crops)
         boxes = every.boxes(draws, torch.tensor([images.shape[2:]]).expand(len(images), 2))
         return resample.resized_crop(images, boxes, draws.flip, size)
 

@@ -1,7 +1,8 @@
-"""Cropping with resizing, and blurring: both are one small matrix for the rows and one for the columns.
+"""Cropping with resizing, and blurring, of a whole batch at once on any device, every image with its own.
 
-Each sample has its own pair of matrices, so a whole batch, every image with its own crop or its own
-blur, is two batched matrix products on any device. A flip only mirrors the columns' matrix.
+A crop is one small matrix for the rows and one for the columns, so all crops are two batched products. A flip only
+mirrors the columns' matrix. A blur is one window along the rows and one along the columns, each image's own group of a
+convolution.
 """
 
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def _triangle(x: Tensor) -> Tensor:
@@ -80,20 +82,16 @@ def gaussian_blur(
     images: Float[Tensor, "n c h w"], sigma: Float[Tensor, " n"], kernel_size: int
 ) -> Float[Tensor, "n c h w"]:
     """Blur each image with its own width ``sigma`` (pixels), a window of ``kernel_size`` (odd), mirrored borders."""
-    h, w = images.shape[-2:]
-    return _separable(images, _blur_matrix(sigma, h, kernel_size), _blur_matrix(sigma, w, kernel_size))
-
-
-def _blur_matrix(sigma: Tensor, size: int, kernel_size: int) -> Tensor:
-    """[n, size, size]: what a window of Gaussian weights does to a line that goes on mirrored beyond its ends."""
+    n, c, h, w = images.shape
     reach = kernel_size // 2
-    offset = torch.arange(-reach, reach + 1, device=sigma.device)
+    offset = torch.arange(-reach, reach + 1, device=images.device)
     window = torch.exp(-0.5 * (offset / sigma[:, None]) ** 2)
-    window = window / window.sum(1, keepdim=True)  # [n, k]
-    source = (torch.arange(size, device=sigma.device)[:, None] + offset).abs()  # [size, k], mirrored at 0
-    source = torch.where(source > size - 1, 2 * (size - 1) - source, source)  # and at the far end
-    matrix = torch.zeros(len(sigma), size, size, device=sigma.device, dtype=sigma.dtype)
-    return matrix.scatter_add_(2, source.expand(len(sigma), -1, -1), window[:, None].expand(-1, size, -1))
+    window = (window / window.sum(1, keepdim=True)).repeat_interleave(c, 0)[:, None]  # [n * c, 1, k]
+    planes = images.reshape(1, n * c, h, w)
+    planes = F.pad(planes, (reach, reach, 0, 0), mode="reflect")
+    planes = F.conv2d(planes, window[:, :, None, :], groups=n * c)
+    planes = F.pad(planes, (0, 0, reach, reach), mode="reflect")
+    return F.conv2d(planes, window[:, :, :, None], groups=n * c).view(n, c, h, w)
 
 
 def _separable(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
