@@ -8,9 +8,10 @@ from torch import nn
 import twofold
 from tests.conftest import TINY, tiny
 from twofold.data.opening import open_data
-from twofold.diagnosis.beginnings import by_measures, by_scores
+from twofold.diagnosis.beginnings import by_evaluation, by_measures, by_scores
 from twofold.diagnosis.causes import FORGETTING, WORSE
 from twofold.nets.backbone import BackboneSpec
+from twofold.storage import files
 
 
 def rows(scores, start=None, untrained=0.5, asked=500, steps=None):
@@ -55,6 +56,25 @@ def test_without_labels_it_is_told_by_how_far_apart_views_are_beside_images():
     assert by_measures({"untrained": {}, "features": {}}) is None
 
 
+def scores(**rows):
+    """Of 500 test images, by row: percent by representation."""
+    return {
+        row: {who: {"value": value / 100, "spread": (value * (100 - value) / 5e6) ** 0.5} for who, value in own.items()}
+        for row, own in rows.items()
+    }
+
+
+def test_an_evaluation_tells_by_its_labels():
+    """Figures of real runs: from scratch, adapted with and without a loss."""
+    worse = scores(knn=dict(untrained=45.5, pretrained=38.8), linear=dict(untrained=47.7, pretrained=38.6))
+    seen = "kNN is 38.8%, 45.5%, and the linear head is 38.6%, 47.7% of the untrained backbone"
+    assert by_evaluation(worse) == (WORSE, None, seen)
+    adapted = scores(knn=dict(untrained=44, start=83.7, pretrained=77.1), linear=dict(start=87.5, pretrained=88.9))
+    assert by_evaluation(adapted)[::2] == (FORGETTING, "kNN is 77.1%, 83.7% of the weights that the run started from")
+    assert by_evaluation(scores(knn=dict(untrained=44, start=83.7, pretrained=80.7))) is None
+    assert by_evaluation(scores(few_5=dict(untrained=44, pretrained=20))) is None
+
+
 @pytest.fixture(scope="module")
 def knowing(tmp_path_factory):
     """A file of weights that know digits: the tiny backbone, after two epochs of learning their labels."""
@@ -85,3 +105,17 @@ def test_a_run_that_forgets_is_told_while_it_goes_on_and_afterwards(tmp_path, kn
     finding = next(finding for finding in found["lost"] if finding["name"] == FORGETTING)
     assert "--backbone-lr" in finding["advice"]
     assert FORGETTING in (lost.path / "log.txt").read_text()
+
+
+def test_the_doctor_reads_the_evaluation_of_the_same_weights_and_no_other(tmp_path, knowing):
+    wanted = tiny("simclr", weights=str(knowing), stem="small", image_size=8, mean=[0.0] * 3, std=[1.0] * 3, limit=0)
+    wanted |= dict(knn_every=0, backbone_lr=30.0, heads_first=0.0)
+    run = twofold.pretrain(out=tmp_path / "run", quiet=True, **wanted)
+    twofold.evaluate(run, protocols="knn")
+    found = {finding["name"]: finding["seen"] for finding in twofold.diagnose(run, images=50)["findings"]}
+    assert found[FORGETTING].startswith("kNN is ")
+    evaluation = run.evaluation
+    assert evaluation["steps"] == len(run.metrics)
+    files.write_json(run.path / "evaluation.json", evaluation | {"steps": evaluation["steps"] - 1}, indent=1)
+    found = {finding["name"]: finding["seen"] for finding in twofold.diagnose(run, images=50)["findings"]}
+    assert "kNN" not in found.get(FORGETTING, "")

@@ -1,8 +1,9 @@
 """Whether a backbone's features have become worse than those that its run began with.
 
 They are compared with the starting weights', if there were any, else with the untrained backbone's: by kNN where images
-have labels (`by_scores`, while a run goes on and afterwards), by a measure without labels where they have none
-(`by_measures`, for methods that bring the views of an image together).
+have labels (`by_scores`, while a run goes on and afterwards), by what `evaluate` measured with labelled images
+(`by_evaluation`), or, where no labels are known, by a measure without (`by_measures`, for methods that bring the views
+of an image together).
 """
 
 import math
@@ -10,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
 from twofold.diagnosis.causes import FORGETTING, WORSE
+from twofold.evaluation.verdict import Json, clearly
 from twofold.storage.metrics import Row
 
 LASTING = 3
@@ -19,6 +21,9 @@ DEVIATIONS = 2.0
 
 FARTHER = 1.05
 """How many times as far apart as before an image's views must be, beside different images."""
+
+JUDGES = {"knn": "kNN", "linear": "the linear head"}
+"""Rows of an evaluation that say whether features are worse, in words."""
 
 Loss = tuple[str, int | None, str]
 """What is found: its name, since which step, and what was seen."""
@@ -40,6 +45,17 @@ def by_scores(rows: Sequence[Row]) -> Loss | None:
     if not lost or (len(lost) < LASTING and lost[0]["step"] + 1 < steps):
         return None
     return name, lost[-1]["step"], f"kNN is {lost[0]['knn']:.1%}, {before:.1%} {described(who)}"
+
+
+def by_evaluation(scores: Mapping[str, Json]) -> Loss | None:
+    """What scores say that are by row and representation, as evaluation.json has them."""
+    who, name = ("start", FORGETTING) if any("start" in own for own in scores.values()) else ("untrained", WORSE)
+    lost = [
+        f"{words} is {scores[row]['pretrained']['value']:.1%}, {scores[row][who]['value']:.1%}"
+        for row, words in JUDGES.items()
+        if {who, "pretrained"} <= scores.get(row, {}).keys() and clearly(scores[row][who], scores[row]["pretrained"])
+    ]
+    return (name, None, f"{', and '.join(lost)} {described(who)}") if lost else None
 
 
 def by_measures(measures: Mapping[str, Mapping[str, float]]) -> Loss | None:

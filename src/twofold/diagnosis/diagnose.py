@@ -20,7 +20,7 @@ from twofold.augment.views import augmentation
 from twofold.data.opening import DataLike, name_of, open_data, reopened
 from twofold.data.plan import sample
 from twofold.data.sources import Source
-from twofold.diagnosis.beginnings import by_measures
+from twofold.diagnosis.beginnings import JUDGES, Loss, by_evaluation, by_measures
 from twofold.diagnosis.causes import EMPTY, FINITE, explain
 from twofold.diagnosis.doctor import GIVEN, Finding, examine, examine_once, family_of
 from twofold.diagnosis.views import VIEWS, encoded
@@ -28,6 +28,7 @@ from twofold.encoding.backbones import open_backbone, run_of
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError, refuse
+from twofold.recipe.recipe import Recipe
 from twofold.run import Run
 from twofold.storage import files
 
@@ -121,9 +122,8 @@ def _of_run(run: Run, data: DataLike, images: int, device: str | None, tell: Tel
         looked = {name: it for name, it in found.items() if it[0].isfinite().all()}  # the history says why one is not
     name = settings.data if data is None else name_of(data)
     result = _result(found_in(run), looked, name)
-    unscored = "knn_asked" not in (rows or [{}])[0]
     empty = any(finding["name"] == EMPTY for finding in result["findings"])  # then no measure means anything
-    if unscored and not empty and family_of(settings) not in GIVEN and (lost := by_measures(result["measures"])):
+    if "knn_asked" not in (rows or [{}])[0] and not empty and (lost := _lost(run, settings, len(rows), result)):
         finding = Finding(*lost, *explain(lost[0], settings))
         result["findings"].append(dataclasses.asdict(finding))
     return result | {
@@ -131,6 +131,14 @@ def _of_run(run: Run, data: DataLike, images: int, device: str | None, tell: Tel
         "steps": rows[-1]["step"] + 1 if rows else 0,
         "looks": sum("measures" in row for row in rows),
     }
+
+
+def _lost(run: Run, settings: Recipe, steps: int, result: Mapping[str, Any]) -> Loss | None:
+    """What the last features have lost: by an evaluation of them, if there is one, else by measures without labels."""
+    evaluation = run.evaluation or {}
+    if evaluation.get("steps") == steps and set(JUDGES) & evaluation["scores"].keys():
+        return by_evaluation(evaluation["scores"])
+    return None if family_of(settings) in GIVEN else by_measures(result["measures"])
 
 
 def _of_backbone(encoder: Encoder, data: DataLike, images: int, tell: Tell) -> dict[str, Any]:

@@ -162,7 +162,8 @@ def _run(
     found = of_run(run, caches, baselines, device, tell)
     fingerprints = [cache.fingerprint for cache in caches.values()]
     about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
-    return Subject(found, splits, about | {"recipe": settings_of(settings)}, opened.notes, run)
+    about |= {"recipe": settings_of(settings), "steps": len(run.metrics)}
+    return Subject(found, splits, about, opened.notes, run)
 
 
 def _backbone(
