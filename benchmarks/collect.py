@@ -18,7 +18,7 @@ import claims
 import defaults
 
 from twofold.cli.tables import COLUMNS, percent
-from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS, representation_title, row_title
+from twofold.evaluation.titles import RAW_PIXELS, representation_title, row_title
 from twofold.recipe.declared import methods, spec
 from twofold.recipe.recipe import Recipe, settings_of
 from twofold.recipe.settings import declarations
@@ -88,17 +88,24 @@ WAYS = ("knn", "few_1", "few_5", "few_10", "linear")
 
 
 def ways_table(names: list[str]) -> str:
-    """Of each comparison raw pixels, how the first way began, and what each way came to."""
-    lines = ["| images | features | " + " | ".join("kNN" if row == "knn" else row_title(row) for row in WAYS) + " |"]
-    lines.append("|---|---|" + "---:|" * len(WAYS))
-    for name, result in zip(names, load(names), strict=True):
-        first = next(iter(result["ways"].values()))["scores"]
-        shown = {representation_title(RAW_PIXELS): result[RAW_PIXELS]}
-        shown |= {who: first[who] for who in BEGINNINGS if first[who]}
-        shown |= {way: own["scores"]["pretrained"] for way, own in result["ways"].items()}
-        for who, scores in shown.items():
-            cells = [percent(scores.get(row)) for row in WAYS]
-            lines.append(f"| {name.partition('-')[2]} | {who.partition('-')[0]} | {' | '.join(cells)} |")
+    """Of comparisons on the same images: raw pixels, what each way began with, and what it came to, over seeds."""
+    results = load(names)
+    rows: dict[str, tuple[dict[str, Any], str]] = {"raw pixels": (results[0][RAW_PIXELS], " | ")}
+    for result in results:
+        for name, own in result["ways"].items():
+            way, scores = name.partition("-")[0], own["scores"]
+            if scores["start"]:
+                rows["the weights as they are"] = (scores["start"], " | ")
+            else:
+                rows[f"the network of {way}, untrained"] = (scores["untrained"], " | ")
+            title = (
+                f"{way}, from the weights" if scores["start"] else way if way == "distill" else f"{way}, from scratch"
+            )
+            rows[title] = (scores["pretrained"], f"{own['steps']} | {statistics.median(own['seconds']) / 60:.0f}")
+    titles = ["kNN" if row == "knn" else row_title(row) for row in WAYS]
+    lines = [f"| features | {' | '.join(titles)} | steps | minutes |", "|---|" + "---:|" * (len(WAYS) + 2)]
+    for title, (scores, cost) in rows.items():
+        lines.append(f"| {title} | {' | '.join(percent(scores.get(row)) for row in WAYS)} | {cost} |")
     return "\n".join(lines)
 
 

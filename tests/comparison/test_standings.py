@@ -70,6 +70,10 @@ def test_the_verdict_names_the_best_way_and_says_whether_it_beats_the_beginning(
     assert said == "linear: vicreg is best with 70.0 ± 1.0, clearly better than untrained (50.0)"
     (said,) = standings.verdict({"simclr": way(0.6), "vicreg-published": way(0.81, start=0.8)})
     assert said.endswith("not clearly better than the weights as they are (80.0): use these")
+    (said,) = standings.verdict({"simclr": way(0.4)})
+    assert said == "linear: simclr is best with 40.0 ± 1.0, clearly worse than untrained (50.0)"
+    (said,) = standings.verdict({"vicreg-published": way(0.7, start=0.8)})
+    assert said.endswith("clearly worse than the weights as they are (80.0): use these")
     (said,) = standings.verdict({"vicreg-published": way(0.41, start=0.4)})  # of weights worse than none
     assert said.endswith("not clearly better than the weights as they are (40.0)")
     (said,) = standings.verdict({"simclr": way(0.6), "vicreg-published": way(0.9, start=0.8)})

@@ -92,10 +92,9 @@ def with_half(result: Json, folder: Path, best: str, images: int) -> Json:
 
 
 def verdict(found: dict[str, Json]) -> list[str]:
-    """What came out, in words: the best way by labels, whether it clearly beats the beginning, and what still rose.
+    """What came out, in words: the best way by labels, whether it is clearly above or below the beginning, what rose.
 
-    The beginning is the starting weights as they are, where any
-    way has them, else the untrained backbone.
+    The beginning is the starting weights as they are, where any way has them, else the untrained backbone.
     """
     said = []
     for row in VERDICTS:
@@ -111,8 +110,10 @@ def verdict(found: dict[str, Json]) -> list[str]:
             continue
         best = max(ways, key=lambda name: ways[name]["value"])
         base, clear = "the weights as they are" if starts else "untrained", clearly(ways[best], before[0])
-        word = f"{'' if clear else 'not '}clearly better than {base} ({100 * before[0]['value']:.1f})"
-        said.append(f"{row_title(row)}: {best} is best with {figures(ways[best])}, {word}")
+        worse = clearly(before[0], ways[best])
+        word = "clearly worse" if worse else f"{'' if clear else 'not '}clearly better"
+        than = f"than {base} ({100 * before[0]['value']:.1f})"
+        said.append(f"{row_title(row)}: {best} is best with {figures(ways[best])}, {word} {than}")
         if starts and not clear and not any(clearly(score, starts[0]) for score in untrained):
             said[-1] += ": use these"
     if rising := [name for name, own in found.items() if still_rose(own["knn"])]:
