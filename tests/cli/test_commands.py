@@ -186,7 +186,7 @@ def test_every_method_goes_through_every_command(name, capsys, tmp_path):
     assert (found["steps"], found["looks"]) == (2, 2)
     if found["findings"]:  # two steps may leave features worse than the untrained ones; they are no collapse
         assert [finding["name"] for finding in found["findings"]] == [WORSE]
-        assert out.startswith(f"{WORSE}\n  seen: two views of an image are ")
+        assert out.startswith(f"{WORSE}\n  seen: kNN is ")
     else:
         assert out.startswith("no sign of collapse in 2 steps, looked at 2 times")
     code, out, err = twofold(capsys, "report", run)

@@ -20,3 +20,12 @@ def test_a_memory_as_long_as_the_data_is_what_a_longer_one_comes_to():
     assert old.options.queue == 300
     assert difference(old, recipe.wanted("moco", queue=999), 300) == []
     assert difference(old, recipe.wanted("moco", queue=200), 300) == ["queue: 300 -> 200"]
+
+
+def test_from_weights_there_are_no_small_crops_but_those_asked_for():
+    assert resolved("swav", image_size=224).augment.small_crops == 6
+    old = resolved("swav", image_size=224, weights="some.safetensors")
+    assert (old.augment.small_crops, old.augment.small_size) == (0, 0)
+    assert difference(old, recipe.wanted("swav", image_size=224, weights="some.safetensors", epochs=old.epochs)) == []
+    asked = resolved("swav", image_size=224, weights="some.safetensors", small_crops=4)
+    assert (asked.augment.small_crops, asked.augment.small_size) == (4, 96)

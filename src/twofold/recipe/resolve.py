@@ -47,6 +47,9 @@ def resolve(
         values.update(large)
         if large:
             said.append(f"views of {values['image_size']} pixels: {listed(large, values)}")
+    if values["weights"] and values["small_crops"] and "small_crops" not in given:
+        values["small_crops"] = 0
+        said.append("from weights at equal compute two views serve better: small_crops 0")
     tiny = {} if "crop_scale" in given else crops_of(values["image_size"], values["crop_scale"])
     if tiny:
         values.update(tiny)
@@ -87,7 +90,7 @@ def difference(old: Recipe, request: Wanted, images: int | None = None) -> list[
         **large,
         **colourless,
     }
-    defaults |= crops_of(old.image_size, defaults["crop_scale"])
+    defaults |= crops_of(old.image_size, defaults["crop_scale"]) | ({"small_crops": 0} if old.weights else {})
     asked, had = {**defaults, **request.given, "method": request.method}, settings_of(old)
     settable = known(declared)
     changes = []
