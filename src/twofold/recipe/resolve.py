@@ -19,8 +19,9 @@ def resolve(
 ) -> tuple[Recipe, list[str]]:
     """The recipe with nothing left open, and in words what was chosen.
 
-    What was given stays. From `rules.LARGE` pixels on a method's defaults are those published for photographs; of tiny
-    images crops are larger shares. What is still None is chosen by its rule, in the order of declaration.
+    What was given stays. From `rules.LARGE` pixels on a method's defaults are those published for photographs, but for
+    small crops in a run from weights, which SwAV lost by; of tiny images crops are larger shares. What is still None is
+    chosen by its rule, in the order of declaration.
 
     Args:
         images: how many there are; None where nobody has said.
@@ -49,7 +50,7 @@ def resolve(
             said.append(f"views of {values['image_size']} pixels: {listed(large, values)}")
     if values["weights"] and values["small_crops"] and "small_crops" not in given:
         values["small_crops"] = 0
-        said.append("from weights at equal compute two views serve better: small_crops 0")
+        said.append("from weights: small_crops 0")
     tiny = {} if "crop_scale" in given else crops_of(values["image_size"], values["crop_scale"])
     if tiny:
         values.update(tiny)
