@@ -12,8 +12,15 @@ import twofold
 from twofold.nets.synchronised import synchronise
 
 
-def main(backbone: str = "test_resnet", steps: int = 30, batch_size: int = 128) -> list[float]:
+def main() -> None:
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    losses = learn()
+    if dist.get_rank() == 0:
+        print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f} with {dist.get_world_size()} processes")
+    dist.destroy_process_group()  # after the model has gone: one that outlives its process group can hang at its end
+
+
+def learn(backbone: str = "test_resnet", steps: int = 30, batch_size: int = 128) -> list[float]:
     device = torch.device("cuda", dist.get_rank()) if torch.cuda.is_available() else torch.device("cpu")
     grey = torch.tensor(load_digits().images * 255 / 16).round().byte()
     images = grey[:, None].expand(-1, 3, -1, -1).to(device)
@@ -37,9 +44,6 @@ def main(backbone: str = "test_resnet", steps: int = 30, batch_size: int = 128) 
         optimizer.zero_grad()
         method.after_step(step / steps)
         losses.append(output.loss.item())
-    if dist.get_rank() == 0:
-        print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f} with {dist.get_world_size()} processes")
-    dist.destroy_process_group()
     return losses
 
 
