@@ -4,7 +4,8 @@
     python benchmarks/learn.py DATA runs/learn --methods moco,swav --seeds 1
     python benchmarks/learn.py DATA runs/learn --collect              # benchmarks/results/learn.json from what is there
 
-DATA is CIFAR-10 (hf:uoft-cs/cifar10, or a copy). Every run is one process with one thread; two run at a time. Epochs
+DATA is CIFAR-10 (hf:uoft-cs/cifar10, or a copy). Runs learn from the first 10,000 training images and are scored on the
+last 10,000 training images, which no choice of settings has seen: some of the settings below were chosen on test images. Every run is one process with one thread; two run at a time. Epochs
 are set so that each takes about the same time. Goes on where it was stopped. Scores are those of the last step.
 """
 
@@ -36,7 +37,7 @@ from twofold.recipe import recipe
 
 RESULTS = Path(__file__).parent / "results"
 REPRESENTATIONS = (RAW_PIXELS, "untrained", "pretrained")
-IMAGES = 10_000  # of each part; the copy is balanced
+IMAGES = 10_000  # to learn from, and as many to score; the copy is balanced
 RESNET = dict(
     backbone="resnet18",
     backbone_arguments={"layers": [1, 1, 1, 1], "channels": [16, 32, 64, 128], "zero_init_last": False},
@@ -104,12 +105,11 @@ def run_one(method: str, data: str, seed: int, out: Path, changes: dict[str, Any
 
 
 def measure(data: str, size: int, encoder: Callable[[Tensor], Tensor]) -> dict[str, float]:
-    """kNN and linear probe, trained and tested on `IMAGES` images each."""
-    opened = open_data(data)
+    """kNN and linear probe, fitted to the first `IMAGES` training images and scored on the last."""
+    images = open_data(data).train
     train, test = (
-        extract(Subset(part, list(range(IMAGES))), size, {"it": encoder})["it"]
-        for part in (opened.train, opened.test)
-        if part is not None
+        extract(Subset(images, list(part)), size, {"it": encoder})["it"]
+        for part in (range(IMAGES), range(len(images) - IMAGES, len(images)))
     )
     probe = fit_probe(train.values, train.labels)
     return {
@@ -140,7 +140,8 @@ def collect(out: Path, data: str) -> None:
             "settings": kept,
         }
     about = {
-        "data": f"CIFAR-10, a copy in which classes take turns: the first {IMAGES} for training, {IMAGES} for testing",
+        "data": f"CIFAR-10, a copy in which classes take turns: the first {IMAGES} training images to learn from, "
+        f"the last {IMAGES} to score",
         "seconds": "of one core, training only",
         "fingerprint": open_data(data).train.fingerprint(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
