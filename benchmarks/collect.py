@@ -189,6 +189,28 @@ def step_table(names: list[str]) -> str:
     return "\n".join(lines)
 
 
+def size_table(names: list[str]) -> str:
+    """What many images cost: probes beside scikit-learn's, crops by the number of images, the start of a command."""
+    (result,) = load(names)
+    count = f"{result['images']:,}"
+    lines = [f"| {count} images | twofold | beside it |", "|---|---:|---:|"]
+    own = result["features"]
+    beside = f"the bare network on ready tensors {own['bare']}"
+    lines.append(f"| features, 32 px, images a second | {own['images_a_second']} | {beside} |")
+    for name, row in result["probes"].items():
+        cells = [
+            f"{row[way]:.0f} s, {row[f'accuracy_of_{way}']:.2%}" for way in ("twofold", "scikit-learn") if way in row
+        ]
+        lines.append(f"| {name} | {cells[0]} | {'scikit-learn ' + cells[1] if cells[1:] else ''} |")
+    lines += ["", "| images of a source | first batch | each later batch | memory |", "|---:|---:|---:|---:|"]
+    for length, row in result["crops"].items():
+        times = f"{row['first_milliseconds']:.0f} ms | {row['milliseconds']:.0f} ms"
+        lines.append(f"| {int(length):,} | {times} | {row['mib']:.0f} MiB |")
+    lines += ["", "| start | seconds |", "|---|---:|"]
+    lines += [f"| `{what}` | {seconds:.2f} |" for what, seconds in result["start"].items()]
+    return "\n".join(lines)
+
+
 def reliability_table(names: list[str]) -> str:
     """What was tried, and how often it went well."""
     (result,) = load(names)
@@ -262,7 +284,7 @@ def filled(text: str) -> str:
     """The text with every marked table made anew."""
     tables = {"labels": labels_table, "learn": learn_table, "masking": masking_table, "methods": methods_table}
     tables |= {"loading": loading_table, "losses": losses_table, "step": step_table, "chunks": chunks_table}
-    tables |= {"operations": operations_table, "loop": loop_table}
+    tables |= {"operations": operations_table, "loop": loop_table, "size": size_table}
     tables |= {"ways": ways_table, "reliability": reliability_table, "defaults": defaults_table}
     tables |= {"claims": claims.table, "experiments": claims.details}
     return MARK.sub(lambda m: f"{m[1]}{tables[m[2]](m[3].split())}\n{m[5]}", text)

@@ -5,8 +5,9 @@
     python benchmarks/learn.py DATA runs/learn --collect              # benchmarks/results/learn.json from what is there
 
 DATA is CIFAR-10 (hf:uoft-cs/cifar10, or a copy). Runs learn from the first 10,000 training images and are scored on the
-last 10,000 training images, which no choice of settings has seen: some of the settings below were chosen on test images. Every run is one process with one thread; two run at a time. Epochs
-are set so that each takes about the same time. Goes on where it was stopped. Scores are those of the last step.
+last 10,000 training images, which no choice of settings has seen: some of the settings below were chosen on test
+images. Every run is one process with one thread; two run at a time. Epochs are set so that each takes about the same
+time. Goes on where it was stopped. Scores are those of the last step.
 """
 
 import argparse
