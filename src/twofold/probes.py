@@ -117,7 +117,7 @@ def few_labels(
     if draws < 2 or not labels_per_class or min(labels_per_class) < 1:
         raise UsageError("few_labels needs at least 1 label a class, and at least 2 draws, which its spread is over")
     fitting, asked, *_ = as_splits(train, train_labels, test, test_labels)
-    quotas = fewshot.quotas(fitting.labels, labels_per_class, ())[0].values()
+    quotas = [fewshot.shot(fitting.labels, number) for number in labels_per_class]
     found = (scores.few_labels(fitting, asked, quota, total, draws, seed) for quota, total in quotas)
     return dict(zip(labels_per_class, found, strict=True))
 

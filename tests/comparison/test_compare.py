@@ -234,6 +234,14 @@ def test_half_of_the_images_says_what_more_may_change(tmp_path):
         twofold.compare("digits", "simclr", tmp_path / "other", half=True, protocols="retrieval", **settings)
 
 
+def test_a_comparison_of_runs_that_all_diverged_ends_in_words(tmp_path):
+    settings = {**SMALL, "limit": 64, "epochs": 2, "optimizer": "sgd", "lr": 1e30, "batch_size": 16}
+    result = twofold.compare("digits", "simclr", tmp_path / "out", half=True, quiet=True, **settings)
+    assert result["methods"]["simclr"]["scores"]["pretrained"] == {}
+    assert result["verdict"] == ["no way has a score, so none was made again with half of the images"]
+    assert (tmp_path / "out" / "compare.html").exists()
+
+
 def test_ways_are_compared_from_several_starts_and_the_page_says_what_came_out(tmp_path):
     first = twofold.pretrain(out=tmp_path / "first", quiet=True, **tiny("simclr", epochs=1))
     settings = {**SMALL, "limit": 200, "epochs": 2, "backbone_arguments": TINY["backbone_arguments"]}

@@ -67,11 +67,11 @@ def way(value, spread=0.01, start=None, untrained=0.5, knn=()):
 
 def test_the_verdict_names_the_best_way_and_says_whether_it_beats_the_beginning():
     (said,) = standings.verdict({"simclr": way(0.6), "vicreg": way(0.7)})
-    assert said == "linear: vicreg is best with 70.0 ± 1.0, clearly better than untrained (50.0)"
+    assert said == "linear: vicreg is best with 70.0 ± 1.0, clearly better than the untrained network (50.0)"
     (said,) = standings.verdict({"simclr": way(0.6), "vicreg-published": way(0.81, start=0.8)})
     assert said.endswith("not clearly better than the weights as they are (80.0): use these")
     (said,) = standings.verdict({"simclr": way(0.4)})
-    assert said == "linear: simclr is best with 40.0 ± 1.0, clearly worse than untrained (50.0)"
+    assert said == "linear: simclr is best with 40.0 ± 1.0, clearly worse than the untrained network (50.0)"
     (said,) = standings.verdict({"vicreg-published": way(0.7, start=0.8)})
     assert said.endswith("clearly worse than the weights as they are (80.0): use these")
     (said,) = standings.verdict({"vicreg-published": way(0.41, start=0.4)})  # of weights worse than none
@@ -79,6 +79,17 @@ def test_the_verdict_names_the_best_way_and_says_whether_it_beats_the_beginning(
     (said,) = standings.verdict({"simclr": way(0.6), "vicreg-published": way(0.9, start=0.8)})
     assert said.endswith("clearly better than the weights as they are (80.0)")
     assert "not clearly" not in said
+    # Of several beginnings the best one counts, whatever the order of the ways.
+    starts = {"simclr-a": way(0.6, start=0.5), "simclr-b": way(0.8, start=0.9)}
+    for ways in (starts, dict(reversed(starts.items()))):
+        (said,) = standings.verdict(ways)
+        assert said.endswith(
+            "simclr-b is best with 80.0 ± 1.0, clearly worse than the weights of simclr-b as they are (90.0): use these"
+        )
+    (said,) = standings.verdict({"simclr": way(0.6, untrained=0.5), "mae": way(0.7, untrained=0.69)})
+    assert said.endswith("not clearly better than the untrained network of mae (69.0)")
     rising = standings.verdict({"simclr": way(0.6, knn=[0.4, 0.5, 0.6, 0.7]), "byol": way(0.6, knn=[0.7] * 4)})
     assert rising[-1] == "kNN still rose at the end of simclr: more epochs may give more"
     assert standings.verdict({"simclr": way(None, untrained=None)}) == []
+    assert standings.best_way({"simclr": way(0.6), "vicreg": way(0.7)}) == "vicreg"
+    assert standings.best_way({"simclr": way(None)}) is None

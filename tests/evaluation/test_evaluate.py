@@ -115,6 +115,8 @@ def test_nothing_is_chosen_by_the_test_labels(finished, quick):
 def test_unknown_protocols_name_the_nearest(finished):
     with pytest.raises(UsageError, match="did you mean linear"):
         twofold.evaluate(finished, protocols=("liner",))
+    with pytest.raises(UsageError, match="protocols must name at least one of knn, linear"):
+        twofold.evaluate(finished, protocols=",")
 
 
 def test_a_held_out_split_is_made_where_there_is_none():

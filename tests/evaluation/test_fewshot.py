@@ -40,5 +40,11 @@ def test_what_is_drawn():
             assert (found >= quota).all()
             if "percent" not in name:
                 assert torch.equal(found, quota)
+    rows, skipped = quotas(torch.tensor([0, 1] * 5))  # 5 a class are all there are: every draw would be the same
+    assert list(rows) == ["few_1", "few_2"]
+    assert [line.partition(",")[0] for line in skipped[:2]] == [
+        "5 a class are all 10 labels",
+        "10 a class are all 10 labels",
+    ]
     few = draw(y, torch.tensor([1, 1, 1]), 3, torch.Generator().manual_seed(0))
     assert y[few].sort().values.tolist() == [3, 9, 11]

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pytest
+import torch
 
 from tests.conftest import resolved
 from twofold.errors import UsageError
@@ -91,6 +93,9 @@ def test_bounds_hold_for_every_number(name, value, words):
         ("sgd", Literal["lars", "sgd"], "sgd"),
         ({"a": (1, (2, 3)), 5: "b"}, dict, {"a": [1, [2, 3]], "5": "b"}),
         (True, bool, True),
+        (np.float32(0.5), float, 0.5),
+        (np.int64(3), int, 3),
+        ({"a": np.float64(0.0), "b": {"c": (np.int32(1), True)}}, dict, {"a": 0.0, "b": {"c": [1, True]}}),
     ],
 )
 def test_values_become_what_their_type_says(value, kind, meant):
@@ -113,6 +118,13 @@ def test_values_become_what_their_type_says(value, kind, meant):
 def test_what_is_no_value_of_its_type_is_said(value, kind, words):
     with pytest.raises(UsageError, match=f"x must be {words}"):
         convert(value, kind, "x")
+
+
+@pytest.mark.parametrize("value", [None, [1, None], float("nan"), torch.nn.ReLU, {"bytes": "x"}])
+def test_what_no_recipe_file_can_hold_is_refused(value):
+    """A run's recipe.toml must give back what was asked for."""
+    with pytest.raises(UsageError, match="arguments, drop must be a text, a finite number"):
+        convert({"drop": value}, dict, "arguments")
 
 
 def test_values_are_shown_as_a_person_writes_them():

@@ -114,8 +114,11 @@ def compare(
         result_of(own, folder / f"{name}-{seed}", shared)
     log.say(f"{len(every)} of {len(every)} runs are done")
     result = collected(folder, budget, seeds, opened)
-    if half:
-        best, fewer = best_way(result["methods"]), len(opened.train) // 2
+    best = best_way(result["methods"]) if half else None
+    if half and best is None:
+        result["verdict"].append("no way has a score, so none was made again with half of the images")
+    if best is not None:
+        fewer = len(opened.train) // 2
         more = as_many_steps(Run(folder / f"{best}-0").recipe, len(opened.train), fewer)
         for seed in range(seeds):
             path = folder / f"{best}-half-{seed}"

@@ -4,7 +4,7 @@ import json
 import math
 import re
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import pairwise
@@ -66,11 +66,19 @@ def collected(folder: Path, budget: dict[str, Json], seeds: int, data: Data) -> 
     }
 
 
-def best_way(found: dict[str, Json]) -> str:
-    """The name of the way with the best score in the first of `VERDICTS` that was measured."""
-    row = next(row for row in VERDICTS if any(row in own["scores"]["pretrained"] for own in found.values()))
-    ways = {name: own["scores"]["pretrained"].get(row) for name, own in found.items()}
-    return max((name for name, score in ways.items() if score), key=lambda name: ways[name]["value"])
+def best_way(found: dict[str, Json]) -> str | None:
+    """The name of the way with the best score in the first of `VERDICTS` that was measured; None if none was."""
+    row = next((row for row in VERDICTS if any(row in own["scores"]["pretrained"] for own in found.values())), None)
+    if row is None:
+        return None
+    return highest(
+        {n: own["scores"]["pretrained"][row] for n, own in found.items() if row in own["scores"]["pretrained"]}
+    )
+
+
+def highest(scores: Mapping[str, Json]) -> str:
+    """The name of the highest score."""
+    return max(scores, key=lambda name: scores[name]["value"])
 
 
 def with_half(result: Json, folder: Path, best: str, images: int) -> Json:
@@ -94,27 +102,27 @@ def with_half(result: Json, folder: Path, best: str, images: int) -> Json:
 def verdict(found: dict[str, Json]) -> list[str]:
     """What came out, in words: the best way by labels, whether it is clearly above or below the beginning, what rose.
 
-    The beginning is the starting weights as they are, where any way has them, else the untrained backbone.
+    The beginning is the best of the starting weights as they are, where any way has them, else of the untrained
+    backbones.
     """
     said = []
     for row in VERDICTS:
-        ways = {
-            name: own["scores"]["pretrained"][row] for name, own in found.items() if row in own["scores"]["pretrained"]
-        }
-        starts, untrained = (
-            [own["scores"][who][row] for own in found.values() if row in own["scores"][who]]
-            for who in ("start", "untrained")
+        ways, starts, untrained = (
+            {name: own["scores"][who][row] for name, own in found.items() if row in own["scores"][who]}
+            for who in ("pretrained", "start", "untrained")
         )
         before = starts or untrained
         if not ways or not before:
             continue
-        best = max(ways, key=lambda name: ways[name]["value"])
-        base, clear = "the weights as they are" if starts else "untrained", clearly(ways[best], before[0])
-        worse = clearly(before[0], ways[best])
-        word = "clearly worse" if worse else f"{'' if clear else 'not '}clearly better"
-        than = f"than {base} ({100 * before[0]['value']:.1f})"
-        said.append(f"{row_title(row)}: {best} is best with {figures(ways[best])}, {word} {than}")
-        if starts and not clear and not any(clearly(score, starts[0]) for score in untrained):
+        best, first = highest(ways), highest(before)
+        base, clear = before[first], clearly(ways[best], before[first])
+        word = "clearly worse" if clearly(base, ways[best]) else f"{'' if clear else 'not '}clearly better"
+        several = len({score["value"] for score in before.values()}) > 1
+        named = f" of {first}" if several else ""
+        than = f"the weights{named} as they are" if starts else f"the untrained network{named}"
+        compared = f"{word} than {than} ({100 * base['value']:.1f})"
+        said.append(f"{row_title(row)}: {best} is best with {figures(ways[best])}, {compared}")
+        if starts and not clear and not any(clearly(score, base) for score in untrained.values()):
             said[-1] += ": use these"
     if rising := [name for name, own in found.items() if still_rose(own["knn"])]:
         said.append(f"kNN still rose at the end of {', '.join(rising)}: more epochs may give more")

@@ -113,6 +113,8 @@ def evaluate(
             is measured.
     """
     wanted, baselines, target = known(protocols), names_in(baseline), files.target(out)
+    if not wanted:
+        raise UsageError(f"protocols must name at least one of {', '.join(PROTOCOLS)}")
     preparation = {"size": size, "mean": mean, "std": std}
     if isinstance(what, Tensor | np.ndarray):
         about_images = dict(data=data, device=device, backbone=backbone, kept_features=kept_features)

@@ -23,7 +23,7 @@ ELEMENTS = 1 << 27
 def quotas(
     labels: Tensor, shots: Sequence[int] = SHOTS, shares: Sequence[float] = SHARES
 ) -> tuple[dict[str, tuple[Tensor, int]], list[str]]:
-    """How many labelled images are drawn, by the name of the row that shows it; and why some shares are left out.
+    """How many labelled images are drawn, by the name of the row that shows it; and why some rows are left out.
 
     Args:
         labels: of the training images, [N], K classes.
@@ -32,15 +32,18 @@ def quotas(
             any images up to the total.
 
     Returns:
-        For each row how many images of each class are drawn, [K], and how many in all; and a sentence for each share
-        that would be less than an image a class.
+        For each row how many images of each class are drawn, [K], and how many in all; and a sentence for each number
+        that takes all labels, so that every draw would be the same, and for each share that would be less than an image
+        a class.
     """
     counts = labels.unique(return_counts=True)[1]
-    rows = {}
+    rows, skipped = {}, []
     for number in shots:
-        quota = counts.clamp_max(number)
-        rows[f"few_{number}"] = (quota, int(quota.sum()))
-    skipped = []
+        quota, total = shot(labels, number)
+        if total == len(labels):
+            skipped.append(f"{number} a class are all {total} labels, which can be drawn in one way only: no such row")
+        else:
+            rows[f"few_{number}"] = (quota, total)
     for share in shares:
         total = round(share * len(labels))
         quota = (counts * share).long().clamp_min(1)
@@ -52,6 +55,12 @@ def quotas(
         else:
             rows[f"few_{100 * share:g}_percent"] = (quota, max(total, int(quota.sum())))
     return rows, skipped
+
+
+def shot(labels: Tensor, number: int) -> tuple[Tensor, int]:
+    """``number`` images of each class, or all of a class that has fewer: how many of each, [K], and how many in all."""
+    quota = labels.unique(return_counts=True)[1].clamp_max(number)
+    return quota, int(quota.sum())
 
 
 def draws(labels: Tensor, quota: Tensor, total: int, seed: int, count: int = DRAWS) -> Tensor:

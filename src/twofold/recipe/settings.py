@@ -12,11 +12,14 @@ import math
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from twofold.errors import UsageError
 
 KEY = "twofold"
+BYTES = "bytes"
+"""the only key of a table that stands, in a recipe file, for the name of a file that is not UTF-8"""
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ def convert(value: Any, kind: Any, name: str) -> Any:
         UsageError: if it does not fit; the message says what was expected.
     """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    value = _plain_number(value)
     if origin is Literal:
         if value in arguments:
             return value
@@ -137,7 +141,7 @@ def convert(value: Any, kind: Any, name: str) -> Any:
         expected = f"{count} {getattr(arguments[0], '__name__', arguments[0])} values"
     elif kind is dict or origin is dict:
         if isinstance(value, Mapping):
-            return {str(key): _as_toml_reads_it(v) for key, v in value.items()}
+            return _as_toml_reads_it(value, name)
         expected = "a table"
     elif kind is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
@@ -149,8 +153,27 @@ def convert(value: Any, kind: Any, name: str) -> Any:
     raise UsageError(f"{name} must be {expected}, not {show(value)!r}")
 
 
-def _as_toml_reads_it(value: Any) -> Any:
-    return [_as_toml_reads_it(v) for v in value] if _is_list(value) else value
+def _as_toml_reads_it(value: Any, name: str) -> Any:
+    """A value of a table as a recipe file gives it back.
+
+    Raises:
+        UsageError: if TOML, or how a recipe is written in it, has no word for it.
+    """
+    value = _plain_number(value)
+    if _is_list(value):
+        return [_as_toml_reads_it(v, name) for v in value]
+    if isinstance(value, Mapping) and set(map(str, value)) != {BYTES}:
+        return {str(key): _as_toml_reads_it(v, f"{name}, {key!s}") for key, v in value.items()}
+    if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise UsageError(f"{name} must be a text, a finite number, true or false, a list or a table, not {show(value)!r}")
+
+
+def _plain_number(value: Any) -> Any:
+    """Python's number for NumPy's and others', anything else as it is."""
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    return float(value) if isinstance(value, Real) and not isinstance(value, int) else value
 
 
 def _is_list(value: Any) -> bool:

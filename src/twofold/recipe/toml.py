@@ -9,13 +9,11 @@ from twofold.errors import UsageError
 from twofold.recipe import version
 from twofold.recipe.foreign import check_code
 from twofold.recipe.recipe import Recipe, Wanted, complete, settings_of, wanted
-from twofold.recipe.settings import declarations
+from twofold.recipe.settings import BYTES, declarations
 from twofold.storage.names import escaped, unescaped
 
 VERSION = "twofold"
 """the key of the version that wrote a recipe; it is no setting"""
-BYTES = "bytes"
-"""the only key of a table that stands for the name of a file that is not UTF-8, `escaped`"""
 
 
 def dumps(recipe: Recipe) -> str:
