@@ -264,9 +264,9 @@ def test_nor_is_it_for_the_processes_of_a_comparison(full_of_modules):
     """Each is a Python of its own, which looks for its first modules before it is told where to look."""
     (full_of_modules / "driver.txt").write_text(
         "import multiprocessing, os, sys\n"
-        "from twofold.comparison.running import safe_path\n"
+        "from twofold.comparison.running import SAFE_PATH, environment\n"
         "process = multiprocessing.get_context('spawn').Process(target=os.getpid)\n"
-        "with safe_path():\n    process.start()\n"
+        "with environment({SAFE_PATH: '1'}):\n    process.start()\n"
         "process.join()\n"
         "sys.exit(process.exitcode)\n"
     )

@@ -242,6 +242,17 @@ def test_a_comparison_of_runs_that_all_diverged_ends_in_words(tmp_path):
     assert (tmp_path / "out" / "compare.html").exists()
 
 
+def test_a_script_without_a_guard_is_told_so(tmp_path):
+    """Each run's process reads the script again, and would begin the comparison in it again."""
+    script = tmp_path / "mine.py"
+    settings = {**SMALL, "limit": 64, "epochs": 1, "out": "out"}
+    script.write_text(f"import twofold\ntwofold.compare('digits', 'simclr', **{settings!r})\n")
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1
+    assert done.stderr.splitlines()[-1].endswith('put what the script does under `if __name__ == "__main__":`')
+
+
 def test_ways_are_compared_from_several_starts_and_the_page_says_what_came_out(tmp_path):
     first = twofold.pretrain(out=tmp_path / "first", quiet=True, **tiny("simclr", epochs=1))
     settings = {**SMALL, "limit": 200, "epochs": 2, "backbone_arguments": TINY["backbone_arguments"]}

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from twofold.comparison.running import Shared, result_of
+from twofold.comparison.running import STARTING, UNGUARDED, Shared, result_of
 from twofold.comparison.standings import best_way, collected, with_half
 from twofold.comparison.ways import SCRATCH, ways_of
 from twofold.data.inspection import Inspection
@@ -61,7 +62,8 @@ def compare(
     Args:
         data: images; with labels, or with masks for ``segmentation``, they are also evaluated. A Python object may take
             the place of a path (see `twofold.data.opening.open_data`); it is pickled, as every run has a process of its
-            own.
+            own. A script that calls this must do so under ``if __name__ == "__main__":``, since each of these processes
+            reads the script again.
         methods: names, or one text with commas.
         out: the folder of the runs and of the page.
         seeds: how many runs of each method, with the seeds 0, 1, ...
@@ -76,10 +78,13 @@ def compare(
         What compare.json holds.
 
     Raises:
-        UsageError: for unusable data, methods or settings, before anything is computed; in one of several processes.
+        UsageError: for unusable data, methods or settings, before anything is computed; in one of several processes;
+            in a script that calls it when it is only read.
     """
     from twofold.page.versus import write_page
 
+    if STARTING in os.environ:
+        sys.exit(UNGUARDED)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:  # its runs are processes of their own, which would join this launch
         raise UsageError("a comparison is work for one process: run it without torchrun")
     folder, log = Path(out), Log(None if quiet else terminal())

@@ -6,7 +6,7 @@ import os
 import resource
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +33,10 @@ LOOKED_AT = 400
 """images that the doctor measures a run on, fewer than `diagnose` takes by itself, which would cost as much as a short
 run of a large network"""
 SAFE_PATH = "PYTHONSAFEPATH"
+STARTING = "TWOFOLD_STARTING_A_RUN"
+"""set in the environment of a run's process until it begins, while Python reads the calling script anew"""
+UNGUARDED = 64
+"""exit code of a run's process whose script calls `compare` when it is read"""
 
 
 @dataclass(frozen=True)
@@ -89,13 +93,14 @@ def apart(settings: Json, path: Path, shared: Shared) -> None:
 
     Raises:
         KeyboardInterrupt: if it was interrupted.
+        UsageError: if the script that calls `compare` calls it again when it is only read.
         Failed: if it failed for a reason that is not the method's, or was killed.
     """
     arguments = (settings, path, shared, os.getpid())
     process = multiprocessing.get_context("spawn").Process(target=carry_out, args=arguments)
     with Interrupt() as interrupt:
         interrupt.between_steps()  # a signal is passed on to the run, which has a checkpoint to write
-        with safe_path():
+        with environment({SAFE_PATH: "1", STARTING: "1"}):  # the present folder may be a stranger's: no module from it
             process.start()
         while process.is_alive():
             process.join(0.2)
@@ -104,25 +109,32 @@ def apart(settings: Json, path: Path, shared: Shared) -> None:
                 process.join()
     if interrupt.asked or process.exitcode == INTERRUPTED:
         raise KeyboardInterrupt
+    if process.exitcode == UNGUARDED:
+        raise UsageError(
+            "compare starts a process for each run, which reads your script again from its first line: "
+            'put what the script does under `if __name__ == "__main__":`'
+        )
     if process.exitcode:
         how = f"was killed by signal {-process.exitcode}" if process.exitcode < 0 else "failed"
         raise Failed(f"the run in {path} {how}; give the command again to go on")
 
 
 @contextmanager
-def safe_path() -> Iterator[None]:
-    """Python that is started in the block looks for no modules in the present folder, which may be a stranger's."""
-    before = os.environ.get(SAFE_PATH)
-    os.environ[SAFE_PATH] = "1"
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Processes that are started in the block have these variables in their environment."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        os.environ.pop(SAFE_PATH) if before is None else os.environ.update({SAFE_PATH: before})
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def carry_out(settings: Json, path: Path, shared: Shared, parent: int) -> None:
     """Pretrain, evaluate, diagnose, and write result.json when all of it is done. Ends with the process ``parent``."""
     end_with_parent(parent)
+    os.environ.pop(STARTING, None)
     wanted = recipe.wanted(**settings, out=str(path))
     result: Json = {"ended": "as it should", "evaluation": {}, "protocols": shared.protocols}
     result["asked"] = wanted.given | {"images": shared.fingerprint}
