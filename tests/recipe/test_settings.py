@@ -128,4 +128,5 @@ def test_what_no_recipe_file_can_hold_is_refused(value):
 
 
 def test_values_are_shown_as_a_person_writes_them():
-    assert [show(value) for value in (None, (0.5, 1.0), "a b", 3)] == ["nothing", "0.5 1.0", "a b", "3"]
+    values = (None, (0.5, 1.0), "a b", 3, 0.4 * 0.1, 2.0)
+    assert [show(value) for value in values] == ["nothing", "0.5 1.0", "a b", "3", "0.04", "2.0"]

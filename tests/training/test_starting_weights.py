@@ -97,6 +97,7 @@ def test_its_first_weights_are_those_of_the_file(started, source):
     log = (started.path / "log.txt").read_text()
     assert f"starts from {source}: 65 of 65 tensors fit under the prefix state_dict.module.encoder_q." in log
     assert "left out: state_dict.module.encoder_q.fc.weight, state_dict.module.encoder_q.fc.bias" in log
+    assert "image_size 16: the weights are made for 224, and may be better at that" in log
 
 
 def test_they_are_a_yardstick_in_every_table(started, capsys):
@@ -106,6 +107,8 @@ def test_they_are_a_yardstick_in_every_table(started, capsys):
     main(["evaluate", str(started.path), "digits", "--protocols", "knn"])
     head = capsys.readouterr().out.splitlines()
     assert any("untrained" in line and "start" in line and "pretrained" in line for line in head)
+    (note,) = (note for note in started.evaluation["notes"] if "pixels" in note)
+    assert "images of 16 pixels; the starting weights are made for 224, at which they may be better" in note
     scores = started.evaluation["scores"]["knn"]
     assert list(scores) == ["raw_pixels", "untrained", "start", "pretrained", "projector"]
     spec = started.spec

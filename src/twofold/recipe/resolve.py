@@ -48,6 +48,8 @@ def resolve(
         values.update(large)
         if large:
             said.append(f"views of {values['image_size']} pixels: {listed(large, values)}")
+    if values["weights"] and values["image_size"] < (natural := facts.measured.natural_size):
+        said.append(f"image_size {values['image_size']}: the weights are made for {natural}, and may be better at that")
     if values["weights"] and values["small_crops"] and "small_crops" not in given:
         values["small_crops"] = 0
         said.append("from weights: small_crops 0")

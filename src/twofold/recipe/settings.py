@@ -113,6 +113,8 @@ def defaults_of(owner: type) -> dict[str, Any]:
 
 def show(value: Any) -> str:
     """A value as a person writes it."""
+    if isinstance(value, float):
+        return str(float(f"{value:.12g}"))  # 0.4 * 0.1 is 0.04000000000000001
     return "nothing" if value is None else " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
