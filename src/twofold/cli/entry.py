@@ -118,7 +118,7 @@ def overview() -> str:
             "",
             *rows,
             "",
-            "--permit MODULE, with any command: run the code of that module which a run or a recipe file names.",
+            "With any command, --permit MODULE lets the code of that module run where a run or a recipe file names it.",
             "twofold COMMAND --help says more; twofold pretrain --method NAME --help lists that method's options.",
         ]
     )
