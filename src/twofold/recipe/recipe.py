@@ -45,8 +45,8 @@ class Recipe:
     )  # fmt: skip
     image_size: int = setting(None, "side of a view in pixels", low=1, high=4096, auto=rules.natural_size)
     channels: int = setting(
-        None, "number of channels of an image; with 3, greyscale images become RGB, and all become 8-bit unless depth "
-        "says otherwise", low=1, high=16, auto=rules.channels,
+        None, "number of channels of an image; where 3 is asked for, greyscale images become RGB, and all become 8-bit "
+        "unless depth says otherwise", low=1, high=16, auto=rules.channels,
     )  # fmt: skip
     depth: Literal["uint8", "uint16", "float32"] = setting(
         None, "number type of the pixels; images of another type are rescaled to the range of this one",

@@ -115,7 +115,7 @@ class Facts:
 
 
 def natural_size(facts: Facts) -> int:
-    """the size of the starting weights; else the images' longest side, at most 224 and, above 64, a multiple of 16"""
+    """that of the starting weights; else the longest side of the images, at most 224 and, above 64, in steps of 16"""
     return facts.measured.natural_size
 
 
