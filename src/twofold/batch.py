@@ -39,7 +39,7 @@ def cat(views: Sequence[View]) -> View:
 
 
 class Chance(NamedTuple):
-    """Randomness that a method asks for by name: a function of the seed, the step and the name alone.
+    """Random numbers that a method asks for by name; they are a function of the seed, the step and the name alone.
 
     It is drawn for the step's whole batch of ``total`` images, of which ``rows`` are this process's, so the number of
     processes does not matter. A step that is computed in several parts has a ``part`` number. `normal` draws on the
@@ -59,23 +59,23 @@ class Chance(NamedTuple):
         return self.place.device
 
     def uniform(self, name: str, *shape: int) -> Tensor:
-        """Each row its own: float32 [n, *shape], 0 to 1."""
+        """Uniform numbers from 0 to 1, different for each row: float32 [n, *shape]."""
         generator = rng.generator(self.seed, "chance", self.step, name)
         return self._sent(torch.rand(self.total, *shape, generator=generator, dtype=torch.float32)[self.rows])
 
     def normal(self, name: str, *shape: int) -> Tensor:
-        """Each row its own: float32 [n, *shape], standard normal; drawn on the device, as there may be many."""
+        """Standard normal numbers, different for each row: float32 [n, *shape], drawn on the device."""
         generator = torch.Generator(self.device).manual_seed(rng.fold(self.seed, "chance", self.step, name))
         shape = (self.total, *shape)
         return torch.randn(shape, generator=generator, device=self.device, dtype=torch.float32)[self.rows]
 
     def shared(self, name: str, count: int) -> Tensor:
-        """The same for all rows and processes: float32 [count], 0 to 1."""
+        """Uniform numbers from 0 to 1, the same for all rows and processes: float32 [count]."""
         generator = rng.generator(self.seed, "chance", self.step, name, self.part)
         return self._sent(torch.rand(count, generator=generator, dtype=torch.float32))
 
     def shared_normal(self, name: str, *shape: int) -> Tensor:
-        """The same for all rows and processes: float32 of that shape, standard normal."""
+        """Standard normal numbers, the same for all rows and processes: float32 of that shape."""
         generator = rng.generator(self.seed, "chance", self.step, name, self.part)
         return self._sent(torch.randn(shape, generator=generator, dtype=torch.float32))
 
@@ -84,10 +84,13 @@ class Chance(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a method is given.
+    """What a method is given in a step: views of n images.
 
-    ``views``: the full-size ones, then multi-crop's small ones. ``index``: int64 [n], each image's number in the
-    data; None where it is not known.
+    Attributes:
+        views: a `View` for each, the full-size ones first, then the small ones, then the whole images where a method
+            asks for them.
+        index: each image's number in the data, int64 [n]; None where it is not known.
+        chance: random numbers by name.
     """
 
     views: tuple[View, ...]
@@ -98,12 +101,12 @@ class Batch(NamedTuple):
     def of(cls, views: "Batch | View | Tensor | Sequence[View | Tensor]") -> "Batch":
         """A batch of views that were made elsewhere, normalised tensors [n, C, S, S] on one device, or `View`s.
 
-        A batch is given back as it is. The chance of a new one has a seed out of torch's global generator, which
-        ``torch.manual_seed`` governs; several processes take the first one's, and rows by their rank, so all must hold
-        equally many images.
+        A batch is given back as it is. A new one draws the seed of its ``chance`` from torch's global generator, which
+        ``torch.manual_seed`` sets. Several processes use the first one's seed, each for the rows of its rank, so all
+        must hold equally many images.
 
         Raises:
-            UsageError: if there is no view, or they are no images, or not equally many.
+            UsageError: if there is no view, or the views are not tensors [n, C, S, S] with the same n.
         """
         if isinstance(views, Batch):
             return views

@@ -29,7 +29,7 @@ def choose(name: str | None = None) -> torch.device:
     if name is None:
         name = next(kind for kind, there in available.items() if there)
     if not available.get(name):
-        raise UsageError(f"there is no {name} device here; without --device what there is is taken")
+        raise UsageError(f"there is no {name} device here; without --device another one is chosen")
     if name == "cuda":
         torch.cuda.set_device(launch.local_rank() % torch.cuda.device_count())
         torch.backends.cudnn.benchmark = True  # batches of one shape follow one another

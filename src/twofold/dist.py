@@ -29,10 +29,12 @@ class Lost(Failed):
 
 
 def rank() -> int:
+    """The number of this process, from 0; 0 where there are no others."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world() -> int:
+    """How many processes there are; 1 where none have been joined."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -67,12 +69,18 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(rows: Tensor) -> Tensor:
-    """All processes' rows in order of rank: [n, ...] -> [n * world, ...]. Its gradient reaches each row's owner."""
+    """The rows of all processes in order of rank, on every process: [n, ...] -> [n * world, ...].
+
+    All must give equally many. The gradient of each row reaches the process that gave it.
+
+    Raises:
+        Lost: if another process has ended, or does not answer; so do all functions here that wait for the others.
+    """
     return _Gather.apply(rows) if world() > 1 else rows
 
 
 def own(rows: Tensor) -> Tensor:
-    """This process's rows of those that `gather` has brought together, without a gradient of the other ones'."""
+    """This process's own rows out of those that `gather` has brought together: [n * world, ...] -> [n, ...]."""
     return rows.chunk(world())[rank()]
 
 
@@ -89,7 +97,7 @@ class _Columns(torch.autograd.Function):
 
 
 def columns(rows: Tensor) -> Tensor:
-    """What `gather` gives, for a loss of which every process computes a part and `mean` the whole."""
+    """The same rows as `gather` gives, for a loss that every process computes for its own rows and `mean` averages."""
     return _Columns.apply(rows) if world() > 1 else rows
 
 
@@ -104,12 +112,12 @@ class _Mean(torch.autograd.Function):
 
 
 def mean(term: Tensor) -> Tensor:
-    """The mean of every process's term, for a loss that is a mean over samples and so needs no `gather`."""
+    """The mean of a term over the processes, on each of them, for a loss that is a mean over samples."""
     return _Mean.apply(term) if world() > 1 else term
 
 
 def total(tensor: Tensor) -> Tensor:
-    """The sum over the processes of the tensors that they give, all of one shape. It has no gradient."""
+    """The sum of the tensors that the processes give, all of one shape, on each of them. It has no gradient."""
     found = tensor.detach().clone(memory_format=torch.contiguous_format)
     if world() > 1:
         with answered():
@@ -128,12 +136,15 @@ class _Statistic(torch.autograd.Function):
 
 
 def statistic(term: Tensor) -> Tensor:
-    """What `mean` gives, for what each process does to its own rows with it, as when the batch's mean is taken off."""
+    """The mean over the processes, as `mean` gives it, for use on each one's own rows, as when it is subtracted."""
     return _Statistic.apply(term) if world() > 1 else term
 
 
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Replace each gradient by its mean over the processes, in one message, as DistributedDataParallel does."""
+    """Replace the gradient of each parameter by its mean over the processes, as DistributedDataParallel does.
+
+    Parameters without a gradient are passed over, and must be the same ones on all processes.
+    """
     gradients = [p.grad for p in parameters if p.grad is not None]
     if world() == 1 or not gradients:
         return
@@ -147,7 +158,7 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
 
 @torch.no_grad()
 def from_first(tensor: Tensor) -> Tensor:
-    """Fill each process's tensor, which all have of one shape, with what the first one's holds."""
+    """Copy the first process's tensor into that of every other process, in place, and return it; all have one shape."""
     if world() > 1:
         sent = tensor.to(torch.uint8) if tensor.dtype == torch.bool else tensor.contiguous()
         with answered():
@@ -157,12 +168,12 @@ def from_first(tensor: Tensor) -> Tensor:
 
 
 def any_process(flag: bool, device: torch.device) -> bool:
-    """True on every process when it is true on one."""
+    """Whether ``flag`` is true on any process; the answer is the same on all. ``device`` is where it is exchanged."""
     return bool(total(torch.tensor(float(flag), device=device)) > 0)
 
 
 def every(value: T) -> list[T]:
-    """Every process's value in order of rank, on every process. Values are pickled."""
+    """The values of all processes in order of rank, on every process. Values must be picklable."""
     found: list[Any] = [value] * world()
     if world() > 1:
         with answered():
@@ -171,12 +182,12 @@ def every(value: T) -> list[T]:
 
 
 def of_first(value: T) -> T:
-    """The first process's value on every process; what the others give is of no account."""
+    """The first process's value, on every process; the values that the others give are ignored."""
     return every(value if rank() == 0 else None)[0]  # type: ignore[return-value]
 
 
 def to_first(value: T) -> list[T]:
-    """Every process's value in order of rank, on the first process; none on the others. Values are pickled."""
+    """The values of all processes in order of rank, on the first one; an empty list on the others."""
     if world() == 1:
         return [value]
     found: list[Any] | None = [None] * world() if rank() == 0 else None
@@ -186,7 +197,7 @@ def to_first(value: T) -> list[T]:
 
 
 def same(found: str, about: str) -> None:
-    """Make sure that all processes find the same: in words ``found``; ``about`` says what must be so.
+    """Make sure that ``found``, a text, is the same on all processes; ``about`` says in the error what must be so.
 
     Raises:
         UsageError: on every process, if one of them finds something else than the first.

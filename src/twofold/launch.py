@@ -38,6 +38,7 @@ def processes() -> Iterator[None]:
 
     Raises:
         UsageError: if the environment does not say how the processes find each other.
+        Lost: if another process has ended without an error, or does not answer for 30 minutes.
     """
     global _store
     if "RANK" not in os.environ or dist.is_initialized():
@@ -130,7 +131,7 @@ def _told() -> BaseException | None:
 
 
 def first_to_say() -> bool:
-    """True in one of the processes that ask, the first: to say for all why they end. True without others."""
+    """Whether this process is the first that asks, and so says for all of them why they end; true without others."""
     if _store is None:
         return True
     try:
@@ -140,4 +141,5 @@ def first_to_say() -> bool:
 
 
 def local_rank() -> int:
+    """The number of this process among those on its machine, from 0."""
     return int(os.environ.get("LOCAL_RANK", 0))

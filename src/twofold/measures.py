@@ -75,11 +75,15 @@ def _double(z: Embeddings) -> Tensor:
 
 
 def of_embeddings(z: Embeddings, spectrum: Spectrum | None = None) -> dict[str, float]:
-    """What one set of embeddings shows, by name. NaN: cannot be told.
+    """The measures of one set of embeddings by name; NaN is a measure that cannot be told from them.
 
-    ``spread``, ``dead`` (share of dead dimensions), ``rank`` (`rankme`), ``centred_rank`` (the `effective_rank` of the
-    covariance), ``rank_limit`` (the largest that either can be), ``alpha``, ``cosine`` (`mean_cosine`), ``uniformity``,
-    ``length`` (the mean one). ``spectrum``: the `covariance_spectrum`, where it is known already.
+    They are ``spread``, ``dead`` (`dead_dimensions`), ``rank`` (`rankme`), ``centred_rank`` (the `effective_rank` of
+    the covariance), ``rank_limit`` (the largest that either rank can be), ``alpha`` (`alpha_req`), ``cosine``
+    (`mean_cosine`), ``uniformity`` and ``length`` (the mean length of an embedding).
+
+    Args:
+        z: embeddings [N, D].
+        spectrum: their `covariance_spectrum`, if it has been computed already.
     """
     z = _double(z)
     spectrum = covariance_spectrum(z) if spectrum is None else spectrum
@@ -97,7 +101,7 @@ def of_embeddings(z: Embeddings, spectrum: Spectrum | None = None) -> dict[str, 
 
 
 def deviations(z: Embeddings) -> Float[Tensor, " d"]:
-    """Each dimension's standard deviation over the images."""
+    """Each dimension's standard deviation over the images, biased: float64 [D]."""
     return _double(z).std(0, correction=0)
 
 
@@ -112,7 +116,7 @@ def spread(z: Embeddings) -> float:
 
 
 def dead_dimensions(z: Embeddings) -> float:
-    """Share of dimensions that hardly vary: standard deviation under `DEAD` of the root mean square of all entries."""
+    """Share of dimensions, 0 to 1, whose deviation is below `DEAD` times the root mean square of all entries."""
     z = _double(z)
     rms = z.square().mean().sqrt().clamp_min(1e-300)
     return float((deviations(z) < DEAD * rms).double().mean())
@@ -121,8 +125,8 @@ def dead_dimensions(z: Embeddings) -> float:
 def covariance_spectrum(z: Embeddings, noise: float = 1e-20) -> Spectrum:
     """Eigenvalues of the covariance matrix, largest first, as shares of their sum: [min(N, D)]; zeros if z is constant.
 
-    From the N x N Gram matrix where that is the smaller one. What is below ``noise`` times the squared length of all of
-    z together is rounding (see `rounding`) and counts as 0.
+    They come from the N x N Gram matrix where that is the smaller one. Eigenvalues below ``noise`` times the squared
+    length of all of z together are taken for rounding errors (see `rounding`) and count as 0.
     """
     z = _double(z)
     values = _squared_singular_values(z - z.mean(0))
@@ -148,7 +152,7 @@ def rankme(z: Embeddings) -> float:
 
 
 def effective_rank(spectrum: Spectrum) -> float:
-    """exp of the entropy of the eigenvalues' square roots, as shares: `rankme` of what has this covariance."""
+    """exp of the entropy of the square roots of eigenvalues [r], as shares: `rankme` of what has this covariance."""
     singular = spectrum.sqrt()
     return _effective(singular / singular.sum().clamp_min(1e-300))
 
@@ -156,7 +160,7 @@ def effective_rank(spectrum: Spectrum) -> float:
 def alpha_req(z: Embeddings) -> float:
     """How fast the covariance's eigenvalues fall: alpha in lambda_j ~ j^-alpha (alpha-ReQ, Agrawal et al., 2022).
 
-    Near 1 is best in that paper; larger: few directions hold all. NaN if it cannot be told.
+    Near 1 is best in that paper; a larger one means that few directions hold all. NaN if it cannot be told.
     """
     return power_law(covariance_spectrum(z))
 
@@ -244,27 +248,33 @@ def mean_cosine(z: Embeddings) -> float:
 
 
 def energy_share(terms: dict[str, float], energies: Sequence[str] = ENERGIES) -> float:
-    """The energy's part of the loss, 0 to 1: |D| / (|D| + |what prevents collapse|); NaN if all are zero."""
+    """The energy's part of the loss, 0 to 1: |D| / (|D| + |what prevents collapse|); NaN if all terms are zero.
+
+    ``terms`` are a loss's terms by name; those named in ``energies`` are the energy's.
+    """
     size = sum(abs(value) for value in terms.values())
     return sum(abs(terms.get(name, 0.0)) for name in energies) / size if size else math.nan
 
 
 def parameter_distance(target: Sequence[Tensor], online: Sequence[Tensor]) -> float:
-    """How far a momentum encoder is from what it follows: |target - online| / |online|, over all weights."""
+    """How far a momentum encoder's weights are from those it follows: |target - online| / |online|, over all."""
     apart = sum(float((t.double() - o.double()).square().sum()) for t, o in zip(target, online, strict=True))
     size = sum(float(o.double().square().sum()) for o in online)
     return math.sqrt(apart / size) if size else math.nan
 
 
 def prototype_entropy(assigned: Int[Tensor, " n"], prototypes: int) -> float:
-    """Entropy of how often each prototype is chosen, 0 (one takes all) to 1 (as even as N choices can be)."""
+    """Entropy of how often each prototype is chosen, from 0 (one takes all) to 1 (as even as N choices can be).
+
+    ``assigned`` [N] has the number of each image's prototype, from 0 to ``prototypes`` - 1.
+    """
     share = torch.bincount(assigned, minlength=prototypes).double() / len(assigned)
     most = math.log(min(len(assigned), prototypes))
     return float(-torch.special.xlogy(share, share).sum()) / most if most else math.nan
 
 
 def stale_share(age: Int[Tensor, " k"], horizon: float) -> float:
-    """Share of a memory's entries that are older than ``horizon`` steps, or stand-ins that were never replaced (-1).
+    """Share of a memory's entries whose ``age`` [K] is more than ``horizon`` steps, or -1 (never filled), 0 to 1.
 
     A negative is stale when the encoder that made it has moved on (arXiv 1911.05722, section 3.1).
     """

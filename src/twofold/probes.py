@@ -39,10 +39,15 @@ Labels = Array | Sequence[int] | Sequence[str]
 def knn(train: Array, train_labels: Labels, test: Array, test_labels: Labels, k: int | None = None) -> Score:
     """Accuracy of weighted nearest neighbours: votes of exp(cosine / 0.1) (arXiv 1805.01978, section 3.4).
 
-    ``k``: how many neighbours vote; by default 200, or as many as there are training rows of a class on average.
+    Args:
+        train: features of the training images, float [N, D].
+        train_labels: their labels, [N].
+        test: features of the test images, float [M, D].
+        test_labels: their labels, [M].
+        k: how many neighbours vote; by default 200, or as many as a class has training rows on average.
 
     Raises:
-        UsageError: if these are no features and labels, or there are fewer rows than ``k``.
+        UsageError: if the arrays are not such features and labels, or there are fewer training rows than ``k``.
     """
     fitting, asked, *_ = as_splits(train, train_labels, test, test_labels)
     if k is not None and not 1 <= k <= len(fitting.labels):
@@ -61,16 +66,16 @@ def linear(
     """Accuracy of a linear head: multinomial logistic regression, solved to convergence.
 
     Args:
-        train: float [N, D].
-        train_labels: [N].
-        test: float [M, D].
-        test_labels: [M].
-        strength: the inverse regularisation, scikit-learn's C on features of mean squared norm 1; by default the best
-            of 0.1, 1, 10 and 100 on held-out training rows.
+        train: features of the training images, float [N, D].
+        train_labels: their labels, [N].
+        test: features of the test images, float [M, D].
+        test_labels: their labels, [M].
+        strength: the inverse of the regularisation, above 0: scikit-learn's C for features of mean squared norm 1. By
+            default the best of 0.1, 1, 10 and 100 on held-out training rows.
         seed: decides which rows are held out.
 
     Raises:
-        UsageError: if these are no features and labels.
+        UsageError: if the arrays are not such features and labels.
     """
     if strength is not None and not strength > 0:
         raise UsageError(f"strength must be above 0, not {strength:g}")
@@ -79,10 +84,17 @@ def linear(
 
 
 def mlp(train: Array, train_labels: Labels, test: Array, test_labels: Labels, seed: int = 0) -> Score:
-    """Accuracy of a head with one hidden layer: what a linear one may miss. Mean and deviation over three seeds.
+    """Accuracy of a head with one hidden layer, which finds what a linear one may miss: mean and deviation of three.
+
+    Args:
+        train: features of the training images, float [N, D].
+        train_labels: their labels, [N].
+        test: features of the test images, float [M, D].
+        test_labels: their labels, [M].
+        seed: the first of three seeds, each of which decides the first weights and what is held out.
 
     Raises:
-        UsageError: if these are no features and labels.
+        UsageError: if the arrays are not such features and labels.
     """
     fitting, asked, *_ = as_splits(train, train_labels, test, test_labels)
     return scores.hidden_layer(fitting, asked, seed)
@@ -100,19 +112,19 @@ def few_labels(
     """Accuracy of a linear head from a few labels of each class: mean and deviation over several draws of which.
 
     Args:
-        train: float [N, D]; those rows that are not drawn only set the features' scale.
-        train_labels: [N].
-        test: float [M, D].
-        test_labels: [M].
-        labels_per_class: how many; of a class that has fewer, all.
+        train: features of the training images, float [N, D]; rows that are not drawn only set the features' scale.
+        train_labels: their labels, [N].
+        test: features of the test images, float [M, D].
+        test_labels: their labels, [M].
+        labels_per_class: numbers of labels of each class, each at least 1; a class that has fewer gives all.
         draws: how often the labels are drawn, at least twice.
         seed: decides the draws, together with the labels alone: they are the same for features of any kind.
 
     Returns:
-        The score for each number of labels.
+        The score for each of ``labels_per_class``.
 
     Raises:
-        UsageError: if these are no features and labels, or a number is too small.
+        UsageError: if the arrays are not such features and labels, or a number is too small.
     """
     if draws < 2 or not labels_per_class or min(labels_per_class) < 1:
         raise UsageError("few_labels needs at least 1 label a class, and at least 2 draws, which its spread is over")
@@ -134,16 +146,16 @@ def clusters(
     """How well clusters, found without labels, match the classes, and how far a few labels in each name them.
 
     Args:
-        train: float [N, D]: what is clustered, at length 1, by k-means.
-        train_labels: [N]: 1, 2, 5 and 10 of them in a cluster name it, by majority.
-        test: float [M, D]: each row belongs to the nearest cluster.
-        test_labels: [M].
-        count: of the clusters; by default as many as classes.
-        starts: of k-means, at least twice.
+        train: features of the training images, float [N, D]; they are scaled to length 1 and clustered by k-means.
+        train_labels: their labels, [N]; the majority of 1, 2, 5 and 10 of them in a cluster names its class.
+        test: features of the test images, float [M, D]; each row belongs to the nearest cluster.
+        test_labels: their labels, [M].
+        count: the number of clusters, at least 2; by default the number of classes.
+        starts: how often k-means starts anew, at least twice; the spread is over these.
         seed: decides the starts and which labels name a cluster.
 
     Raises:
-        UsageError: if these are no features and labels, or a number is out of range.
+        UsageError: if the arrays are not such features and labels, or a number is out of range.
     """
     fitting, asked, *_ = as_splits(train, train_labels, test, test_labels)
     count = len(fitting.labels.unique()) if count is None else count
@@ -157,10 +169,18 @@ def clusters(
 def retrieval(train: Array, train_labels: Labels, test: Array, test_labels: Labels) -> Ranking:
     """How well test rows find their class among the training rows, ranked by cosine.
 
-    The mean average precision over the whole ranking, and whether the first 1, 5 and 10 have one of the class.
+    Args:
+        train: features of the training images, float [N, D].
+        train_labels: their labels, [N].
+        test: features of the test images, float [M, D].
+        test_labels: their labels, [M].
+
+    Returns:
+        The mean average precision over the whole ranking, and the share of test rows for which the first 1, 5 and 10
+        have one of their class.
 
     Raises:
-        UsageError: if these are no features and labels.
+        UsageError: if the arrays are not such features and labels.
     """
     fitting, asked, *_ = as_splits(train, train_labels, test, test_labels)
     return scores.ranking(fitting, asked)
@@ -180,13 +200,14 @@ def segmentation(
     features are interpolated; on the test images its scores are interpolated up to the size of the mask.
 
     Args:
-        train: float [N, h, w, D], as ``twofold.features(..., patches=True).maps``.
+        train: maps of features of the training images, float [N, h, w, D], as in
+            ``twofold.features(..., patches=True).maps``.
         train_masks: a mask for each, whole numbers [H, W] of the part that the map is of: classes from 0 to 254, and
             255 for pixels that are ignored.
-        test: float [M, h', w', D].
-        test_masks: likewise.
-        strength: the inverse regularisation, as in `linear`; by default the best of 0.1, 1, 10 and 100 by the pixels of
-            held-out training images.
+        test: maps of features of the test images, float [M, h', w', D].
+        test_masks: their masks, likewise.
+        strength: the inverse of the regularisation, as in `linear`; by default the best of 0.1, 1, 10 and 100 by
+            the pixels of held-out training images.
         seed: decides which pixels and which images these are.
 
     Returns:
@@ -194,7 +215,7 @@ def segmentation(
         right, each with its spread over bootstrap samples of the test images, and what the commonest class alone has.
 
     Raises:
-        UsageError: if these are no maps and masks, or the training masks have fewer than two classes.
+        UsageError: if the arrays are not such maps and masks, or the training masks have fewer than two classes.
     """
     if strength is not None and not strength > 0:
         raise UsageError(f"strength must be above 0, not {strength:g}")

@@ -40,7 +40,7 @@ def say(text: str) -> None:
 
 
 class Run:
-    """A run directory, by its path. Files are read when asked for."""
+    """A run by its directory ``path``: its recipe, networks and results, each read from its files when asked for."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -116,7 +116,7 @@ class Run:
 
     @property
     def depth(self) -> str | None:
-        """The numbers that the pixels of its images are, told without the code of its method; None: it does not say."""
+        """The number type of its images' pixels, read without the code of its method; None where it is not recorded."""
         depth = self.settings.get("depth")
         return None if depth is None else convert(depth, types_of(Recipe)["depth"], "depth")
 
@@ -127,17 +127,17 @@ class Run:
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """One row a step: the loss, its terms, the rate, the speed, kNN where it was measured."""
+        """A row for each step: the loss, its terms, the learning rate, the speed, and kNN where it was measured."""
         return read_metrics(self.path / "metrics.jsonl", say)
 
     @property
     def evaluation(self) -> dict[str, Any] | None:
-        """What `evaluate` wrote last, if it did."""
+        """The last result of `twofold.evaluate`; None if there is none."""
         return self._json("evaluation.json")
 
     @property
     def diagnosis(self) -> dict[str, Any] | None:
-        """What `diagnose` wrote last, if it did."""
+        """The last result of `twofold.diagnose`; None if there is none."""
         return self._json("diagnosis.json")
 
     def _json(self, name: str) -> dict[str, Any] | None:
@@ -231,17 +231,17 @@ class Run:
 def load_backbone(what: "str | Path | Run", backbone: nn.Module | str | None = None) -> nn.Module:
     """A backbone in eval mode, images [N, C, H, W] -> features [N, D]: a plain timm module, or its own kind.
 
-    Images are in 0 to 1 (floats as they are), normalised by the ``mean`` and ``std`` in the run's backbone.json, which
-    the module also has in its ``pretrained_cfg``.
+    It takes images from 0 to 1 (floats as they are) after normalisation by the ``mean`` and ``std`` of the run's
+    backbone.json, which the module also has in its ``pretrained_cfg``.
 
     Args:
         what: a run or its directory, a folder in it that keeps a backbone (``start``, ``teacher``), or a file of
             weights.
-        backbone: of a file of weights, the timm model that they are of; of a run whose backbone was given as a module,
-            a module of the same kind, which gets the weights.
+        backbone: for a file of weights, the name of the timm model that they belong to; for a run whose backbone was
+            given as a module, a module of the same kind, which gets the weights.
 
     Raises:
-        UsageError: if there is no such run or file, it has no backbone yet, or the weights are of another network.
+        UsageError: if there is no such run or file, it has no backbone yet, or its weights fit another network.
     """
     if isinstance(backbone, str):
         network, spec = whole_network(backbone, str(what.path if isinstance(what, Run) else what))

@@ -158,7 +158,7 @@ class Cropped(Distortion):
         (["own_noise:Speckel"], "did you mean Speckle"),
         (["own_noise:number"], "own_noise:number is no distortion: it must be derived from twofold.Distortion"),
         (["own_noise:Needy"], "own_noise:Needy cannot be made without arguments"),
-        (["speckle"], "'speckle' names no distortion"),
+        (["speckle"], "'speckle' does not name a distortion"),
         ("own_noise:Speckle", "distortions must be a list"),
         ([Short()], "Short.draw must give a tensor with a row for each"),
         ([Cropped()], r"Cropped.apply must give images of the shape \[8, 3, 32, 32\], not \[8, 3, 32, 31\]"),

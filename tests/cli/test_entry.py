@@ -18,7 +18,7 @@ from twofold.recipe.foreign import PERMIT
         (UsageError("no such folder"), 2, "no such folder"),
         (Diverged("the loss is no number"), 3, "the loss is no number"),
         (Collapsed("all alike"), 3, "all alike"),
-        (MemoryError(), 1, "out of memory: fewer --workers"),
+        (MemoryError(), 1, "out of memory: try fewer --workers"),
         (Failed("cannot be written"), 1, "cannot be written"),
         (OSError(errno.ENOSPC, "No space left on device", "runs/log.txt"), 1, "runs/log.txt: No space left"),
         (UsageError("a name with \x1b[2J"), 2, "a name with \\x1b[2J"),

@@ -34,7 +34,7 @@ def test_claims_are_carried_out_and_shown(capsys, tmp_path):
 def test_wrong_words_are_a_line(capsys, tmp_path):
     for words, said in {
         ("99",): "there is no claim 99; there are 1, ",
-        ("3", "--data", "nowhere"): "there is no nowhere",
+        ("3", "--data", "nowhere"): "there is no file or folder 'nowhere'",
         ("3", "--seeds", "0"): "at least 1",
     }.items():
         code, _, err = twofold(capsys, "claims", *words, "--out", tmp_path / "out")

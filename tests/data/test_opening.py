@@ -60,7 +60,7 @@ def test_folders_with_links_hidden_parts_and_stray_files(tmp_path):
     assert len(data) == 2
     for name in ("0.npz", "1.npz"):
         np.savez(tmp_path / name, images=np.zeros((1, 4, 4), np.uint8))
-    with pytest.raises(UsageError, match="2 places"):
+    with pytest.raises(UsageError, match="names 2 files"):
         open_data(f"{tmp_path}/{{0..1}}.npz")
 
 
@@ -72,7 +72,7 @@ def test_what_is_not_there_is_said_in_one_line(tmp_path, monkeypatch):
     for name, word in (
         (tmp_path / "empty", "no images"),
         (tmp_path / "nowhere", "nowhere"),
-        (tmp_path / "x.txt", "no folder"),
+        (tmp_path / "x.txt", "neither a folder nor a .tar"),
         ("digit", "digits"),
         ("torchvision:CIFAR11", "CIFAR10"),
         ("hf:nobody/nothing", "nobody/nothing"),

@@ -124,7 +124,7 @@ def test_what_a_store_lacks_is_one_line(tmp_path, store, capsys, monkeypatch):
         ("s3://no-such-bucket-here/a.tar", "there is no s3://no-such-bucket-here/a.tar"),
         (
             "https://127.0.0.1:9/folder",
-            "https://127.0.0.1:9/folder is no .tar or .parquet; a folder of the web is no DATA",
+            "https://127.0.0.1:9/folder is no .tar or .parquet file; of a folder on the web, name the files",
         ),
         ("http://127.0.0.1:9/a.tar", "http://127.0.0.1:9/a.tar cannot be reached: "),
     ):

@@ -63,7 +63,7 @@ def test_weights_that_lack_something_make_no_teacher(tmp_path):
     state = timm.create_model("test_resnet").state_dict()
     del state["layer1.0.conv1.weight"]
     torch.save(state, tmp_path / "part.pth")
-    with pytest.raises(UsageError, match=r"no whole test_resnet.*layer1.0.conv1.weight"):
+    with pytest.raises(UsageError, match=r"does not hold all weights of test_resnet.*layer1.0.conv1.weight"):
         of("test_resnet", tmp_path / "part.pth")
 
 

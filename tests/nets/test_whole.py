@@ -25,5 +25,5 @@ def test_no_weight_is_left_at_random(tmp_path):
     state = timm.create_model("test_resnet").state_dict()
     del state["layer1.0.conv1.weight"]
     torch.save(state, tmp_path / "part.pth")
-    with pytest.raises(UsageError, match=r"no whole test_resnet: it lacks layer1.0.conv1.weight"):
+    with pytest.raises(UsageError, match=r"does not hold all weights of test_resnet: it lacks layer1.0.conv1.weight"):
         whole_network("test_resnet", str(tmp_path / "part.pth"))

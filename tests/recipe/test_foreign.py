@@ -33,7 +33,7 @@ def test_the_object_is_had():
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("resnet18", None, "'resnet18' names no backbone: package.module:name does"),
+        ("resnet18", None, "'resnet18' does not name a backbone: write package.module:name"),
         ("no_such_module:x", None, "a backbone 'no_such_module:x' cannot be imported: ModuleNotFoundError"),
         ("part_that_fails:x", "raise ValueError('two\\nlines')", "cannot be imported: ValueError: two lines"),
         ("part_without:nett", "net = 1", "part_without has no 'nett'; did you mean net"),

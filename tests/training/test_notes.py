@@ -32,5 +32,5 @@ def test_what_several_processes_compute_otherwise_is_said():
     assert "Own: each of the 1 processes normalises its own images" in unlike_one(Own(3).train())
     for share in ({"drop_path_rate": 0.5}, {"proj_drop_rate": 0.5}):
         transformer = timm.create_model("test_vit", num_classes=0, **share)
-        assert "dropout and drop path draw other numbers" in unlike_one(transformer.train())[0]
+        assert "dropout and drop path draw different numbers" in unlike_one(transformer.train())[0]
         assert unlike_one(transformer.eval()) == []

@@ -44,6 +44,6 @@ def test_a_run_in_chunks_is_the_run_without_them(tmp_path):
     for one, other in zip(*(run.metrics for run in runs), strict=True):
         assert other["loss"] == pytest.approx(one["loss"], rel=1e-9)
         assert other["gradient_norm"] == pytest.approx(one["gradient_norm"], rel=1e-7)
-    assert "chunk 10: so many images" in (tmp_path / "10" / "log.txt").read_text()
+    assert "chunk 10: the backbone takes 10 images at a time" in (tmp_path / "10" / "log.txt").read_text()
     with pytest.raises(UsageError, match="chunk: 10 -> 16"):
         pretrain(tmp_path / "10", "simclr", chunk=16, **plain)

@@ -31,15 +31,20 @@ Drawn = Tensor | dict[str, Tensor]
 
 
 class Distortion(ABC):
-    """An own distortion of views, after all others; whatever is random about it is drawn apart from what is done."""
+    """A distortion of views of your own, which is applied after all others.
+
+    A subclass defines `apply` and, where anything about it is random, `draw`. The two are apart so that several
+    processes distort their images as one process would.
+    """
 
     views: tuple[int, ...] | None = None
-    """numbers of the views that it is for, the first is 0 and small crops come last; None: all"""
+    """the numbers of the views that it is applied to, from 0 on, small views last; None: to all"""
 
     def draw(self, n: int, random: Streams) -> Drawn:
-        """What is random about ``n`` images, a row for each, on the CPU; nothing, unless a subclass draws.
+        """Draw what is random about ``n`` images: tensors on the CPU with a row for each; by default nothing is.
 
         Args:
+            n: how many images the whole batch has, over all processes.
             random: streams of random numbers by name, as ``random.uniform("strength", n, 0.0, 0.2)``: a function of
                 the seed, the step, the view and this distortion. Nothing else may be random.
         """
@@ -47,9 +52,10 @@ class Distortion(ABC):
 
     @abstractmethod
     def apply(self, images: Tensor, drawn: Any) -> Tensor:
-        """The images distorted: float [n, C, S, S], of colours 0 to 1; what leaves this range is cut off.
+        """Distort images, and return them in the same shape; colours that leave the range 0 to 1 are cut off.
 
         Args:
+            images: float [n, C, S, S], colours from 0 to 1, not yet normalised.
             drawn: these images' rows of what `draw` gave, on their device. No image may depend on another one, as
                 there are fewer of them where several processes share a batch.
         """

@@ -58,20 +58,22 @@ class Views(nn.Module):
     ) -> None:
         """
         Args:
-            size: side of a view in pixels.
-            views: views of that size; small ones are added with ``small_crops``.
-            whole: whether to add, as the last view, the largest central square of each image without distortions.
-            seed: decides, with the number of the step, everything that is drawn.
-            mean: of each channel, of images in 0 to 1, or of floats as they are; their number is the images' number
-                of channels.
-            std: standard deviation of each channel.
-            patch_size: side in pixels of the patches of a vision transformer, which drops those that are masked.
-            dtype: of the views; what leads to them is computed in float32.
-            distortions: own ones, after all others: each a `twofold.Distortion`, or its name ``package.module:name``.
-            **settings: of `twofold.recipe.recipe.Augment`, as ``crop_scale``, ``flip``, ``jitter``, ``blur``,
-                ``small_crops``, ``mask``. With other than 3 channels, or ``colours="none"``, channels are bands of
-                measurements: the jitter is a gain (1 +- ``contrast``) and an offset (+- ``brightness`` standard
-                deviations) of each, other colour operations are left out, and floats may have any range.
+            size: the side of a view in pixels, at least 1.
+            views: how many views of that size each image gets, at least 1; ``small_crops`` adds small ones.
+            whole: whether the largest central square of each image is added as the last view, without distortions.
+            seed: the number that decides, with that of the step, everything that is drawn.
+            mean: the mean of each channel, subtracted from images in 0 to 1, or from floats as they are where channels
+                are no colours. It has as many values as images have channels.
+            std: the standard deviation of each channel, above 0, which images are divided by.
+            patch_size: the side in pixels of the patches of a vision transformer, which leaves out masked ones.
+            dtype: the type of the views' numbers; what leads to them is computed in float32.
+            distortions: your own distortions, applied after all others: each a `twofold.Distortion` or the name of
+                one, ``package.module:name``.
+            **settings: any of `twofold.recipe.augment.Augment`, such as ``crop_scale``, ``flip``, ``jitter``, ``blur``,
+                ``small_crops`` and ``mask``; ``twofold pretrain --help`` explains them. With other than 3 channels, or
+                with ``colours="none"``, channels are bands of measurements: the jitter is a gain (1 +- ``contrast``)
+                and an offset (+- ``brightness`` standard deviations) of each band, other colour operations are left
+                out, and floats may have any range.
 
         Raises:
             UsageError: for a setting that does not exist, with the nearest one, or whose value does not fit; for
@@ -106,11 +108,11 @@ class Views(nn.Module):
             images: [n, C, H, W], or n images [C, H, W] of several sizes; uint8, uint16, or float, of colours
                 from 0 to 1.
             index: the images' numbers in the data, int64 [n], for methods that remember each image.
-            step: its number; None: one more than at the call before, 0 at the first.
-            second: as many other images, which the second view shows instead, such as neighbours of the first ones.
+            step: the number of the step, from 0; None: one more than at the call before, 0 at the first.
+            second: n other images, such as neighbours of the first ones, which the second view shows instead.
 
         Raises:
-            UsageError: for images of another kind, range or number of channels, or not as many second ones.
+            UsageError: for images of another type, range or number of channels, or another number of second ones.
         """
         stacks = stacks_of(images)
         others = stacks if second is None else stacks_of(second)

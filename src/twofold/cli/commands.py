@@ -29,14 +29,15 @@ def parser_of(
     """A command's parser, its help headed by the command's docstring."""
     parser = Parser(f"twofold {name}", command.__doc__ or "")
     if run:
-        parser.add_argument("run", metavar="RUN", type=Path, help="the run directory")
+        parser.add_argument("run", metavar="RUN", type=Path, help="the directory of a run")
     if backbone:
-        known = "a run directory, a file of weights, or a timm model, which comes with its published weights"
+        known = "the directory of a run, a file of weights, or the name of a timm model with its published weights"
         parser.add_argument("what", metavar="RUN", help=known)
-        parser.add_argument("--backbone", metavar="NAME", help="of a file of weights, the timm model that they are of")
+        fits = "the timm model that the weights belong to, where RUN is a file of weights"
+        parser.add_argument("--backbone", metavar="NAME", help=fits)
     if device:
         parser.add_argument(
-            "--device", choices=("cpu", "cuda", "mps"), help="where to compute; none: a GPU if there is one"
+            "--device", choices=("cpu", "cuda", "mps"), help="where to compute; by default on a GPU if there is one"
         )
     return parser
 
@@ -48,7 +49,7 @@ Command = Callable[[Sequence[str]], None]
 
 
 def pretrain(words: Sequence[str]) -> None:
-    """Learn a backbone from images without labels; goes on by itself where it was stopped."""
+    """Learn a backbone from images without labels; a run that was stopped goes on where it was."""
     wanted = recipe_of(words, pretrain.__doc__ or "")
 
     from twofold.training.log import terminal
@@ -58,15 +59,18 @@ def pretrain(words: Sequence[str]) -> None:
 
 
 def evaluate(words: Sequence[str]) -> None:
-    """Measure a run's backbone on labelled images, beside the untrained one and raw pixels."""
+    """Measure a backbone on labelled images, a run's beside the untrained one and raw pixels."""
     parser = parser_of(evaluate, "evaluate", backbone=True, device=True)
     parser.add_argument(
-        "data", metavar="DATA", nargs="?", help=f"{DATA_HELP}, with labels; none: those of the pretraining"
+        "data",
+        metavar="DATA",
+        nargs="?",
+        help=f"{DATA_HELP}; they need labels, or masks; by default those of the pretraining",
     )
-    parser.add_argument("--protocols", default="knn,linear", help=f"any of {PROTOCOLS_HELP}, with commas")
-    baselines = "to compare with, with commas: timm models with their published weights, or run directories"
+    parser.add_argument("--protocols", default="knn,linear", help=f"any of {PROTOCOLS_HELP}, with commas between them")
+    baselines = "backbones to compare with, with commas between them: timm models or directories of runs"
     parser.add_argument("--baseline", default="", metavar="NAMES", help=baselines)
-    seed = "decides the draws of labels, what is held out to choose by, first weights"
+    seed = "number that decides which labels are drawn, which images are held out, and the first weights of heads"
     parser.add_argument("--seed", type=number(int), default=0, help=seed)
     asked = parser.read(words)
 
@@ -83,15 +87,15 @@ def evaluate(words: Sequence[str]) -> None:
 
 
 def embed(words: Sequence[str]) -> None:
-    """Write one vector an image, or a patch: the pretrained backbone's features.
+    """Write a vector for each image, or for each of its patches: the features of a backbone.
 
-    Killed at any moment and given again, the command goes on: pieces that are done are in FILE.partial.
+    A command that was stopped goes on when it is given again: what is done is kept in FILE.partial.
     """
     parser = parser_of(embed, "embed", backbone=True, device=True)
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
-    file = "NAME.parquet (path, label, vector), or NAME.npy with NAME.index.csv (path, label)"
+    file = "the file to write: NAME.parquet (path, label, vector), or NAME.npy with NAME.index.csv (path, label)"
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help=file)
-    places = "a vector for each patch of each image, with its row, column and centre x, y in pixels of the image"
+    places = "write a vector for each patch, with its row, its column and its centre x, y in pixels of the image"
     parser.add_argument("--patches", action="store_true", help=places)
     asked = parser.read(words)
 
@@ -105,14 +109,16 @@ def embed(words: Sequence[str]) -> None:
 
 
 def diagnose(words: Sequence[str]) -> None:
-    """Say whether a run has collapsed, how, since when, why, and what to try; measure it without labels.
+    """Say whether a run has collapsed, since when, why and what to try; measure it without labels.
 
-    Exit code 3 if it has collapsed or diverged, or there is nothing in the images; features that are merely worse than
-    those at the start are said.
+    The exit code is 3 if it has collapsed or diverged, or if the images show nothing. Features that are merely worse
+    than those at the start are reported with exit code 0.
     """
     parser = parser_of(diagnose, "diagnose", backbone=True, device=True)
-    parser.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; none: that of the pretraining")
-    parser.add_argument("--images", type=number(int), default=1000, help="measure on at most so many, always the same")
+    parser.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; by default those of the pretraining")
+    parser.add_argument(
+        "--images", type=number(int), default=1000, help="how many images to measure on at most, always the same ones"
+    )
     asked = parser.read(words)
 
     from twofold.cli import tables
@@ -131,7 +137,7 @@ def diagnose(words: Sequence[str]) -> None:
 
 
 def compare(words: Sequence[str]) -> None:
-    """Give several methods the same compute, measure them the same way, and show it on one page."""
+    """Give several methods the same compute, measure them alike, and show the results on one page."""
     wanted = comparison_of(words, compare.__doc__ or "")
 
     from twofold.cli import tables
@@ -142,11 +148,11 @@ def compare(words: Sequence[str]) -> None:
 
 
 def report(words: Sequence[str]) -> None:
-    """Write report.html: one page that shows the run, with nothing to load from elsewhere."""
+    """Write report.html, one page that shows a run and loads nothing from elsewhere."""
     parser = parser_of(report, "report", run=True, device=True)
-    parser.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; none: that of the pretraining")
-    parser.add_argument("--points", type=number(int), default=50_000, help="images on the map, at most")
-    shown = "channels shown as red, green, blue, or the one shown, counted from 1; none: the first three, or the first"
+    parser.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; by default those of the pretraining")
+    parser.add_argument("--points", type=number(int), default=50_000, help="how many images the map shows at most")
+    shown = "the three channels to show as red, green and blue, or one, counted from 1; by default the first ones"
     parser.add_argument("--bands", type=number(int), nargs="+", metavar="BAND", help=shown)
     asked = parser.read(words)
 
@@ -159,11 +165,11 @@ def report(words: Sequence[str]) -> None:
 
 
 def export(words: Sequence[str]) -> None:
-    """Write the backbone for other programs: timm, torchvision or ONNX."""
+    """Write a backbone as a file for other programs: timm, torchvision or ONNX."""
     parser = parser_of(export, "export", backbone=True)
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the file to write")
     parser.add_argument(
-        "--format", choices=("timm", "torchvision", "onnx"), default="timm", help="whose names the weights have"
+        "--format", choices=("timm", "torchvision", "onnx"), default="timm", help="the program that reads the file"
     )
     asked = parser.read(words)
 
@@ -173,10 +179,10 @@ def export(words: Sequence[str]) -> None:
 
 
 def scan(words: Sequence[str]) -> None:
-    """Decode every image once and list those that cannot be read. Exit code 1 if there are any."""
+    """Decode every image once and list those that cannot be read; exit code 1 if there are any."""
     parser = parser_of(scan, "scan")
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
-    parser.add_argument("--threads", type=number(int), default=4, help="images decoded at once")
+    parser.add_argument("--threads", type=number(int), default=4, help="how many images are decoded at a time")
     asked = parser.read(words)
 
     from twofold.cli import tables
@@ -190,14 +196,16 @@ def scan(words: Sequence[str]) -> None:
 
 
 def pack(words: Sequence[str]) -> None:
-    """Write images as tar shards in the naming of WebDataset; goes on by itself where it was stopped."""
+    """Write images as tar shards, named as WebDataset does; a command that was stopped goes on."""
     parser = parser_of(pack, "pack")
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
-    parser.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="the folder of the shards")
-    smaller = "the longer side of an image has at most so many pixels; none: files are copied as they are"
+    parser.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="the folder to write the shards to")
+    smaller = "scale images down so that their longer side has at most this many pixels; by default none is changed"
     parser.add_argument("--longest", metavar="PIXELS", type=number(int), help=smaller)
-    parser.add_argument("--shard-mib", metavar="MIB", type=number(int), default=256, help="a shard has at most so many")
-    parser.add_argument("--threads", type=number(int), default=4, help="images read at once")
+    parser.add_argument(
+        "--shard-mib", metavar="MIB", type=number(int), default=256, help="largest size of a shard in MiB"
+    )
+    parser.add_argument("--threads", type=number(int), default=4, help="how many images are read at a time")
     asked = parser.read(words)
 
     from twofold.cli import tables
@@ -210,9 +218,9 @@ def pack(words: Sequence[str]) -> None:
 
 
 def show_methods(words: Sequence[str]) -> None:
-    """What methods there are; with a name that one's parts, options and paper."""
+    """List the methods; with a name, show that method's parts, options and paper."""
     parser = parser_of(show_methods, "methods")
-    parser.add_argument("name", metavar="NAME", nargs="?", help="one method, also as package.module:Class")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="a method's name, or package.module:Class")
     name = parser.read(words)["name"]
 
     from twofold.cli import tables
@@ -223,18 +231,22 @@ def show_methods(words: Sequence[str]) -> None:
 
 
 def show_claims(words: Sequence[str]) -> None:
-    """What a lecture on joint embedding claims, as experiments: lists them, or carries out those named.
+    """List what a lecture on joint embedding claims, or carry out the experiments that test it.
 
-    Without numbers: each claim with the verdict of its last result, in --out or that came with twofold.
+    Without numbers each claim is listed with the verdict of its last result, in --out or as it came with twofold.
     """
     parser = parser_of(show_claims, "claims")
-    parser.add_argument("which", metavar="N", nargs="*", help="numbers of claims to carry out, or all")
-    parser.add_argument("--data", default="digits", help=f"{DATA_HELP}, with labels")
-    files = "folder for results.json, figure.svg and index.html of each claim"
+    parser.add_argument("which", metavar="N", nargs="*", help="the numbers of the claims to carry out, or all")
+    parser.add_argument("--data", default="digits", help=f"{DATA_HELP}; they need labels")
+    files = "the folder to write results.json, figure.svg and index.html of each claim to"
     parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path("runs/claims"), help=files)
-    parser.add_argument("--seeds", type=number(int), default=3, help="runs of each experiment")
+    parser.add_argument("--seeds", type=number(int), default=3, help="how many runs each experiment has")
     parser.add_argument("--full", action="store_true", help="train four times as long")
-    parser.add_argument("--steps", type=number(int), help="of every training, to try it out; none: as each claim needs")
+    parser.add_argument(
+        "--steps",
+        type=number(int),
+        help="steps of every training, to try it out; by default as many as each claim needs",
+    )
     asked = parser.read(words)
     which, out = asked.pop("which"), asked.pop("out")
 

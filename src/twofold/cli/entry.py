@@ -49,7 +49,7 @@ def outcome(argv: list[str], carry_out: Callable[[list[str]], None]) -> tuple[in
         return 3, str(error)
     except MemoryError as error:
         what = f" ({error})" if str(error) else ""
-        return 1, f"out of memory{what}: fewer --workers, a smaller --batch-size, --resident no"
+        return 1, f"out of memory{what}: try fewer --workers, a smaller --batch-size or --resident no"
     except Failed as error:
         return 1, str(error)
     except OSError as error:
@@ -118,7 +118,7 @@ def overview() -> str:
             "",
             *rows,
             "",
-            "--permit MODULE, with any command: run the code of that module which a run or a recipe file names.",
+            "With any command, --permit MODULE lets the code of that module run where a run or a recipe file names it.",
             "twofold COMMAND --help says more; twofold pretrain --method NAME --help lists that method's options.",
         ]
     )

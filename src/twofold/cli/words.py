@@ -19,10 +19,18 @@ from twofold.recipe.recipe import Recipe, Wanted
 from twofold.recipe.settings import Declaration, declarations, defaults_of, types_of
 
 DATA_HELP = (
-    "folder, tar shards, Parquet (these two also by s3://, gs://, hf://, https://), .npz, .npy, digits, "
-    "torchvision:NAME or hf:owner/name"
+    "the images: a folder, tar shards or Parquet files (also at an address s3://, gs://, hf:// or https://), an .npz "
+    "or .npy file, digits (a small set that comes with twofold), torchvision:NAME or hf:owner/name"
 )
 PROTOCOLS_HELP = "knn, linear, mlp, finetune, fewshot, clusters, retrieval, segmentation, patch_retrieval"
+
+
+class Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that names the default of an option, where it has one that says something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        silent = action.default is None or action.default is False or action.default == ""
+        return action.help if silent else super()._get_help_string(action)
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,9 +38,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, prog: str, about: str = "", **more: Any) -> None:
         self.help_words = prog
-        super().__init__(
-            prog, description=about, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter, **more
-        )
+        super().__init__(prog, description=about, allow_abbrev=False, formatter_class=Help, **more)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} ({self.help_words} --help)")
@@ -56,9 +62,9 @@ def recipe_of(words: Sequence[str], about: str) -> Wanted:
     first = Parser("twofold pretrain", add_help=False)
     names = ", ".join(methods())
     first.add_argument("--method", metavar="NAME", default=argparse.SUPPRESS,
-                       help=f"what to learn by: {names}, or package.module:Class (default: simclr)")  # fmt: skip
+                       help=f"the method: {names}, or package.module:Class (default: simclr)")  # fmt: skip
     first.add_argument("--recipe", metavar="FILE", default=argparse.SUPPRESS, type=Path,
-                       help="start from this recipe, e.g. runs/cats/recipe.toml")  # fmt: skip
+                       help="a recipe file to start from; options replace its settings")  # fmt: skip
     named, rest = first.parse_known_args(words)
     permit(word for word in words if is_foreign(word))  # also where the recipe file names it
     base = toml.load(named.recipe) if "recipe" in named else recipe.wanted()
@@ -107,15 +113,22 @@ def comparison_of(words: Sequence[str], about: str) -> dict[str, Any]:
     parser = Parser("twofold compare", about, usage="twofold compare DATA --methods NAMES --out FOLDER [options]")
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
     parser.add_argument("--methods", required=True, metavar="NAMES", default=argparse.SUPPRESS,
-                        help="names with commas; the first one's epochs set the compute that all get")  # fmt: skip
+                        help="names with commas; all get the compute of the first one's epochs")  # fmt: skip
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", default=argparse.SUPPRESS,
-                        help="folder of the runs, compare.json and compare.html")  # fmt: skip
-    parser.add_argument("--seeds", type=number(int), default=1, help="runs of each method")
+                        help="the folder to write the runs, compare.json and compare.html to")  # fmt: skip
+    parser.add_argument(
+        "--seeds", type=number(int), default=1, help="how many runs each method has, with the seeds 0, 1, ..."
+    )
     parser.add_argument("--starts", default="scratch", metavar="NAMES",
-                        help="of the backbone, with commas: scratch, published, a file of weights, a run")  # fmt: skip
-    parser.add_argument("--protocols", default="knn,linear,fewshot", help=f"any of {PROTOCOLS_HELP}, with commas")
+                        help="where the backbone starts: scratch (random weights), published, a file of weights, the "
+                             "directory of a run, or several of these with commas between them")  # fmt: skip
+    parser.add_argument(
+        "--protocols",
+        default="knn,linear,fewshot",
+        help=f"how the runs are measured: any of {PROTOCOLS_HELP}, with commas between them",
+    )
     parser.add_argument("--half", action="store_true", default=argparse.SUPPRESS,
-                        help="the best way's runs again with half of the images: what may more change?")  # fmt: skip
+                        help="repeat the best runs with half of the images, to tell what more may change")  # fmt: skip
     own = ("data", "method", "out", "seed", "weights")
     for title, owner in {"run": Recipe, "augmentation": Augment}.items():
         add_settings(parser.add_argument_group(title), owner, recipe.wanted(), skip=own)

@@ -52,7 +52,7 @@ def compare(
     quiet: bool = False,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Pretrain with each method from each start, evaluate, diagnose; write compare.json and compare.html.
+    """Pretrain with each method from each start, evaluate and diagnose; write compare.json and compare.html.
 
     Every one gets the same compute: the first has ``epochs``, the others as many as cost the same number of
     floating-point operations, forward and backward, of networks on their views. What came out is also said in words:
@@ -64,15 +64,16 @@ def compare(
             the place of a path (see `twofold.data.opening.open_data`); it is pickled, as every run has a process of its
             own. A script that calls this must do so under ``if __name__ == "__main__":``, since each of these processes
             reads the script again.
-        methods: names, or one text with commas.
+        methods: the names of the methods, as a list or as one text with commas.
         out: the folder of the runs and of the page.
-        seeds: how many runs of each method, with the seeds 0, 1, ...
-        protocols: see `evaluate`.
-        starts: of the backbone, names or one text with commas: ``scratch``, ``published``, a file of weights, a run.
+        seeds: how many runs each method has, at least 1, with the seeds 0, 1, ...
+        protocols: how the runs are measured, as in `twofold.evaluate`; one text with commas.
+        starts: where the backbone starts, as a list or as one text with commas: ``scratch`` (random weights),
+            ``published``, a file of weights, the directory of a run.
         half: whether to make the best way's runs again with half of the images in as many steps, to say what more
             images may change.
-        quiet: nothing on the terminal.
-        **settings: of the recipe, for all methods, and options of methods, each for those that have it.
+        quiet: whether nothing is shown on the terminal.
+        **settings: settings of the recipe for all methods, and options of methods, each for those that have it.
 
     Returns:
         What compare.json holds.

@@ -174,14 +174,14 @@ def _open(text: str) -> Data:
         raise UsageError(f"{text[:200]} cannot be opened: {error.strerror}") from None
     if missing:
         hint = did_you_mean(text, ["digits"]) if "/" not in text else ""
-        raise UsageError(f"there is no {missing[0]}{hint}")
+        raise UsageError(f"there is no file or folder '{missing[0]}'{hint}")
     if all(path.is_file() and path.suffix == ".tar" for path in paths):
         return _noted(Tar(paths))
     path = paths[0]
     if not path.is_dir() and not path.is_file():
-        raise UsageError(f"{path} is no folder and no regular file")
+        raise UsageError(f"'{path}' is neither a folder nor a regular file")
     if len(paths) > 1 and path.suffix != ".parquet":
-        raise UsageError(f"{text} names {len(paths)} places; only .tar and .parquet files can be several")
+        raise UsageError(f"'{text}' names {len(paths)} files; only .tar and .parquet files can be several")
     if path.is_dir():
         return _folder(path)
     if path.suffix == ".parquet" and all(each.is_file() for each in paths):
@@ -189,7 +189,7 @@ def _open(text: str) -> Data:
     if path.suffix in (".npy", ".npz"):
         splits = load_array(path)
         return Data(splits["train"], splits.get("test"))
-    raise UsageError(f"{path} is no folder, .tar, .parquet, .npz or .npy")
+    raise UsageError(f"'{path}' is neither a folder nor a .tar, .parquet, .npz or .npy file")
 
 
 def _folder(root: Path) -> Data:
@@ -270,12 +270,12 @@ def _remote(text: str) -> Data:
             return Data(Parquet(places)) if endings == {".parquet"} else _noted(Tar(places))
     root = text.rstrip("/")
     if len(places) > 1 or text.startswith(("http://", "https://")):
-        raise UsageError(f"{text} is no .tar or .parquet; a folder of the web is no DATA, its files are: {PATTERN}")
+        raise UsageError(f"{text} is no .tar or .parquet file; of a folder on the web, name the files: {PATTERN}")
     with asking(places[0]):
         found = Remote(root).below()
         data = _of_shards((PurePosixPath(place.url.removeprefix(root + "/")), place) for place in found)
     if data is None:
-        raise UsageError(f"there are no .tar and no .parquet files in {text}: pack images before (twofold pack)")
+        raise UsageError(f"there are no .tar and no .parquet files in {text}: pack the images first (twofold pack)")
     return data
 
 
@@ -295,5 +295,5 @@ def _braces(text: str) -> list[str]:
         choices += [[f"{i:0{width}d}" for i in range(low, high + 1)], [literal]]
     found = ["".join(choice) for choice in product(*choices)]
     if not found:
-        raise UsageError(f"{text} names no file: a range goes from the lower number to the higher")
+        raise UsageError(f"{text} names no file: a range must go from the lower number to the higher one")
     return found

@@ -18,10 +18,15 @@ from twofold.errors import UsageError
 class Scan:
     """What a scan found in one part of the data.
 
-    ``images`` there are; ``bad``: name of each that cannot be read, and why; ``sizes``: how many have which height and
-    width; ``classes``: how many images each has, where classes have names; ``masked``: how many images have a mask;
-    ``kinds``: how many have which channels and numbers; ``passed_over``: how many pictures beside them are in a format
-    that is not read, by the ending of their names; ``notes``: what else is left out, in sentences.
+    Attributes:
+        images: how many images there are.
+        bad: the name of each image that cannot be read, and why.
+        sizes: how many images have each height and width.
+        classes: how many images each class has, where classes have names.
+        masked: how many images have a mask.
+        kinds: how many images have each combination of channels and number type.
+        passed_over: how many pictures have a format that is not read, by the ending of their names.
+        notes: what else is left out, in sentences.
     """
 
     images: int
@@ -35,11 +40,11 @@ class Scan:
 
 
 def scan(data: DataLike, threads: int = 4) -> dict[str, Scan]:
-    """Decode every image once, and tell those that cannot be read.
+    """Decode every image once, and say which ones cannot be read, and why.
 
     Args:
         data: a folder, an array, a Dataset, ...: see `twofold.data.opening.open_data`.
-        threads: images decoded at once.
+        threads: how many images are decoded at a time, at least 1.
 
     Returns:
         What was found in the ``train`` part and, where the data have one, in the ``test`` part.

@@ -66,15 +66,15 @@ def diagnose(
         what: a run or its directory; the name of a timm model; a file of weights; the folder of a run's ``start`` or
             ``teacher``; a network, images [N, C, H, W] -> features [N, D]; or embeddings, float [N, D].
         data: images to measure on, as `open_data` takes them; by default, of a run, those of the pretraining.
-        images: at most so many of them, or of the embeddings, always the same.
+        images: how many of them, or of the embeddings, are measured at most, at least 2; always the same ones.
         device: cpu, cuda or mps; None: a network that is given stays where it is, others go to a GPU if there is one.
-        tell: told how far it is.
-        size: side in pixels of the images a backbone gets, if it is no run. By default what a timm model's
-            ``pretrained_cfg`` says, else 224.
-        mean: of each channel, for images from 0 to 1, likewise; else ImageNet's.
+        tell: a function that is told what is being done, how much of it is done, and how much there is.
+        size: the side in pixels of the images that a backbone gets, unless it is a run's. By default what a timm
+            model's ``pretrained_cfg`` says, else 224.
+        mean: the mean of each channel, for images from 0 to 1; by default likewise, else ImageNet's.
         std: the standard deviation of each channel, likewise.
         out: a file to write the result to, as JSON; by default, of a run, its diagnosis.json, else nowhere.
-        backbone: of a file of weights, the timm model that they are of.
+        backbone: for a file of weights, the name of the timm model that they belong to.
 
     Returns:
         ``findings``, each with ``name``, ``since`` (the step; None where there is no history), what was ``seen``, the

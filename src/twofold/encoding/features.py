@@ -20,10 +20,13 @@ from twofold.run import Run
 
 
 class Patches(NamedTuple):
-    """The patches of N images: ``vectors``, float32 [N, h * w, D], row by row, of a ``grid`` (h, w).
+    """The features of the patches of N images.
 
-    ``centres``, float32 [N, h * w, 2], are the patches' centres x, y in pixels of the upright image, from its left and
-    upper edge, so that 0.5 is the first pixel's centre; the central crop and its resizing are undone.
+    Attributes:
+        vectors: float32 [N, h * w, D], a vector for each patch, row by row of the grid.
+        grid: how many rows and columns of patches an image has, (h, w).
+        centres: float32 [N, h * w, 2], the patches' centres x, y in pixels of the upright image, from its left and
+            upper edge, so that 0.5 is the first pixel's centre; the central crop and its resizing are undone.
     """
 
     vectors: Tensor
@@ -89,12 +92,13 @@ def features(
             last map of a convolutional network, the patches' tokens of a transformer (`encoding.dense`).
         size: side in pixels of the images that the backbone gets. By default a run's own; what a timm model's
             ``pretrained_cfg`` says; else 224.
-        mean: of each channel, for images from 0 to 1. By default the run's; the ``pretrained_cfg``'s; else ImageNet's.
+        mean: the mean of each channel, for images from 0 to 1. By default the run's; the ``pretrained_cfg``'s; else
+            ImageNet's.
         std: the standard deviation of each channel, likewise.
         device: cpu, cuda or mps; None: a network that is given stays where it is, and one that is loaded goes to a GPU
             if there is one.
         batch_size: images that are decoded together; large ones go through the backbone in smaller parts.
-        tell: told how many images are done.
+        tell: a function that is told what is being done, how much of it is done, and how much there is.
 
     Returns:
         The features [N, D]; with ``patches`` those of the patches [N, h * w, D], their grid and their centres.

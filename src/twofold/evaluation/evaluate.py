@@ -87,19 +87,19 @@ def evaluate(
             ``segmentation``, ``patch_retrieval``; several also as one text with commas. ``segmentation`` needs masks of
             the images (`twofold.data.masks`) instead of labels.
         device: cpu, cuda or mps; None: a network that is given stays where it is, others go to a GPU if there is one.
-        tell: told how far it is.
-        labels: of features, [N], whole numbers or texts.
+        tell: a function that is told what is being done, how much of it is done, and how much there is.
+        labels: the labels of features, [N], whole numbers or texts.
         test: features to test on, float [M, D]; by default every fifth row of each class.
-        test_labels: theirs, [M].
+        test_labels: the labels of ``test``, [M].
         baseline: other backbones to measure, timm's names (with their published weights) or run directories; several
             also as one text with commas.
-        size: side in pixels of the images a backbone gets, if it is no run. By default what a timm model's
-            ``pretrained_cfg`` says, else 224.
-        mean: of each channel, for images from 0 to 1, likewise; else ImageNet's.
+        size: the side in pixels of the images that a backbone gets, unless it is a run's. By default what a timm
+            model's ``pretrained_cfg`` says, else 224.
+        mean: the mean of each channel, for images from 0 to 1; by default likewise, else ImageNet's.
         std: the standard deviation of each channel, likewise.
-        seed: decides what is held out to choose by, the draws of labels, the heads' first weights.
+        seed: the number that decides what is held out, which labels are drawn, and the first weights of heads.
         out: a file to write the result to, as JSON; by default, of a run, its evaluation.json, else nowhere.
-        backbone: of a file of weights, the timm model that they are of.
+        backbone: for a file of weights, the name of the timm model that they belong to.
         kept_features: the folder where a run's features are kept for the next time; by default RUN/features. Runs may
             share one.
 

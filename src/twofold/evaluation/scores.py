@@ -28,11 +28,15 @@ BOOTSTRAPS = 20
 
 @dataclass(frozen=True)
 class Score:
-    """A figure, ``value`` ± ``spread``. An accuracy is from 0 to 1.
+    """A figure with its spread: ``value`` ± ``spread``.
 
-    ``over`` says in words what the spread is over: the standard error of a share of the test images, or the standard
-    deviation over draws, seeds or starts. ``labels``: how many were used. ``chosen``: what the probe settled by itself,
-    by name, as the number of neighbours ``k`` or the ``strength`` of a linear probe.
+    Attributes:
+        value: the figure; an accuracy is from 0 to 1.
+        spread: the standard error of a share of the test images, or the standard deviation over draws, seeds or starts.
+        over: what the spread is over, in words.
+        metric: what the figure measures.
+        labels: how many labels were used, where that is counted.
+        chosen: what the probe chose for itself, by name, such as the number of neighbours ``k`` or the ``strength``.
     """
 
     value: float
@@ -63,9 +67,12 @@ class Score:
 
 @dataclass(frozen=True)
 class Clustering:
-    """How well clusters match the classes, ``nmi`` (normalised mutual information) and ``ari`` (adjusted Rand index).
+    """How well clusters match the classes.
 
-    ``named``: by the number of labelled images in each cluster, the accuracy when their majority names it.
+    Attributes:
+        nmi: the normalised mutual information of clusters and classes, 0 to 1.
+        ari: the adjusted Rand index, 1 at most and about 0 for chance.
+        named: by the number of labelled images in each cluster, the accuracy when their majority names it.
     """
 
     nmi: Score
@@ -75,7 +82,12 @@ class Clustering:
 
 @dataclass(frozen=True)
 class Ranking:
-    """How well queries find their class: the mean average precision, and by depth whether the first few have it."""
+    """How well test images find their class among the training images.
+
+    Attributes:
+        mean_average_precision: over the whole ranking, 0 to 1.
+        recall: by depth k (1, 5, 10), the share of test images with one of their class among the first k.
+    """
 
     mean_average_precision: Score
     recall: dict[int, Score]
@@ -85,8 +97,12 @@ class Ranking:
 class Segmentation:
     """How well a linear head on patches tells the class of each pixel of the test images.
 
-    ``iou``: the intersection over union of each class that occurs in the test masks. ``commonest``: the mean
-    intersection over union and the pixel accuracy of taking every pixel for the commonest training class.
+    Attributes:
+        mean_iou: the mean of ``iou``.
+        pixel_accuracy: the share of the pixels that are right.
+        iou: the intersection over union of each class that occurs in the test masks, 0 to 1.
+        commonest: the mean intersection over union and the pixel accuracy of taking every pixel for the commonest
+            training class.
     """
 
     mean_iou: Score

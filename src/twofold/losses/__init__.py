@@ -1,5 +1,9 @@
 """Energies D and functionals A and B as pure functions, in float32 or better, usable without the rest of twofold.
 
+Arguments ``x`` and ``y`` are float tensors [n, d]: row i of both is an embedding of image i. Nothing but what a
+function's text says is done to them first. Half precision is raised to float32. Results are scalar tensors, unless a
+function says otherwise, and a gradient flows to every tensor that is given, unless it says that none does.
+
 Losses that compare the images of a batch with each other take ``gather=True``: then the batch is that of all processes
 (torch.distributed), every process has the same loss, and the gradient averaged over the processes, as
 DistributedDataParallel does it, is that of one process with the whole batch. Losses that are a mean over images need

@@ -15,12 +15,20 @@ Scores = Float[Tensor, "n k"]
 @torch.no_grad()
 @exact
 def sinkhorn(scores: Scores, epsilon: float = 0.05, iterations: int = 3, gather: bool = False) -> Scores:
-    """Soft assignments with clusters of equal size (SwAV, arXiv 2006.09882 eq. 3 to 5); no gradient.
+    """Soft assignments of n samples to k clusters of equal size (SwAV, arXiv 2006.09882 eq. 3 to 5); no gradient.
 
-    Starts from exp(scores / epsilon); each iteration first gives every cluster the same total, then every sample
-    the total 1. Rows of the result sum to 1. The first iteration is on logarithms, so no epsilon overflows; after it
-    each cluster has a sample that gives it at least 1 / (n k). With ``gather`` clusters are of equal size over the
-    samples of all processes; the result has the rows of this one.
+    It starts from exp(scores / epsilon). Each iteration first gives every cluster the same total, then every sample the
+    total 1. The first iteration is on logarithms, so no epsilon overflows; after it each cluster has a sample that
+    gives it at least 1 / (n k).
+
+    Args:
+        scores: float [n, k], how well each sample fits each cluster, such as cosines with prototypes.
+        epsilon: what scores are divided by, above 0; a smaller one makes assignments sharper.
+        iterations: how many; 0 gives softmax(scores / epsilon), without equal sizes.
+        gather: make clusters of equal size over the samples of all processes; the result has the rows of this one.
+
+    Returns:
+        Assignments [n, k], from 0 to 1; each row sums to 1.
     """
     log = (dist.gather(scores) if gather else scores) / epsilon
     if iterations:
@@ -43,8 +51,13 @@ def swapped_prediction(
 ) -> Scalar:
     """SwAV's loss for two views (arXiv 2006.09882 eq. 2): each view predicts the other's assignment; mean of the two.
 
-    Scores are products of unit embeddings and unit prototypes. With ``gather`` the mean, and the equal size
-    of the clusters, are over the samples of all processes.
+    Args:
+        scores_x: float [n, k], the products of the first view's unit embeddings with k unit prototypes.
+        scores_y: the same for the second view.
+        temperature: what scores are divided by in the prediction, above 0.
+        epsilon: what they are divided by in the assignment, as in `sinkhorn`.
+        iterations: of `sinkhorn`.
+        gather: take the mean, and make clusters of equal size, over the samples of all processes.
     """
     x_from_y = assignment(scores_x, sinkhorn(scores_y, epsilon, iterations, gather), temperature)
     y_from_x = assignment(scores_y, sinkhorn(scores_x, epsilon, iterations, gather), temperature)
@@ -66,9 +79,16 @@ def dino(
     student_temperature: float = 0.1,
     teacher_temperature: float = 0.04,
 ) -> Scalar:
-    """DINO's cross-entropy for one pair of views, logits [n, k] (arXiv 2104.14294 eq. 1 and section 3.1).
+    """DINO's cross-entropy for one pair of views, mean over samples (arXiv 2104.14294 eq. 1 and section 3.1).
 
-    The teacher is centred and sharpened and gets no gradient.
+    The target is softmax((teacher - center) / teacher_temperature), which gets no gradient.
+
+    Args:
+        student: logits [n, k] of one view.
+        teacher: logits [n, k] of the other view.
+        center: what is subtracted from the teacher's logits, [k] or [1, k].
+        student_temperature: what the student's logits are divided by, above 0.
+        teacher_temperature: what the teacher's are divided by, above 0; a smaller one makes the target sharper.
     """
     target = ((teacher - center) / teacher_temperature).softmax(1).detach()
     return F.cross_entropy(student / student_temperature, target)

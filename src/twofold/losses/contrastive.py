@@ -28,9 +28,14 @@ Same = tuple[Int[Tensor, " n"], Int[Tensor, " k"]] | None
 def nt_xent(x: Embeddings, y: Embeddings, temperature: float = 0.5, gather: bool = False) -> Scalar:
     """SimCLR's loss, mean over the 2n views (arXiv 2002.05709 eq. 1).
 
-    Each view's positive is the other view of its image; its negatives are the 2n - 2 views of other images.
-    Embeddings need not be normalised. Where all embeddings are alike it is ln(2n - 1). With ``gather`` the n images are
-    those of all processes, each of which computes its own rows.
+    Each view's positive is the other view of its image; its negatives are the 2n - 2 views of other images. Where all
+    embeddings are alike it is ln(2n - 1).
+
+    Args:
+        x: embeddings [n, d] of one view of each image; they need not have length 1.
+        y: embeddings [n, d] of the other view.
+        temperature: what the cosines are divided by, above 0.
+        gather: take the images of all processes; each process computes its own rows.
     """
     return attraction(x, y, temperature, gather=gather) + repulsion(x, y, temperature, gather=gather)
 
@@ -39,9 +44,14 @@ def nt_xent(x: Embeddings, y: Embeddings, temperature: float = 0.5, gather: bool
 def attraction(
     x: Embeddings, y: Embeddings, temperature: float = 0.5, normalize: bool = True, gather: bool = False
 ) -> Scalar:
-    """Mean of (1 - cos) / temperature, 0 to 2 / temperature; without ``normalize`` the product instead of cos.
+    """The energy of `nt_xent` and `info_nce`: mean of (1 - cos(x, y)) / temperature, from 0 to 2 / temperature.
 
-    With ``gather`` the mean is over the images of all processes.
+    Args:
+        x: embeddings [n, d] of one view of each image.
+        y: embeddings [n, d] of the other view.
+        temperature: above 0.
+        normalize: False takes the product of the embeddings as they are in place of the cosine.
+        gather: take the mean over the images of all processes.
     """
     if normalize:
         x, y = F.normalize(x), F.normalize(y)
@@ -58,10 +68,17 @@ def repulsion(
     memory: Float[Tensor, "k d"] | None = None,
     gather: bool = False,
 ) -> Scalar:
-    """The rest of `nt_xent`: mean over the 2n views of the log of the sum over the 2n - 1 others, and a ``memory``.
+    """The functional of `nt_xent`, without its energy: mean over 2n views of log sum exp((cos - 1) / temperature).
 
-    Where all embeddings are alike it is ln(2n - 1 + k). With ``gather`` the n images are those of all processes, each
-    of which computes its own rows where there is no memory; the memory is the same on all.
+    The sum is over the 2n - 1 other views and the memory. Where all embeddings are alike it is ln(2n - 1 + k).
+
+    Args:
+        x: embeddings [n, d] of one view of each image.
+        y: embeddings [n, d] of the other view.
+        temperature: above 0.
+        normalize: False takes the product of the embeddings as they are in place of the cosine.
+        memory: past embeddings [k, d] of other images, the same on all processes; None: there are none.
+        gather: take the images of all processes; without a memory each process computes its own rows.
     """
     if gather and memory is not None:
         x, y, gather = dist.gather(x), dist.gather(y), False
@@ -83,8 +100,14 @@ def info_nce(
 ) -> Scalar:
     """MoCo's loss, mean over queries (arXiv 1911.05722 eq. 1): each query's own key against k shared negatives.
 
-    Embeddings need not be normalised. Where all embeddings are alike it is ln(k + 1). With ``gather`` the mean is over
-    the queries of all processes, which hold the same negatives; each computes its own queries' rows.
+    Where all embeddings are alike it is ln(k + 1).
+
+    Args:
+        query: embeddings [n, d]; they need not have length 1.
+        key: embeddings [n, d] of another view of the same images.
+        negatives: embeddings [k, d] of other images, the same on all processes.
+        temperature: what the cosines are divided by, above 0.
+        gather: take the mean over the queries of all processes; each process computes its own rows.
     """
     attracted = attraction(query, key, temperature, gather=gather)
     return attracted + repulsion_from(query, key, negatives, None, temperature, gather=gather)
@@ -100,11 +123,19 @@ def repulsion_from(
     normalize: bool = True,
     gather: bool = False,
 ) -> Scalar:
-    """The rest of `info_nce`: mean over queries of the log of the sum over own key and negatives.
+    """The functional of `info_nce`, without its energy: mean over queries of log sum exp((cos - 1) / temperature).
 
-    ``same``: a number for each query and each negative; a negative with the query's number is none of its own. With
-    ``gather`` the mean is over the queries of all processes, each of which computes its own rows against the same
-    negatives; these may be `dist.columns` of its keys.
+    The sum is over the query's own key and the negatives.
+
+    Args:
+        query: embeddings [n, d].
+        key: embeddings [n, d] of another view of the same images.
+        negatives: embeddings [k, d], the same on all processes; they may be `dist.columns` of the keys.
+        same: whole numbers [n] for the queries and [k] for the negatives; a negative with a query's number is left out
+            of that query's sum. None: all negatives are in all sums.
+        temperature: above 0.
+        normalize: False takes the product of the embeddings as they are in place of the cosine.
+        gather: take the mean over the queries of all processes; each process computes its own rows.
     """
     negatives = negatives.to(query.dtype)
     if normalize:
@@ -124,10 +155,16 @@ def margin_hinge(
 ) -> Scalar:
     """Mean of max(0, margin - |x_i - y_j|)^2 / 2 over pairs of different images, i != j.
 
-    (The dissimilar pairs' term of Hadsell, Chopra and LeCun, CVPR 2006, eq. 4.) Pairs farther apart than the margin
-    get no gradient, nor do those that coincide, which have no direction. With a ``memory`` of k embeddings of other
-    images x_i is paired with these, too. Where all embeddings are alike it is margin^2 / 2. With ``gather`` the images
-    are those of all processes, each of which computes its own rows.
+    It is the term of the dissimilar pairs in Hadsell, Chopra and LeCun, CVPR 2006, eq. 4. Pairs farther apart than the
+    margin get no gradient, nor do those that coincide, which have no direction. Where all embeddings are alike it is
+    margin^2 / 2.
+
+    Args:
+        x: embeddings [n, d] of one view of each image, taken as they are.
+        y: embeddings [n, d] of the other view.
+        margin: the distance that different images should keep, above 0.
+        memory: embeddings [k, d] of other images, with which each x_i is paired too; None: there are none.
+        gather: take the images of all processes; each process computes its own rows.
     """
     first = len(x) * dist.rank() if gather else 0
     others = dist.columns(y) if gather else y

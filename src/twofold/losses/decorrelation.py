@@ -13,9 +13,13 @@ from twofold.losses.precision import exact
 
 @exact
 def variance(x: Embeddings, gather: bool = False) -> Scalar:
-    """Mean over dimensions of max(0, 1 - sqrt(var + 1e-4)) (arXiv 2105.04906 eq. 1); 0.99 for a constant batch.
+    """VICReg's variance term (arXiv 2105.04906 eq. 1): mean over dimensions of max(0, 1 - sqrt(var + 1e-4)).
 
-    With ``gather`` the variance is over the images of all processes.
+    The variance is over the n images, unbiased. The term is 0.99 for a constant batch.
+
+    Args:
+        x: embeddings [n, d] of one view, n at least 2.
+        gather: take the variance over the images of all processes.
     """
     if gather and dist.world() > 1:
         n = len(x) * dist.world()
@@ -27,9 +31,11 @@ def variance(x: Embeddings, gather: bool = False) -> Scalar:
 
 @exact
 def covariance(x: Embeddings, gather: bool = False) -> Scalar:
-    """Sum of the squared off-diagonal entries of the covariance matrix, divided by d (arXiv 2105.04906 eq. 4).
+    """VICReg's covariance term (arXiv 2105.04906 eq. 4): sum of squared off-diagonal covariances, divided by d.
 
-    With ``gather`` the covariance is over the images of all processes, each of which computes its own rows' part.
+    Args:
+        x: embeddings [n, d] of one view, n at least 2.
+        gather: take the covariance over the images of all processes; each process computes its own rows' part.
     """
     shared = gather and dist.world() > 1
     n, d = len(x) * (dist.world() if shared else 1), x.shape[1]
@@ -48,8 +54,13 @@ def vicreg(
 ) -> Scalar:
     """VICReg's loss as in its paper's code (arXiv 2105.04906 eq. 6).
 
-    ``invariance`` weighs the mean squared error, ``variance`` the hinge averaged over the two views, ``covariance``
-    the off-diagonal covariance summed over them. With ``gather`` the batch is that of all processes.
+    Args:
+        x: embeddings [n, d] of one view of each image.
+        y: embeddings [n, d] of the other view.
+        invariance: the weight of the mean squared error between the two.
+        variance: the weight of `variance`, averaged over the two views.
+        covariance: the weight of `covariance`, summed over the two views.
+        gather: take the images of all processes.
     """
     terms = vicreg_terms(x, y, gather)
     return invariance * terms["invariance"] + variance * terms["variance"] + covariance * terms["covariance"]
@@ -66,10 +77,16 @@ def vicreg_terms(x: Embeddings, y: Embeddings, gather: bool = False) -> dict[str
 
 @exact
 def barlow_twins(x: Embeddings, y: Embeddings, redundancy: float = 0.0051, gather: bool = False) -> Scalar:
-    """Sum of (C_ii - 1)^2 + redundancy * sum of C_ij^2, i != j (arXiv 2103.03230 eq. 1).
+    """Barlow Twins' loss: sum of (C_ii - 1)^2 + redundancy * sum of C_ij^2, i != j (arXiv 2103.03230 eq. 1).
 
-    C is the cross-correlation of the two views, each dimension standardised over the batch (biased variance,
-    epsilon 1e-5, as batch norm does). With ``gather`` the batch is that of all processes.
+    C [d, d] is the cross-correlation of the two views, each dimension standardised over the batch (biased variance,
+    epsilon 1e-5, as batch norm does).
+
+    Args:
+        x: embeddings [n, d] of one view of each image.
+        y: embeddings [n, d] of the other view.
+        redundancy: the weight of the second sum.
+        gather: take the images of all processes.
     """
     terms = barlow_twins_terms(x, y, gather)
     return terms["invariance"] + redundancy * terms["redundancy"]

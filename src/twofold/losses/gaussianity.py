@@ -25,17 +25,22 @@ def sigreg(
     reach: float = 3.0,
     gather: bool = False,
 ) -> Scalar:
-    """How far embeddings are from a standard Gaussian, by their shadows on lines (LeJEPA, arXiv 2511.08544 section 4).
+    """How far embeddings are from a standard Gaussian, judged on lines (LeJEPA, arXiv 2511.08544 section 4).
 
-    Mean over directions a, scaled to length 1, of Epps and Pulley's distance of characteristic functions,
+    It is the mean over directions a, scaled to length 1, of Epps and Pulley's distance of characteristic functions,
 
         integral from -reach to reach of |mean over samples of exp(i t a.x) - exp(-t^2 / 2)|^2 exp(-t^2 / 2) dt,
 
     by the trapezoidal rule at ``points`` places from 0 to ``reach``, as the integrand is even. The authors multiply
     it by the number of samples n; here it is free of n, so a weight of theirs is n times as large here. Of n samples
-    of a standard Gaussian it is about 1.05 / n; where all embeddings are 0 it is 0.40. ``directions`` are best drawn
-    anew for each step, the same ones on all processes. With ``gather`` the mean is over the samples of all processes,
-    which exchange only that mean: [m, points].
+    of a standard Gaussian it is about 1.05 / n; where all embeddings are 0 it is 0.40.
+
+    Args:
+        x: embeddings [n, d].
+        directions: [m, d], best drawn anew from a Gaussian for each step, and the same on all processes.
+        points: at how many places from 0 to ``reach`` the integrand is taken, at least 2.
+        reach: where the integral ends, above 0.
+        gather: take the mean over the samples of all processes, which exchange only that mean, [m, points].
     """
     t = torch.linspace(0, reach, points, dtype=x.dtype, device=x.device)
     gaussian = (-t.square() / 2).exp()

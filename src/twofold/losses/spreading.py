@@ -16,8 +16,12 @@ from twofold.losses.precision import exact
 def uniformity(x: Embeddings, t: float = 2.0, gather: bool = False) -> Scalar:
     """Log of the mean over pairs of different samples of exp(-t |x_i - x_j|^2) (arXiv 2005.10242 eq. 7).
 
-    Embeddings are scaled to length 1 first. It is 0 where all are alike, and never below -4 t. With ``gather`` the
-    pairs are those of the samples of all processes, each of which computes its own rows.
+    It is 0 where all embeddings are alike, and never below -4 t.
+
+    Args:
+        x: embeddings [n, d], n at least 2, which are scaled to length 1 first.
+        t: how fast the weight of a pair falls with its distance, above 0.
+        gather: take the samples of all processes; each process computes its own rows.
     """
     # -t |a - b|^2 = 2 t (a . b) - 2 t for unit vectors
     sums = mutual(F.normalize(x) * math.sqrt(2 * t), 2 * t <= REACH, gather)
@@ -29,9 +33,12 @@ def uniformity(x: Embeddings, t: float = 2.0, gather: bool = False) -> Scalar:
 def koleo(x: Embeddings, epsilon: float = 1e-8, gather: bool = False) -> Scalar:
     """Mean of -log of the distance to the nearest other sample, after Kozachenko and Leonenko.
 
-    (arXiv 1806.03198 eq. 2, with unit vectors as in DINOv2, arXiv 2304.07193.) Embeddings are scaled to length 1 first.
-    ``epsilon`` is added to each distance: where all are alike the loss is -log(epsilon), 18.4. With ``gather`` the
-    nearest are among the samples of all processes, each of which looks for its own rows'.
+    The formula is arXiv 1806.03198 eq. 2, with unit vectors as in DINOv2, arXiv 2304.07193.
+
+    Args:
+        x: embeddings [n, d], n at least 2, which are scaled to length 1 first.
+        epsilon: what is added to each distance; where all embeddings are alike the loss is -log(epsilon), 18.4.
+        gather: take the samples of all processes; each process looks for the neighbours of its own rows.
     """
     own = F.normalize(x)
     rows = dist.gather(own) if gather else own
@@ -45,10 +52,13 @@ def koleo(x: Embeddings, epsilon: float = 1e-8, gather: bool = False) -> Scalar:
 def coding_rate(x: Embeddings, epsilon: float = 0.2, gather: bool = False) -> Scalar:
     """Minus half the log-determinant of 1 + d / (n epsilon) x^T x: the total coding rate, to be made large.
 
-    (EMP-SSL, arXiv 2304.03977 section 2.2; ``epsilon`` is that of its code, the square of the paper's.) Embeddings are
-    scaled to length 1 first. It is -log(1 + d / epsilon) / 2 where all are alike, and least where they use all
-    directions alike: with n >= d, -d log(1 + 1 / epsilon) / 2. With ``gather`` the n samples are those of all
-    processes.
+    The formula is that of EMP-SSL, arXiv 2304.03977 section 2.2. It is -log(1 + d / epsilon) / 2 where all embeddings
+    are alike, and least where they use all directions alike: with n >= d, -d log(1 + 1 / epsilon) / 2.
+
+    Args:
+        x: embeddings [n, d], which are scaled to length 1 first.
+        epsilon: the squared distortion that is tolerated, above 0, as in EMP-SSL's code: the square of the paper's.
+        gather: take the samples of all processes.
     """
     rows = F.normalize(dist.gather(x) if gather else x)
     n, d = rows.shape
@@ -60,9 +70,12 @@ def coding_rate(x: Embeddings, epsilon: float = 0.2, gather: bool = False) -> Sc
 
 @exact
 def norm_hinge(x: Embeddings, limit: float | None = None) -> Scalar:
-    """Mean of max(0, |x| - limit): embeddings may be as long as they like up to a limit.
+    """Mean over samples of max(0, |x| - limit): embeddings may be as long as they like up to a limit.
 
-    ``limit``: None is sqrt(d), the root mean square length of embeddings whose dimensions have mean 0 and variance 1.
+    Args:
+        x: embeddings [n, d].
+        limit: the length up to which nothing is lost; None: sqrt(d), the root mean square length of embeddings whose
+            dimensions have mean 0 and variance 1.
     """
     longest = math.sqrt(x.shape[1]) if limit is None else limit
     return F.relu(torch.linalg.vector_norm(x, dim=1) - longest).mean()

@@ -26,11 +26,11 @@ LARGE = dict(scale=0.024, blur=(1.0, 0.1))
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    invariance: float = setting(1.0, "weight of (C_ii - 1)^2")
-    redundancy: float = setting(0.0051, "weight of C_ij^2 against it")
-    scale: float = setting(0.1, "of the whole loss")
-    projector: tuple[int, ...] = setting((2048, 2048, 2048), "widths of the expander; none: no expander", low=1)
-    projector_norm: Literal["batch", "layer", "none"] = setting("batch", "after all layers but the last")
+    invariance: float = setting(1.0, "weight of the terms (C_ii - 1)^2")
+    redundancy: float = setting(0.0051, "weight of the terms C_ij^2, relative to invariance")
+    scale: float = setting(0.1, "factor that the whole loss is multiplied by")
+    projector: tuple[int, ...] = setting((2048, 2048, 2048), "widths of the expander's layers; empty: none", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting("batch", "norm after all expander layers but the last")
 
 
 class BarlowTwins(Method):

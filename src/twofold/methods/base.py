@@ -25,10 +25,15 @@ T = TypeVar("T")
 class Setup:
     """What a method is built for.
 
-    ``features``: how many the backbone gives. ``images``: how many there are in the data, or None where nobody has
-    said, as in a loop of one's own. ``size``: a full-size view's side in pixels. ``channels``: of an image. ``mean``,
-    ``std``: by which views are normalised, of each channel, for images from 0 to 1. ``kept``: the directory of a run
-    that goes on or has ended, where it keeps what the method was `given`.
+    Attributes:
+        features: how many numbers the backbone gives for an image.
+        images: how many images the data have; None where nobody has said, as in a training loop of your own.
+        size: the side of a full-size view in pixels.
+        seed: the number that decides what is drawn while the method is built.
+        channels: how many channels an image has.
+        mean: the mean of each channel that views are normalised by, for images from 0 to 1.
+        std: the standard deviation of each channel, likewise.
+        kept: the directory of a run that goes on or has ended, where the networks of `Method.given` are found again.
     """
 
     features: int
@@ -41,7 +46,7 @@ class Setup:
     kept: Path | None = None
 
     def width(self, projector: Sequence[int]) -> int:
-        """Of the embeddings that a projector with layers of these widths gives."""
+        """How many numbers an embedding has after a projector with layers of these widths, or without any layer."""
         return projector[-1] if projector else self.features
 
     def at_most_images(self, length: int) -> int:
@@ -63,8 +68,9 @@ class Exported(NamedTuple):
 class Output(NamedTuple):
     """What a method makes of a batch.
 
-    ``terms``: scalars by name, whose sum is the loss. ``embeddings``: what they were computed of, a tensor a view, over
-    all processes: [N * world, D] each.
+    Attributes:
+        terms: the terms of the loss by name, each a scalar tensor; the loss is their sum.
+        embeddings: what they were computed from: a tensor [n * world, D] for each view, with the rows of all processes.
     """
 
     terms: dict[str, Tensor]
@@ -79,9 +85,9 @@ class Output(NamedTuple):
 class Method(nn.Module, Chunked, ABC):
     """A method of self-supervised learning: a module that maps a batch of views to an `Output`.
 
-    A subclass is final. Its constructor takes the backbone, a `Setup` and its `Options`. All its state is in its
-    ``state_dict``; everything else is a function of the batch and of ``progress``, the share of the run that is done,
-    0 to 1. A loop of one's own calls it as
+    A subclass is final. Its constructor takes the backbone, a `Setup` and its `Options`, and it defines `forward` and
+    `collapsed_loss`. All its state is in its ``state_dict``; everything else is a function of the batch and of
+    ``progress``, the share of the run that is done, from 0 to 1. A training loop of your own calls it like this::
 
         output = method(batch, progress=step / steps)
         output.loss.backward()
@@ -91,34 +97,35 @@ class Method(nn.Module, Chunked, ABC):
     Under several processes the losses see the batch of all of them, and the gradient follows the convention of
     DistributedDataParallel: averaged over the processes it is that of one process with the whole batch.
 
-    ``chunk``, of the images in a process, is how many pass the backbone at once; None: all. Projector and loss see the
-    whole batch all the same (`twofold.nets.chunks`).
+    The attribute ``chunk`` says how many images pass through the backbone at a time in each process; None: all of them.
+    Projector and loss see the whole batch in any case (`twofold.nets.chunks`).
     """
 
     VIEWS: ClassVar[int] = 2
-    """full-size views of each image that the method needs"""
+    """how many full-size views of each image the method needs"""
     MULTI_CROP: ClassVar[bool] = True
-    """whether it also takes small ones"""
+    """whether it also takes small views"""
     NEIGHBOURS: ClassVar[bool] = True
-    """whether its second view, if it has one, may show another image that is alike"""
+    """whether its second view, if it has one, may show another, similar image"""
     MASK: ClassVar[Literal["allowed", "needed", "refused"]] = "allowed"
-    """of its first view"""
+    """whether patches of its first view may, must or must not be masked"""
     whole: bool = False
-    """whether it also needs each image, when it first comes, whole and undistorted: as a last view"""
+    """whether it needs each image, when it first comes, also whole and undistorted, as the last view"""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
 
     def __call__(self, batch: Batch | Sequence[Tensor], progress: float = 0.0) -> Output:
-        """What the method makes of a batch.
+        """Compute the terms of the loss and the embeddings of a batch.
 
         Args:
-            batch: what `Views` gives, or a normalised tensor [n, C, S, S] for each view.
-            progress: the share of the run that is done, 0 to 1; schedules follow it.
+            batch: what `Views` gives, or a sequence with a normalised tensor [n, C, S, S] for each view.
+            progress: the share of the run that is done, from 0 to 1; schedules follow it.
 
         Raises:
-            UsageError: for fewer views than the method needs, or progress outside 0 to 1.
+            UsageError: for fewer views than the method needs, for progress outside 0 to 1, or if ``forward`` returns
+                no `Output`.
         """
         given = Batch.of(batch)
         if len(given.views) < self.VIEWS:
@@ -136,7 +143,7 @@ class Method(nn.Module, Chunked, ABC):
 
     @abstractmethod
     def forward(self, batch: Batch, progress: float) -> Output:
-        """What a subclass defines: the terms of the loss, and the embeddings that they are computed of.
+        """Compute the terms of the loss and the embeddings that they are computed from; every subclass defines this.
 
         Args:
             batch: ``views``, the full-size ones first; ``index``, the images' numbers or None; ``chance``, random
@@ -145,22 +152,25 @@ class Method(nn.Module, Chunked, ABC):
         """
 
     def after_step(self, progress: float) -> None:
-        """To be called after the optimizer has moved the weights: a momentum encoder follows here."""
+        """Follow the weights that the optimizer has changed, as a momentum encoder does: call it after each step."""
 
     @abstractmethod
     def collapsed_loss(self, batch_size: int) -> float:
-        """The loss of a collapsed batch, all embeddings alike, or of guessing: the yardstick beside the loss."""
+        """The loss of a batch of ``batch_size`` images whose embeddings are all the same, or whose targets are guessed.
+
+        A run shows it beside the loss; every subclass defines this.
+        """
 
     def given(self) -> dict[str, tuple[nn.Module, BackboneSpec]]:
-        """Networks from elsewhere that it does not change, by name, and how each is built.
+        """Networks from elsewhere that the method uses and does not change, by name, each with how it is built.
 
-        They are in no ``state_dict``. A run keeps each in a folder of that name, once, where `Setup.kept` finds it.
+        They are in no ``state_dict``. A run keeps each once, in a folder of that name in the directory `Setup.kept`.
         """
         return {}
 
     @property
     def exported(self) -> Exported:
-        """What is exported, evaluated and looked at: the networks that learn, unless a method says others."""
+        """The networks that are exported, evaluated and diagnosed: those that learn, unless a method says otherwise."""
         return Exported(self.backbone, getattr(self, "projector", None), getattr(self, "prototypes", None))
 
     def encode(self, view: View) -> Tensor:

@@ -27,29 +27,31 @@ LARGE = dict(blur=(1.0, 0.1))
 
 
 def published_momentum(facts: Facts) -> tuple[float, float]:
-    """0.99 to 1, for photographs 0.996 to 1; in a short run less"""
+    """0.99 to 1, for photographs 0.996 to 1; lower in a short run"""
     return momentum_within(facts, 0.996 if facts.photographs else 0.99, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     momentum: tuple[float, float] = setting(
-        None,
-        "of the momentum encoder, first and last; 0 0: none, the weights themselves",
-        auto=published_momentum,
-        low=0,
-        high=1,
+        None, "momentum of the momentum encoder at the start and end of the run; 0 0: it equals the trained network",
+        auto=published_momentum, low=0, high=1,
+    )  # fmt: skip
+    normalize: bool = setting(
+        True, "true: compare unit vectors; false: take the mean squared error of embeddings as they are"
     )
-    normalize: bool = setting(True, "compare unit vectors; else the mean squared error of embeddings as they are")
     exported: Literal["online", "target"] = setting(
-        "online", "whose backbone is evaluated and exported: the one that learns, or target, the momentum encoder's"
+        "online",
+        "which backbone is evaluated and exported: online, the one that learns, or target, the momentum encoder's",
     )
-    projector: tuple[int, ...] = setting((4096, 256), "widths of the projector; none: no projector", low=1)
+    projector: tuple[int, ...] = setting((4096, 256), "widths of the projector's layers; empty: none", low=1)
     predictor: tuple[int, ...] = setting(
-        (4096, 256), "widths of the predictor, the last as the projector's; none: no predictor", low=1
+        (4096, 256),
+        "widths of the predictor's layers, the last as wide as the projector's last; empty: no predictor",
+        low=1,
     )
     projector_norm: Literal["batch", "layer", "none"] = setting(
-        "batch", "of projector and predictor, after all layers but the last"
+        "batch", "norm after every layer of projector and predictor but their last ones"
     )
 
 

@@ -47,22 +47,22 @@ def create_method(
             [N, D]; a module is taken as it is, not copied.
         size: a full-size view's side in pixels. Up to 40 a ResNet gets a small stem; from 128 on the method's defaults
             are those published for photographs.
-        images: how many there are in the data; memories are no longer than that. PIRL's memory bank needs it, with the
+        images: how many images the data have; memories are no longer than that. PIRL's memory bank needs it, with the
             images' numbers in every batch (``views(images, index=numbers)``); without it PIRL compares with the other
             images of the batch.
-        steps: of the whole run, if it is known: in a short one momentum encoders are faster and MoCo's queue is
-            shorter, as `pretrain` chooses them.
-        batch_size: images in a step, over all processes; it is used for that alone.
-        channels: of an image.
-        mean: by which the views are normalised, of each channel, for images from 0 to 1; a teacher has its own.
+        steps: how many steps the whole run has, if that is known: in a short one momentum encoders are faster and
+            MoCo's queue is shorter, as `pretrain` chooses them.
+        batch_size: how many images a step has, over all processes; only the rules that choose settings use it.
+        channels: how many channels an image has.
+        mean: the mean of each channel that views are normalised by, for images from 0 to 1; a teacher has its own.
         std: the standard deviation of each channel, likewise.
         seed: decides the first weights of the method's own networks, and of a backbone that is built here.
-        chunk: images that pass the backbone at once, to save memory (`twofold.nets.chunks`); None: the whole batch.
+        chunk: how many images pass through the backbone at a time, to save memory (`twofold.nets.chunks`); None: all.
         **settings: the method's options by their names (see `twofold methods NAME`), and ``stem``, ``pool`` and
             ``backbone_arguments`` of the backbone.
 
     Raises:
-        UsageError: for a method, backbone or option that there is not, or that do not go together.
+        UsageError: for a method, a backbone or an option that does not exist, or that do not go together.
     """
     name = method if isinstance(method, str) else f"{method.__module__}:{method.__qualname__}"
     asked = recipe.wanted(name, **settings, image_size=size, batch_size=batch_size, seed=seed, chunk=chunk)

@@ -36,13 +36,13 @@ MASKED = 0.612  # share of the patches that is hidden where the views do not say
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    blocks: int = setting(6, "how many of the teacher's last blocks are averaged, at most all", low=1)
-    beta: float = setting(2.0, "difference at which the energy turns from squared to linear", low=1e-4)
+    blocks: int = setting(6, "how many of the teacher's last blocks are averaged; more than it has: all of them", low=1)
+    beta: float = setting(2.0, "difference above which the energy is linear, not squared", low=1e-4)
     teacher_momentum: tuple[float, float] = setting(
-        (0.998, 1.0), "of the teacher, first and last; 0 0: none, the weights themselves", low=0, high=1
-    )
+        (0.998, 1.0), "the teacher's momentum at the start and at the end of the run; 0 0: it is the student itself",
+        low=0, high=1)  # fmt: skip
     normalize: bool = setting(
-        True, "standardise each token over its features, in every block and once more in the mean over blocks"
+        True, "whether each target token is standardised over its features, in every block and again in their mean"
     )
 
 

@@ -26,10 +26,10 @@ START = 4  # side of the map that decoding begins with; it doubles until the ima
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    noise: float = setting(0.5, "standard deviation of the noise, in standard deviations of the data", low=0)
-    dropped: float = setting(0.0, "share of the pixels that are set to the mean", low=0, high=1)
+    noise: float = setting(0.5, "standard deviation of the noise, as a multiple of the data's", low=0)
+    dropped: float = setting(0.0, "share of the pixels that are replaced by the mean", low=0, high=1)
     decoder_width: int = setting(
-        128, "channels of the decoder's first map; each doubling of the side halves them, to 16 at least", low=32
+        128, "channels of the decoder's first map; each doubling of its side halves them, down to 16", low=32
     )
 
 

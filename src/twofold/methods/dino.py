@@ -36,29 +36,29 @@ def prototype_count(facts: Facts) -> int:
 
 
 def published_momentum(facts: Facts) -> tuple[float, float]:
-    """0.9995 to 1, for photographs 0.996 to 1; in a short run less"""
+    """0.9995 to 1, for photographs 0.996 to 1; lower in a short run"""
     return momentum_within(facts, 0.996 if facts.photographs else 0.9995, 1.0, TEACHER)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    prototypes: int = setting(None, "outputs of the head", low=2, auto=prototype_count)
-    student_temperature: float = setting(0.1, "divides the student's outputs", low=1e-4)
+    prototypes: int = setting(None, "number of prototypes, the outputs of the head", low=2, auto=prototype_count)
+    student_temperature: float = setting(0.1, "temperature that the student's outputs are divided by", low=1e-4)
     teacher_temperature: tuple[float, float] = setting(
-        (0.04, 0.04), "divides the teacher's, at the start and after the warm-up", low=1e-4
+        (0.04, 0.04), "temperature that the teacher's outputs are divided by, at first and after its warm-up", low=1e-4
     )
-    teacher_warmup: float = setting(0.3, "share of the run in which the teacher's temperature rises", low=0, high=1)
-    center_momentum: float = setting(0.9, "of the running mean of the teacher's outputs; 1: no centring", low=0, high=1)
-    unit_prototypes: bool = setting(True, "prototypes have length 1, instead of lengths that are learned")
-    freeze_prototypes: float = setting(0.1, "share of the run, at its start, that prototypes stay", low=0, high=1)
+    teacher_warmup: float = setting(0.3, "share of the run in which that temperature rises", low=0, high=1)
+    center_momentum: float = setting(0.9, "momentum of the teacher outputs' mean; 1: no centring", low=0, high=1)
+    unit_prototypes: bool = setting(True, "whether prototypes have length 1, not lengths that are learned")
+    freeze_prototypes: float = setting(0.1, "share of the run, at its start, in which prototypes stay", low=0, high=1)
     teacher_momentum: tuple[float, float] = setting(
-        None, "of the teacher, first and last; 0 0: the weights themselves", low=0, high=1, auto=published_momentum
-    )
+        None, "the teacher's momentum at the start and at the end of the run; 0 0: it is the student itself",
+        low=0, high=1, auto=published_momentum)  # fmt: skip
     exported: Literal["online", "target"] = setting(
-        "target", "whose backbone is evaluated and exported: online, the student's, or target, the teacher's"
+        "target", "which backbone is evaluated and exported: online, the student's, or target, the teacher's"
     )
-    projector: tuple[int, ...] = setting((2048, 2048, 256), "widths of the projector; none: no projector", low=1)
-    projector_norm: Literal["batch", "layer", "none"] = setting("none", "after all layers but the last")
+    projector: tuple[int, ...] = setting((2048, 2048, 256), "widths of the projector's layers; empty: none", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting("none", "norm after all projector layers but the last")
 
 
 class DINO(Method):

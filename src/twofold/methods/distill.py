@@ -28,25 +28,25 @@ RECIPE = dict(crop_scale=(0.5, 1.0), jitter=0.0, grayscale=0.0, lr=0.015)
 
 
 def view_for_teacher(facts: Facts) -> str:
-    """whole where images stay in memory, else same"""
+    """whole where images are kept in memory, else same"""
     return "whole" if facts.settings["resident"] else "same"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     teacher: str = setting(
-        "", "whom to learn from: a timm model, a run, or package.module:function that builds a module"
+        "", "the network to learn from: a timm model, a run, or package.module:function that builds a torch module"
     )
-    teacher_weights: str = setting("published", "of a timm model: published, a file of weights, or a run")
+    teacher_weights: str = setting("published", "weights of a timm model as the teacher: published, a file or a run")
     teacher_size: int = setting(
-        0, "side in pixels of what the teacher sees; 0: as the views, or its own if it takes no other", low=0, high=4096
+        0, "side of the teacher's images in pixels; 0: the views', or its own if that is fixed", low=0, high=4096
     )
     teacher_view: Literal["whole", "same"] = setting(
-        None, "what the teacher sees: the whole image, once, its features being kept, or what the student sees",
+        None, "what the teacher sees; whole: the whole image, once, as its features are kept; same: the student's view",
         auto=view_for_teacher,
     )  # fmt: skip
-    projector: tuple[int, ...] = setting((), "widths of the projector before its last, which is the teacher's", low=1)
-    projector_norm: Literal["batch", "layer", "none"] = setting("batch", "after all layers but the last")
+    projector: tuple[int, ...] = setting((), "widths of the projector's layers before its last one", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting("batch", "norm after all projector layers but the last")
 
 
 class Distill(Method):

@@ -31,10 +31,12 @@ LARGE = dict(permutations=1000)
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    permutations: int = setting(100, "orders to tell apart, far from each other in Hamming distance", low=2, high=10000)
-    projector: tuple[int, ...] = setting((256,), "widths of the layers after the backbone, of each tile", low=1)
-    classifier: tuple[int, ...] = setting((1024,), "widths of the layers between all nine tiles and the classes", low=1)
-    projector_norm: Literal["batch", "layer", "none"] = setting("batch", "after all layers but the last of either")
+    permutations: int = setting(100, "how many orders of the tiles are told apart", low=2, high=10000)
+    projector: tuple[int, ...] = setting((256,), "widths of the layers that each tile's features pass", low=1)
+    classifier: tuple[int, ...] = setting((1024,), "widths of the layers that all nine tiles pass together", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting(
+        "batch", "norm after every layer of projector and classifier but the last"
+    )
 
 
 class Jigsaw(Method):

@@ -32,34 +32,34 @@ LARGE = dict(blur=(0.5, 0.5))
 @dataclass(frozen=True, kw_only=True)
 class Options:
     energy: Literal["squared", "cosine", "negative_cosine", "cross_entropy", "smooth_l1", "correlation"] = setting(
-        "squared", "D: what pulls the two embeddings of an image together"
-    )
+        "squared", "D, which pulls the two embeddings of an image together")  # fmt: skip
     energy_weight: float = setting(25.0, "weight of the energy")
     functionals: str = setting(
-        "variance:25,covariance:2", "A, of the first view: names with weights, as variance:25,koleo@predicted:0.1"
+        "variance:25,covariance:2", "A, on the first view: names and weights, as in variance:25,koleo@predicted:0.1"
     )
-    functionals_y: str = setting(None, "B, the same of the other views", auto=as_functionals)
-    temperature: float = setting(0.2, "divides similarities, and scores of the x side", low=1e-4)
-    target_temperature: float = setting(None, "of the y side; sinkhorn's epsilon", low=1e-4, auto=as_temperature)
+    functionals_y: str = setting(None, "B, the same for the other views", auto=as_functionals)
+    temperature: float = setting(0.2, "temperature for similarities and for scores of the x side", low=1e-4)
+    target_temperature: float = setting(
+        None, "temperature for scores of the y side; sinkhorn's epsilon", low=1e-4, auto=as_temperature)  # fmt: skip
     margin: float = setting(1.0, "distance that the functional margin asks for", above=0)
-    codes: Literal["softmax", "sinkhorn", "centred"] = setting("softmax", "what cross-entropy makes of the y side")
-    prototypes: int = setting(0, "that cross-entropy compares embeddings with; 0: embeddings are scores", low=0)
-    freeze_prototypes: float = setting(0.0, "share of the run, at its start, that prototypes stay", low=0, high=1)
-    target: Literal["shared", "stop_gradient", "momentum"] = setting("shared", "the y side")
+    codes: Literal["softmax", "sinkhorn", "centred"] = setting("softmax", "how y scores become cross_entropy's targets")
+    prototypes: int = setting(0, "number of prototypes for cross_entropy; 0: embeddings are the scores", low=0)
+    freeze_prototypes: float = setting(0.0, "share of the run, at its start, in which prototypes stay", low=0, high=1)
+    target: Literal["shared", "stop_gradient", "momentum"] = setting(
+        "shared", "y side; shared: as x, with gradient; stop_gradient: as x, without; momentum: a momentum encoder"
+    )
     momentum: tuple[float, float] = setting(
-        None, "of the momentum encoder, first and last, on a cosine", auto=published_momentum, low=0, high=1
-    )
-    key_groups: int = setting(1, "shuffled groups in which images pass the momentum encoder", low=1)
-    memory: int = setting(0, "past embeddings of the y side, for functionals and codes", low=0, high="images")
-    normalize: bool = setting(False, "scale embeddings to length 1 first")
-    views_together: bool = setting(False, "views of one size pass at once, in one batch for batch norms")
-    projector: tuple[int, ...] = setting((2048, 2048, 2048), "widths of the projector; none: no projector", low=1)
-    predictor: tuple[int, ...] = setting((), "widths of a predictor, the last as the projector's; none: none", low=1)
+        None, "momentum of that encoder, at start and end", auto=published_momentum, low=0, high=1)  # fmt: skip
+    key_groups: int = setting(1, "in how many shuffled groups images pass the momentum encoder", low=1)
+    memory: int = setting(0, "past y-side embeddings for functionals and codes; 0: none", low=0, high="images")
+    normalize: bool = setting(False, "whether embeddings are scaled to length 1 first")
+    views_together: bool = setting(False, "whether views of one size pass the networks as one batch")
+    projector: tuple[int, ...] = setting((2048, 2048, 2048), "widths of the projector's layers; empty: none", low=1)
+    predictor: tuple[int, ...] = setting((), "predictor's widths, the last as the projector's; empty: none", low=1)
     projector_norm: Literal["batch", "layer", "none"] = setting(
-        "batch", "of projector and predictor, after all layers but the last"
-    )
-    last_norm: bool = setting(False, "a norm after the projector's last layer too")
-    activation: Literal["relu", "gelu"] = setting("relu", "of the projector")
+        "batch", "norm after every layer of projector and predictor but their last ones")  # fmt: skip
+    last_norm: bool = setting(False, "whether a norm follows the projector's last layer too")
+    activation: Literal["relu", "gelu"] = setting("relu", "activation between the projector's layers")
 
 
 class Joint(Method):

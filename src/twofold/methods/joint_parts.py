@@ -29,17 +29,17 @@ CENTRE = 0.9
 
 
 def published_momentum(facts: Facts) -> tuple[float, float]:
-    """0.99 to 1; in a short run less"""
+    """0.99 to 1; lower in a short run"""
     return momentum_within(facts, 0.99, 1.0)
 
 
 def as_functionals(facts: Facts) -> str:
-    """as functionals"""
+    """the same as functionals"""
     return str(facts.settings["functionals"])
 
 
 def as_temperature(facts: Facts) -> float:
-    """as temperature"""
+    """the same as temperature"""
     return float(facts.settings["temperature"])
 
 

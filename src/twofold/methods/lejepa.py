@@ -33,10 +33,10 @@ SAMPLES = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    sigreg: float = setting(0.05, "lambda, the weight of SIGReg; the energy's is 1 - lambda", low=0, high=1)
-    slices: int = setting(256, "random lines that SIGReg looks along in a step", low=1)
-    projector: tuple[int, ...] = setting((2048, 2048, 128), "widths of the projector; none: no projector", low=1)
-    projector_norm: Literal["batch", "layer", "none"] = setting("batch", "after all layers but the last")
+    sigreg: float = setting(0.05, "lambda, the weight of SIGReg; the weight of the energy is 1 - lambda", low=0, high=1)
+    slices: int = setting(256, "on how many random lines SIGReg looks at the embeddings in each step", low=1)
+    projector: tuple[int, ...] = setting((2048, 2048, 128), "widths of the projector's layers; empty: none", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting("batch", "norm after all projector layers but the last")
 
 
 class LeJEPA(Method):

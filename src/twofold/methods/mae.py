@@ -36,9 +36,11 @@ HEAD = 32  # width of an attention head of the decoder
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    decoder_width: int = setting(128, "of the decoder's tokens, a multiple of 32", low=32)
-    decoder_depth: int = setting(2, "blocks of the decoder", low=1)
-    normalize: bool = setting(True, "predict pixels standardised over their patch, not pixels as they are")
+    decoder_width: int = setting(128, "width of the decoder's tokens, a multiple of 32", low=32)
+    decoder_depth: int = setting(2, "number of blocks of the decoder", low=1)
+    normalize: bool = setting(
+        True, "whether the target is pixels standardised over their patch, not pixels as they are"
+    )
 
 
 class MAE(Method):

@@ -31,36 +31,35 @@ LARGE = dict(symmetric=False, blur=(0.5, 0.5))
 
 
 def published_momentum(facts: Facts) -> tuple[float, float]:
-    """0.99 to 0.999, for photographs 0.999; in a short run less"""
+    """0.99 to 0.999, for photographs 0.999; lower in a short run"""
     return momentum_within(facts, 0.999 if facts.photographs else 0.99, 0.999, TEACHER)
 
 
 def queue_length(facts: Facts) -> int:
-    """32768, for photographs 65536; at most two thirds of the images, and a hundredth of the run's keys"""
+    """32768, for photographs 65536; at most two thirds of the images and a hundredth of all keys of the run"""
     lengths = [65536 if facts.photographs else 32768, facts.recent_images]
     return int(min(lengths if facts.images is None else [*lengths, facts.images * 2 // 3]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    temperature: float = setting(0.2, "divides the similarities", low=1e-4)
+    temperature: float = setting(0.2, "temperature that similarities are divided by", low=1e-4)
     momentum: tuple[float, float] = setting(
-        None,
-        "of the momentum encoder, first and last; 0 0: none, the weights themselves",
-        auto=published_momentum,
-        low=0,
-        high=1,
-    )
+        None, "momentum of the momentum encoder at the start and end of the run; 0 0: it equals the trained network",
+        auto=published_momentum, low=0, high=1,
+    )  # fmt: skip
     queue: int = setting(
-        None, "past keys that are negatives; 0: the batch's other keys", auto=queue_length, low=0, high="images"
-    )
-    symmetric: bool = setting(True, "both views are queries, as in later recipes; else the first only, as in the paper")
-    key_groups: int = setting(8, "shuffled groups of keys, so that no batch norm tells key from query; 1: none", low=1)
-    attraction: float = setting(1.0, "weight of the energy")
-    repulsion: float = setting(1.0, "weight of the repulsion")
-    normalize: bool = setting(True, "compare unit vectors, not embeddings as they are")
-    projector: tuple[int, ...] = setting((2048, 128), "widths of the projector; none: no projector", low=1)
-    projector_norm: Literal["batch", "layer", "none"] = setting("none", "after all layers but the last")
+        None, "how many past keys are the negatives; 0: the other keys of the batch are", low=0, high="images",
+        auto=queue_length)  # fmt: skip
+    symmetric: bool = setting(True, "whether both views are queries; false: only the first one, as in the paper")
+    key_groups: int = setting(
+        8, "in how many shuffled groups keys are computed, so that batch norms cannot reveal pairs; 1: no groups",
+        low=1)  # fmt: skip
+    attraction: float = setting(1.0, "weight of the energy, which attracts an image's two embeddings")
+    repulsion: float = setting(1.0, "weight of the repulsion from other images")
+    normalize: bool = setting(True, "whether unit vectors are compared, not embeddings as they are")
+    projector: tuple[int, ...] = setting((2048, 128), "widths of the projector's layers; empty: none", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting("none", "norm after all projector layers but the last")
 
 
 class MoCo(Method):

@@ -30,32 +30,31 @@ LARGE = dict(temperature=1.0, saturation=0.2)
 
 
 def published_momentum(facts: Facts) -> tuple[float, float]:
-    """0.99 to 1; in a short run less"""
+    """0.99 to 1; lower in a short run"""
     return momentum_within(facts, 0.99, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    temperature: float = setting(0.2, "divides the similarities", low=1e-4)
+    temperature: float = setting(0.2, "temperature that similarities are divided by", low=1e-4)
     momentum: tuple[float, float] = setting(
-        None,
-        "of the momentum encoder, first and last; 0 0: none, the weights themselves",
-        auto=published_momentum,
-        low=0,
-        high=1,
-    )
-    attraction: float = setting(1.0, "weight of the energy")
-    repulsion: float = setting(1.0, "weight of the repulsion")
-    normalize: bool = setting(True, "compare unit vectors, not embeddings as they are")
-    projector: tuple[int, ...] = setting((4096, 256), "widths of the projector; none: no projector", low=1)
+        None, "momentum of the momentum encoder at the start and end of the run; 0 0: it equals the trained network",
+        auto=published_momentum, low=0, high=1,
+    )  # fmt: skip
+    attraction: float = setting(1.0, "weight of the energy, which attracts an image's two embeddings")
+    repulsion: float = setting(1.0, "weight of the repulsion from other images")
+    normalize: bool = setting(True, "whether unit vectors are compared, not embeddings as they are")
+    projector: tuple[int, ...] = setting((4096, 256), "widths of the projector's layers; empty: none", low=1)
     predictor: tuple[int, ...] = setting(
-        (4096, 256), "widths of the predictor, the last as the projector's; none: no predictor", low=1
+        (4096, 256),
+        "widths of the predictor's layers, the last as wide as the projector's last; empty: no predictor",
+        low=1,
     )
     projector_norm: Literal["batch", "layer", "none"] = setting(
-        "batch", "after every layer of the projector and all but the last of the predictor"
+        "batch", "norm after every layer of the projector, and after every layer of the predictor but the last"
     )
-    last_norm: bool = setting(False, "after the predictor's last layer too, as for transformers")
-    freeze_patches: bool = setting(False, "the projection of a vision transformer's patches stays as it was drawn")
+    last_norm: bool = setting(False, "whether a norm follows the predictor's last layer too, as for transformers")
+    freeze_patches: bool = setting(False, "whether a vision transformer's patch projection is not trained")
 
 
 class MoCoV3(Method):

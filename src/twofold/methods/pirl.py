@@ -38,14 +38,14 @@ def negative_count(facts: Facts) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    temperature: float = setting(0.07, "divides the similarities", low=1e-4)
-    tiles: float = setting(0.5, "weight of the tiles' loss; the image's has the rest", low=0, high=1)
+    temperature: float = setting(0.07, "temperature that similarities are divided by", low=1e-4)
+    tiles: float = setting(0.5, "weight of the tiles' loss; the image's loss has 1 minus this", low=0, high=1)
     negatives: int = setting(
-        None, "entries of other images drawn in each step; 0: the batch's others, no memory", auto=negative_count, low=0
+        None, "memory entries drawn as negatives in each step; 0: the batch's other images", auto=negative_count, low=0
     )
-    bank_momentum: float = setting(0.5, "how much of its entry an image keeps when it is seen again", low=0, high=1)
-    normalize: bool = setting(True, "compare unit vectors, not embeddings as they are")
-    projector: tuple[int, ...] = setting((128,), "widths of both heads' layers", low=1)
+    bank_momentum: float = setting(0.5, "share of its old entry that an image keeps when seen again", low=0, high=1)
+    normalize: bool = setting(True, "whether unit vectors are compared, not embeddings as they are")
+    projector: tuple[int, ...] = setting((128,), "widths of the layers of both heads; empty: no heads", low=1)
 
 
 class PIRL(Method):

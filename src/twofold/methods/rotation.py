@@ -29,8 +29,8 @@ TURNS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    projector: tuple[int, ...] = setting((), "widths of layers between the backbone and the classifier", low=1)
-    projector_norm: Literal["batch", "layer", "none"] = setting("batch", "after each of them")
+    projector: tuple[int, ...] = setting((), "widths of the layers between backbone and classifier; empty: none", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting("batch", "norm after each of these layers")
 
 
 class Rotation(Method):

@@ -27,13 +27,13 @@ LARGE = dict(temperature=0.1, projector=(2048, 128), blur=(0.5, 0.5))
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    temperature: float = setting(0.2, "divides the similarities; lower stresses the hardest negatives", low=1e-4)
-    attraction: float = setting(1.0, "weight of the energy")
-    repulsion: float = setting(1.0, "weight of the repulsion")
-    normalize: bool = setting(True, "compare unit vectors, not embeddings as they are")
-    projector: tuple[int, ...] = setting((2048, 256), "widths of the projector; none: no projector", low=1)
-    projector_norm: Literal["batch", "layer", "none"] = setting("none", "after all layers but the last")
-    last_norm: bool = setting(False, "a norm after the projector's last layer too")
+    temperature: float = setting(0.2, "similarities are divided by it; a lower one stresses hard negatives", low=1e-4)
+    attraction: float = setting(1.0, "weight of the energy, which attracts an image's two embeddings")
+    repulsion: float = setting(1.0, "weight of the repulsion from other images")
+    normalize: bool = setting(True, "whether unit vectors are compared, not embeddings as they are")
+    projector: tuple[int, ...] = setting((2048, 256), "widths of the projector's layers; empty: none", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting("none", "norm after all projector layers but the last")
+    last_norm: bool = setting(False, "whether a norm follows the projector's last layer too")
 
 
 class SimCLR(Method):

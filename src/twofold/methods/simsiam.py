@@ -26,14 +26,18 @@ LARGE = dict(blur=(0.5, 0.5))
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    stop_gradient: bool = setting(True, "let no gradient into the y side; without it embeddings collapse")
-    normalize: bool = setting(True, "compare unit vectors; else the mean squared error of embeddings as they are")
-    projector: tuple[int, ...] = setting((2048, 2048, 2048), "widths of the projector; none: no projector", low=1)
+    stop_gradient: bool = setting(True, "whether the y side gets no gradient; if it does, embeddings collapse")
+    normalize: bool = setting(
+        True, "true: compare unit vectors; false: take the mean squared error of embeddings as they are"
+    )
+    projector: tuple[int, ...] = setting((2048, 2048, 2048), "widths of the projector's layers; empty: none", low=1)
     predictor: tuple[int, ...] = setting(
-        (512, 2048), "widths of the predictor, the last as the projector's; none: no predictor", low=1
+        (512, 2048),
+        "widths of the predictor's layers, the last as wide as the projector's last; empty: no predictor",
+        low=1,
     )
     projector_norm: Literal["batch", "layer", "none"] = setting(
-        "batch", "after every layer of the projector and all but the last of the predictor"
+        "batch", "norm after every layer of the projector, and after every layer of the predictor but the last"
     )
 
 

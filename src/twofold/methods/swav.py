@@ -30,28 +30,30 @@ LARGE = dict(blur=(0.5, 0.5), crop_scale=(0.14, 1.0), small_crops=6, small_scale
 
 
 def prototype_count(facts: Facts) -> int:
-    """3000; at most a tenth of the images"""
+    """3000, at most a tenth of the images"""
     return prototypes_within(facts, 3000)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    prototypes: int = setting(None, "clusters", low=2, auto=prototype_count)
-    temperature: float = setting(0.1, "divides the cosines in the prediction", low=1e-4)
-    epsilon: float = setting(0.03, "divides them in the code; lower is sharper", low=1e-4)
-    iterations: int = setting(3, "of Sinkhorn; 0: codes are not balanced, and one cluster may take all", low=0)
+    prototypes: int = setting(None, "number of prototypes, each the centre of a cluster", low=2, auto=prototype_count)
+    temperature: float = setting(0.1, "temperature that cosines are divided by in the prediction", low=1e-4)
+    epsilon: float = setting(0.03, "what cosines are divided by in the code; a lower one makes it sharper", low=1e-4)
+    iterations: int = setting(
+        3, "number of Sinkhorn's iterations; 0: codes are not balanced, and one cluster may take all images", low=0
+    )
     freeze_prototypes: float = setting(
-        0.01, "share of the run at its start in which the prototypes stay", low=0, high=1
+        0.01, "share of the run, at its start, in which the prototypes stay as they are", low=0, high=1
     )
     queue: int = setting(
         0,
-        "past embeddings of each view that codes are balanced with, never more than images; 0: none",
+        "how many past embeddings of each view the codes are balanced with, never more than there are images; 0: none",
         low=0,
         high="images",
     )
     queue_from: float = setting(0.05, "share of the run after which the queue is used", low=0, high=1)
-    projector: tuple[int, ...] = setting((2048, 128), "widths of the projector; none: no projector", low=1)
-    projector_norm: Literal["batch", "layer", "none"] = setting("batch", "after all layers but the last")
+    projector: tuple[int, ...] = setting((2048, 128), "widths of the projector's layers; empty: none", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting("batch", "norm after all projector layers but the last")
 
 
 class SwAV(Method):

@@ -29,9 +29,9 @@ class Options:
     invariance: float = setting(25.0, "weight of the mean squared error between the two embeddings")
     variance: float = setting(25.0, "weight of the hinge on each dimension's standard deviation")
     covariance: float = setting(1.0, "weight of the squared covariance between dimensions")
-    normalize: bool = setting(False, "scale embeddings to length 1 first, which the hinge cannot reach")
-    projector: tuple[int, ...] = setting((2048, 2048, 2048), "widths of the expander; none: no expander", low=1)
-    projector_norm: Literal["batch", "layer", "none"] = setting("batch", "after all layers but the last")
+    normalize: bool = setting(False, "whether embeddings are first scaled to length 1, where the hinge is never met")
+    projector: tuple[int, ...] = setting((2048, 2048, 2048), "widths of the expander's layers; empty: none", low=1)
+    projector_norm: Literal["batch", "layer", "none"] = setting("batch", "norm after all expander layers but the last")
 
 
 class VICReg(Method):

@@ -97,11 +97,17 @@ class _Synchronised(nn.Module):
 
 
 def synchronise(module: T) -> T:
-    """Have each batch norm of a module normalise over all processes, as one process with the whole batch would.
+    """Make each batch norm of a module normalise over all processes, as one process with the whole batch would.
 
-    In training only, and only where there are several processes. Keys of the state_dict, weights and what a class adds
-    to its norm, as an activation, stay. Left as they are: norms that keep their statistics, torch's own SyncBatchNorm,
-    and those whose class normalises in a way of its own.
+    This acts in training only, and only where there are several processes. The keys of the ``state_dict``, the weights
+    and what a class adds to its norm, such as an activation, stay the same. Norms that keep their statistics, torch's
+    own SyncBatchNorm and norms whose class normalises in a way of its own are left as they are.
+
+    Args:
+        module: the network; its norms are changed in place.
+
+    Returns:
+        The same module.
     """
     for norm in module.modules():
         kind = type(norm)
@@ -112,17 +118,19 @@ def synchronise(module: T) -> T:
 
 
 def unsynchronised(module: nn.Module) -> list[str]:
-    """The kinds of batch norm in a module that in training take statistics of each process's own rows."""
+    """The class names of a module's batch norms that in training take statistics of each process's own rows alone."""
     norms = (norm for norm in module.modules() if isinstance(norm, Norm) and norm.training)
     return sorted({type(norm).__name__ for norm in norms if not isinstance(norm, _Synchronised | nn.SyncBatchNorm)})
 
 
 @contextmanager
 def in_groups(together: int) -> Iterator[None]:
-    """Inside the block each ``together`` neighbouring processes pass batches of their own, as many as all others.
+    """For the length of the block, let each ``together`` neighbouring processes pass batches of their own.
+
+    All groups of processes must pass equally many.
 
     Afterwards running statistics are as if all these batches had passed one after the other, in order of rank. It is
-    for what has no gradient, and for norms that are synchronised.
+    meant for passes without a gradient and for norms that `synchronise` has changed.
     """
     global _groups
     groups = _groups = _Groups(together)

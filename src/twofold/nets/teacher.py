@@ -109,7 +109,9 @@ def opened(teacher: str, weights: str) -> tuple[nn.Module, BackboneSpec]:
     """The network of `open_teacher` with its weights, and how it is built."""
     folder = Path(teacher)
     if not teacher:
-        raise UsageError("whom to learn from? --teacher needs a timm model, a run, or package.module:function")
+        raise UsageError(
+            "there is no teacher to learn from: --teacher needs a timm model, a run, or package.module:function"
+        )
     if folder.is_dir():
         if not (folder / "backbone.json").exists():
             raise UsageError(f"{folder} has no backbone to learn from: no run has ended there")

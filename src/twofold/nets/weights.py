@@ -158,7 +158,7 @@ def give(weights: Weights, backbone: nn.Module) -> list[str]:
     under = f" under the prefix {prefix}" if prefix else ""
     said = [f"starts from {weights.origin}: {len(fitting)} of {len(own)} tensors fit{under}"]
     if fresh := [key for key in own if key not in fitting]:
-        said.append(f"not in it or of another shape, so fresh: {_some(fresh)}")
+        said.append(f"not in it or of another shape, so they start at random: {_some(fresh)}")
     if rest:
         said.append(f"left out: {_some(rest)}")
     return said

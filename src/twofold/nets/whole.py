@@ -34,5 +34,5 @@ def whole_network(
             tensor.fill_(torch.nan)  # what the weights do not replace can be told
     give(found, network)
     if missing := [key for key, tensor in network.state_dict().items() if tensor.isnan().any()]:
-        raise UsageError(f"{found.origin} is no whole {name}: it lacks {', '.join(missing[:4])}")
+        raise UsageError(f"{found.origin} does not hold all weights of {name}: it lacks {', '.join(missing[:4])}")
     return network.eval(), spec

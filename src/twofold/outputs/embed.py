@@ -35,11 +35,16 @@ Kept = tuple[int, list[tuple[str, str]]]
 
 @dataclass(frozen=True)
 class Written:
-    """What was written to ``path``: so many ``vectors`` of so many ``features`` each.
+    """What `embed` wrote to a file.
 
-    ``images``: how many there are, readable or not; ``before``: how many of them earlier calls had done.
-    ``unreadable``: the names of the images that were left out, and why. ``notes``: what else there is to say of the
-    data, in sentences.
+    Attributes:
+        path: the file.
+        vectors: how many vectors it has.
+        features: how many numbers a vector has.
+        images: how many images the data have, readable or not.
+        before: how many of these earlier calls had done.
+        unreadable: the name of each image that was left out, and why.
+        notes: what else there is to say of the data, in sentences.
     """
 
     path: Path
@@ -102,9 +107,9 @@ def embed(
             ``column`` of the patch in its image's grid and ``x`` and ``y`` of its centre, in pixels of the upright
             image; the central crop that the backbone gets is undone.
         device: cpu, cuda or mps; None: a GPU if there is one.
-        tell: told what is being done, how much of it is done and how much there is.
+        tell: a function that is told what is being done, how much of it is done, and how much there is.
         patches: a row for each patch instead of each image, row by row of its grid: what the backbone's pooling gets.
-        backbone: of a file of weights, the timm model that they are of.
+        backbone: for a file of weights, the name of the timm model that they belong to.
         together: with ``out``, all processes of a launch share the work, and each must call this; they must be joined,
             as `twofold.launch.processes` does.
 

@@ -36,7 +36,7 @@ def export(
         out: the file to write.
         format: ``timm`` and ``torchvision`` are safetensors with that library's key names (torchvision: ResNets
             of the plain kind only); ``onnx`` is a graph that takes normalised images, in batches of any size.
-        backbone: of a file of weights, the timm model that they are of.
+        backbone: for a file of weights, the name of the timm model that they belong to.
 
     Raises:
         UsageError: if there is no such backbone, format or folder, or the backbone cannot be had in that format.

@@ -34,10 +34,17 @@ Item = tuple[int, bytes, str, int | None]
 
 @dataclass(frozen=True)
 class Packed:
-    """What lies in the folder ``path``: so many ``images`` in so many ``shards`` of so many ``bytes`` together.
+    """What lies in a folder of shards.
 
-    ``before``: how many of the shards earlier calls had written. ``left_out``: how many images cannot be read;
-    ``unreadable``: the names of the first of these, and why. ``notes``: what else there is to say, in sentences.
+    Attributes:
+        path: the folder.
+        images: how many images the shards have.
+        shards: how many shards there are.
+        bytes: how many bytes they have together.
+        before: how many of them earlier calls had written.
+        left_out: how many images cannot be read.
+        unreadable: the names of the first 20 of these, and why.
+        notes: what else there is to say, in sentences.
     """
 
     path: Path
@@ -70,11 +77,11 @@ def pack(
     Args:
         data: a folder, an array, a Dataset, ...: see `twofold.data.opening.open_data`.
         out: the folder of the shards: new, empty, or begun by the same call.
-        longest: pixels that the longer side of an image has at most. A smaller copy of a JPEG (also WebP, AVIF, JPEG
-            2000) is a JPEG of quality 90, of everything else without loss. None: as they are.
-        shard_mib: a shard has at most so many MiB, if no image alone has more.
-        threads: images read, and made smaller, at once.
-        tell: told what is being done, how much of it is done and how much there is.
+        longest: how many pixels the longer side of an image has at most, at least 1. A smaller copy of a JPEG (also
+            WebP, AVIF, JPEG 2000) is a JPEG of quality 90, of everything else without loss. None: as they are.
+        shard_mib: the largest size of a shard in MiB, unless a single image is larger.
+        threads: how many images are read, and made smaller, at a time.
+        tell: a function that is told what is being done, how much of it is done, and how much there is.
 
     Raises:
         UsageError: if the data cannot be used, or ``out`` holds anything else.

@@ -19,12 +19,17 @@ PLACE = np.dtype([("row", np.int32), ("column", np.int32), ("x", np.float32), ("
 
 @dataclass(frozen=True)
 class Embedded:
-    """Vectors, float32 [N, D], with their images' ``names`` and ``labels``, None where there is no label.
+    """What `twofold.embed` gives: a vector for each image, or for each patch.
 
-    Names are texts of one line, as `storage.names.escaped` has them; `unescaped` makes of them what files are called.
-    ``unreadable``: the names of the images that were left out, and why. ``places`` [N], where the rows are patches:
-    fields ``row`` and ``column``, of the grid; ``x`` and ``y``, the patch's centre in pixels of the upright image, from
-    its left and upper edge, so that 0.5 is the first pixel's centre.
+    Attributes:
+        vectors: float32 [N, D].
+        names: the name of each vector's image, a text of one line as `storage.names.escaped` makes it; `unescaped`
+            gives what the file is called.
+        labels: the label of each vector's image; None where there is none.
+        unreadable: the name of each image that was left out, and why.
+        places: [N], where the rows are patches, else None: fields ``row`` and ``column`` of the grid, and ``x`` and
+            ``y`` of the patch's centre in pixels of the upright image, from its left and upper edge, so that 0.5 is the
+            first pixel's centre.
     """
 
     vectors: np.ndarray

@@ -32,15 +32,15 @@ def report(
     data: DataLike = None,
     bands: Sequence[int] | None = None,
 ) -> Path:
-    """Write report.html into a run directory: the doctor's word, scores, map, clusters, curves, views, the recipe.
+    """Write report.html into a run directory: diagnosis, scores, a map of the images, curves, views and the recipe.
 
     What cannot be shown (the data have moved, pretraining has not ended) is said in its place.
 
     Args:
         run: the run directory.
-        points: images on the map, at most.
+        points: how many images the map shows at most, at least 1.
         device: cpu, cuda or mps; None: a GPU if there is one.
-        tell: told what is being done, how much of it is done and how much there is.
+        tell: a function that is told what is being done, how much of it is done, and how much there is.
         data: the images of the pretraining, if they lie elsewhere now, have to be downloaded, or are a Python object.
         bands: numbers, from 1, of the channels that are shown as red, green and blue, or of the one that is shown;
             None: the first three, or the first one of fewer. What is not 8-bit RGB is stretched, a channel at a time,

@@ -36,7 +36,7 @@ def load(name: str, what: str) -> Any:
         UsageError: if there is no such module or no such name in it, or the module fails when it is imported.
     """
     if not is_foreign(name):
-        raise UsageError(f"{name!r} names no {what.removeprefix('a ').removeprefix('an ')}: package.module:name does")
+        raise UsageError(f"{name!r} does not name {what}: write package.module:name")
     module, _, attribute = name.partition(":")
     try:
         found = importlib.import_module(module)

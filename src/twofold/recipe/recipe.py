@@ -22,116 +22,157 @@ class Recipe:
 
     data: str = setting(
         "digits",
-        "folder, tar shards, Parquet, an address of these, .npz, .npy, digits, torchvision:NAME or hf:owner/name",
+        "the images: a folder, tar shards, Parquet files, an address of these, .npz, .npy, digits, torchvision:NAME or "
+        "hf:owner/name",
         operational=True,
     )
-    method: str = setting("simclr", "what to learn by: see twofold methods, or package.module:Class")
-    backbone: str = setting("resnet18", "any timm model, or package.module:function that builds a module")
+    method: str = setting("simclr", "the method: a name that twofold methods lists, or package.module:Class")
+    backbone: str = setting(
+        "resnet18", "the network that learns: any timm model, or package.module:function that builds a torch module"
+    )
     backbone_arguments: dict = setting(  # type: ignore[type-arg]  # noqa: RUF009
-        {}, "more arguments for timm.create_model or for the function, as NAME VALUE pairs, values as in TOML"
-    )
+        {}, "further arguments for timm.create_model, or for the function that builds the backbone: pairs of a name "
+        "and a value, each value written as in TOML",
+    )  # fmt: skip
     weights: str = setting(
-        "", "where the backbone starts: published (timm's weights for it), a file of weights, a run; none: at random"
-    )
+        "", "where the backbone starts: published (the weights that timm has for it), a file of weights, or the "
+        "directory of a run; empty: random weights",
+    )  # fmt: skip
     neighbours: int = setting(
-        None, "the second view shows one of the image's so many nearest neighbours, by the starting weights; 0: itself",
+        None, "how many nearest neighbours each image has, by its features under the starting weights; the second view "
+        "shows a random one of them instead of the image; 0: it shows the image itself",
         low=0, auto=rules.neighbours,
     )  # fmt: skip
     image_size: int = setting(None, "side of a view in pixels", low=1, high=4096, auto=rules.natural_size)
     channels: int = setting(
-        None, "of an image; 3 makes RGB of greyscale, 8-bit unless depth says more", low=1, high=16, auto=rules.channels
-    )
+        None, "number of channels of an image; where 3 is asked for, greyscale images become RGB, and all become 8-bit "
+        "unless depth says otherwise", low=1, high=16, auto=rules.channels,
+    )  # fmt: skip
     depth: Literal["uint8", "uint16", "float32"] = setting(
-        None, "numbers that pixels are; whole numbers keep their place in the range when converted", auto=rules.depth
-    )
+        None, "number type of the pixels; images of another type are rescaled to the range of this one",
+        auto=rules.depth,
+    )  # fmt: skip
     stem: Literal["default", "small"] = setting(
-        None, "first layers of a ResNet; small: a 3x3 convolution of stride 1, no max-pool", auto=rules.stem
-    )
+        None, "first layers of a ResNet; default: timm's, for photographs; small: a 3x3 convolution of stride 1 and no "
+        "max-pooling, for small images", auto=rules.stem,
+    )  # fmt: skip
     pool: Literal["default", "average"] = setting(
-        "default", "a vision transformer's features: as timm has it (mostly the class token), or the mean over patches"
-    )
-    out: str = setting(None, "the run directory; none: runs/DATA-METHOD", operational=True)
-    epochs: int = setting(100, "passes over the data", low=1)
+        "default", "what a vision transformer gives as its features; default: what timm takes, mostly the class token; "
+        "average: the mean over the patches",
+    )  # fmt: skip
+    out: str = setting(None, "directory of the run; none: runs/DATA-METHOD", operational=True)
+    epochs: int = setting(100, "how often the run passes over all images", low=1)
     batch_size: int = setting(
-        None, "images in a step, over all processes; never more than there are", low=2, auto=rules.batch_size
-    )
+        None, "how many images one step takes, over all processes together; never more than there are images",
+        low=2, auto=rules.batch_size,
+    )  # fmt: skip
     accumulate: int = setting(
-        1, "parts that a step's batch is computed in, to save memory, the gradient being their mean; every loss sees "
-        "one part alone: where images are compared with each other use chunk", low=1,
+        1, "how many parts a step's batch is computed in, one after the other, to save memory; the gradient is the "
+        "mean of theirs; every loss sees one part alone, so methods that compare images with each other need chunk "
+        "instead",
+        low=1,
     )  # fmt: skip
     chunk: int = setting(
-        0, "images that pass the backbone at once in each process, to save memory; the loss sees the whole batch, with "
-        "its exact gradient, for one more forward pass; batch norms of the backbone see a chunk; 0: all", low=0,
+        0, "how many images pass through the backbone at a time in each process, to save memory at the cost of one "
+        "more forward pass; the loss sees the whole batch and its gradient is exact, but batch norms of the backbone "
+        "see one chunk; 0: the whole batch at once", low=0,
     )  # fmt: skip
-    seed: int = setting(0, "decides the first weights, the order, the distortions", low=0, high=2**63 - 1)
-    limit: int = setting(0, "use a random sample of so many images only, of each class alike; 0: all", low=0)
-    optimizer: Literal["lars", "sgd", "adamw"] = setting("adamw", "timm's LARS, torch's SGD or AdamW")
-    lr: float = setting(
-        None, "learning rate for 256 images; it grows in proportion to the batch", above=0, auto=rules.lr
+    seed: int = setting(
+        0, "number that decides the first weights, the order of the images and the distortions", low=0, high=2**63 - 1
     )
+    limit: int = setting(
+        0, "use only a random sample of this many images, balanced over the classes where labels are known; 0: all",
+        low=0,
+    )  # fmt: skip
+    optimizer: Literal["lars", "sgd", "adamw"] = setting("adamw", "lars is timm's, sgd and adamw are torch's")
+    lr: float = setting(
+        None, "learning rate for a batch of 256 images; the rate used is this in proportion to the batch", above=0,
+        auto=rules.lr,
+    )  # fmt: skip
     weight_decay: float = setting(
-        None, "on weights; biases and norms are exempt", low=0, high=1e3, auto=rules.weight_decay
+        None, "weight decay; biases and norms have none", low=0, high=1e3, auto=rules.weight_decay
     )
     weight_decay_end: float = setting(
-        None, "weight decay at the end of the run, reached on a cosine", low=0, high=1e3, auto=rules.weight_decay_end
+        None, "weight decay at the end of the run, reached along a cosine", low=0, high=1e3, auto=rules.weight_decay_end
     )
-    optimizer_momentum: float = setting(0.9, "momentum of LARS and SGD, first beta of AdamW", low=0, high=0.99999)
+    optimizer_momentum: float = setting(0.9, "momentum of LARS and SGD, or first beta of AdamW", low=0, high=0.99999)
     second_beta: float = setting(0.999, "second beta of AdamW", low=0, high=0.99999)
-    lars_trust: float = setting(0.02, "LARS's trust coefficient, times the weight's norm over the gradient's", above=0)
-    lars_clip: bool = setting(True, "LARS never goes above the plain learning rate")
+    lars_trust: float = setting(
+        0.02, "LARS's trust coefficient: the rate of each weight tensor is multiplied by this, times the norm of the "
+        "tensor over the norm of its gradient", above=0,
+    )  # fmt: skip
+    lars_clip: bool = setting(True, "whether LARS keeps every rate at or below the plain learning rate")
     bias_lr: float = setting(
-        None, "learning rate of biases and norms, where that of weights is lr", above=0, auto=rules.bias_lr
-    )
+        None, "learning rate of biases and norms for a batch of 256 images; lr is then that of all other weights",
+        above=0, auto=rules.bias_lr,
+    )  # fmt: skip
     warmup_epochs: float = setting(
-        10.0, "epochs of linear warm-up before the cosine, at most a tenth of the run", low=0
-    )
+        10.0, "epochs in which the learning rate rises linearly, before it falls along a cosine; at most a tenth of "
+        "the run", low=0,
+    )  # fmt: skip
     backbone_lr: float = setting(
-        None, "learning rate of the backbone, for 256 images; lr is then that of everything else", above=0,
+        None, "learning rate of the backbone for a batch of 256 images; lr is then that of everything else", above=0,
         auto=rules.backbone_lr,
     )  # fmt: skip
     heads_first: float = setting(
-        None, "epochs at the start in which the backbone stays and everything else learns", low=0,
+        None, "epochs at the start of the run in which the backbone stays as it is and everything else learns", low=0,
         auto=rules.heads_first,
     )  # fmt: skip
     keep_statistics: bool = setting(
-        None, "batch norms of the backbone go on with the mean and variance that they have", auto=rules.keep_statistics
-    )
-    layer_decay: float = setting(
-        1.0, "rate of each layer of the backbone as a share of that of the layer after it", above=0, high=1
-    )
-    freeze: int = setting(
-        0, "layers of the backbone that stay as they are, counted from the images: the stem, then stages or blocks",
-        low=0,
+        None, "whether batch norms of the backbone keep the mean and variance that they have instead of following the "
+        "batches", auto=rules.keep_statistics,
     )  # fmt: skip
-    grad_clip: float = setting(0.0, "largest norm of the gradient; 0: no clipping", low=0)
-    clip_each: bool = setting(False, "clip the gradient of each parameter by itself, not that of all together")
-    precision: Literal["bf16", "fp32", "fp64"] = setting(
-        None, "of the networks; losses stay in fp32 or better", auto=rules.precision
+    layer_decay: float = setting(
+        1.0, "learning rate of each layer of the backbone as a share of the next layer's; 1: all have the same",
+        above=0, high=1,
+    )  # fmt: skip
+    freeze: int = setting(
+        0, "how many layers of the backbone are not trained, counted from the input: the stem, then the stages or "
+        "blocks; 0: all are trained", low=0,
+    )  # fmt: skip
+    grad_clip: float = setting(
+        0.0, "largest norm that the gradient may have; a longer one is scaled down to it; 0: no clipping", low=0
     )
-    mean: tuple[float, ...] = setting(None, "mean of each channel, images in 0 to 1", auto=rules.mean)
-    std: tuple[float, ...] = setting(None, "standard deviation of each channel", above=0, auto=rules.std)
-    resident: bool = setting(None, "decode all images once and keep them in memory", auto=rules.resident)
-    max_unreadable: float = setting(0.1, "share of unreadable images above which a run stops", low=0, high=1)
+    clip_each: bool = setting(False, "whether the gradient of each parameter is clipped by itself, not all as one")
+    precision: Literal["bf16", "fp32", "fp64"] = setting(
+        None, "number format that the networks compute in; losses compute in fp32 or better", auto=rules.precision
+    )
+    mean: tuple[float, ...] = setting(
+        None, "mean of each channel, subtracted from images with values from 0 to 1", auto=rules.mean
+    )
+    std: tuple[float, ...] = setting(
+        None, "standard deviation of each channel, which images are divided by", above=0, auto=rules.std
+    )
+    resident: bool = setting(None, "whether all images are decoded once and kept in memory", auto=rules.resident)
+    max_unreadable: float = setting(
+        0.1, "largest share of the images that may be unreadable; with more the run stops", low=0, high=1
+    )
     knn_every: int = setting(
-        None, "epochs between two kNN scores, if there are labels; 0: never", low=0, auto=rules.knn_every
+        None, "epochs between two kNN scores, where images have labels; 0: no scores", low=0, auto=rules.knn_every
     )
     measure_every: int = setting(
-        None, "steps between two looks at the embeddings for collapse; 0: never", low=0, auto=rules.measure_every
-    )
+        None, "steps between two looks at the embeddings for signs of collapse; 0: no looks", low=0,
+        auto=rules.measure_every,
+    )  # fmt: skip
     on_collapse: Literal["warn", "stop"] = setting(
-        "warn",
-        "when the doctor finds something wrong: say so once, or end the run (again if it goes on), exit code 3",
+        "warn", "what happens when signs of collapse are found; warn: the run says so once and goes on; stop: it ends "
+        "with exit code 3, and again after each resume while the signs last",
         operational=True,
-    )
-    device: Literal["cpu", "cuda", "mps"] = setting(None, "where to compute; none: a GPU if there is one",
+    )  # fmt: skip
+    device: Literal["cpu", "cuda", "mps"] = setting(None, "where to compute; none: on a GPU if there is one",
                                                     operational=True)  # fmt: skip
     workers: int = setting(
-        None, "processes that decode large images; none: one a core, at most 16", low=0, high=1024, operational=True
-    )
+        None, "how many processes decode large images; none: one for each core, at most 16", low=0, high=1024,
+        operational=True,
+    )  # fmt: skip
     save_every: int = setting(
-        None, "steps between two checkpoints; none: every 5 minutes; always one at the end", low=1, operational=True
-    )
-    writers: str = setting("", "where else metrics go: tensorboard, wandb, both with a comma", operational=True)
+        None, "steps between two checkpoints; none: one every 5 minutes; the end of the run always has one", low=1,
+        operational=True,
+    )  # fmt: skip
+    writers: str = setting(
+        "", "where metrics are written besides metrics.jsonl: tensorboard, wandb, or both with a comma between them",
+        operational=True,
+    )  # fmt: skip
     augment: Augment = field(default_factory=Augment)
     options: Any = None
 

@@ -52,7 +52,7 @@ def resolve(
         said.append(f"image_size {values['image_size']}: the weights are made for {natural}, and may be better at that")
     if values["weights"] and values["small_crops"] and "small_crops" not in given:
         values["small_crops"] = 0
-        said.append("from weights: small_crops 0")
+        said.append("the backbone starts from weights: small_crops 0")
     tiny = {} if "crop_scale" in given else crops_of(values["image_size"], values["crop_scale"])
     if tiny:
         values.update(tiny)
@@ -61,7 +61,7 @@ def resolve(
         values.update(colourless)
         said.append(COLOURLESS_SAID[values["colours"]])
     if values["flip"] is None and not facts.measured.mirrored_alike:
-        said.append("mirrored, these images are unlike the others: flip 0")
+        said.append("mirrored images would look unlike all others here: flip 0")
     general = first + choose([name for name in rule_of if name not in declarations(options)])
     decisive = [*LEARNING, *(ADAPTING if values["weights"] else ())]
     chosen = [name for name in decisive if name in general]

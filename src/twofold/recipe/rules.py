@@ -56,10 +56,12 @@ class Measured(Protocol):
 
 
 class Facts:
-    """What is known when settings are chosen.
+    """What is known when the settings that were left open are chosen: the argument of every rule.
 
-    ``settings``: those that are decided already, by name. ``images``: how many there are; None where nobody has said,
-    as in a loop of one's own. ``steps``: of the run, where they do not follow from images, batch size and epochs.
+    Attributes:
+        settings: the values of all settings by name; those that no rule has chosen yet are None. They are chosen in the
+            order of their declaration, the method's own options last.
+        images: how many images the data have; None where nobody has said, as in a training loop of your own.
     """
 
     def __init__(
@@ -69,21 +71,29 @@ class Facts:
         measured: Measured | None = None,
         steps: int | None = None,
     ) -> None:
+        """
+        Args:
+            settings: the values of all settings by name.
+            images: how many images the data have, if that is known.
+            measured: what rules may ask of the images and the machine.
+            steps: how many steps the run has, where they do not follow from images, batch size and epochs.
+        """
         self.settings, self.images, self._measured, self._steps = settings, images, measured, steps
 
     @property
     def measured(self) -> Measured:
+        """What has to be measured on the images or the machine, such as the images' size and their channels."""
         assert self._measured is not None, "a setting that depends on the images themselves was left open without them"
         return self._measured
 
     @property
     def photographs(self) -> bool:
-        """Whether views are large enough for the settings published for photographs."""
+        """Whether views have 128 pixels or more a side: methods then use the settings published for photographs."""
         return int(self.settings["image_size"]) >= LARGE
 
     @property
     def steps(self) -> int | None:
-        """About how many steps the run has; exactly, if all images can be read. None where nobody knows."""
+        """About how many steps the run has, and exactly if all images can be read; None where that is not known."""
         if self._steps is not None or self.images is None:
             return self._steps
         batch: int = min(self.settings["batch_size"], max(1, self.images))
@@ -92,9 +102,9 @@ class Facts:
 
     @property
     def recent_images(self) -> float:
-        """A hundredth of the views of a run, at least a batch: as many as an encoder sees before it has moved on.
+        """A hundredth of all views of the run, at least one batch: about what an encoder sees until it has changed.
 
-        Infinity where nobody knows how long the run is.
+        It is infinite where nobody knows how long the run is.
         """
         if self.steps is None:
             return math.inf
@@ -105,22 +115,22 @@ class Facts:
 
 
 def natural_size(facts: Facts) -> int:
-    """that of the starting weights' images; else the images' own longest side, in steps of 16 above 64, at most 224"""
+    """that of the starting weights; else the longest side of the images, at most 224 and, above 64, in steps of 16"""
     return facts.measured.natural_size
 
 
 def channels(facts: Facts) -> int:
-    """as the images have them"""
+    """as many as the images have"""
     return facts.measured.channels
 
 
 def depth(facts: Facts) -> str:
-    """as the images have it; uint8 where channels 3 is asked for"""
+    """that of the images; uint8 where channels 3 is asked for"""
     return facts.measured.depth
 
 
 def colours(facts: Facts) -> str:
-    """rgb for 3 channels of uint8 or uint16, grey if all three are the same; else none"""
+    """rgb for 3 channels of uint8 or uint16, but grey if all three channels are the same; else none"""
     if facts.settings["channels"] != 3 or facts.settings["depth"] == "float32":
         return "none"
     return "grey" if facts.measured.grey else "rgb"
@@ -130,18 +140,18 @@ FLIP = 0.5
 
 
 def flip(facts: Facts) -> float:
-    """0.5; 0 where mirrored images are unlike the images, as of letters and digits"""
+    """0.5; 0 where mirrored images look unlike all others, as letters and digits do"""
     return FLIP if facts.measured.mirrored_alike else 0.0
 
 
 def second_scale(facts: Facts) -> tuple[float, float]:
-    """as crop_scale"""
+    """the same as crop_scale"""
     low, high = facts.settings["crop_scale"]
     return low, high
 
 
 def stem(facts: Facts) -> str:
-    """as the starting weights have it; else small for ResNets on images of 40 pixels and under"""
+    """that of the starting weights; else small for ResNets on images of 40 pixels and under, default for all others"""
     return facts.measured.stem(facts.settings)
 
 
@@ -151,22 +161,22 @@ def precision(facts: Facts) -> str:
 
 
 def mean(facts: Facts) -> tuple[float, ...]:
-    """that of the starting weights' images; else measured on the images"""
+    """that of the images that starting weights were learned on; else measured on the images"""
     return facts.measured.statistics[0]
 
 
 def std(facts: Facts) -> tuple[float, ...]:
-    """that of the starting weights' images; else measured on the images"""
+    """that of the images that starting weights were learned on; else measured on the images"""
     return facts.measured.statistics[1]
 
 
 def interpolation(facts: Facts) -> str:
-    """as the starting weights' images were resized; else bicubic"""
+    """the one that the images of the starting weights were resized with; else bicubic"""
     return facts.measured.interpolation
 
 
 def batch_size(facts: Facts) -> int:
-    """256; 128 or 64 where a run would else have fewer than 1,000 steps"""
+    """256; 128 or 64 where the run would otherwise have fewer than 1,000 steps"""
     return fitting_batch(facts.images, facts.settings["epochs"])
 
 
@@ -189,13 +199,13 @@ def weight_decay(facts: Facts) -> float:
 
 
 def weight_decay_end(facts: Facts) -> float:
-    """weight_decay"""
+    """the same as weight_decay"""
     decay: float = facts.settings["weight_decay"]
     return decay
 
 
 def bias_lr(facts: Facts) -> float:
-    """lr"""
+    """the same as lr"""
     rate: float = facts.settings["lr"]
     return rate
 
@@ -207,7 +217,7 @@ NEIGHBOURS = 5
 
 
 def backbone_lr(facts: Facts) -> float:
-    """lr; from starting weights 0.4 of it, without neighbours 0.1"""
+    """the same as lr; from starting weights 0.4 times lr with neighbours, 0.1 times lr without"""
     rate: float = facts.settings["lr"]
     if not facts.settings["weights"]:
         return rate
@@ -215,37 +225,37 @@ def backbone_lr(facts: Facts) -> float:
 
 
 def keep_statistics(facts: Facts) -> bool:
-    """true from starting weights"""
+    """true where the backbone starts from weights, else false"""
     return bool(facts.settings["weights"])
 
 
 def neighbours(facts: Facts) -> int:
-    """0; 5 from starting weights, for a method whose second view may show another image"""
+    """5 from starting weights, if the method's second view may show another image; else 0"""
     return NEIGHBOURS if facts.settings["weights"] and spec(facts.settings["method"]).pairs_images else 0
 
 
 def heads_first(facts: Facts) -> float:
-    """0; from starting weights a tenth of the run"""
+    """a tenth of the run where the backbone starts from weights, else 0"""
     return facts.settings["epochs"] / 10 if facts.settings["weights"] else 0.0
 
 
 def resident(facts: Facts) -> bool:
-    """true if that takes 4 GiB or less"""
+    """true if they take 4 GiB or less"""
     return facts.measured.fits_in_memory(facts.settings["batch_size"])
 
 
 def knn_every(facts: Facts) -> int:
-    """about twenty times in a run"""
+    """so many that a run has about twenty scores"""
     return max(1, int(facts.settings["epochs"]) // 20)
 
 
 def measure_every(facts: Facts) -> int:
-    """about a hundred times in a run"""
+    """so many that a run has about a hundred looks"""
     return max(1, (facts.steps or 0) // LOOKS)
 
 
 def small_size(facts: Facts) -> int:
-    """about three sevenths of the full size, as 96 is of 224, in whole patches"""
+    """about three sevenths of image_size, as 96 is of 224, in whole patches; 0 without small views"""
     if not facts.settings["small_crops"]:
         return 0
     return small_view(facts.settings["image_size"], facts.measured.patch_size(facts.settings))

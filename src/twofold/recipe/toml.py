@@ -55,7 +55,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         return parsed(path.read_text(encoding="utf-8"), path)
     except FileNotFoundError:
-        raise UsageError(f"no recipe at {path}") from None
+        raise UsageError(f"there is no recipe file '{path}'") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -21,10 +21,10 @@ def neighbours(features: Tensor, count: int) -> Tensor:
 
     Args:
         features: float [N, D].
-        count: how many, at least 1; of fewer rows than that, all others.
+        count: how many neighbours each row gets, at least 1; where there are fewer other rows, all of them.
 
     Returns:
-        int64 [N, count], or [N, N - 1].
+        int64 [N, count], or [N, N - 1] where there are fewer other rows.
 
     Raises:
         UsageError: if these are not at least two rows, or the count is below 1.

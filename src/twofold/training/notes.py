@@ -19,7 +19,7 @@ def notes(opened: OpenRun, unreadable: list[str]) -> list[str]:
     elif unreadable:
         said.append(f"{len(unreadable)} images cannot be read and are left out ({path}/log.txt names them)")
     if batch < s.batch_size:
-        said.append(f"batch {batch} instead of {s.batch_size}: there are {len(opened.images)} images")
+        said.append(f"batch {batch} instead of {s.batch_size}: there are only {len(opened.images)} images")
     weights = sum(p.numel() for p in opened.method.backbone.parameters())
     kind = Kind(s.channels, s.depth)
     of_kind = "" if kind == PICTURE else f" with {kind}"
@@ -44,7 +44,7 @@ def unlike_one(method: nn.Module) -> list[str]:
     if own := unsynchronised(method):
         said.append(f"{' and '.join(own)}: each of the {dist.world()} processes normalises its own images")
     if any(module.training and _drops(module) for module in method.modules()):
-        said.append("dropout and drop path draw other numbers than on another number of processes")
+        said.append("dropout and drop path draw different numbers than with another number of processes")
     return said
 
 

@@ -23,7 +23,7 @@ def notes(settings: Recipe, method: Method, batch: int) -> list[str]:
             else "the gradient is that of passing all at once"
         )
         said.append(
-            f"chunk {method.chunk}: so many images pass the backbone at a time, twice; projector and loss see {part}; "
-            f"{exact}"
+            f"chunk {method.chunk}: the backbone takes {method.chunk} images at a time, twice; projector and loss "
+            f"see {part}; {exact}"
         )
     return said

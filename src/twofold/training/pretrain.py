@@ -24,7 +24,7 @@ def pretrain(
     quiet: bool = False,
     **settings: Any,
 ) -> Run:
-    """Learn a backbone from images without labels; goes on by itself if the run directory exists.
+    """Learn a backbone from images without labels. If the run directory exists, the run goes on where it was.
 
     Args:
         data: what the command line calls DATA: a folder, tar shards, Parquet, .npz, .npy, ``digits``, ...; or an array
@@ -33,9 +33,9 @@ def pretrain(
         method: a name that `twofold methods` has, ``package.module:Class``, or a subclass of `Method` that can be
             imported.
         backbone: a timm name, ``package.module:function``, or a module that maps images [N, C, H, W] to features
-            [N, D]. Of a module a copy is trained, from the weights that it has; who opens the run in another process
-            gives it again.
-        quiet: no progress bar and no sentences on the terminal; log.txt has them all the same.
+            [N, D]. Of a module a copy is trained, from the weights that it has; to open the run in another process,
+            it has to be given again.
+        quiet: whether nothing is shown on the terminal; log.txt has the sentences in any case.
         **settings: any setting of the recipe by its name, e.g. ``epochs=100, out="runs/cats"``; None: the default. A
             run to start from (``weights``) or to learn from (``teacher``) may be given as a `Run` too.
 
@@ -45,6 +45,7 @@ def pretrain(
     Raises:
         UsageError: for unusable data or settings.
         Diverged: when the loss is no longer finite.
+        Collapsed: with ``on_collapse="stop"``, when signs of collapse are found.
     """
     name = method if isinstance(method, str) else f"{method.__module__}:{method.__qualname__}"
     network = given.keep(backbone) if isinstance(backbone, nn.Module) else backbone
