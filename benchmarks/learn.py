@@ -70,7 +70,7 @@ OWN: dict[str, dict[str, Any]] = {
                             lr=0.01),
     "rotation": RESNET | dict(epochs=3),
     "denoising": RESNET | dict(epochs=7),
-    "mae": VIT | dict(epochs=3, lr=2e-3),
+    "mae": VIT | dict(epochs=6, lr=2e-3),
     "joint": RESNET | dict(epochs=4, projector=[256, 128], energy="cosine", energy_weight=2.5, functionals="repulsion",
                            normalize=True, target="momentum", predictor=[256, 128]),
 }  # fmt: skip

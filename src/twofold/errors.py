@@ -60,7 +60,7 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     """``; did you mean NAME?`` or nothing. Names that hold all the words of the name, as size is held, come first."""
     names, asked = list(names), _words(name)
     holding = [each for each in names if asked and asked < _words(each)][:3]
-    close = holding or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = holding or difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 

@@ -86,6 +86,8 @@ def test_the_overview_lists_every_command(capsys):
         ("export nowhere --out x", "no run, no file of weights"),
         ("export nowhere --out x --format coreml", "--format"),
         ("scan nowhere", "nowhere"),
+        ("scan digits --threads none", "invalid whole number value: 'none'"),
+        ("evaluate nowhere digits --seed none", "invalid whole number value: 'none'"),
         ("methods simclrr", "did you mean simclr"),
     ],
 )
@@ -130,6 +132,11 @@ def test_from_a_folder_to_a_report(capsys, tmp_path, monkeypatch):
     assert code == 0
     assert re.search(r"linear +\d+\.\d ± \d+\.\d +\d+\.\d ± \d+\.\d +\d+\.\d ± \d+\.\d", out)
     assert json.loads((run.path / "evaluation.json").read_text())["data"]["train"] == 40
+    before = (run.path / "evaluation.json").read_bytes()
+    code, out, _ = twofold(capsys, "evaluate", run.path, "photos", "--protocols", "knn", "--out", "own.json")
+    assert (code, out.splitlines()[-1]) == (0, "wrote own.json")
+    assert list(json.loads(Path("own.json").read_text())["scores"]) == ["knn"]
+    assert (run.path / "evaluation.json").read_bytes() == before
 
     code, out, _ = twofold(capsys, "embed", run.path, "photos", "--out", "v.npy")
     assert code == 0

@@ -106,6 +106,16 @@ def test_a_recipe_file_gives_what_the_words_do_not(file):
 def test_none_takes_back_what_a_recipe_file_gave(file):
     given = asked("--recipe", str(file), "--lr", "none", "--resident", "None")
     assert given == dict(data="photos", predictor=(64, 128))
+    assert "crop_scale" not in asked("digits", "--crop-scale", "none")
+
+
+def test_none_of_several_is_nothing():
+    assert asked("digits", "--method", "vicreg", "--projector", "none")["projector"] == ()
+    assert asked("digits", "--distortions", "none")["distortions"] == ()
+
+
+def test_numbers_below_zero_may_have_an_exponent():
+    assert asked("digits", "--mean", "-1e-3", "-.5", "0")["mean"] == (-0.001, -0.5, 0.0)
 
 
 def test_another_method_takes_a_recipe_files_settings_if_it_has_them(file):
@@ -129,6 +139,8 @@ def test_a_table_is_pairs_whose_values_are_toml():
         ("digits --lr fast", "invalid number value: 'fast'"),
         ("digits --resident maybe", "must be true or false, not 'maybe'"),
         ("digits --temprature 1", "unrecognized --temprature; did you mean --temperature"),
+        ("digits --prototypes 3", "unrecognized --prototypes: simclr does not have it, but swav, dino, joint"),
+        ("digits --crop-scale 0.1 0.2 0.3", "--crop-scale: expected 2 values, not 3"),
         ("digits more", "unrecognized more"),
         ("digits --epo 3", "unrecognized --epo"),  # no abbreviations: a new setting must not change what they mean
     ],

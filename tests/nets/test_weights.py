@@ -122,7 +122,7 @@ def test_what_does_not_fit_is_said(tmp_path):
     own = {key: value for key, value in network().state_dict().items() if not key.startswith("layer1.")}
     save_file(own, tmp_path / "less.safetensors")
     said = give(open_weights(str(tmp_path / "less.safetensors"), RESNET), network(num_classes=0))
-    assert any("fresh: layer1.0.conv1.weight" in line for line in said)
+    assert any("start at random: layer1.0.conv1.weight" in line for line in said)
 
 
 class Evil:

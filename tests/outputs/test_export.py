@@ -28,6 +28,8 @@ def full_width(tmp_path_factory):
 @pytest.mark.parametrize("kind", ["timm", "torchvision"])
 def test_exports_load_as_they_say(kind, full_width, tmp_path):
     said = export(full_width, tmp_path / "weights.safetensors", kind)
+    mean = ", ".join(f"{value:.4g}" for value in full_width.spec.mean)
+    assert f"images are 8 x 8 pixels, resized by the bicubic filter, from 0 to 1, less the mean ({mean})" in said
     images = torch.rand(2, 3, 8, 8)
     with torch.no_grad():
         torch.testing.assert_close(run_lines(said)(images), twofold.load_backbone(full_width)(images))

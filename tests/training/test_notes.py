@@ -9,13 +9,20 @@ from torch import nn
 from tests.training.making import pretrain
 from twofold.nets.layers import keep_statistics
 from twofold.nets.synchronised import synchronise
-from twofold.training.notes import unlike_one
+from twofold.training.notes import too_few, unlike_one
 
 
 def test_accumulation_says_what_it_does_to_the_loss(tmp_path):
     run = pretrain(tmp_path / "run", accumulate=2, epochs=1)
     assert run.metrics[0]["collapsed"] == pytest.approx(math.log(63))  # each loss sees 32 of the 64 images
     assert "every loss sees 32 images at a time, not 64" in (run.path / "log.txt").read_text()
+
+
+def test_too_few_images_or_steps_are_pointed_out(tmp_path):
+    run = pretrain(tmp_path / "run", limit=128, epochs=1)
+    assert "128 images are few to learn from" in (run.path / "log.txt").read_text()
+    assert too_few(200, 49).startswith("49 steps are few")
+    assert too_few(200, 50) == ""
 
 
 class Own(nn.BatchNorm2d):

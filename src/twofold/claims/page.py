@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from twofold.claims.base import Claim
 from twofold.claims.figure import draw
-from twofold.claims.results import Result, folder_of
+from twofold.claims.results import Result, folder_of, verdict_of
 from twofold.page.render import render
 from twofold.storage import files
 
@@ -38,7 +38,7 @@ def entry(claim: Claim, results: Sequence[Result], picture: Picture = drawn) -> 
     findings = [
         {
             "data": result["data"]["name"],
-            "verdict": claim.verdict(result["numbers"]),
+            "verdict": verdict_of(claim, result),
             "reasons": claim.reasons(result["numbers"]),
             "figure": Markup(picture(claim, result)),  # made here, not by whoever gave the data
             "about": about(result),

@@ -22,6 +22,8 @@ STORED = Path(__file__).parent / "stored"
 """Results that come with twofold: STORED/KIND/NUMBER.json."""
 KINDS, HERE = ("digits", "photographs"), "here"
 """What claims were measured on: scikit-learn's scanned digits, and 3,000 colour photographs of CIFAR-10."""
+TRIED = "tried out"
+"""What stands in place of a verdict where there is too little for one."""
 LONGER = 4
 """By what ``full`` multiplies the steps of every training."""
 
@@ -66,6 +68,7 @@ def carry_out(
         "number": claim.number,
         "numbers": {name: {arm: [own[name][arm] for own in found] for arm in found[0][name]} for name in found[0]},
         "seeds": seeds,
+        "steps": steps,
         "seconds": round(time.process_time() - began),
         "full": full,
         "data": {
@@ -81,6 +84,11 @@ def carry_out(
     folder = folder_of(out, claim.number)
     folder.mkdir(parents=True, exist_ok=True)
     return files.write_json(folder / "results.json", result, indent=1)
+
+
+def verdict_of(claim: Claim, result: Result) -> str:
+    """The verdict of a result; of one seed, or of as many steps as somebody liked, there is none."""
+    return TRIED if result.get("steps") or result["seeds"] < 2 else claim.verdict(result["numbers"])
 
 
 def folder_of(out: Path, number: int) -> Path:

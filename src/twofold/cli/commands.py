@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from twofold.cli.words import DATA_HELP, PROTOCOLS_HELP, Parser, comparison_of, number, recipe_of
+from twofold.cli.words import DATA_HELP, PROTOCOLS_HELP, Parser, comparison_of, number, recipe_of, whole
 from twofold.recipe.declared import methods, spec
 from twofold.recipe.recipe import check_declaration
 from twofold.storage.names import clean
@@ -71,7 +71,9 @@ def evaluate(words: Sequence[str]) -> None:
     baselines = "backbones to compare with, with commas between them: timm models or directories of runs"
     parser.add_argument("--baseline", default="", metavar="NAMES", help=baselines)
     seed = "number that decides which labels are drawn, which images are held out, and the first weights of heads"
-    parser.add_argument("--seed", type=number(int), default=0, help=seed)
+    parser.add_argument("--seed", type=whole, default=0, help=seed)
+    file = "the file to write the scores to, as JSON; by default, of a run, its evaluation.json"
+    parser.add_argument("--out", metavar="FILE", type=Path, help=file)
     asked = parser.read(words)
 
     from twofold.cli import tables
@@ -82,8 +84,9 @@ def evaluate(words: Sequence[str]) -> None:
     with progress() as tell:
         result = measure(**asked, tell=tell)
     show(tables.evaluation(result))
-    if run := run_of(asked["what"]):
-        show(clean(f"wrote {run.path / 'evaluation.json'}"))
+    run = run_of(asked["what"])
+    if written := asked["out"] or (run and run.path / "evaluation.json"):
+        show(clean(f"wrote {written}"))
 
 
 def embed(words: Sequence[str]) -> None:
@@ -117,7 +120,7 @@ def diagnose(words: Sequence[str]) -> None:
     parser = parser_of(diagnose, "diagnose", backbone=True, device=True)
     parser.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; by default those of the pretraining")
     parser.add_argument(
-        "--images", type=number(int), default=1000, help="how many images to measure on at most, always the same ones"
+        "--images", type=whole, default=1000, help="how many images to measure on at most, always the same ones"
     )
     asked = parser.read(words)
 
@@ -151,9 +154,9 @@ def report(words: Sequence[str]) -> None:
     """Write report.html, one page that shows a run and loads nothing from elsewhere."""
     parser = parser_of(report, "report", run=True, device=True)
     parser.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; by default those of the pretraining")
-    parser.add_argument("--points", type=number(int), default=50_000, help="how many images the map shows at most")
+    parser.add_argument("--points", type=whole, default=50_000, help="how many images the map shows at most")
     shown = "the three channels to show as red, green and blue, or one, counted from 1; by default the first ones"
-    parser.add_argument("--bands", type=number(int), nargs="+", metavar="BAND", help=shown)
+    parser.add_argument("--bands", type=whole, nargs="+", metavar="BAND", help=shown)
     asked = parser.read(words)
 
     from twofold.page.report import report as write
@@ -182,7 +185,7 @@ def scan(words: Sequence[str]) -> None:
     """Decode every image once and list those that cannot be read; exit code 1 if there are any."""
     parser = parser_of(scan, "scan")
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
-    parser.add_argument("--threads", type=number(int), default=4, help="how many images are decoded at a time")
+    parser.add_argument("--threads", type=whole, default=4, help="how many images are decoded at a time")
     asked = parser.read(words)
 
     from twofold.cli import tables
@@ -202,10 +205,8 @@ def pack(words: Sequence[str]) -> None:
     parser.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="the folder to write the shards to")
     smaller = "scale images down so that their longer side has at most this many pixels; by default none is changed"
     parser.add_argument("--longest", metavar="PIXELS", type=number(int), help=smaller)
-    parser.add_argument(
-        "--shard-mib", metavar="MIB", type=number(int), default=256, help="largest size of a shard in MiB"
-    )
-    parser.add_argument("--threads", type=number(int), default=4, help="how many images are read at a time")
+    parser.add_argument("--shard-mib", metavar="MIB", type=whole, default=256, help="largest size of a shard in MiB")
+    parser.add_argument("--threads", type=whole, default=4, help="how many images are read at a time")
     asked = parser.read(words)
 
     from twofold.cli import tables
@@ -240,7 +241,7 @@ def show_claims(words: Sequence[str]) -> None:
     parser.add_argument("--data", default="digits", help=f"{DATA_HELP}; they need labels")
     files = "the folder to write results.json, figure.svg and index.html of each claim to"
     parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path("runs/claims"), help=files)
-    parser.add_argument("--seeds", type=number(int), default=3, help="how many runs each experiment has")
+    parser.add_argument("--seeds", type=whole, default=3, help="how many runs each experiment has")
     parser.add_argument("--full", action="store_true", help="train four times as long")
     parser.add_argument(
         "--steps",

@@ -5,6 +5,7 @@ Nothing here imports torch.
 
 import argparse
 import inspect
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from twofold.errors import UsageError, did_you_mean
 from twofold.recipe import recipe, toml
 from twofold.recipe.augment import Augment
-from twofold.recipe.declared import methods
+from twofold.recipe.declared import methods, owners
 from twofold.recipe.foreign import NETWORK, is_foreign, permit
 from twofold.recipe.recipe import Recipe, Wanted
 from twofold.recipe.settings import Declaration, declarations, defaults_of, types_of
@@ -23,6 +24,9 @@ DATA_HELP = (
     "or .npy file, digits (a small set that comes with twofold), torchvision:NAME or hf:owner/name"
 )
 PROTOCOLS_HELP = "knn, linear, mlp, finetune, fewshot, clusters, retrieval, segmentation, patch_retrieval"
+
+
+NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE)
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -39,17 +43,22 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, prog: str, about: str = "", **more: Any) -> None:
         self.help_words = prog
         super().__init__(prog, description=about, allow_abbrev=False, formatter_class=Help, **more)
+        self._negative_number_matcher = NEGATIVE  # argparse's own takes -1e-3 for an option
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} ({self.help_words} --help)")
 
-    def read(self, words: Sequence[str]) -> dict[str, Any]:
-        """The words by name; of options without a default only those that were given."""
+    def read(self, words: Sequence[str], hint: Callable[[str], str] = lambda _: "") -> dict[str, Any]:
+        """The words by name; of options without a default only those that were given.
+
+        ``hint``: what else it says of an option that there is not, beside the nearest one.
+        """
         found, stray = self.parse_known_args(words)
         if stray:
             options = [option for action in self._actions for option in action.option_strings]
             name = stray[0].partition("=")[0]
-            self.error(f"unrecognized {name}{did_you_mean(name, options) if name.startswith('-') else ''}")
+            near = hint(name) + did_you_mean(name, options) if name.startswith("-") else ""
+            self.error(f"unrecognized {name}{near}")
         return vars(found)
 
 
@@ -78,7 +87,12 @@ def recipe_of(words: Sequence[str], about: str) -> Wanted:
     parser.add_argument("data", metavar="DATA", help=DATA_HELP, **optional)
     for title, owner in {"run": Recipe, "augmentation": Augment, base.method: base.spec.options}.items():
         add_settings(parser.add_argument_group(title), owner, base, skip=("data", "method"))
-    given = {name: value for name, value in parser.read(rest).items() if name not in ("method", "recipe")}
+
+    def of_others(option: str) -> str:
+        has = owners(option.strip("-").replace("-", "_"))
+        return f": {base.method} does not have it, but {', '.join(has)}" if has else ""
+
+    given = {name: value for name, value in parser.read(rest, of_others).items() if name not in ("method", "recipe")}
     if "recipe" in named:
         check_downloads(base.given, given, str(named.recipe))
     return base.but(**given)
@@ -117,7 +131,7 @@ def comparison_of(words: Sequence[str], about: str) -> dict[str, Any]:
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", default=argparse.SUPPRESS,
                         help="the folder to write the runs, compare.json and compare.html to")  # fmt: skip
     parser.add_argument(
-        "--seeds", type=number(int), default=1, help="how many runs each method has, with the seeds 0, 1, ..."
+        "--seeds", type=whole, default=1, help="how many runs each method has, with the seeds 0, 1, ..."
     )
     parser.add_argument("--starts", default="scratch", metavar="NAMES",
                         help="where the backbone starts: scratch (random weights), published, a file of weights, the "
@@ -185,8 +199,8 @@ def reading(kind: Any) -> dict[str, Any]:
     """How argparse reads a setting of that type; the word ``none`` takes back what a recipe file has given."""
     arguments = get_args(kind)
     if get_origin(kind) is tuple:
-        count = "*" if arguments[-1] is ... else len(arguments)
-        return {"nargs": count, "type": number(arguments[0])}
+        count = None if arguments[-1] is ... else len(arguments)
+        return {"nargs": "*", "type": number(arguments[0]), "action": Several, "count": count}
     if kind is dict:
         return {"nargs": "*", "action": Table}
     if get_origin(kind) is Literal and "none" in arguments:
@@ -204,6 +218,14 @@ def number(kind: type) -> Callable[[str], Any]:
     return read
 
 
+def whole(word: str) -> int:
+    """A whole number, which must be one."""
+    return int(word)
+
+
+whole.__name__ = "whole number"
+
+
 def text(word: str) -> str | None:
     """A text; ``none``: as if it had not been given."""
     return None if word.lower() == "none" else word
@@ -215,6 +237,24 @@ def truth(word: str) -> bool | None:
     if word.lower() not in values:
         raise argparse.ArgumentTypeError(f"must be true or false, not {word!r}")
     return values[word.lower()]
+
+
+class Several(argparse.Action):
+    """``count`` values, or any number of them where it is None.
+
+    The word ``none`` alone is then no value; where there must be so many, it takes back what a recipe file has given.
+    """
+
+    def __init__(self, *, count: int | None, **more: Any) -> None:
+        super().__init__(**more)
+        self.count = count
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        if values == [None]:
+            values = [] if self.count is None else None
+        elif self.count not in (None, len(values)):
+            raise argparse.ArgumentError(self, f"expected {self.count} values, not {len(values)}")
+        setattr(namespace, self.dest, values)
 
 
 class Table(argparse.Action):

@@ -108,7 +108,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"{path} is no checkpoint of tensors, or it holds Python objects, which are not loaded: they could run code"
         ) from None
     except Exception as error:  # of pickles and zip files, each has its own kinds
-        raise UsageError(f"{path} cannot be read as weights: {' '.join(str(error).split())[:160]}") from None
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        raise UsageError(f"{path} is no file of weights that can be read ({reason})") from None
     found = dict(_flat(state, ""))
     if not found:
         raise UsageError(f"{path} holds no tensors under names")
@@ -140,7 +141,10 @@ def give(weights: Weights, backbone: nn.Module) -> list[str]:
     total, had = (sum(value.numel() for value in some.values()) for some in (own, fitting))
     if had < ENOUGH * total:
         named = [name for name in weights.tensors if not name.endswith("num_batches_tracked")]
-        why = f"its tensors are called {_some(named)}, the backbone's {_some(own)}"
+        why = (
+            f"its tensors are called {_some(sorted(named))}, the backbone's {_some(own)}; --backbone names the timm "
+            "model that they belong to"
+        )
         if len(found) > len(own) / 2:  # the same names
             key = next(key for key in found if key not in fitting)
             sizes = [list(tensor.shape) for tensor in (weights.tensors[names[key]], own[key])]

@@ -50,7 +50,8 @@ def export(
     if format == "onnx":
         _onnx(network, spec, out)
         images, features = [spec.channels, spec.size, spec.size], spec.features
-        return f'wrote {out}: input "images" [N, {", ".join(map(str, images))}], output "features" [N, {features}]'
+        graph = f'input "images" [N, {", ".join(map(str, images))}], output "features" [N, {features}]'
+        return f"wrote {out}: {graph}; {preparation(spec)}"
     weights = {key: value.contiguous() for key, value in network.state_dict().items()}
     if format == "torchvision":
         name = _torchvision_name(network, spec)
@@ -58,7 +59,15 @@ def export(
     else:
         start = building_lines(spec)
     files.save_tensors(out, weights)
-    return "\n".join([f"wrote {out}; load it with", *indented(start + stem_lines(network, spec) + load_line(out))])
+    lines = indented(start + stem_lines(network, spec) + load_line(out))
+    return "\n".join([f"wrote {out}; {preparation(spec)}; load it with", *lines])
+
+
+def preparation(spec: BackboneSpec) -> str:
+    """What the backbone's images have to be, in words."""
+    mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (spec.mean, spec.std))
+    size = f"{spec.size} x {spec.size} pixels, resized by the {spec.interpolation} filter"
+    return f"images are {size}, from 0 to 1, less the mean ({mean}), divided by the deviation ({std})"
 
 
 def building_lines(spec: BackboneSpec) -> str:

@@ -106,6 +106,11 @@ def is_method(node: ast.ClassDef) -> bool:
     return "Method" in [ast.unparse(base).split(".")[-1] for base in node.bases]
 
 
+def owners(option: str) -> list[str]:
+    """The methods of `methods` that have an option of that name."""
+    return [name for name in methods() if option in declarations(spec(name).options)]
+
+
 @cache
 def methods() -> dict[str, str]:
     """Every method with a name of its own, as ``module:Class``.

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from twofold.errors import UsageError, did_you_mean
 from twofold.recipe import rules
 from twofold.recipe.augment import Augment
-from twofold.recipe.declared import Spec, spec
+from twofold.recipe.declared import Spec, owners, spec
 from twofold.recipe.foreign import named_in, permit
 from twofold.recipe.settings import Declaration, convert, declarations, defaults_of, setting, types_of
 
@@ -262,7 +262,8 @@ def wanted(method: str = "simclr", **settings: Any) -> Wanted:
     for name, value in settings.items():
         key = name.replace("-", "_")
         if key not in settable:
-            raise UsageError(f"{declared.name} has no setting {name!r}{did_you_mean(key, settable)}")
+            others = f", but {', '.join(has)}" if (has := owners(key)) else ""
+            raise UsageError(f"{declared.name} has no setting {name!r}{others}{did_you_mean(key, settable)}")
         if value is not None:
             declaration, kind = settable[key]
             given[key] = convert(value, kind, key)

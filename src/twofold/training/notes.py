@@ -8,6 +8,9 @@ from twofold.nets.synchronised import unsynchronised
 from twofold.training import portions
 from twofold.training.opened import OpenRun
 
+FEW_IMAGES, FEW_STEPS = 200, 50
+"""fewer than these are pointed out where a run starts from random weights"""
+
 
 def notes(opened: OpenRun, unreadable: list[str]) -> list[str]:
     """What a user should know about this run before it begins or goes on."""
@@ -20,6 +23,8 @@ def notes(opened: OpenRun, unreadable: list[str]) -> list[str]:
         said.append(f"{len(unreadable)} images cannot be read and are left out ({path}/log.txt names them)")
     if batch < s.batch_size:
         said.append(f"batch {batch} instead of {s.batch_size}: there are only {len(opened.images)} images")
+    if not opened.start and not s.weights and (few := too_few(len(opened.images), opened.steps)):
+        said.append(few)
     weights = sum(p.numel() for p in opened.method.backbone.parameters())
     kind = Kind(s.channels, s.depth)
     of_kind = "" if kind == PICTURE else f" with {kind}"
@@ -36,6 +41,13 @@ def notes(opened: OpenRun, unreadable: list[str]) -> list[str]:
     if dist.world() > 1:
         said += unlike_one(opened.method)
     return said
+
+
+def too_few(images: int, steps: int) -> str:
+    """That there are too few images or steps to learn from random weights, in a sentence, if there are."""
+    if images < FEW_IMAGES:
+        return f"{images} images are few to learn from: try published weights as they are (twofold embed MODEL DATA)"
+    return f"{steps} steps are few to learn from random weights: more --epochs" if steps < FEW_STEPS else ""
 
 
 def unlike_one(method: nn.Module) -> list[str]:
