@@ -23,6 +23,8 @@ def test_help_explains_every_setting(capsys):
             if key not in ("data", "method"):
                 assert f"--{key.replace('_', '-')}" in out, key
         assert f"\n{name}:\n" in out
+        assert "--crop-scale FLOAT FLOAT\n" in out  # how many values it takes
+        assert "--distortions [STR ...]\n" in out
 
 
 def test_none_is_a_value_where_a_setting_has_it():

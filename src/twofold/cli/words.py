@@ -30,7 +30,12 @@ NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE)
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Help that names the default of an option, where it has one that says something."""
+    """Help that names the default of an option, where it has one that says something, and how many values it takes."""
+
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+        if isinstance(action, Several) and action.count:
+            return " ".join(action.metavar or ())
+        return super()._format_args(action, default_metavar)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         silent = action.default is None or action.default is False or action.default == ""
