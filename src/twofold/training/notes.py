@@ -15,10 +15,11 @@ FEW_IMAGES, FEW_STEPS = 200, 50
 def notes(opened: OpenRun, unreadable: list[str]) -> list[str]:
     """What a user should know about this run before it begins or goes on."""
     s, path, batch = opened.settings, opened.run.path, opened.plan.batch
+    if opened.start >= opened.steps:
+        return [f"{path} is already done"]
     said = []
     if opened.start:
-        goes_on = f"goes on at step {opened.start} of {opened.steps}"
-        said.append(f"{path} {goes_on if opened.start < opened.steps else 'is already done'}")
+        said.append(f"{path} goes on at step {opened.start} of {opened.steps}")
     elif unreadable:
         said.append(f"{len(unreadable)} images cannot be read and are left out ({path}/log.txt names them)")
     if batch < s.batch_size:
