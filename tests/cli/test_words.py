@@ -114,6 +114,7 @@ def test_none_takes_back_what_a_recipe_file_gave(file):
 def test_none_of_several_is_nothing():
     assert asked("digits", "--method", "vicreg", "--projector", "none")["projector"] == ()
     assert asked("digits", "--distortions", "none")["distortions"] == ()
+    assert asked("digits", "--backbone-arguments", "none")["backbone_arguments"] == {}
 
 
 def test_numbers_below_zero_may_have_an_exponent():

@@ -263,9 +263,10 @@ class Several(argparse.Action):
 
 
 class Table(argparse.Action):
-    """``NAME VALUE NAME VALUE`` as a table, values as in TOML; what is no TOML is a text."""
+    """``NAME VALUE NAME VALUE`` as a table, values as in TOML; what is no TOML is a text. ``none`` alone: no pairs."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        values = [] if values == ["none"] else values
         if len(values) % 2:
             raise argparse.ArgumentError(self, "needs pairs of a name and a value")
         setattr(namespace, self.dest, {name: toml_value(word) for name, word in zip(values[::2], values[1::2])})
