@@ -220,7 +220,9 @@ def test_what_is_done_is_not_done_again(finished, photos, tmp_path, monkeypatch)
         again = twofold.embed(finished, photos, target)
     assert (again.vectors, again.unreadable, again.before) == (first.vectors, first.unreadable, 90)
     assert contents(tmp_path) == before
-    twofold.embed(finished, "digits", target)  # other data: a whole file is replaced
+    assert first.notes == again.notes == ()
+    other = twofold.embed(finished, "digits", target)  # other data: a whole file is replaced, which is said
+    assert other.notes == ("it took the place of vectors of another backbone or of other images",)
     assert len(np.load(target)) == 1797
     target.write_bytes(b"")
     (tmp_path / "v.npy.json").unlink()  # not by us

@@ -44,7 +44,7 @@ class Written:
         images: how many images the data have, readable or not.
         before: how many of these earlier calls had done.
         unreadable: the name of each image that was left out, and why.
-        notes: what else there is to say of the data, in sentences.
+        notes: what else there is to say of the data and the file, in sentences.
     """
 
     path: Path
@@ -135,7 +135,8 @@ def embed(
     weights = fingerprint(encoder.backbone, encoder.spec)
     about = {"twofold": VERSION, "backbone": weights, "device": encoder.device.type, "rows": rows}
     identity = {**about, "data": [split.identity() for split in splits]}
-    return replace(_stream(maker, splits, target, identity, tell, together), notes=opened.notes)
+    written = _stream(maker, splits, target, identity, tell, together)
+    return replace(written, notes=(*written.notes, *opened.notes))
 
 
 def _collect(maker: Maker, splits: list[Split], tell: Tell) -> Embedded:
@@ -172,7 +173,8 @@ def _stream(maker: Maker, splits: list[Split], target: Path, identity: Record, t
         if not folder.is_dir():
             raise UsageError(f"all processes must share the folder {folder.parent}")
         before = sum(len(numbers) for path, (_, numbers) in pieces.items() if path in whole)
-        if record and record.get("of") == identity:
+        others = record is not None and record.get("of") != identity
+        if record and not others:
             before = images
         else:
             mine, computed = [path for path in pieces if path not in whole][rank::world], dict[Path, Kept]()
@@ -191,7 +193,8 @@ def _stream(maker: Maker, splits: list[Split], target: Path, identity: Record, t
         if rank == 0:
             shutil.rmtree(folder)
     unreadable = [(name, reason) for name, reason in record["unreadable"]]
-    return Written(target, record["vectors"], maker.width, images, before, unreadable)
+    notes = ("it took the place of vectors of another backbone or of other images",) if others else ()
+    return Written(target, record["vectors"], maker.width, images, before, unreadable, notes)
 
 
 def _join(target: Path, pieces: list[Path], width: int, record: Record, split: Split) -> None:
