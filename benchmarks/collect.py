@@ -221,6 +221,10 @@ def reliability_table(names: list[str]) -> str:
     return "\n".join(lines)
 
 
+SHOWN = ((256, 128), (1024, 1024), (8192, 128))
+"""sizes N, D of which losses are shown; results/losses.json has more"""
+
+
 def losses_table(names: list[str]) -> str:
     """Each loss's time and memory as a share of the plain formula's and of lightly's, by the sizes of the batch."""
     (result,) = load(names)
@@ -229,7 +233,7 @@ def losses_table(names: list[str]) -> str:
         "| loss | N | D | ms | of the plain formula's time | memory | of lightly's time | memory |",
         "|---|" + "---:|" * 7,
     ]
-    for row in result["rows"]:
+    for row in (row for row in result["rows"] if (row["n"], row["d"]) in SHOWN):
         shares = [f"{row[key]:.2f}" if key in row else "" for way in ("plain", "lightly") for key in of(way)]
         lines.append(
             f"| {row['loss']} | {row['n']} | {row['d']} | {row['twofold']['milliseconds']:.1f} | {' | '.join(shares)} |"

@@ -65,7 +65,7 @@ OWN: dict[str, dict[str, Any]] = {
     "simsiam": RESNET | dict(epochs=5, projector=[512, 256], predictor=[128, 256]),
     "dino": RESNET | dict(epochs=4, projector=[256, 128], prototypes=512, teacher_momentum=[0.99, 1.0],
                           teacher_temperature=[0.04, 0.04], freeze_prototypes=0.1),
-    "data2vec": VIT | dict(epochs=5, lr=1e-3, teacher_momentum=[0.99, 1.0]),
+    "data2vec": VIT | dict(epochs=12, lr=3e-3, teacher_momentum=[0.998, 1.0]),
     "jigsaw": RESNET | dict(epochs=4, image_size=96, stem="default", batch_size=64, permutations=24, grayscale=0.0,
                             lr=0.01),
     "rotation": RESNET | dict(epochs=3),
