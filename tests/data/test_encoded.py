@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import tracemalloc
 
 import numpy as np
@@ -105,6 +106,8 @@ def test_a_folder_of_many_takes_the_bytes_of_its_names_and_sixteen_each(monkeypa
     count = 20_000
     names = [f"n{number % 100:08}/n{number % 100:08}_{number:09}.JPEG" for number in range(count)]
     monkeypatch.setattr("twofold.data.encoded.files_under", lambda root, *_: (root / name for name in names))
+    # Python's table of what pathlib interns would grow, by megabytes at once, were it not as large already.
+    parts = [sys.intern(part) for name in names for part in name.split("/")]
     Folder(tmp_path)  # what libraries keep once
     gc.collect()
     tracemalloc.start(50)
@@ -115,6 +118,7 @@ def test_a_folder_of_many_takes_the_bytes_of_its_names_and_sixteen_each(monkeypa
     tracemalloc.stop()
     taken = sum(trace.size for trace in snapshot.traces)
     assert taken < count * (len(names[0]) + 8 + 8) + 100_000
+    assert len(parts) == 2 * count
     assert [folder.name(number) for number in range(count)] == sorted(names)
     assert [folder.classes[label] for label in folder.labels] == [name[:9] for name in sorted(names)]
 
