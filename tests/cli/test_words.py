@@ -111,6 +111,11 @@ def test_none_takes_back_what_a_recipe_file_gave(file):
     assert "crop_scale" not in asked("digits", "--crop-scale", "none")
 
 
+def test_the_images_may_stand_behind_options():
+    assert asked("--crop-scale", "0.1", "0.5", "digits") == dict(data="digits", crop_scale=(0.1, 0.5))
+    assert asked("--crop-scale", "none", "digits") == dict(data="digits")
+
+
 def test_none_of_several_is_nothing():
     assert asked("digits", "--method", "vicreg", "--projector", "none")["projector"] == ()
     assert asked("digits", "--distortions", "none")["distortions"] == ()
@@ -143,7 +148,8 @@ def test_a_table_is_pairs_whose_values_are_toml():
         ("digits --resident maybe", "must be true or false, not 'maybe'"),
         ("digits --temprature 1", "unrecognized --temprature; did you mean --temperature"),
         ("digits --prototypes 3", "unrecognized --prototypes: simclr does not have it, but swav, dino, joint"),
-        ("digits --crop-scale 0.1 0.2 0.3", "--crop-scale: expected 2 values, not 3"),
+        ("digits --crop-scale 0.1", "--crop-scale: expected 2 arguments"),
+        ("digits --crop-scale 0.1 0.2 0.3", "unrecognized 0.3"),
         ("digits more", "unrecognized more"),
         ("digits --epo 3", "unrecognized --epo"),  # no abbreviations: a new setting must not change what they mean
     ],

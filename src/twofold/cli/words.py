@@ -30,12 +30,7 @@ NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE)
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Help that names the default of an option, where it has one that says something, and how many values it takes."""
-
-    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
-        if isinstance(action, Several) and action.count:
-            return " ".join(action.metavar or ())
-        return super()._format_args(action, default_metavar)
+    """Help that names the default of an option, where it has one that says something."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         silent = action.default is None or action.default is False or action.default == ""
@@ -58,13 +53,22 @@ class Parser(argparse.ArgumentParser):
 
         ``hint``: what else it says of an option that there is not, beside the nearest one.
         """
-        found, stray = self.parse_known_args(words)
+        found, stray = self.parse_known_args(self.with_none(words))
         if stray:
             options = [option for action in self._actions for option in action.option_strings]
             name = stray[0].partition("=")[0]
             near = hint(name) + did_you_mean(name, options) if name.startswith("-") else ""
             self.error(f"unrecognized {name}{near}")
         return vars(found)
+
+    def with_none(self, words: Sequence[str]) -> list[str]:
+        """The words, with one ``none`` for each number of an option that takes several, where one stands for all."""
+        counts = {option: action.nargs for action in self._actions for option in action.option_strings}
+        found: list[str] = []
+        for before, word in zip(("", *words), words):
+            count = counts.get(before) if word.lower() == "none" else None
+            found += [word] * (count if isinstance(count, int) else 1)
+        return found
 
 
 def recipe_of(words: Sequence[str], about: str) -> Wanted:
@@ -204,8 +208,8 @@ def reading(kind: Any) -> dict[str, Any]:
     """How argparse reads a setting of that type; the word ``none`` takes back what a recipe file has given."""
     arguments = get_args(kind)
     if get_origin(kind) is tuple:
-        count = None if arguments[-1] is ... else len(arguments)
-        return {"nargs": "*", "type": number(arguments[0]), "action": Several, "count": count}
+        count = "*" if arguments[-1] is ... else len(arguments)
+        return {"nargs": count, "type": number(arguments[0]), "action": Several}
     if kind is dict:
         return {"nargs": "*", "action": Table}
     if get_origin(kind) is Literal and "none" in arguments:
@@ -245,20 +249,11 @@ def truth(word: str) -> bool | None:
 
 
 class Several(argparse.Action):
-    """``count`` values, or any number of them where it is None.
-
-    The word ``none`` alone is then no value; where there must be so many, it takes back what a recipe file has given.
-    """
-
-    def __init__(self, *, count: int | None, **more: Any) -> None:
-        super().__init__(**more)
-        self.count = count
+    """Several values. Where any number may be given, ``none`` is none of them, else it takes back what was given."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
-        if values == [None]:
-            values = [] if self.count is None else None
-        elif self.count not in (None, len(values)):
-            raise argparse.ArgumentError(self, f"expected {self.count} values, not {len(values)}")
+        if values and all(value is None for value in values):
+            values = [] if self.nargs == "*" else None
         setattr(namespace, self.dest, values)
 
 
