@@ -31,7 +31,7 @@ from torch.nn import functional as F
 import twofold
 from twofold import device, losses
 
-T, NEGATIVES, LINES, VIEWS = 0.5, 4096, 256, 2
+T, NEGATIVES, LINES, PAIRS = 0.5, 4096, 256, 14
 SPEED = 2e10  # operations in a second of a slow core, to tell what would take too long
 
 
@@ -148,6 +148,21 @@ def dino(x: Tensor, y: Tensor) -> Tensor:
     return -(target * F.log_softmax(x / 0.1, 1)).sum(1).mean()
 
 
+def multi_crop(x: Tensor, y: Tensor) -> Tensor:
+    views, teacher = several(x, y), (x, y)
+    return sum(dino(v, t) for i, v in enumerate(views) for j, t in enumerate(teacher) if i != j) / PAIRS
+
+
+def several(x: Tensor, y: Tensor) -> list[Tensor]:
+    """The scores of two full-size views and of six small ones."""
+    return [x, y] * 4
+
+
+def ours_of_several(x: Tensor, y: Tensor) -> Tensor:
+    codes = [losses.centred_softmax(t, torch.zeros_like(x[:1])) for t in (x, y)]
+    return losses.multi_crop(several(x, y), codes)
+
+
 def squared_to_mean(x: Tensor, y: Tensor) -> Tensor:
     middle = (x + y) / 2
     return ((x - middle).square().mean() + (y - middle).square().mean()) / 2
@@ -184,6 +199,7 @@ CASES = {
     "barlow_twins": Case(losses.barlow_twins, barlow_twins, dimensions=1),
     "swapped_prediction": Case(losses.swapped_prediction, swapped_prediction, scores=True),
     "dino": Case(lambda x, y: losses.dino(x, y, torch.zeros_like(x[:1])), dino, scores=True),
+    "multi_crop": Case(ours_of_several, multi_crop, scores=True),
     "attraction": Case(partial(losses.attraction, temperature=T), attraction),
     "cosine": Case(losses.cosine, lambda x, y: (F.normalize(x) - F.normalize(y)).square().sum(1).mean()),
     "negative_cosine": Case(losses.negative_cosine, lambda x, y: -(F.normalize(x) * F.normalize(y)).sum(1).mean()),
@@ -208,6 +224,7 @@ def of_lightly() -> tuple[str | None, dict[str, Callable[..., Tensor]]]:
         "barlow_twins": loss.BarlowTwinsLoss(lambda_param=0.0051),
         "negative_cosine": loss.NegativeCosineSimilarity(),
         "koleo": lambda x, _: koleo(x),
+        "multi_crop": lambda x, y: loss.DINOLoss(x.shape[1], center_momentum=1.0)([x, y], several(x, y)),
         "swapped_prediction": lambda x, y: loss.SwaVLoss(sinkhorn_epsilon=0.05)([x, y], []),
     }
 

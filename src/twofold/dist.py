@@ -80,8 +80,11 @@ def gather(rows: Tensor) -> Tensor:
 
 
 def own(rows: Tensor) -> Tensor:
-    """This process's own rows out of those that `gather` has brought together: [n * world, ...] -> [n, ...]."""
-    return rows.chunk(world())[rank()]
+    """This process's share of rows that all processes have, as of those that `gather` has brought together.
+
+    [n * world, ...] -> [n, ...]; shares differ by a row at most where rows cannot be cut evenly.
+    """
+    return rows.tensor_split(world())[rank()]
 
 
 class _Columns(torch.autograd.Function):
@@ -118,10 +121,19 @@ def mean(term: Tensor) -> Tensor:
 
 def total(tensor: Tensor) -> Tensor:
     """The sum of the tensors that the processes give, all of one shape, on each of them. It has no gradient."""
+    return _reduced(tensor, dist.ReduceOp.SUM)
+
+
+def largest(tensor: Tensor) -> Tensor:
+    """The largest of what the processes give at each place of a tensor, all of one shape. It has no gradient."""
+    return _reduced(tensor, dist.ReduceOp.MAX)
+
+
+def _reduced(tensor: Tensor, by: Any) -> Tensor:
     found = tensor.detach().clone(memory_format=torch.contiguous_format)
     if world() > 1:
         with answered():
-            dist.all_reduce(found)
+            dist.all_reduce(found, by)
     return found
 
 

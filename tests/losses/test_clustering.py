@@ -56,3 +56,29 @@ def test_dino():
     plain = -(target * torch.log_softmax(student / 0.1, 1)).sum(1).mean()
     assert_same(losses.dino(student, teacher, center), plain, [student])
     assert not torch.autograd.grad(losses.dino(student, teacher, center), teacher, allow_unused=True)[0]
+
+
+@pytest.mark.parametrize("small", [0, 3])
+def test_multi_crop_is_the_mean_over_all_pairs_of_views(small):
+    """Of two full-size views, or three, and small ones that only predict."""
+    for full in (2, 3):
+        views = embeddings(6, 4, full + small)
+        codes = [code.detach().softmax(1) for code in embeddings(6, 4, full, seed=1)]
+        pairs = [
+            -(code * torch.log_softmax(view / 0.2, 1)).sum(1).mean()
+            for i, view in enumerate(views)
+            for j, code in enumerate(codes)
+            if i != j
+        ]
+        assert_same(losses.multi_crop(views, codes, 0.2), sum(pairs) / len(pairs), views)
+
+
+def test_multi_crop_is_swapped_prediction_and_dino_of_two_views():
+    x, y = embeddings(6, 4, 2)
+    codes = [losses.sinkhorn(s, 0.5) for s in (x, y)]
+    assert_same(losses.multi_crop([x, y], codes), losses.swapped_prediction(x, y, 0.1, 0.5), [x, y])
+    (center,) = (c.detach() for c in embeddings(1, 4, 1, seed=2))
+    targets = [losses.centred_softmax(t, center) for t in (x, y)]
+    both = (losses.dino(x, y, center) + losses.dino(y, x, center)) / 2
+    assert_same(losses.multi_crop([x, y], targets), both, [x, y])
+    assert not targets[0].requires_grad

@@ -7,7 +7,7 @@ from tests.losses.plain import embeddings
 from twofold import losses
 
 OF_PAIRS = [losses.nt_xent, losses.vicreg, losses.barlow_twins, losses.negative_cosine, losses.margin_hinge]
-OF_PAIRS += [losses.sigreg]
+OF_PAIRS += [losses.sigreg, lambda x, y: losses.multi_crop([x, y], (y, x))]
 OF_ONE = [losses.uniformity, losses.koleo, losses.coding_rate, losses.norm_hinge, losses.variance, losses.covariance]
 
 

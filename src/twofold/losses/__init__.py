@@ -10,7 +10,7 @@ DistributedDataParallel does it, is that of one process with the whole batch. Lo
 no such thing.
 """
 
-from twofold.losses.clustering import dino, sinkhorn, swapped_prediction
+from twofold.losses.clustering import centred_softmax, dino, multi_crop, sinkhorn, swapped_prediction
 from twofold.losses.contrastive import attraction, info_nce, margin_hinge, nt_xent, repulsion, repulsion_from
 from twofold.losses.decorrelation import barlow_twins, covariance, variance, vicreg
 from twofold.losses.energy import cosine, negative_cosine, smooth_l1, squared, squared_to_mean, standardised
@@ -20,6 +20,7 @@ from twofold.losses.spreading import coding_rate, koleo, norm_hinge, uniformity
 __all__ = [
     "attraction",
     "barlow_twins",
+    "centred_softmax",
     "coding_rate",
     "cosine",
     "covariance",
@@ -27,6 +28,7 @@ __all__ = [
     "info_nce",
     "koleo",
     "margin_hinge",
+    "multi_crop",
     "negative_cosine",
     "norm_hinge",
     "nt_xent",

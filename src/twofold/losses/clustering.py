@@ -1,5 +1,7 @@
 """Losses on assignments to prototypes."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -18,26 +20,33 @@ def sinkhorn(scores: Scores, epsilon: float = 0.05, iterations: int = 3, gather:
     """Soft assignments of n samples to k clusters of equal size (SwAV, arXiv 2006.09882 eq. 3 to 5); no gradient.
 
     It starts from exp(scores / epsilon). Each iteration first gives every cluster the same total, then every sample the
-    total 1. The first iteration is on logarithms, so no epsilon overflows; after it each cluster has a sample that
-    gives it at least 1 / (n k).
+    total 1. What is multiplied in is kept as one factor a sample and one a cluster. No epsilon overflows, and no sample
+    or cluster vanishes: in the matrix each sample's largest entry is 1, and so is one entry of each cluster.
 
     Args:
         scores: float [n, k], how well each sample fits each cluster, such as cosines with prototypes.
         epsilon: what scores are divided by, above 0; a smaller one makes assignments sharper.
         iterations: how many; 0 gives softmax(scores / epsilon), without equal sizes.
-        gather: make clusters of equal size over the samples of all processes; the result has the rows of this one.
+        gather: make clusters of equal size over the samples of all processes, each of which keeps its own rows; they
+            need not be equally many.
 
     Returns:
         Assignments [n, k], from 0 to 1; each row sums to 1.
     """
-    log = (dist.gather(scores) if gather else scores) / epsilon
-    if iterations:
-        log -= log.logsumexp(0, keepdim=True)
-    balanced = log.softmax(1)
-    for _ in range(iterations - 1):
-        balanced /= balanced.sum(0, keepdim=True)
-        balanced /= balanced.sum(1, keepdim=True)
-    return balanced.chunk(dist.world())[dist.rank()] if gather else balanced
+    log = scores / epsilon
+    if not iterations:
+        return log.softmax(1)
+    shared = gather and dist.world() > 1
+    best = log.amax(0)
+    log -= dist.largest(best) if shared else best
+    samples = log.amax(1)
+    matrix = log.sub_(samples[:, None]).exp_()
+    samples = samples.exp_()
+    for _ in range(iterations):
+        totals = samples @ matrix
+        clusters = (dist.total(totals) if shared else totals).reciprocal_()
+        samples = (matrix @ clusters).reciprocal_()
+    return matrix.mul_(clusters).mul_(samples[:, None])
 
 
 @exact
@@ -72,6 +81,28 @@ def assignment(scores: Scores, code: Scores, temperature: float = 0.1) -> Scalar
 
 
 @exact
+def multi_crop(scores: Sequence[Scores], codes: Sequence[Scores], temperature: float = 0.1) -> Scalar:
+    """The loss of SwAV and DINO for views of several sizes: each view predicts the code of every other full-size view.
+
+    It is the mean over these pairs of the cross-entropy of softmax(scores / temperature) against the other view's code
+    (arXiv 2006.09882 section 3.2, 2104.14294 eq. 3). Cross-entropy is linear in the code, so each view is compared
+    once, with the sum of the codes.
+
+    Args:
+        scores: float [n, k] of each view, the full-size ones first.
+        codes: float [n, k] of the full-size views, at least two, such as `sinkhorn` or `centred_softmax` gives them.
+        temperature: what scores are divided by, above 0.
+    """
+    every = sum(codes[1:], start=codes[0])
+    terms = []
+    for i, view in enumerate(scores):
+        others = [code for j, code in enumerate(codes) if j != i]
+        target = sum(others[1:], start=others[0]) if i < len(codes) else every
+        terms.append(assignment(view, target, temperature))
+    return torch.stack(terms).sum() / ((len(scores) - 1) * len(codes))
+
+
+@exact
 def dino(
     student: Scores,
     teacher: Scores,
@@ -81,7 +112,7 @@ def dino(
 ) -> Scalar:
     """DINO's cross-entropy for one pair of views, mean over samples (arXiv 2104.14294 eq. 1 and section 3.1).
 
-    The target is softmax((teacher - center) / teacher_temperature), which gets no gradient.
+    The target is `centred_softmax`. For several views at once `multi_crop` is faster.
 
     Args:
         student: logits [n, k] of one view.
@@ -90,5 +121,17 @@ def dino(
         student_temperature: what the student's logits are divided by, above 0.
         teacher_temperature: what the teacher's are divided by, above 0; a smaller one makes the target sharper.
     """
-    target = ((teacher - center) / teacher_temperature).softmax(1).detach()
-    return F.cross_entropy(student / student_temperature, target)
+    return assignment(student, centred_softmax(teacher, center, teacher_temperature), student_temperature)
+
+
+@torch.no_grad()
+@exact
+def centred_softmax(teacher: Scores, center: Float[Tensor, "*one k"], temperature: float = 0.04) -> Scores:
+    """DINO's target, softmax((teacher - center) / temperature): each row sums to 1; no gradient (section 3.1).
+
+    Args:
+        teacher: logits [n, k].
+        center: what is subtracted from them, [k] or [1, k].
+        temperature: what they are divided by, above 0; a smaller one makes the target sharper.
+    """
+    return ((teacher - center) / temperature).softmax(1)

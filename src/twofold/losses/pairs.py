@@ -1,9 +1,9 @@
-"""Sums over all pairs of rows, in tiles: what a loss needs of n x k similarities, which are never held at once.
+"""What a loss needs of n x k similarities between rows, in tiles, so that they are never all held at once.
 
-Three forms. `mutual`, of rows with each other: similarities are alike both ways, so one process computes each of them
-once, and once more in the backward pass; several processes share the rows. `mean_against`, of rows with other rows: the
-gradient is known up to one factor when the loss is, so it is computed with it, and nothing is computed again. `hinges`,
-of distances, likewise.
+`nearest`: the row that is most alike, without a gradient. `mutual`: sums over rows with each other, where similarities
+are alike both ways, so one process computes each of them once, and once more in the backward pass; several processes
+share the rows. `mean_against`: sums over other rows; the gradient is known up to one factor when the loss is, so it is
+computed with it, and nothing is computed again. `hinges`: of distances, likewise.
 """
 
 import math
@@ -77,6 +77,27 @@ def hinges(rows: Tensor, columns: Tensor, margin: float, first: int = 0) -> Tens
     """
     result: Tensor = _Hinges.apply(rows, columns, margin, first, torch.is_grad_enabled())
     return result
+
+
+def nearest(own: Tensor, every: Tensor, first: int = 0) -> Tensor:
+    """For each of ``own``, which are those of ``every`` from ``first`` on, the row with the largest product: [n].
+
+    A row is not its own nearest one.
+    """
+    largest = own.new_full((len(own),), -math.inf)
+    found = torch.zeros(len(own), dtype=torch.long, device=own.device)
+
+    def see(rows: slice, products: Tensor, columns: slice) -> None:
+        most, place = products.max(1)
+        better = most > largest[rows]
+        largest[rows] = torch.where(better, most, largest[rows])
+        found[rows] = torch.where(better, place + columns.start, found[rows])
+
+    for a, b, products in _tiles(own, every, first, -math.inf, exponential=False):
+        see(a, products, b)
+        if len(own) == len(every) and a != b:
+            see(b, products.T, a)
+    return found
 
 
 class _Mutual(torch.autograd.Function):

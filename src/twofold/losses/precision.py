@@ -12,17 +12,23 @@ R = TypeVar("R")
 
 
 def exact(loss: Callable[P, R]) -> Callable[P, R]:
-    """Raise half-precision arguments to float32, and keep autocast from lowering what is computed of them."""
+    """Raise half-precision tensors to float32, and keep autocast from lowering what is computed of them.
+
+    That holds for tensors among the arguments, and in lists or tuples among them.
+    """
 
     @wraps(loss)
     def in_full(*args: P.args, **kwargs: P.kwargs) -> R:
-        tensors = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
-        with torch.autocast(tensors[0].device.type, enabled=False):
+        first = next(a for a in (*args, *kwargs.values()) if isinstance(a, Tensor | list | tuple))
+        first = first if isinstance(first, Tensor) else first[0]
+        with torch.autocast(first.device.type, enabled=False):
             return loss(*map(_raised, args), **{k: _raised(v) for k, v in kwargs.items()})  # type: ignore[arg-type]
 
     return in_full
 
 
 def _raised(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return type(value)(map(_raised, value))
     half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
     return value.float() if half else value  # type: ignore[attr-defined]

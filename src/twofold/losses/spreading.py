@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from twofold import dist
 from twofold.losses.energy import Embeddings, Scalar
-from twofold.losses.pairs import REACH, mutual, rows_at_once
+from twofold.losses.pairs import REACH, mutual, nearest
 from twofold.losses.precision import exact
 
 
@@ -42,9 +42,10 @@ def koleo(x: Embeddings, epsilon: float = 1e-8, gather: bool = False) -> Scalar:
     """
     own = F.normalize(x)
     rows = dist.gather(own) if gather else own
-    nearest = _nearest(own.detach(), rows.detach(), len(x) * dist.rank() if gather else 0)
-    nearest = dist.gather(nearest) if gather else nearest
-    distance: Tensor = torch.linalg.vector_norm(rows - rows[nearest], dim=1)  # one of 0 gets no gradient
+    other = nearest(own.detach(), rows.detach(), len(x) * dist.rank() if gather else 0)
+    other = dist.gather(other) if gather else other
+    apart = rows - rows.index_select(0, other)
+    distance: Tensor = torch.linalg.vector_norm(apart, dim=1)  # one of 0 gets no gradient
     return -(distance + epsilon).log().mean()
 
 
@@ -79,16 +80,3 @@ def norm_hinge(x: Embeddings, limit: float | None = None) -> Scalar:
     """
     longest = math.sqrt(x.shape[1]) if limit is None else limit
     return F.relu(torch.linalg.vector_norm(x, dim=1) - longest).mean()
-
-
-def _nearest(own: Tensor, rows: Tensor, place: int) -> Tensor:
-    """For each of ``own``, which are those of ``rows`` from ``place`` on, the number of the nearest other row: [n].
-
-    All have length 1, so the nearest has the largest product.
-    """
-    found, height = [], rows_at_once(own, len(rows))
-    for first in range(0, len(own), height):
-        products = own[first : first + height] @ rows.T
-        products.diagonal(place + first).fill_(-torch.inf)
-        found.append(products.argmax(1))
-    return torch.cat(found)

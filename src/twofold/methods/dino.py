@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from twofold import dist, losses
 from twofold.batch import Batch
-from twofold.methods.base import Exported, Method, Output, Setup, directions, mean, together
+from twofold.methods.base import Exported, Method, Output, Setup, together
 from twofold.nets.heads import Prototypes, mlp
 from twofold.nets.momentum import MomentumEncoder
 from twofold.recipe.rules import TEACHER, Facts, momentum_within, prototypes_within
@@ -78,8 +78,8 @@ class DINO(Method):
         student = [self.prototypes(z, frozen=progress < o.freeze_prototypes) for z in embedded]
         teacher = together(self.target, batch.views[:2])
         sharpness = low + (high - low) * min(1.0, progress / max(o.teacher_warmup, 1e-9))
-        both = directions(student, teacher)
-        loss = mean([losses.dino(s, t, self.center, o.student_temperature, sharpness) for s, t in both])
+        codes = [losses.centred_softmax(t, self.center, sharpness) for t in teacher]
+        loss = losses.multi_crop(student, codes, o.student_temperature)
         latest = dist.mean(torch.cat(teacher).mean(0, keepdim=True))  # after the loss
         self.center = o.center_momentum * self.center + (1 - o.center_momentum) * latest
         return Output({"energy": dist.mean(loss)}, tuple(dist.gather(z) for z in embedded))

@@ -15,11 +15,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from twofold import dist
+from twofold import dist, losses
 from twofold.batch import Batch
-from twofold.losses import sinkhorn
-from twofold.losses.clustering import assignment
-from twofold.methods.base import Method, Output, Setup, directions, mean, together
+from twofold.methods.base import Method, Output, Setup, together
 from twofold.nets.heads import Prototypes, mlp
 from twofold.nets.memory import Queue
 from twofold.recipe.rules import Facts, prototypes_within
@@ -69,18 +67,18 @@ class SwAV(Method):
         embedded = self.projector(torch.cat(features)).split([len(view.images) for view in batch.views])
         scores = [self.prototypes(z, frozen=progress < self.o.freeze_prototypes) for z in embedded]
         codes = [self.code(i, z, s, progress) for i, (z, s) in enumerate(zip(embedded[:2], scores, strict=False))]
-        loss = mean([assignment(s, code, self.o.temperature) for s, code in directions(scores, codes)])
+        loss = losses.multi_crop(scores, codes, self.o.temperature)
         return Output({"energy": dist.mean(loss)}, tuple(dist.gather(z) for z in embedded))
 
     @torch.no_grad()
     def code(self, view: int, embedded: Tensor, scores: Tensor, progress: float) -> Tensor:
         """A view's balanced assignment, by the whole batch and the queue: this process's rows."""
-        queue, every = (self.queue_x, self.queue_y)[view], dist.gather(scores)
+        queue = (self.queue_x, self.queue_y)[view]
         use = progress >= self.o.queue_from and len(queue.filled) == len(queue.rows) > 0
-        past = self.prototypes(queue.rows) if use else scores[:0]
-        balanced = sinkhorn(torch.cat([every, past]), self.o.epsilon, self.o.iterations)
+        past = self.prototypes(dist.own(queue.rows)) if use else scores[:0]
+        balanced = losses.sinkhorn(torch.cat([scores, past]), self.o.epsilon, self.o.iterations, gather=True)
         queue.enqueue(dist.gather(embedded))
-        return balanced[: len(every)].chunk(dist.world())[dist.rank()]
+        return balanced[: len(scores)]
 
     def collapsed_loss(self, batch_size: int) -> float:
         return math.log(self.o.prototypes)
