@@ -22,6 +22,7 @@ sys.path.append(str(ROOT))
 import twofold  # noqa: E402
 from tests.conftest import FLAGS, encoded, picture, tiny  # noqa: E402
 from twofold.page.versus import write_page  # noqa: E402
+from twofold.storage import files  # noqa: E402
 
 PLACE = "stranger.example"
 PAYLOADS = (
@@ -156,12 +157,11 @@ def a_run_directory(folder: Path) -> str:
     twofold.diagnose(run, images=40)
     for name in ("evaluation.json", "diagnosis.json"):
         path, texts = run.path / name, {"accuracy": "accuracy"}
-        found = json.loads(path.read_text())
-        found.pop("checksum", None)  # a stranger's files need none
+        found = files.read_json(path, "")
         for finding in found.get("findings", []):
             finding["since"] = 0
         renamed(found.get("representations", []), texts)  # which are keys too
-        path.write_text(json.dumps(renamed(found, texts)))
+        files.write_json(path, renamed(found, texts), indent=1)  # a stranger can make a checksum, too
     more = dict.fromkeys(PAYLOADS, 1.0)
     lines = [json.dumps({**row, **more}) + "\n" for row in run.metrics]
     (run.path / "metrics.jsonl").write_text("".join(lines))

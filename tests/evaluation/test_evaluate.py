@@ -206,3 +206,18 @@ def test_what_cannot_be_measured_is_one_line(arguments, words):
 def test_a_run_prepares_its_images_itself(finished):
     with pytest.raises(UsageError, match="size is of no use with a run"):
         twofold.evaluate(finished, size=16)
+
+
+def test_scores_that_replace_those_of_other_images_say_so(tmp_path, quick):
+    network, file = nn.Sequential(nn.AvgPool2d(2), nn.Flatten()), tmp_path / "scores.json"
+    random = np.random.default_rng(0)
+    others = random.integers(0, 256, (40, 3, 8, 8), np.uint8), [0, 1] * 20
+
+    def said(data):
+        notes = twofold.evaluate(network, data, "knn", size=8, out=file)["notes"]
+        return [note for note in notes if "replace" in note]
+
+    assert [said("digits"), said("digits")] == [[], []]
+    assert said(others) == [f"these scores replace those of digits in {file} (--out FILE keeps both)"]
+    file.write_text("{}")  # of no use, so nothing is lost
+    assert not said("digits")

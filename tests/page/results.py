@@ -1,6 +1,5 @@
 """An evaluation and a diagnosis as their files have them, and runs that have them."""
 
-import json
 import shutil
 
 from twofold.recipe import recipe, toml
@@ -48,5 +47,5 @@ def elsewhere(finished, path, data, **more):
     state = files.load(path / "checkpoint.pt")
     files.save(path / "checkpoint.pt", state | {"recipe": toml.dumps(changed)})
     for name, content in more.items():
-        (path / f"{name}.json").write_text(json.dumps(content))
+        files.write_json(path / f"{name}.json", content, indent=1)
     return Run(path)

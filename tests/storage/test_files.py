@@ -1,5 +1,6 @@
 """What stands at a path is always whole, and what is damaged is named."""
 
+import json
 import os
 
 import pytest
@@ -88,7 +89,10 @@ def test_every_flipped_bit_of_a_json_file_is_found(tmp_path):
 
 
 def test_json_of_others_has_no_checksum(tmp_path):
-    (tmp_path / "a.json").write_text('{"a": 1}')
-    assert files.read_json(tmp_path / "a.json", "again") == {"a": 1}
-    (tmp_path / "a.json").write_text("{}")
-    assert files.read_json(tmp_path / "a.json", "again") == {}
+    """It is taken only where others may write it."""
+    path = tmp_path / "a.json"
+    for content in ({"a": 1}, {}):
+        path.write_text(json.dumps(content))
+        assert files.read_json(path, "again", foreign=True) == content
+        with pytest.raises(UsageError, match=r"a\.json is not as twofold has written it \(it has no checksum\): again"):
+            files.read_json(path, "again")

@@ -101,4 +101,4 @@ def stored(number: int, out: Path | None = None) -> dict[str, Result]:
     places = {HERE: folder_of(out, number) / "results.json"} if out else {}
     places |= {kind: STORED / kind / f"{number:02}.json" for kind in KINDS}
     remedy = "remove it to measure the claim anew"
-    return {name: files.read_json(path, remedy) for name, path in places.items() if path.exists()}
+    return {name: files.read_json(path, remedy, foreign=name != HERE) for name, path in places.items() if path.exists()}

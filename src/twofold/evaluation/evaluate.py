@@ -147,7 +147,20 @@ def evaluate(
         "versions": {name: version(name) for name in ("twofold", "torch", "timm", "scikit-learn")}
         | {"python": platform.python_version()},
     }
+    if other := other_data(target, result):
+        result["notes"].append(f"these scores replace those of {other} in {target} (--out FILE keeps both)")
     return files.write_json(target, result, indent=2)
+
+
+def other_data(target: Path | None, result: dict[str, Any]) -> str:
+    """The name of the data whose scores a file has, if it has any, and if they are not those of a result."""
+    if target is None or not target.exists():
+        return ""
+    try:
+        had = str(files.read_json(target, "")["data"]["name"])
+    except (UsageError, KeyError):
+        return ""
+    return "" if had == result["data"]["name"] else had
 
 
 def _run(

@@ -77,7 +77,7 @@ def recorded_spec(folder: Path) -> BackboneSpec:
         UsageError: if it is damaged, or names code that is not permitted.
     """
     path = folder / DESCRIPTION
-    values = files.read_json(path, REMEDY)
+    values = files.read_json(path, REMEDY, foreign=True)
     if wrong := _wrong(values):
         raise UsageError(f"{path} is damaged ({wrong}): {REMEDY}")
     name: str = values["name"]

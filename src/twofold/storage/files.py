@@ -127,11 +127,15 @@ def json_checksum(content: dict[str, Any]) -> str:
     return DIGEST + hashlib.blake2b(json.dumps(content).encode(), digest_size=16).hexdigest()
 
 
-def read_json(path: Path, remedy: str) -> dict[str, Any]:
-    """A table from a JSON file; if it has a checksum, that is compared and left out.
+def read_json(path: Path, remedy: str, foreign: bool = False) -> dict[str, Any]:
+    """A table from a JSON file that `write_json` wrote; its checksum is compared and left out.
+
+    Args:
+        remedy: what to do where the file is of no use.
+        foreign: whether it may also be written by others, without a checksum.
 
     Raises:
-        UsageError: if it is damaged, with the ``remedy``.
+        UsageError: if it is damaged, or must have a checksum and has none, with the ``remedy``.
         Failed: if it cannot be read.
     """
     with saying(path, "read"):
@@ -143,7 +147,9 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UsageError(f"{path} is damaged (it holds no table): {remedy}")
     key, said = next(reversed(found.items()), ("", ""))
-    if key != JSON_CHECKSUM and not str(said).startswith(DIGEST):  # others write none
+    if key != JSON_CHECKSUM and not str(said).startswith(DIGEST):
+        if not foreign:
+            raise UsageError(f"{path} is not as twofold has written it (it has no checksum): {remedy}")
         return found
     del found[key]
     if key != JSON_CHECKSUM or said != json_checksum(found):
