@@ -80,17 +80,3 @@ def test_what_is_not_there_is_said_in_one_line(tmp_path, monkeypatch):
         with pytest.raises(UsageError, match=word) as raised:
             open_data(name)
         assert "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    "pattern", ["{0000000000..9999999999}.tar", "a{0..999}b{0..999}c{0..999}.tar", "{1..%s}.tar" % ("9" * 18)]
-)
-def test_a_pattern_of_too_many_names_is_refused(pattern):
-    with pytest.raises(UsageError, match=r"names [\d,]+ files, more than 100,000"):
-        open_data(pattern)
-
-
-@pytest.mark.parametrize("pattern", ["{9..1}.tar", "{1..%s}.tar" % ("9" * 5000), "{..}.tar", "{a..b}.tar"])
-def test_a_pattern_of_no_name_is_said(pattern):
-    with pytest.raises(UsageError, match=r"names no file|there is no|File name too long"):
-        open_data(pattern)

@@ -14,9 +14,10 @@ from tests.data.making import fill, parquet, tar
 from twofold.augment import Views
 from twofold.data import remote
 from twofold.data.loader import Streamed
+from twofold.data.names import PACKAGES, is_remote
 from twofold.data.opening import open_data
 from twofold.data.plan import MicroBatch, Plan
-from twofold.data.remote import PACKAGES, Remote, is_remote
+from twofold.data.remote import Remote
 from twofold.errors import Failed
 from twofold.recipe.foreign import NETWORK
 

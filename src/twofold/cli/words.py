@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
+from twofold.data.names import check_there
 from twofold.errors import UsageError, did_you_mean
 from twofold.recipe import recipe, toml
 from twofold.recipe.augment import Augment
@@ -59,6 +60,8 @@ class Parser(argparse.ArgumentParser):
             name = stray[0].partition("=")[0]
             near = hint(name) + did_you_mean(name, options) if name.startswith("-") else ""
             self.error(f"unrecognized {name}{near}")
+        if data := vars(found).get("data"):
+            check_there(data)  # before anything heavy is imported
         return vars(found)
 
     def with_none(self, words: Sequence[str]) -> list[str]:

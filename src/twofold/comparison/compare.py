@@ -17,7 +17,8 @@ from twofold.comparison.ways import SCRATCH, ways_of
 from twofold.data.inspection import Inspection
 from twofold.data.kinds import asked
 from twofold.data.loader import Streamed
-from twofold.data.opening import PYTHON, Data, DataLike, name_of, open_data
+from twofold.data.names import PYTHON
+from twofold.data.opening import Data, DataLike, name_of, open_data
 from twofold.data.plan import MicroBatch, Plan, sample
 from twofold.data.sources import Source
 from twofold.device import return_memory

@@ -1,12 +1,10 @@
 """From what the user names to sources of images, split into train and test where the data say so."""
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
@@ -16,30 +14,25 @@ from twofold.data.encoded import Folder, closed_folders, files_under, is_image
 from twofold.data.hub import kept_or_downloaded
 from twofold.data.kinds import of_kind
 from twofold.data.masks import IMAGES
+from twofold.data.names import DIGITS, HUGGING_FACE, PYTHON, TORCHVISION, braces, files_named, is_remote
 from twofold.data.objects import source_of
 from twofold.data.parquet import Parquet
-from twofold.data.remote import Place, Remote, asking, is_remote, size
+from twofold.data.remote import Place, Remote, asking, size
 from twofold.data.sampling import balanced
 from twofold.data.shards import Tar
 from twofold.data.sources import Source
 from twofold.data.unread import advice
-from twofold.errors import UsageError, did_you_mean
+from twofold.errors import UsageError
 
 DataLike = Any
 """DATA: a text or path as on the command line, or a Python object; `open_data` lists them."""
-
-PYTHON = "python:"
-"""Begins the name of data that were given as a Python object, which cannot be opened by that name."""
 
 TRAIN = ("train", "training")
 """Names of a training part's folder."""
 TEST = ("test", "val", "valid", "validation")
 """Names of a test part."""
 
-
 PATTERN = "https://host/shard-{000..127}.tar"
-MOST_FILES = 100_000
-"""A pattern of names stands for at most so many."""
 
 
 @dataclass(frozen=True)
@@ -160,21 +153,14 @@ def _numbered_alike(train: Source, test: Source) -> tuple[Source, str]:
 def _open(text: str) -> Data:
     if text.startswith(PYTHON):
         raise UsageError(f"the run was given its images as a Python object ({text}): pass data= again")
-    if text == "digits":
+    if text == DIGITS:
         return Data(*downloads.digits())
     if is_remote(text):
         return _remote(text)
     for prefix, opened in DOWNLOADED.items():
         if text.startswith(prefix):
             return opened(text.removeprefix(prefix), True)
-    paths = [Path(name) for name in _braces(text)]
-    try:
-        missing = [path for path in paths if not path.exists()]
-    except OSError as error:  # a name that is too long, a folder that is closed
-        raise UsageError(f"{text[:200]} cannot be opened: {error.strerror}") from None
-    if missing:
-        hint = did_you_mean(text, ["digits"]) if "/" not in text else ""
-        raise UsageError(f"there is no file or folder '{missing[0]}'{hint}")
+    paths = files_named(text)
     if all(path.is_file() and path.suffix == ".tar" for path in paths):
         return _noted(Tar(paths))
     path = paths[0]
@@ -254,15 +240,15 @@ def _hugging_face(name: str, download: bool) -> Data:
 
 
 DOWNLOADED: dict[str, Callable[[str, bool], Data]] = {
-    "torchvision:": lambda name, download: Data(*downloads.torchvision(name, download)),
-    "hf:": _hugging_face,
+    TORCHVISION: lambda name, download: Data(*downloads.torchvision(name, download)),
+    HUGGING_FACE: _hugging_face,
 }
 """What opens data of the network, by how their names begin: told the rest of the name, and whether to download."""
 
 
 def _remote(text: str) -> Data:
     """Tar and Parquet files in a store or on the web, or a folder of them."""
-    places = [Remote(name) for name in _braces(text)]
+    places = [Remote(name) for name in braces(text)]
     endings = {place.suffix for place in places}
     if len(endings) == 1 and endings <= {".tar", ".parquet"}:
         with asking(places[0]):
@@ -277,23 +263,3 @@ def _remote(text: str) -> Data:
     if data is None:
         raise UsageError(f"there are no .tar and no .parquet files in {text}: pack the images first (twofold pack)")
     return data
-
-
-def _braces(text: str) -> list[str]:
-    """``shard-{000..127}.tar`` -> its 128 names.
-
-    Raises:
-        UsageError: if there are more than `MOST_FILES`.
-    """
-    parts = re.split(r"\{(\d{1,18})\.\.(\d{1,18})\}", text)
-    ends = [(int(low), int(high)) for low, high in zip(parts[1::3], parts[2::3], strict=True)]
-    names = math.prod(max(0, high - low + 1) for low, high in ends)
-    if names > MOST_FILES:
-        raise UsageError(f"{text} names {names:,} files, more than {MOST_FILES:,}")
-    choices: list[list[str]] = [[parts[0]]]
-    for (low, high), width, literal in zip(ends, map(len, parts[1::3]), parts[3::3], strict=True):
-        choices += [[f"{i:0{width}d}" for i in range(low, high + 1)], [literal]]
-    found = ["".join(choice) for choice in product(*choices)]
-    if not found:
-        raise UsageError(f"{text} names no file: a range must go from the lower number to the higher one")
-    return found

@@ -14,11 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from twofold.data.hub import in_a_line
+from twofold.data.names import PACKAGES
 from twofold.data.sources import modified
 from twofold.errors import Failed, UsageError
 
-PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "hf": "huggingface_hub", "https": "aiohttp", "http": "aiohttp"}
-"""The package that each kind of name needs beside fsspec."""
 TRIES = 5
 PAUSE = 0.5
 """seconds before a second try; twice as long before each further one"""
@@ -89,11 +88,6 @@ class Remote:
 
 Place = Path | Remote
 """A file, wherever it is."""
-
-
-def is_remote(text: str) -> bool:
-    """Whether a name is an address."""
-    return text.partition("://")[0] in PACKAGES and "://" in text
 
 
 def tried(place: Remote, read: Callable[[], T]) -> T:
