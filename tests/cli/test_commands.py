@@ -33,10 +33,8 @@ COMMANDS = [
 
 def test_help_needs_no_torch_nor_does_a_wrong_name():
     """So that it is there at once: importing torch alone takes seconds."""
-    ends = {command: 0 for command in COMMANDS}
-    ends |= {
-        f"{name} nowhere": 2 for name in ("pretrain", "compare", "scan", "pack --out a", "embed runs/a --out a.npy")
-    }
+    wrong = ("pretrain", "compare", "scan", "pack --out a", "embed runs/a --out a.npy")
+    ends = dict.fromkeys(COMMANDS, 0) | {f"{name} nowhere": 2 for name in wrong}
     lines = "\n".join(
         f"try: main({command.split()!r})\nexcept SystemExit as end: assert (end.code or 0) == {code}"
         for command, code in ends.items()
