@@ -167,9 +167,10 @@ def from_first(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def any_process(flag: bool, device: torch.device) -> bool:
-    """Whether ``flag`` is true on any process; the answer is the same on all. ``device`` is where it is exchanged."""
-    return bool(total(torch.tensor(float(flag), device=device)) > 0)
+def any_process(device: torch.device, *flags: bool) -> list[bool]:
+    """Whether each flag is true on any process; the answer is the same on all. ``device`` is where it is exchanged."""
+    found: list[bool] = (total(torch.tensor(flags, dtype=torch.float32, device=device)) > 0).tolist()
+    return found
 
 
 def every(value: T) -> list[T]:
