@@ -104,8 +104,9 @@ def load(
         raise UsageError(f"{name} is not what {folder} began with, {change}: choose another --out")
     made_by = str(state.get("version", ""))
     try:
-        method.load_state_dict(sharding.cut(state["method"], method.state_dict()))
-        optimizer.load_state_dict(sharding.cut_optimizer(state["optimizer"], optimizer))
+        parts = sharding.as_weights_lie(state, method, optimizer)
+        method.load_state_dict(parts["method"])
+        optimizer.load_state_dict(parts["optimizer"])
     except (RuntimeError, ValueError):  # other tensors, other groups of them
         raise UsageError(
             f"{folder} cannot go on: what twofold {made_by or 'of no recorded version'} saved there does not fit "

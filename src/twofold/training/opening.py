@@ -74,6 +74,7 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
         first = agreement.recipe_of_first(settings, str(run.path))
         other = f"process {dist.rank()} is to begin another run than process 0"
         settings = agreed(wanted, first, len(source), other, "give all the same command")
+    sharding.check(settings)
     images = inspection.load(settings.resident, on, workers, settings.channels, settings.depth)
     batch = batch_size(settings, len(images))
     dtype = torch.float64 if settings.precision == "fp64" else torch.float32

@@ -20,9 +20,38 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from twofold import dist
+from twofold.errors import UsageError
 from twofold.methods.base import Method
 from twofold.nets.layers import layers
 from twofold.nets.momentum import MomentumEncoder
+from twofold.recipe.recipe import Recipe
+
+
+def check(settings: Recipe) -> None:
+    """
+    Raises:
+        UsageError: if ``shard`` is not the same on all processes, or does not go with other settings.
+    """
+    dist.same(f"shard {str(settings.shard).lower()}", "all processes must be given the same command")
+    if settings.shard and settings.chunk:
+        raise UsageError(
+            f"shard true does not go with chunk {settings.chunk}, whose second pass needs whole weights: set --chunk 0 "
+            "or --shard false"
+        )
+
+
+def notes(settings: Recipe, method: Method) -> list[str]:
+    """What ``shard`` does to a run, in words."""
+    if not settings.shard:
+        return []
+    if dist.world() == 1:
+        return ["shard true has no effect: there is only one process (torchrun starts several)"]
+    weights = list(method.parameters())
+    own = sum(local(weight).numel() for weight in weights) / 1e6
+    every = sum(weight.numel() for weight in weights) / 1e6
+    return [
+        f"shard true: this process keeps {own:.1f} of {every:.1f} million weights, those of a momentum encoder included"
+    ]
 
 
 def shard(method: Method, on: torch.device) -> Method:
@@ -30,6 +59,9 @@ def shard(method: Method, on: torch.device) -> Method:
 
     Returns:
         A copy for `whole`: it has the method's buffers and no weights yet.
+
+    Raises:
+        UsageError: if two parts of the network share a weight.
     """
     kept = (method, *(network for network, _ in method.given().values()))
     shared = {id(t): t for network in kept for t in (*network.parameters(), *network.buffers())}
@@ -37,8 +69,12 @@ def shard(method: Method, on: torch.device) -> Method:
     for weight in method.parameters():
         weight.data = weight.data.contiguous()
     scalars = {weight for weight in method.parameters() if weight.ndim == 0}  # they cannot be cut
-    mesh = init_device_mesh(on.type, (dist.world(),))
+    mesh, seen = init_device_mesh(on.type, (dist.world(),)), set[int]()
     for part in (*parts(method), method):
+        own = {id(weight) for weight in part.parameters() if not isinstance(weight, DTensor)} - {*map(id, scalars)}
+        if own & seen:
+            raise UsageError("two parts of the network share a weight, which cannot be cut then: set --shard false")
+        seen |= own
         fully_shard(part, mesh=mesh, ignored_params=scalars)
     for module in method.modules():
         if isinstance(module, FSDPModule) and on.type == "cpu":
@@ -72,6 +108,11 @@ def blocks(backbone: nn.Module) -> list[nn.Module]:
     return [module for _, module in sorted(found, key=lambda it: -it[0]) if next(module.children(), None) is not None]
 
 
+def local(tensor: Tensor) -> Tensor:
+    """What this process keeps of a tensor: its part of one that is cut, or all of it."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
 def gathered(state: Any, on: torch.device | None = None) -> Any:
     """A state with every tensor that is cut whole on the first process; the others have None in its place.
 
@@ -91,27 +132,31 @@ def gathered(state: Any, on: torch.device | None = None) -> Any:
     return tree_map(full, state) if some_cut else state
 
 
-def cut(state: dict[str, Any], like: dict[str, Tensor]) -> dict[str, Any]:
-    """A state in which every tensor that is cut in ``like``, and has the same shape, is this process's part of it."""
-    state.update({key: cut_as(value, like.get(key)) for key, value in state.items()})
-    return state
+def as_weights_lie(state: dict[str, Any], method: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The whole tensors of a checkpoint's ``method`` and ``optimizer``, as the weights lie in this process.
 
-
-def cut_as(value: Any, like: Tensor | None) -> Any:
-    """This process's part of a whole tensor, if that is what ``like`` is a part of."""
-    if not isinstance(like, DTensor) or not isinstance(value, Tensor) or value.shape != like.shape:
-        return value
-    return distribute_tensor(value, like.device_mesh, like.placements, src_data_rank=None)
-
-
-def cut_optimizer(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """The state of an optimizer, with whole tensors, as that of one whose weights are cut."""
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    of_weights = {
-        number: {key: cut_as(value, weights[number] if number < len(weights) else None) for key, value in one.items()}
-        for number, one in state["state"].items()
+    A tensor becomes this process's part of it where the weights are cut. What the optimizer keeps of a weight gets the
+    weight's order of channels in memory, which may have been another one where the checkpoint was written.
+    """
+    own, whole_method = method.state_dict(), copy.copy(state["method"])  # with torch's own notes on it
+    whole_method.update({key: as_lies(value, own.get(key)) for key, value in whole_method.items()})
+    weights = dict(enumerate(weight for group in optimizer.param_groups for weight in group["params"]))
+    kept = state["optimizer"]["state"].items()
+    return {
+        "method": whole_method,
+        "optimizer": state["optimizer"]
+        | {"state": {n: {key: as_lies(value, weights.get(n)) for key, value in of.items()} for n, of in kept}},
     }
-    return state | {"state": of_weights}
+
+
+def as_lies(value: Any, weight: Tensor | None) -> Any:
+    """A whole tensor as a weight of its shape lies in this process; anything else as it is."""
+    if weight is None or not isinstance(value, Tensor) or value.shape != weight.shape:
+        return value
+    if isinstance(weight, DTensor):
+        part = distribute_tensor(value.contiguous(), weight.device_mesh, weight.placements, src_data_rank=None)
+        return part.clone()  # not a view of the whole, which would stay in memory
+    return torch.empty_like(weight, dtype=value.dtype, device=value.device).copy_(value)
 
 
 @contextmanager
