@@ -84,7 +84,7 @@ def shard(method: Method, on: torch.device) -> Method:
 
 
 def parts(method: Method) -> list[nn.Module]:
-    """The modules of a method that are whole at a time, inner ones first: blocks of the backbones, and the heads."""
+    """The modules that are whole at a time: blocks of the backbones, and the heads. What is left is one part more."""
     found: list[nn.Module] = []
     for child in method.children():
         backbone, *heads = child.stages if isinstance(child, MomentumEncoder) else [child]
@@ -92,20 +92,36 @@ def parts(method: Method) -> list[nn.Module]:
             found += blocks(backbone)
         else:
             heads.append(backbone)
-        found += [head for head in heads if next(head.parameters(), None) is not None]
+        for head in heads:
+            found += [
+                it for it in ([head] if called(head) else head.children()) if next(it.parameters(), None) is not None
+            ]
     return found
 
 
+def called(module: nn.Module) -> bool:
+    """Whether a module is called itself; a list of modules only holds them."""
+    return type(module).forward is not nn.Module.forward
+
+
 def blocks(backbone: nn.Module) -> list[nn.Module]:
-    """The modules inside a backbone that hold a layer each, inner ones first; not single convolutions and the like."""
-    names: set[str] = set()
-    for layer in layers(backbone, coarse=False):
-        paths = [name.split(".")[:-1] for name in layer]
-        shortest, longest = min(paths), max(paths)
-        same = [a == b for a, b in zip(shortest, longest, strict=False)]
-        names.add(".".join(longest[: (*same, False).index(False)]))
-    found = [(name.count("."), backbone.get_submodule(name)) for name in sorted(names - {""})]
-    return [module for _, module in sorted(found, key=lambda it: -it[0]) if next(module.children(), None) is not None]
+    """The largest modules inside a backbone that have weights of one layer alone; no single convolutions and the like.
+
+    Of blocks in a sequence each is one, also where the sequence is a layer: a backbone may call them one by one.
+    """
+    layer_of = {name: number for number, names in enumerate(layers(backbone, coarse=False)) for name in names}
+
+    def inside(module: nn.Module, path: str) -> Iterator[nn.Module]:
+        for name, child in module.named_children():
+            own = {layer_of.get(f"{path}{name}.{weight}") for weight, _ in child.named_parameters()}
+            composed = any(next(part.children(), None) is not None for part in child.children())
+            sequence = composed and isinstance(child, nn.Sequential)
+            if len(own) > 1 or (own and (sequence or not called(child))):
+                yield from inside(child, f"{path}{name}.")
+            elif own and next(child.children(), None) is not None:
+                yield child
+
+    return list(inside(backbone, ""))
 
 
 def local(tensor: Tensor) -> Tensor:
