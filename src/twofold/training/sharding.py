@@ -85,18 +85,14 @@ def shard(method: Method, on: torch.device) -> Method:
 
 def parts(method: Method) -> list[nn.Module]:
     """The modules that are whole at a time: blocks of the backbones, and the heads. What is left is one part more."""
-    found: list[nn.Module] = []
-    for child in method.children():
-        backbone, *heads = child.stages if isinstance(child, MomentumEncoder) else [child]
-        if isinstance(child, MomentumEncoder) or child is method.backbone:
-            found += blocks(backbone)
-        else:
-            heads.append(backbone)
-        for head in heads:
-            found += [
-                it for it in ([head] if called(head) else head.children()) if next(it.parameters(), None) is not None
-            ]
-    return found
+    sides = [child for child in method.children() if isinstance(child, MomentumEncoder)]
+    backbones = [method.backbone, *(side.stages[0] for side in sides)]
+    heads = [child for child in method.children() if child is not method.backbone and child not in sides]
+    heads += [head for side in sides for head in side.stages[1:]]
+    found = [block for backbone in backbones for block in blocks(backbone)]
+    for head in heads:
+        found += [head] if called(head) else head.children()
+    return [part for part in found if next(part.parameters(), None) is not None]
 
 
 def called(module: nn.Module) -> bool:
