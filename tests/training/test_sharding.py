@@ -130,7 +130,7 @@ def killed(out, shard, step):
     if os.environ["RANK"] == "0":
         at_call(metrics.Metrics, "write", step + 1)
     try:
-        twofold.pretrain(out=out, quiet=True, **settings_of("moco", shard=shard, save_every=1, knn_every=0))
+        twofold.pretrain(out=out, quiet=True, **settings_of("dino", shard=shard, save_every=1, knn_every=0))
     except dist.Lost:
         return "lost"
 
@@ -139,18 +139,18 @@ def test_a_killed_run_goes_on_in_any_form(tmp_path):
     """To the bit where it is cut again, and else but for rounding: from parts to whole weights and back."""
     again = dict(save_every=1, knn_every=0)
     straight = tmp_path / "straight"
-    in_processes(2, straight, ["moco"], shard=True, **again)
+    in_processes(2, straight, ["dino"], shard=True, **again)
     for was, world, cut in ((True, 2, True), (True, 1, False), (False, 2, True)):
         out = tmp_path / f"cut {was}, then on {world}, cut {cut}"
         if not (tmp_path / str(was)).exists():
-            codes, found = together(2, killed, tmp_path / str(was) / "moco", was, 2)
+            codes, found = together(2, killed, tmp_path / str(was) / "dino", was, 2)
             assert codes == [KILLED, 0]
             assert found[1] == "lost"
         shutil.copytree(tmp_path / str(was), out)
-        in_processes(world, out, ["moco"], shard=cut, **again)
-        assert_alike(out / "moco", straight / "moco")
+        in_processes(world, out, ["dino"], shard=cut, **again)
+        assert_alike(out / "dino", straight / "dino")
         if was and cut:
-            states = [files.load(path / "moco" / "checkpoint.pt") for path in (out, straight)]
+            states = [files.load(path / "dino" / "checkpoint.pt") for path in (out, straight)]
             for part in ("method", "optimizer"):
                 assert_identical(*(state[part] for state in states), part)
 
