@@ -165,6 +165,8 @@ def as_lies(value: Any, weight: Tensor | None) -> Any:
     """A whole tensor as a weight of its shape lies in this process; anything else as it is."""
     if weight is None or not isinstance(value, Tensor) or value.shape != weight.shape:
         return value
+    if not isinstance(weight, DTensor) and value.stride() == weight.stride():
+        return value
     if isinstance(weight, DTensor):
         part = distribute_tensor(value.contiguous(), weight.device_mesh, weight.placements, src_data_rank=None)
         return part.clone()  # not a view of the whole, which would stay in memory
