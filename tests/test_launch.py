@@ -46,7 +46,7 @@ def find_something(rank):
     """Only the first process looks for what is wrong."""
     if rank == 0:
         finding = Finding("dimensional collapse", 1, "few directions", "the method", "another one")
-        Watch.look = lambda self, row, output: [finding] if row["step"] == 2 else []
+        Watch.look = lambda self, row, method, output: [finding] if row["step"] == 2 else []
 
 
 def ended(out, *words, prepare=None):

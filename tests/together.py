@@ -27,7 +27,9 @@ def together(world, work, *args):
     Code 0: done, or the one of a SystemExit; 99: a process hung, and was killed. Any other exception is raised here.
     """
     context, port = multiprocessing.get_context("forkserver"), free_port()
-    context.set_forkserver_preload(["tests.conftest", "twofold.training.loop", "twofold.outputs.embed"])
+    context.set_forkserver_preload(
+        ["tests.conftest", "twofold.training.loop", "twofold.outputs.embed", "sklearn.datasets"]
+    )
     pipes = [context.Pipe(duplex=False) for _ in range(world)]
     started = [
         context.Process(target=_begin, args=(rank, world, port, give, work, args))

@@ -24,6 +24,9 @@ from twofold.errors import Failed, UsageError
 T = TypeVar("T")
 
 
+LOST = "another process has ended, or does not answer"
+
+
 class Lost(Failed):
     """Another process has ended, or does not answer."""
 
@@ -49,7 +52,12 @@ def answered() -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        raise Lost("another process has ended, or does not answer") from error
+        raise Lost(LOST) from error
+
+
+def unanswered(error: BaseException) -> bool:
+    """Whether an error is that of a message between processes, as when torch itself waits for another one in vain."""
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo/transport" in str(error))
 
 
 class _Gather(torch.autograd.Function):
@@ -179,9 +187,10 @@ def from_first(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def any_process(flag: bool, device: torch.device) -> bool:
-    """Whether ``flag`` is true on any process; the answer is the same on all. ``device`` is where it is exchanged."""
-    return bool(total(torch.tensor(float(flag), device=device)) > 0)
+def any_process(device: torch.device, *flags: bool) -> list[bool]:
+    """Whether each flag is true on any process; the answer is the same on all. ``device`` is where it is exchanged."""
+    found: list[bool] = (total(torch.tensor(flags, dtype=torch.float32, device=device)) > 0).tolist()
+    return found
 
 
 def every(value: T) -> list[T]:

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
-from twofold.dist import Lost, answered, rank
+from twofold.dist import LOST, Lost, answered, rank, unanswered
 from twofold.errors import Collapsed, Diverged, Failed, UsageError
 
 PATIENCE = timedelta(minutes=30)
@@ -105,6 +105,8 @@ def _ending_together() -> Iterator[None]:
     except Lost as lost:
         raise _told() or lost from None
     except (Exception, KeyboardInterrupt) as error:
+        if unanswered(error):  # of what torch has sent, as for weights that are cut
+            raise _told() or Lost(LOST) from error
         _tell(error)
         raise
 

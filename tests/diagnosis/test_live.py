@@ -21,9 +21,9 @@ def test_embeddings_that_are_no_numbers_are_not_measured():
     """The loop judges them by the loss; the doctor gets no row of them."""
     settings = resolved(**tiny("vicreg", measure_every=1))
     method = build_method(settings, backbone_spec(settings), 8)
-    watch = live.Watch(settings, method, steps=10, epoch=5, rows=[])
+    watch = live.Watch(settings, steps=10, epoch=5, rows=[])
     rows = {"step": 0, "epoch": 0, "loss": 1.0, "energy": 1.0}
     output = Output({"energy": torch.tensor(1.0)}, (torch.full((8, 4), torch.inf), torch.ones(8, 4)))
-    assert watch.look(rows, output) == []
+    assert watch.look(rows, method, output) == []
     assert "measures" not in rows
     assert watch.rows == []

@@ -44,6 +44,20 @@ def test_names_of_files_that_are_no_text_come_back(name):
 NAMES = st.binary(max_size=12).filter(lambda name: b"\0" not in name).map(os.fsdecode)
 
 
+TEXTS = NAMES.filter(lambda name: not any("\ud800" <= letter <= "\udfff" for letter in name))
+
+
+@given(TEXTS)
+def test_any_text_may_be_a_name_in_a_table(name):
+    table = {name: 1, "another": 2}
+    assert toml._settings(tomllib.loads(f"table = {toml.value_text(table)}")) == {"table": table}
+
+
+def test_a_name_that_is_no_text_is_refused():
+    with pytest.raises(UsageError, match=r"backbone_arguments has a name that is no text: 'a\\udc80'$"):
+        recipe.wanted("simclr", backbone_arguments={"a\udc80": 1})
+
+
 def values_of(declared, kind):
     """Any value that a setting may have."""
     if typing.get_origin(kind) is Literal:
@@ -60,7 +74,7 @@ def values_of(declared, kind):
         return st.floats(low, high, exclude_min=declared.above is not None)
     if kind is int:
         return st.integers(declared.low, declared.high if isinstance(declared.high, int) else None)
-    return {bool: st.booleans(), str: NAMES}.get(kind, st.dictionaries(NAMES, values, max_size=3))
+    return {bool: st.booleans(), str: NAMES}.get(kind, st.dictionaries(TEXTS, values, max_size=3))
 
 
 @given(st.data())

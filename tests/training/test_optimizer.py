@@ -40,8 +40,7 @@ def test_what_is_frozen_is_left_out_and_each_name_is_its_optimizer():
         assert all(group.get("momentum", group.get("betas", [0])[0]) == 0.8 for group in groups)
 
 
-@pytest.mark.parametrize("name", ["adamw", "sgd"])
-def test_one_pass_over_all_weights_is_the_update_of_each(name):
+def test_one_pass_over_all_weights_is_the_update_of_each():
     """Also where weights and their gradients lie in memory with the channels innermost."""
 
     def network():
@@ -51,7 +50,7 @@ def test_one_pass_over_all_weights_is_the_update_of_each(name):
 
     images = torch.randn(4, 3, 8, 8).contiguous(memory_format=torch.channels_last)
     fused, plain = network(), network()
-    optimizers = [create_optimizer(it, name, 0.1, 0.9) for it in (fused, plain)]
+    optimizers = [create_optimizer(it, "adamw", 0.1, 0.9) for it in (fused, plain)]
     assert all(group["fused"] for group in optimizers[0].param_groups)
     for group in optimizers[1].param_groups:
         group |= {"fused": False, "foreach": False}
@@ -66,6 +65,21 @@ def test_one_pass_over_all_weights_is_the_update_of_each(name):
     assert not fused["backbone"][0].weight.is_contiguous()
     for one, other in zip(fused.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd", "lars"])
+def test_a_weight_may_get_its_first_gradient_in_a_later_step(name):
+    """As prototypes do that stay as they are at first."""
+    method = nn.ModuleDict({name: nn.Linear(2, 2, bias=False) for name in ("backbone", "projector", "prototypes")})
+    optimizer = create_optimizer(method, name, 0.1, 0.9)
+    for gradients in ((1.0, 1.0, None), (1.0, 1.0, 1.0)):
+        for weight, gradient in zip(method.parameters(), gradients, strict=True):
+            weight.grad = None if gradient is None else torch.full_like(weight, gradient)
+        set_rates(optimizer, 0.01, 0.01, 0.1)
+        before = [weight.detach().clone() for weight in method.parameters()]
+        optimizer.step()
+        for weight, gradient, was in zip(method.parameters(), gradients, before, strict=True):
+            assert torch.equal(weight, was) == (gradient is None)
 
 
 def test_lars_adapts_weights_also_without_decay():

@@ -69,32 +69,32 @@ def memory(rows: Tensor, age: Tensor, horizon: float) -> dict[str, float]:
     }
 
 
+def due(settings: Recipe, step: int, steps: int) -> bool:
+    """Whether it is the turn of one of so many steps to be measured."""
+    every, done = settings.measure_every, step + 1
+    return every > 0 and (done % every == 0 or done in (1, steps))
+
+
 class Watch:
     """The doctor beside a run: every so many steps he measures, and says what he did not say before."""
 
-    def __init__(self, settings: Recipe, method: Method, steps: int, epoch: int, rows: Sequence[Row]) -> None:
+    def __init__(self, settings: Recipe, steps: int, epoch: int, rows: Sequence[Row]) -> None:
         """
         Args:
             settings: the run's recipe; ``measure_every`` says when it is measured.
-            method: what is learning.
             steps: of the whole run.
             epoch: how many steps an epoch has.
             rows: those of metrics.jsonl so far, when a run goes on.
         """
-        self.settings, self.method, self.steps, self.epoch = settings, method, steps, epoch
+        self.settings, self.steps, self.epoch = settings, steps, epoch
         self.rows = [row for row in rows if "measures" in row or "knn" in row]
         self.told = {finding.name for finding in self.findings()} if settings.on_collapse == "warn" else set()
 
-    def due(self, step: int) -> bool:
-        """Whether it is this step's turn to be measured."""
-        every, done = self.settings.measure_every, step + 1
-        return every > 0 and (done % every == 0 or done in (1, self.steps))
-
-    def look(self, row: Row, output: Output) -> list[Finding]:
+    def look(self, row: Row, method: Method, output: Output) -> list[Finding]:
         """Measure a step, if it is its turn, and put ``measures`` into its row; the findings that are new."""
-        if self.due(row["step"]):
+        if due(self.settings, row["step"], self.steps):
             terms = {name: row[name] for name in output.terms}
-            if found := measure(self.method, output, terms, row["step"] / self.steps, self.epoch):
+            if found := measure(method, output, terms, row["step"] / self.steps, self.epoch):
                 row["measures"] = found
         if "measures" not in row and "knn" not in row:
             return []

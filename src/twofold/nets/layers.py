@@ -8,14 +8,15 @@ from torch import nn
 from twofold.errors import UsageError
 
 
-def layers(backbone: nn.Module) -> list[list[str]]:
+def layers(backbone: nn.Module, coarse: bool = True) -> list[list[str]]:
     """The names of a backbone's parameters, a list for each layer: the stem, then stages or blocks.
 
-    As timm groups them for its models; of another network a layer is a child that has parameters.
+    As timm groups them for its models; of another network a layer is a child that has parameters. A stage is one layer
+    if they are to be ``coarse``, else each of its blocks.
     """
     names = [name for name, _ in backbone.named_parameters()]
     if callable(matcher := getattr(backbone, "group_matcher", None)):
-        layer_of = group_parameters(backbone, matcher(coarse=True), reverse=True)
+        layer_of = group_parameters(backbone, matcher(coarse=coarse), reverse=True)
     else:
         children = list(dict.fromkeys(name.partition(".")[0] for name in names))
         layer_of = {name: children.index(name.partition(".")[0]) for name in names}

@@ -165,6 +165,11 @@ class Recipe:
         None, "how many processes decode large images; none: one for each core, at most 16", low=0, high=1024,
         operational=True,
     )  # fmt: skip
+    shard: bool = setting(
+        False, "whether every process keeps only its part of the weights, their gradients and the optimizer's state, "
+        "for networks that are too large to be whole on each; for several processes (torchrun)",
+        operational=True,
+    )  # fmt: skip
     save_every: int = setting(
         None, "steps between two checkpoints; none: one every 5 minutes; the end of the run always has one", low=1,
         operational=True,

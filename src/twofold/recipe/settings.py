@@ -165,6 +165,8 @@ def _as_toml_reads_it(value: Any, name: str) -> Any:
     if _is_list(value):
         return [_as_toml_reads_it(v, name) for v in value]
     if isinstance(value, Mapping) and set(map(str, value)) != {BYTES}:
+        if strange := next((key for key in map(str, value) if any("\ud800" <= c <= "\udfff" for c in key)), None):
+            raise UsageError(f"{name} has a name that is no text: {strange!r}")
         return {str(key): _as_toml_reads_it(v, f"{name}, {key!s}") for key, v in value.items()}
     if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
         return value

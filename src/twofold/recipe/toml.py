@@ -35,7 +35,9 @@ def value_text(value: Any) -> str:
         return "[" + ", ".join(map(value_text, value)) + "]"
     if isinstance(value, str) and not _is_text(value):
         return f"{{{BYTES} = {value_text(escaped(value))}}}"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else repr(value)
+    if isinstance(value, str | bool):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON writes it, TOML does not read it
+    return repr(value)
 
 
 def _is_text(value: str) -> bool:
@@ -43,7 +45,7 @@ def _is_text(value: str) -> bool:
         value.encode()
     except UnicodeEncodeError:
         return False
-    return "\x7f" not in value  # the only other character that JSON writes and TOML does not read
+    return True
 
 
 def read(path: Path) -> dict[str, Any]:

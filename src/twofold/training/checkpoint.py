@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 
+from twofold import dist
 from twofold.errors import UsageError
 from twofold.methods.base import Method
 from twofold.recipe import version
 from twofold.run import CHECKPOINTS
 from twofold.storage import files
+from twofold.training import sharding
 
 BOTH = "no other is left, so remove it to start anew"
 
@@ -30,12 +32,19 @@ def save(
 ) -> None:
     """Write a checkpoint of ``step`` steps done in so many seconds; the last one becomes the one before it.
 
-    ``data`` identifies the images; ``recipe``: that of the run, as TOML.
+    The first process writes it. Where weights are cut, all must call this.
+
+    Args:
+        data: identifies the images.
+        recipe: that of the run, as TOML.
     """
+    parts = {"method": method.state_dict(), "optimizer": optimizer.state_dict()}
+    parts = sharding.gathered(parts, torch.device("cpu"))
+    if dist.rank() > 0:
+        return
     last, before = (folder / name for name in CHECKPOINTS)
     state = {"version": version.VERSION, "step": step, "seconds": seconds, "data": data, "recipe": recipe}
-    state |= {"method": method.state_dict(), "optimizer": optimizer.state_dict()}
-    files.save(last, state, lambda: keep(last, before))
+    files.save(last, state | parts, lambda: keep(last, before))
 
 
 def keep(last: Path, before: Path) -> None:
@@ -95,8 +104,9 @@ def load(
         raise UsageError(f"{name} is not what {folder} began with, {change}: choose another --out")
     made_by = str(state.get("version", ""))
     try:
-        method.load_state_dict(state["method"])
-        optimizer.load_state_dict(state["optimizer"])
+        parts = sharding.as_weights_lie(state, method, optimizer)
+        method.load_state_dict(parts["method"])
+        optimizer.load_state_dict(parts["optimizer"])
     except (RuntimeError, ValueError):  # other tensors, other groups of them
         raise UsageError(
             f"{folder} cannot go on: what twofold {made_by or 'of no recorded version'} saved there does not fit "

@@ -3,20 +3,24 @@
 import math
 import statistics
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any, Self
+
+import torch
+from torch import nn
 
 from twofold import device, dist
 from twofold.data.loader import Streamed
 from twofold.diagnosis.doctor import Finding
-from twofold.diagnosis.live import Watch
+from twofold.diagnosis.live import Watch, due
 from twofold.errors import Diverged
 from twofold.evaluation.online import OnlineKNN
 from twofold.evaluation.titles import BEGINNINGS
+from twofold.methods.base import Output
 from twofold.run import fresh_backbone
 from twofold.storage import files
-from twofold.storage.metrics import first_metrics
-from twofold.training import writers
+from twofold.storage.metrics import Row, first_metrics
+from twofold.training import sharding, writers
 from twofold.training.log import Bar, Log, duration, status
 from twofold.training.opened import OpenRun
 from twofold.training.step import Learned
@@ -37,24 +41,23 @@ class Journal:
         self._metrics = self._knn = self._watch = None
         if opened.main:
             self._metrics = self._held.enter_context(writers.opened(s, run.path, start, opened.steps))
-            self._watch = Watch(
-                s, opened.method, opened.steps, opened.plan.steps_per_epoch, run.metrics if start else []
-            )
+            self._watch = Watch(s, opened.steps, opened.plan.steps_per_epoch, run.metrics if start else [])
             if s.knn_every:
                 self._knn = OnlineKNN.of(opened.source, opened.spec, opened.device, s.precision)
             if start:
                 first = first_metrics(run.path / "metrics.jsonl")
                 self.beginnings = {who: first[f"knn_{who}"] for who in BEGINNINGS if f"knn_{who}" in first}
-            elif self._knn:
-                self.beginnings = self._scores_before(self._knn)
+        if s.knn_every and not start:
+            with opened.whole() as method:
+                self.beginnings = self._scores_before(self._knn, method.backbone) if self._knn else {}
         self._took: list[float] = []
         self._late = device.overlaps(opened.device) and dist.world() == 1  # several must stop at the same step
         self._untold: tuple[int, Learned, float, float] | None = None
         self._bar = self._held.enter_context(Bar(log.console, opened.steps, start))
 
-    def _scores_before(self, knn: OnlineKNN) -> dict[str, float]:
+    def _scores_before(self, knn: OnlineKNN, network: nn.Module) -> dict[str, float]:
         """The yardsticks of a run that begins: kNN of the untrained backbone and, if there are any, of the weights."""
-        o, network = self.opened, self.opened.method.backbone
+        o = self.opened
         if not o.settings.weights:
             return {"untrained": knn.score(network)}
         fresh = device.place(fresh_backbone(o.spec, o.settings.seed), o.device, next(network.parameters()).dtype)
@@ -103,14 +106,16 @@ class Journal:
         return self._catch_up()
 
     def _measured(self, step: int) -> bool:
-        """Whether there is more to say of a step than its terms, which needs the method as it is after it."""
-        return (
-            self._scored(step) or (self._watch is not None and self._watch.due(step)) or step + 1 == self.opened.steps
-        )
+        """Whether there may be more to say of a step than its terms, which needs the method as it is after it.
+
+        The answer is the same on all processes.
+        """
+        o = self.opened
+        return self._scored(step) or due(o.settings, step, o.steps) or step + 1 == o.steps
 
     def _scored(self, step: int) -> bool:
-        """Whether kNN follows a step."""
-        if not self._knn:
+        """Whether kNN follows a step, if images have labels."""
+        if not self.opened.settings.knn_every:
             return False
         done, epoch = step + 1, self.opened.plan.steps_per_epoch
         ends = done % epoch == 0 and done // epoch % self.opened.settings.knn_every == 0
@@ -130,9 +135,7 @@ class Journal:
             row |= {"steps": o.steps, "collapsed": o.collapsed_loss, **o.alarm}
             row |= {f"knn_{who}": score for who, score in self.beginnings.items()}
             row |= {"knn_asked": self._knn.asked} if self._knn else {}
-        if self._knn and self._scored(step):
-            row["knn"] = self.score = self._knn.score(o.method.exported.backbone)
-        findings = self._watch.look(row, learned.output) if self._watch else []
+        findings = self._measure(step, row, learned.output)
         for finding in findings:
             self.log.say(finding.sentence)
         speed = {"images_per_second": round(o.plan.batch / took, 1), "waiting": round(learned.waited / took, 3)}
@@ -144,6 +147,13 @@ class Journal:
         shown = status(learned.loss, learned.terms, yardsticks, speed)
         self._bar.update(done, f"epoch {epoch + 1}/{s.epochs}", shown, left)
         return findings
+
+    def _measure(self, step: int, row: Row, output: Output) -> list[Finding]:
+        """Measure a step, if it is its turn; the results go into its row, and findings that are new come back."""
+        with self.opened.whole() if self._measured(step) else nullcontext(self.opened.twin) as method:
+            if self._knn and self._scored(step):
+                row["knn"] = self.score = self._knn.score(method.exported.backbone)
+            return self._watch.look(row, method, output) if self._watch else []
 
     def _estimate(self, done: int, took: float) -> None:
         """Say once, after a few steps, how long the others may take."""
@@ -172,9 +182,10 @@ class Journal:
         o = self.opened
         failure = f"the loss is {learned.loss} and the norm of its gradient {learned.gradient_norm} at step {step}"
         path = o.run.path / "failure.pt"
+        weights = sharding.gathered(o.method.state_dict(), torch.device("cpu"))
         if o.main:
             state: dict[str, Any] = {"step": step, "terms": learned.terms, "gradient_norm": learned.gradient_norm}
-            files.save(path, state | {"index": o.plan.indices(step), "method": o.method.state_dict()})
+            files.save(path, state | {"index": o.plan.indices(step), "method": weights})
             self.log.say(f"{failure}, {learned.terms}", quiet=True)
         raise Diverged(
             f"{failure}; {path} holds its terms, weights and images' numbers; try a lower --lr or --grad-clip 1"

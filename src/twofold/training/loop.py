@@ -47,10 +47,11 @@ def train(wanted: Wanted, console: Console | None = None, data: DataLike = None)
         opened = open_run(wanted, data, on, log, held)
         with Journal(opened, log) as journal, failures():
             loop(opened, journal, interrupt)
-        if opened.main:
-            opened.run.write_backbone(opened.method.exported.backbone, opened.spec)
-            if opened.start < opened.steps:
-                log.say(f"{opened.run.path}: {opened.steps} steps in {duration(journal.seconds)}")
+        with opened.whole() as method:
+            if opened.main:
+                opened.run.write_backbone(method.exported.backbone, opened.spec)
+        if opened.main and opened.start < opened.steps:
+            log.say(f"{opened.run.path}: {opened.steps} steps in {duration(journal.seconds)}")
         dist.barrier()
         return opened.run
 
@@ -84,8 +85,9 @@ def learn_from(crops: Iterator[Crops], opened: OpenRun, journal: Journal, interr
 
         findings = journal.tell(step, learned, lr, time.monotonic() - clock)
         collapsed = bool(findings) and s.on_collapse == "stop" and done < steps
-        stop = dist.any_process(interrupt.asked or collapsed, opened.device)
-        if opened.main and (stop or done == steps or due(s, done, saved)):
+        late = opened.main and due(s, done, saved)  # one clock decides
+        stop, save = dist.any_process(opened.device, interrupt.asked or collapsed, late)
+        if stop or save or done == steps:
             saved = time.monotonic()
             journal.sync()
             opened.save(done, journal.seconds)

@@ -5,7 +5,7 @@ from torch import nn
 from twofold import dist
 from twofold.data.kinds import PICTURE, Kind
 from twofold.nets.synchronised import unsynchronised
-from twofold.training import portions
+from twofold.training import portions, sharding
 from twofold.training.opened import OpenRun
 
 FEW_IMAGES, FEW_STEPS = 200, 50
@@ -38,7 +38,7 @@ def notes(opened: OpenRun, unreadable: list[str]) -> list[str]:
     for name, (network, spec) in opened.method.given().items():
         size = sum(p.numel() for p in network.parameters()) / 1e6
         said.append(f"{name} {spec.name} ({size:.1f} million weights), {spec.features} features, kept in {path / name}")
-    said += portions.notes(s, opened.method, batch)
+    said += portions.notes(s, opened.method, batch) + sharding.notes(s, opened.method)
     if dist.world() > 1:
         said += unlike_one(opened.method)
     return said

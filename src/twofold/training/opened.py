@@ -1,5 +1,7 @@
 """A run that is open: everything that the loop works on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +17,7 @@ from twofold.recipe import toml
 from twofold.recipe.recipe import Recipe
 from twofold.run import Run
 from twofold.schedule import cosine, warmup_cosine
-from twofold.training import checkpoint
+from twofold.training import checkpoint, sharding
 from twofold.training.prepare import Preparation
 
 
@@ -30,13 +32,14 @@ class OpenRun:
     source: Source
     plan: Plan
     method: Method
-    optimizer: torch.optim.Optimizer
     prepare: Preparation
     device: torch.device
     start: int = 0
     seconds: float = 0.0
     main: bool = True
     alarm: dict[str, float] = field(default_factory=dict)  # see `Inspection.alarm`
+    optimizer: torch.optim.Optimizer = field(init=False)  # made when the weights lie where they are to learn
+    twin: Method = field(init=False)  # see `whole`
 
     @property
     def steps(self) -> int:
@@ -69,7 +72,16 @@ class OpenRun:
         """What a run must find again when it goes on."""
         return {"images": len(self.images), "fingerprint": self.source.fingerprint()}
 
+    @contextmanager
+    def whole(self) -> Iterator[Method]:
+        """Inside the block, what the first process measures and exports: the method with whole weights.
+
+        All processes must enter it; nothing is copied where weights are whole anyway.
+        """
+        with sharding.whole(self.method, self.twin):
+            yield self.twin
+
     def save(self, step: int, seconds: float) -> None:
-        """Write a checkpoint of ``step`` steps done in so many seconds."""
+        """Write a checkpoint of ``step`` steps done in so many seconds; all processes must call this."""
         recipe = toml.dumps(self.settings)
         checkpoint.save(self.run.path, self.method, self.optimizer, step, seconds, self.identity(), recipe)

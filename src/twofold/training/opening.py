@@ -24,7 +24,7 @@ from twofold.recipe.resolve import difference, resolve
 from twofold.run import Run, backbone_spec, build_method, fresh_backbone
 from twofold.storage import files, locks
 from twofold.storage.metrics import gaps
-from twofold.training import agreement, checkpoint, neighbours, writers
+from twofold.training import agreement, checkpoint, neighbours, sharding, writers
 from twofold.training.log import Log
 from twofold.training.measured import Measurements, starting_weights
 from twofold.training.notes import notes
@@ -74,6 +74,7 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
         first = agreement.recipe_of_first(settings, str(run.path))
         other = f"process {dist.rank()} is to begin another run than process 0"
         settings = agreed(wanted, first, len(source), other, "give all the same command")
+    sharding.check(settings)
     images = inspection.load(settings.resident, on, workers, settings.channels, settings.depth)
     batch = batch_size(settings, len(images))
     dtype = torch.float64 if settings.precision == "fp64" else torch.float32
@@ -94,17 +95,6 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
         source=inspection.readable,
         plan=Plan(len(images), batch, settings.seed),
         method=method,
-        optimizer=create_optimizer(
-            method,
-            settings.optimizer,
-            settings.weight_decay,
-            settings.optimizer_momentum,
-            layer_decay=settings.layer_decay,
-            bias_scale=(settings.bias_lr or settings.lr) / settings.lr,
-            second_beta=settings.second_beta,
-            lars_trust=settings.lars_trust,
-            lars_clip=settings.lars_clip,
-        ),
         prepare=Preparation(settings, method, batch, on, dtype),
         device=on,
         main=main,
@@ -113,13 +103,7 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
     identity = opened.identity()
     agreement.same_images(len(images), identity["fingerprint"], settings.data)
     mended = hold(opened, begun, held)
-    if begun:
-        agreement.one_checkpoint(run)
-        opened.start, opened.seconds, said = checkpoint.load(
-            run.path, method, opened.optimizer, identity, settings.data
-        )
-        said += [*mended, *gaps(run.path / "metrics.jsonl", opened.start)]
-    else:
+    if not begun:
         agreement.weights_of_first(method)
     if main and not begun:  # nothing of a run that diverged before its first checkpoint counts for this one
         (run.path / "failure.pt").unlink(missing_ok=True)
@@ -128,6 +112,13 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
         run.write_given(method)
     if settings.neighbours and not begun:
         find_neighbours(opened, log)
+    lay_out(opened)
+    if begun:
+        agreement.one_checkpoint(run)
+        opened.start, opened.seconds, said = checkpoint.load(
+            run.path, method, opened.optimizer, identity, settings.data
+        )
+        said += [*mended, *gaps(run.path / "metrics.jsonl", opened.start)]
     if main:
         held.enter_context(log.to(run.path / "log.txt"))
         files.write_text(run.path / "recipe.toml", toml.dumps(settings))
@@ -137,6 +128,23 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
     for sentence in said + notes(opened, unreadable):
         log.say(sentence)
     return opened
+
+
+def lay_out(opened: OpenRun) -> None:
+    """Cut the weights into a part for each process, if that is asked for, and make the optimizer that moves them."""
+    s, method = opened.settings, opened.method
+    opened.twin = sharding.shard(method, opened.device) if s.shard and dist.world() > 1 else method
+    opened.optimizer = create_optimizer(
+        method,
+        s.optimizer,
+        s.weight_decay,
+        s.optimizer_momentum,
+        layer_decay=s.layer_decay,
+        bias_scale=(s.bias_lr or s.lr) / s.lr,
+        second_beta=s.second_beta,
+        lars_trust=s.lars_trust,
+        lars_clip=s.lars_clip,
+    )
 
 
 def find_neighbours(opened: OpenRun, log: Log) -> None:

@@ -56,7 +56,7 @@ def create_optimizer(
     if name == "adamw":
         return torch.optim.AdamW(groups, lr=1.0, betas=(momentum, second_beta), fused=fused)
     if name == "sgd":
-        return torch.optim.SGD(groups, lr=1.0, momentum=momentum, fused=fused)
+        return torch.optim.SGD(groups, lr=1.0, momentum=momentum)  # fused, it fails where one gradient begins late
     raise ValueError(f"unknown optimizer {name!r}")
 
 

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from twofold import device, dist
 from twofold.batch import Batch
@@ -72,12 +73,13 @@ def learn(
         (output.loss / accumulate).backward()
         for name, term in output.terms.items():
             terms[name] = terms.get(name, 0) + term.detach() / accumulate
-    dist.average_gradients(method.parameters())
+    dist.average_gradients(p for p in method.parameters() if not isinstance(p, DTensor))  # those have been averaged
     norm = nn.utils.get_total_norm([p.grad for p in method.parameters() if p.grad is not None])
     if grad_clip and clip_each:
         for parameter in method.parameters():
             nn.utils.clip_grad_norm_(parameter, grad_clip)
     elif grad_clip:
         nn.utils.clip_grads_with_norm_(method.parameters(), grad_clip, norm)
+    norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
     numbers = torch.stack([*terms.values(), norm.to(next(iter(terms.values())).dtype)])
     return Learned(list(terms), device.Awaited(numbers), output, waited)
