@@ -16,6 +16,7 @@ from typing import Any
 
 import claims
 import defaults
+import peers
 
 from twofold.cli.tables import COLUMNS, percent
 from twofold.evaluation.titles import RAW_PIXELS, representation_title, row_title
@@ -267,6 +268,12 @@ def defaults_table(names: list[str]) -> str:
     return defaults.table(result["cells"])
 
 
+def peers_table(names: list[str]) -> str:
+    """What the same epochs give with twofold and with lightly."""
+    (result,) = load(names)
+    return peers.table(result["cells"])
+
+
 def methods_table(names: list[str]) -> str:
     """Every method's parts, from its card."""
     columns = ("family", "topology", "D", "A, B") if names == ["short"] else COLUMNS
@@ -290,7 +297,7 @@ def filled(text: str) -> str:
     tables |= {"loading": loading_table, "losses": losses_table, "step": step_table, "chunks": chunks_table}
     tables |= {"operations": operations_table, "loop": loop_table, "size": size_table}
     tables |= {"ways": ways_table, "reliability": reliability_table, "defaults": defaults_table}
-    tables |= {"claims": claims.table, "experiments": claims.details}
+    tables |= {"peers": peers_table, "claims": claims.table, "experiments": claims.details}
     return MARK.sub(lambda m: f"{m[1]}{tables[m[2]](m[3].split())}\n{m[5]}", text)
 
 
