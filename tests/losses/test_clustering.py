@@ -38,6 +38,22 @@ def test_sinkhorn_of_scores_whose_exponential_no_number_holds(factor, iterations
     torch.testing.assert_close(found, log.softmax(1).detach().float(), atol=2e-3, rtol=1e-3)  # logarithms to 1e6
 
 
+@pytest.mark.parametrize(("n", "k"), [(256, 2), (2, 64), (512, 50)])
+def test_sinkhorn_of_many_iterations(n, k):
+    """Also where clusters cannot get the same size: one sample fits one of them, and the others not at all."""
+    (scores,) = embeddings(n, k, 1)
+    lonely = torch.zeros(n, k, dtype=torch.float64)
+    lonely[:-1, 1] = -0.2
+    for given, epsilon in ((scores / scores.abs().max(), 0.05), (lonely, 1e-3)):
+        for iterations in (4, 17, 100):
+            found = losses.sinkhorn(given.float(), epsilon, iterations)
+            torch.testing.assert_close(found.sum(1), torch.ones(n))
+            if epsilon == 0.05:
+                torch.testing.assert_close(
+                    found, plain_sinkhorn(given, epsilon, iterations).float(), atol=1e-4, rtol=1e-3
+                )
+
+
 def test_swapped_prediction():
     x, y = embeddings(6, 4, 2)
 

@@ -30,6 +30,15 @@ def test_it_comes_back(folder):
     assert all(torch.equal(found[key], value) for key, value in state.items())
 
 
+def test_a_network_that_shares_weights_comes_back(tmp_path):
+    network = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    network[2].weight = network[0].weight
+    write(tmp_path / "run", network, SPEC)
+    found = recorded_weights(tmp_path / "run")
+    assert torch.equal(found["0.weight"], network[0].weight)
+    assert torch.equal(found["2.weight"], network[0].weight)
+
+
 def test_every_flipped_bit_in_weights_is_found_or_harmless(folder):
     """At a quarter of the bytes of a small file: it is refused, or every tensor is what it was."""
     path, state = folder

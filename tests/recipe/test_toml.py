@@ -56,6 +56,9 @@ def test_any_text_may_be_a_name_in_a_table(name):
 def test_a_name_that_is_no_text_is_refused():
     with pytest.raises(UsageError, match=r"backbone_arguments has a name that is no text: 'a\\udc80'$"):
         recipe.wanted("simclr", backbone_arguments={"a\udc80": 1})
+    for strange in ("\ud800", "a\udd00"):
+        with pytest.raises(UsageError, match="backbone_arguments, k must be a text"):
+            recipe.wanted("simclr", backbone_arguments={"k": strange})
 
 
 def values_of(declared, kind):

@@ -231,26 +231,34 @@ def test_parts_are_blocks_and_heads_and_none_has_a_weight_of_another():
     method, _ = made("byol", backbone="test_vit", image_size=16, projector=(32, 16), predictor=(32, 16))
     heads = [method.projector, method.predictor, method.target.stages[1]]
     assert all(any(head is part for part in sharding.parts(method)) for head in heads)
+    one, two = nn.Linear(2, 2), nn.Linear(2, 2)
+    assert sharding.outermost(nn.ModuleList([nn.ModuleList([one]), two])) == [one, two]
 
 
 class Tied(nn.Module):
-    """Two blocks of one weight, and one of a single number."""
+    """Two blocks, and a weight of a single number; ``tied``: what the blocks share."""
 
-    def __init__(self, tied):
+    def __init__(self, tied=""):
         super().__init__()
         self.one, self.two = (nn.Sequential(nn.Linear(8, 8), nn.ReLU()) for _ in "xy")
         self.scale = nn.Parameter(torch.tensor(2.0))
-        if tied:
+        if tied == "a weight":
             self.two[0].weight = self.one[0].weight
+        if tied == "a module":
+            self.two = nn.Sequential(self.one[0], nn.ReLU())
+        if tied == "all":
+            self.two = self.one
+        if tied == "with the rest":
+            self.more = self.one[0].weight
 
     def forward(self, images):
         return self.scale * self.two(self.one(images.flatten(1)[:, :8]))
 
 
-def two_steps(shard):
+def two_steps(tied, shard):
     """The loss and the whole weights of a network with a weight of one number, after two steps with a clipped norm."""
     torch.manual_seed(0)
-    method = twofold.create_method("simclr", Tied(False), 8, projector=(4,)).double()
+    method = twofold.create_method("simclr", Tied(tied), 8, projector=(4,)).double()
     if shard:
         sharding.shard(method, torch.device("cpu"))
     optimizer = create_optimizer(method, "adamw", 0.05, 0.9)
@@ -267,23 +275,25 @@ def two_steps(shard):
 def strange_networks():
     torch.set_num_threads(1)
     with launch.processes():
-        found = [two_steps(shard) for shard in (False, True)]
-        try:
-            method = twofold.create_method("simclr", Tied(True), 8, projector=(4,))
-            sharding.shard(method, torch.device("cpu"))
-        except UsageError as error:
-            return found, str(error)
+        found = [[two_steps(tied, shard) for shard in (False, True)] for tied in ("", "all", "with the rest")]
+        refused = []
+        for tied in ("a weight", "a module"):
+            try:
+                sharding.shard(twofold.create_method("simclr", Tied(tied), 8, projector=(4,)), torch.device("cpu"))
+            except UsageError as error:
+                refused.append(str(error))
+        return found, refused
 
 
-def test_a_weight_of_one_number_stays_whole_and_a_shared_one_is_refused():
+def test_a_weight_of_one_number_stays_whole_and_one_that_two_parts_share_is_refused():
     codes, found = together(2, strange_networks)
     assert codes == [0, 0]
-    (loss, weights), (cut_loss, cut) = found[0][0]
-    assert cut_loss == pytest.approx(loss, rel=1e-12)
-    close(cut, weights, "weights")
-    assert weights["backbone.scale"] != 2.0
-    for _, said in found:
-        assert said == "two parts of the network share a weight, which cannot be cut then: set --shard false"
+    for (loss, weights), (cut_loss, cut) in found[0][0]:
+        assert cut_loss == pytest.approx(loss, rel=1e-12)
+        close(cut, weights, "weights")
+        assert weights["backbone.scale"] != 2.0
+    for _, refused in found:
+        assert refused == ["two parts of the network share a weight, which cannot be cut then: set --shard false"] * 2
 
 
 WORDS = "pretrain digits --limit 64 --batch-size 32 --epochs 1 --knn-every 0 --device cpu --projector 16".split()

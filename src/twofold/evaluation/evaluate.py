@@ -17,7 +17,7 @@ from twofold.data.sources import Source, digest
 from twofold.encoding.backbones import open_backbone, run_of
 from twofold.encoding.cache import Cache
 from twofold.encoding.progress import Tell, silent, within
-from twofold.errors import UsageError, did_you_mean, refuse
+from twofold.errors import Failed, UsageError, did_you_mean, refuse
 from twofold.evaluation.arrays import as_splits
 from twofold.evaluation.fewshot import quotas
 from twofold.evaluation.patches import patches_of
@@ -154,13 +154,13 @@ def evaluate(
 
 def other_data(target: Path | None, result: dict[str, Any]) -> str:
     """The name of the data whose scores a file has, if it has any, and if they are not those of a result."""
-    if target is None or not target.exists():
+    if target is None or not target.is_file():
         return ""
     try:
         had = str(files.read_json(target, "")["data"]["name"])
-    except (UsageError, KeyError):
+    except (UsageError, Failed, KeyError, TypeError):
         return ""
-    return "" if had == result["data"]["name"] else had
+    return "" if Path(had) == Path(result["data"]["name"]) else had
 
 
 def _run(

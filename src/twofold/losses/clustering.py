@@ -13,22 +13,26 @@ from twofold.losses.precision import exact
 
 Scores = Float[Tensor, "n k"]
 
+FOLDED = 3
+"""Sinkhorn's iterations after which its factors go into the matrix. One changes a factor by n k at most."""
+
 
 @torch.no_grad()
 @exact
 def sinkhorn(scores: Scores, epsilon: float = 0.05, iterations: int = 3, gather: bool = False) -> Scores:
     """Soft assignments of n samples to k clusters of equal size (SwAV, arXiv 2006.09882 eq. 3 to 5); no gradient.
 
-    It starts from exp(scores / epsilon). Each iteration first gives every cluster the same total, then every sample the
-    total 1. What is multiplied in is kept as one factor a sample and one a cluster. No epsilon overflows, and no sample
-    or cluster vanishes: in the matrix each sample's largest entry is 1, and so is one entry of each cluster.
+    It starts from exp(scores / epsilon), scaled so that no epsilon overflows and no sample or cluster vanishes: each
+    sample's largest entry is 1, and so is one entry of each cluster. Each iteration first gives every cluster the same
+    total, then every sample the total 1. What is to be multiplied in is kept as one factor a sample and one a cluster,
+    and goes into the matrix after every third iteration, long before it could overflow.
 
     Args:
         scores: float [n, k], how well each sample fits each cluster, such as cosines with prototypes.
         epsilon: what scores are divided by, above 0; a smaller one makes assignments sharper.
         iterations: how many; 0 gives softmax(scores / epsilon), without equal sizes.
         gather: make clusters of equal size over the samples of all processes, each of which keeps its own rows; they
-            need not be equally many.
+            need not be equally many, but at least one each.
 
     Returns:
         Assignments [n, k], from 0 to 1; each row sums to 1.
@@ -42,11 +46,14 @@ def sinkhorn(scores: Scores, epsilon: float = 0.05, iterations: int = 3, gather:
     samples = log.amax(1)
     matrix = log.sub_(samples[:, None]).exp_()
     samples = samples.exp_()
-    for _ in range(iterations):
+    for done in range(1, iterations + 1):
         totals = samples @ matrix
         clusters = (dist.total(totals) if shared else totals).reciprocal_()
         samples = (matrix @ clusters).reciprocal_()
-    return matrix.mul_(clusters).mul_(samples[:, None])
+        if done % FOLDED == 0 or done == iterations:
+            matrix.mul_(clusters).mul_(samples[:, None])
+            samples.fill_(1)
+    return matrix
 
 
 @exact

@@ -29,6 +29,6 @@ def exact(loss: Callable[P, R]) -> Callable[P, R]:
 
 def _raised(value: object) -> object:
     if isinstance(value, list | tuple):
-        return type(value)(map(_raised, value))
+        return tuple(map(_raised, value)) if isinstance(value, tuple) else list(map(_raised, value))
     half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
     return value.float() if half else value  # type: ignore[attr-defined]

@@ -31,9 +31,9 @@ def write(folder: Path, backbone: nn.Module, spec: BackboneSpec) -> None:
 
 
 def plain_weights(backbone: nn.Module) -> dict[str, torch.Tensor]:
-    """Weights as safetensors holds them: on the CPU, in float32 where they are floats, contiguous."""
+    """Weights as safetensors holds them: on the CPU, in float32 where they are floats, contiguous, none shared."""
     return {
-        key: value.detach().cpu().float().contiguous() if value.is_floating_point() else value.cpu()
+        key: value.detach().to("cpu", torch.float32 if value.is_floating_point() else value.dtype).contiguous().clone()
         for key, value in backbone.state_dict().items()
     }
 

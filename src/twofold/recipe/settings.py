@@ -9,6 +9,7 @@ None is the one spelling of "choose for me": what is None is chosen by the rule 
 """
 
 import math
+import re
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -168,7 +169,8 @@ def _as_toml_reads_it(value: Any, name: str) -> Any:
         if strange := next((key for key in map(str, value) if any("\ud800" <= c <= "\udfff" for c in key)), None):
             raise UsageError(f"{name} has a name that is no text: {strange!r}")
         return {str(key): _as_toml_reads_it(v, f"{name}, {key!s}") for key, v in value.items()}
-    if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+    text = isinstance(value, str) and not re.search("[\ud800-\udc7f\udd00-\udfff]", value)  # one that can be written
+    if text or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise UsageError(f"{name} must be a text, a finite number, true or false, a list or a table, not {show(value)!r}")
 

@@ -69,12 +69,14 @@ def shard(method: Method, on: torch.device) -> Method:
     for weight in method.parameters():
         weight.data = weight.data.contiguous()
     scalars = {weight for weight in method.parameters() if weight.ndim == 0}  # they cannot be cut
-    mesh, seen = init_device_mesh(on.type, (dist.world(),)), set[int]()
-    for part in (*parts(method), method):
-        own = {id(weight) for weight in part.parameters() if not isinstance(weight, DTensor)} - {*map(id, scalars)}
-        if own & seen:
-            raise UsageError("two parts of the network share a weight, which cannot be cut then: set --shard false")
-        seen |= own
+    found = parts(method)
+    inside = {module for part in found for module in part.modules()}
+    rest = {weight for m in method.modules() if m not in inside for weight in m.parameters(recurse=False)}
+    held = [weight for part in found for weight in part.parameters()] + list(rest)
+    if len(set(held)) < len(held):
+        raise UsageError("two parts of the network share a weight, which cannot be cut then: set --shard false")
+    mesh = init_device_mesh(on.type, (dist.world(),))
+    for part in (*found, method):
         fully_shard(part, mesh=mesh, ignored_params=scalars)
     for module in method.modules():
         if isinstance(module, FSDPModule) and on.type == "cpu":
@@ -91,8 +93,13 @@ def parts(method: Method) -> list[nn.Module]:
     heads += [head for side in sides for head in side.stages[1:]]
     found = [block for backbone in backbones for block in blocks(backbone)]
     for head in heads:
-        found += [head] if called(head) else head.children()
+        found += outermost(head)
     return [part for part in found if next(part.parameters(), None) is not None]
+
+
+def outermost(module: nn.Module) -> list[nn.Module]:
+    """A module, or the outermost ones inside it that are called."""
+    return [module] if called(module) else [part for child in module.children() for part in outermost(child)]
 
 
 def called(module: nn.Module) -> bool:
