@@ -48,7 +48,8 @@ BATCH = 256
 STARTS = {
     "twofold --help": ["-m", "twofold", "--help"],
     "twofold methods simclr": ["-m", "twofold", "methods", "simclr"],
-    "twofold pretrain, refused": ["-m", "twofold", "pretrain", "no such folder"],
+    "twofold pretrain, no such images": ["-m", "twofold", "pretrain", "no such folder"],
+    "twofold pretrain, no such backbone": ["-m", "twofold", "pretrain", "digits", "--backbone", "no such backbone"],
     "import twofold": ["-c", "import twofold"],
     "import torch": ["-c", "import torch"],
 }

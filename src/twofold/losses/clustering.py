@@ -47,9 +47,9 @@ def sinkhorn(scores: Scores, epsilon: float = 0.05, iterations: int = 3, gather:
     matrix = log.sub_(samples[:, None]).exp_()
     samples = samples.exp_()
     for done in range(1, iterations + 1):
-        totals = samples @ matrix
+        totals = torch.mv(matrix.T, samples)
         clusters = (dist.total(totals) if shared else totals).reciprocal_()
-        samples = (matrix @ clusters).reciprocal_()
+        samples = torch.mv(matrix, clusters).reciprocal_()
         if done % FOLDED == 0 or done == iterations:
             matrix.mul_(clusters).mul_(samples[:, None])
             samples.fill_(1)
