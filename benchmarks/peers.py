@@ -1,16 +1,19 @@
-"""What photographs give in the same epochs: `twofold pretrain` beside the loops that lightly's documentation shows.
+"""What photographs give in the same epochs: `twofold pretrain` beside lightly's documented loops and lightly-train.
 
     python benchmarks/peers.py runs/peers photos --epochs 6 --size 96        # with lightly installed, for example 1.6
+    python benchmarks/peers.py runs/commands photos --sides twofold,lightly-train --methods simclr --result commands
 
-Both learn a ResNet-18 from random weights on the training part of the images, in views of one size, for as many epochs;
-the test part, or a fifth that is held out, is what features are scored on. twofold chooses everything else itself.
-lightly's loops have its transforms, heads and losses, batches of 256 and SGD at a rate of 0.06, as its examples do; so
-do they with batches of twofold's size (``lightly-64``). Each run is a process with one thread, as many at a time as
-there are cores. Goes on where it was stopped; `--collect` makes benchmarks/results/peers.json and the table.
+All learn a ResNet-18 from random weights on the training part of the images, in views of one size, for as many epochs;
+the test part, or a fifth that is held out, is what features are scored on. twofold and lightly-train choose everything
+else themselves. lightly's loops have its transforms, heads and losses, batches of 256 and SGD at a rate of 0.06, as its
+examples do; so do they with batches of twofold's size (``lightly-64``). Each run is a process with one thread, as many
+at a time as there are cores. Goes on where it was stopped; `--collect` makes benchmarks/results/peers.json, or the file
+that `--result` names, and the table.
 """
 
 import argparse
 import copy
+import inspect
 import json
 import os
 import statistics
@@ -19,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,14 +33,12 @@ from torch import Tensor, nn
 
 import twofold
 
-SIDES = {"twofold": None, "lightly": 256, "lightly-64": 64}
-"""Batch sizes; None: as chosen."""
 SCORES = ("knn", "linear")
-RESULT = Path(__file__).parent / "results" / "peers.json"
+RESULTS = Path(__file__).parent / "results"
 Step = Callable[[list[Tensor], float], Tensor]
 
 
-def ours(data: str, method: str, seed: int, o: argparse.Namespace, out: Path) -> dict[str, Any]:
+def ours(data: str, method: str, seed: int, out: Path, o: argparse.Namespace) -> dict[str, Any]:
     """twofold's own command, with nothing but the size and the epochs given."""
     run = twofold.pretrain(
         data, method=method, backbone="resnet18", image_size=o.size, epochs=o.epochs, seed=seed,
@@ -48,12 +50,12 @@ def ours(data: str, method: str, seed: int, o: argparse.Namespace, out: Path) ->
     }
 
 
-def theirs(data: str, method: str, seed: int, o: argparse.Namespace, batch: int) -> dict[str, Any]:
-    """lightly's example of a method."""
+def their_loop(batch: int, data: str, method: str, seed: int, _: Path, o: argparse.Namespace) -> dict[str, Any]:
+    """lightly's example of a method, with batches of that size."""
     from lightly.data import LightlyDataset
 
     torch.manual_seed(seed)
-    network = nn.Sequential(*list(torchvision.models.resnet18().children())[:-1], nn.Flatten())
+    network = features_of(torchvision.models.resnet18())
     untrained = scores_of(network, data, o.size)
     transform, heads, step = EXAMPLES[method](network, o.size)
     loader = torch.utils.data.DataLoader(
@@ -70,6 +72,29 @@ def theirs(data: str, method: str, seed: int, o: argparse.Namespace, batch: int)
             optimizer.zero_grad()
     found = {"untrained": untrained, "pretrained": scores_of(network, data, o.size)}
     return {"steps": o.epochs * len(loader), "batch": batch} | found
+
+
+def their_command(data: str, method: str, seed: int, out: Path, o: argparse.Namespace) -> dict[str, Any]:
+    """lightly-train's command, with nothing but the method, the size and the epochs given."""
+    import lightly_train
+
+    torch.manual_seed(seed)
+    network = torchvision.models.resnet18()
+    untrained = scores_of(features_of(network), data, o.size)
+    lightly_train.pretrain(
+        out=out / "run", data=f"{data}/train", model=network, method=method, epochs=o.epochs, seed=seed,
+        overwrite=True, transform_args={"image_size": (o.size, o.size)}, num_workers=0, accelerator="cpu", devices=1,
+    )  # fmt: skip
+    reached = torch.load(out / "run" / "checkpoints" / "last.ckpt", weights_only=False)["global_step"]
+    network.load_state_dict(torch.load(out / "run" / "exported_models" / "exported_last.pt", weights_only=True))
+    found = {"untrained": untrained, "pretrained": scores_of(features_of(network), data, o.size)}
+    batch = inspect.signature(lightly_train.pretrain).parameters["batch_size"].default
+    return {"steps": reached, "batch": batch} | found
+
+
+def features_of(network: nn.Module) -> nn.Module:
+    """One of torchvision's ResNets without its classifier."""
+    return nn.Sequential(*list(network.children())[:-1], nn.Flatten())
 
 
 def scores_of(network: nn.Module, data: str, size: int) -> dict[str, float]:
@@ -129,6 +154,12 @@ def byol(network: nn.Module, size: int) -> tuple[Any, Iterable[nn.Module], Step]
 
 
 EXAMPLES = {"simclr": simclr, "vicreg": vicreg, "byol": byol}
+SIDES: dict[str, Callable[[str, str, int, Path, argparse.Namespace], dict[str, Any]]] = {
+    "twofold": ours,
+    "lightly": partial(their_loop, 256),
+    "lightly-64": partial(their_loop, 64),
+    "lightly-train": their_command,
+}
 
 
 def table(cells: list[dict[str, Any]]) -> str:
@@ -146,7 +177,8 @@ def table(cells: list[dict[str, Any]]) -> str:
             for each, sign in ((values, ""), (gains, "+")):
                 figures.append(f"{statistics.mean(each):{sign}.1f} ± {statistics.stdev(each) if runs[1:] else 0:.1f}")
         minutes = statistics.mean(run["seconds"] for run in runs) / 60
-        row = [method, side.split("-")[0], str(runs[0]["batch"]), str(runs[0]["steps"]), *figures, f"{minutes:.1f}"]
+        library = side.removesuffix("-64")
+        row = [method, library, str(runs[0]["batch"]), str(runs[0]["steps"]), *figures, f"{minutes:.1f}"]
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines)
 
@@ -156,10 +188,11 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("data")
     parser.add_argument("--methods", default=",".join(EXAMPLES))
-    parser.add_argument("--sides", default=",".join(SIDES))
+    parser.add_argument("--sides", default="twofold,lightly,lightly-64", help="of these and lightly-train")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--result", default="peers", help="name of the file of --collect")
     parser.add_argument("--collect", action="store_true")
     parser.add_argument("--one", nargs=3, metavar=("METHOD", "SIDE", "SEED"), help=argparse.SUPPRESS)
     o = parser.parse_args()
@@ -169,11 +202,7 @@ def main() -> None:
         out.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(1)
         began = time.process_time()
-        batch = SIDES[side]
-        found = (
-            ours(o.data, method, int(seed), o, out) if batch is None else theirs(o.data, method, int(seed), o, batch)
-        )
-        cell = {"method": method, "side": side, "seed": int(seed), **found}
+        cell = {"method": method, "side": side, "seed": int(seed), **SIDES[side](o.data, method, int(seed), out, o)}
         cell["seconds"] = round(time.process_time() - began)
         (out / "cell.json").write_text(json.dumps(cell))
         return
@@ -191,9 +220,11 @@ def main() -> None:
     cells = [json.loads(path.read_text()) for one in asked if (path := o.out / "-".join(one) / "cell.json").exists()]
     cells.sort(key=lambda cell: (list(EXAMPLES).index(cell["method"]), list(SIDES).index(cell["side"]), cell["seed"]))
     about = {"data": Path(o.data).name, "size": o.size, "epochs": o.epochs, "backbone": "resnet18"}
-    about |= {"versions": {name: version(name) for name in ("twofold", "lightly", "torch", "torchvision", "timm")}}
+    used = ["twofold", "torch", "torchvision", "timm"]
+    used += sorted({side.removesuffix("-64") for _, side, _ in asked} - {"twofold"})
+    about |= {"versions": {name: version(name) for name in used}}
     if o.collect:
-        RESULT.write_text(json.dumps({**about, "cells": cells}, indent=1) + "\n")
+        (RESULTS / f"{o.result}.json").write_text(json.dumps({**about, "cells": cells}, indent=1) + "\n")
     print(table(cells))
 
 

@@ -119,6 +119,9 @@ def test_what_does_not_fit_is_said(tmp_path):
     save_file(network(layers=(1, 1, 1, 2)).state_dict(), tmp_path / "deeper.safetensors")
     with pytest.raises(UsageError, match=r"another network than --backbone: it also has layer4\.1\."):
         give(open_weights(str(tmp_path / "deeper.safetensors"), RESNET), network(num_classes=0))
+    save_file(network().state_dict(), tmp_path / "shallower.safetensors")
+    with pytest.raises(UsageError, match=r"% of the backbone's numbers are there; it has no layer4\.1\.conv1\.weight"):
+        give(open_weights(str(tmp_path / "shallower.safetensors"), RESNET), network(num_classes=0, layers=(1, 1, 1, 2)))
     own = {key: value for key, value in network().state_dict().items() if not key.startswith("layer1.")}
     save_file(own, tmp_path / "less.safetensors")
     said = give(open_weights(str(tmp_path / "less.safetensors"), RESNET), network(num_classes=0))

@@ -9,7 +9,9 @@ from torch import nn
 from tests.training.making import pretrain
 from twofold.nets.layers import keep_statistics
 from twofold.nets.synchronised import synchronise
-from twofold.training.notes import too_few, unlike_one
+from twofold.recipe.augment import Augment
+from twofold.recipe.recipe import Recipe
+from twofold.training.notes import of_few, unlike_one
 
 
 def test_accumulation_says_what_it_does_to_the_loss(tmp_path):
@@ -21,8 +23,25 @@ def test_accumulation_says_what_it_does_to_the_loss(tmp_path):
 def test_too_few_images_or_steps_are_pointed_out(tmp_path):
     run = pretrain(tmp_path / "run", limit=128, epochs=1)
     assert "128 images are few to learn from" in (run.path / "log.txt").read_text()
-    assert too_few(200, 49).startswith("49 steps are few")
-    assert too_few(200, 50) == ""
+    assert of_few(run.recipe, 200, 49, False) == ["49 steps are few to learn from random weights: more --epochs"]
+    assert of_few(run.recipe, 200, 50, False) == []
+
+
+def test_photographs_whose_network_has_published_weights_are_told_of_them():
+    """Not images that are small, not in colour or many, not a network of other sizes, nor a run that has a teacher."""
+
+    def said(images=2000, steps=1000, taught=False, colours="rgb", **changes):
+        settings = Recipe(augment=Augment(colours=colours), **{"backbone": "resnet18", "image_size": 96} | changes)
+        return " ".join(of_few(settings, images, steps, taught))
+
+    assert "twofold evaluate resnet18 DATA measures" in said()
+    assert "49 steps are few" in said(steps=49)
+    assert "--weights published" in said(steps=49)
+    for other in (
+        dict(image_size=64), dict(colours="grey"), dict(colours="none"), dict(images=50_000), dict(taught=True),
+        dict(backbone="resnet10t_of_mine"), dict(backbone_arguments={"layers": (1, 1, 1, 1)}), dict(weights="w.pth"),
+    ):  # fmt: skip
+        assert said(**other) == "", other
 
 
 class Own(nn.BatchNorm2d):

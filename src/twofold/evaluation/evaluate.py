@@ -18,6 +18,7 @@ from twofold.encoding.backbones import open_backbone, run_of
 from twofold.encoding.cache import Cache
 from twofold.encoding.progress import Tell, silent, within
 from twofold.errors import Failed, UsageError, did_you_mean, refuse
+from twofold.evaluation.advice import unmeasured
 from twofold.evaluation.arrays import as_splits
 from twofold.evaluation.fewshot import quotas
 from twofold.evaluation.patches import patches_of
@@ -25,9 +26,7 @@ from twofold.evaluation.protocols import DENSE, PROTOCOLS, UNLABELLED, Task
 from twofold.evaluation.representations import Representation, of_backbone, of_run
 from twofold.evaluation.split import splits_for
 from twofold.evaluation.verdict import verdict
-from twofold.nets.published import config_of
-from twofold.nets.weights import PUBLISHED
-from twofold.recipe.recipe import Recipe, settings_of
+from twofold.recipe.recipe import settings_of
 from twofold.run import START, Run
 from twofold.storage import files
 
@@ -180,19 +179,7 @@ def _run(
     fingerprints = [cache.fingerprint for cache in caches.values()]
     about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
     about |= {"recipe": settings_of(settings), "steps": len(run.metrics)}
-    return Subject(found, splits, about, (*opened.notes, *smaller_than_its_weights(settings)), run)
-
-
-def smaller_than_its_weights(settings: Recipe) -> list[str]:
-    """That a run's images are smaller than those its starting weights are for, in a sentence, if they are."""
-    config = config_of(settings.backbone) if settings.weights and not Path(settings.weights).is_dir() else None
-    if config is None or settings.image_size >= (own := int(config.input_size[-1])):
-        return []
-    what = settings.backbone if settings.weights == PUBLISHED else f"{settings.weights} --backbone {settings.backbone}"
-    return [
-        f"all networks here see images of {settings.image_size} pixels; the starting weights are made for {own}, at "
-        f"which they may be better as they are: twofold evaluate {what}"
-    ]
+    return Subject(found, splits, about, (*opened.notes, *unmeasured(settings, baselines)), run)
 
 
 def _backbone(

@@ -11,6 +11,8 @@ from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch import nn
 
 from twofold.errors import UsageError
+from twofold.recipe.recipe import Recipe
+from twofold.recipe.rules import SMALL
 
 PATIENCE = 5.0
 """seconds in which the hub must answer that it is there"""
@@ -33,6 +35,15 @@ def config_of(backbone: str) -> PretrainedCfg | None:
         others = ", ".join(timm.list_pretrained(f"{architecture}.*"))
         raise UsageError(f"timm has no weights called {backbone}; it has: {others}") from None
     return config
+
+
+def passed_over(settings: Recipe) -> bool:
+    """Whether a run learns photographs from random weights, although weights are published for its backbone."""
+    photographs = settings.augment.colours == "rgb" and settings.image_size > SMALL
+    if settings.weights or settings.backbone_arguments or not photographs:
+        return False
+    config = config_of(settings.backbone)
+    return config is not None and bool(config.has_weights)
 
 
 def published_model(name: str) -> nn.Module:

@@ -8,7 +8,7 @@ of formats is needed: the prefix is taken under which most of a backbone's weigh
 import argparse
 import pickle
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,8 +28,8 @@ PUBLISHED = "published"
 """timm's own weights for a model"""
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
 """of files of weights"""
-ENOUGH = 0.5
-"""The share of a backbone's numbers that a file must have."""
+ENOUGH = 0.9
+"""The share of a backbone's numbers that a file must have: first layers may be new, a stage of blocks may not."""
 SMOOTHED = ("teacher.", "ema.", "ema_")
 """Words in the prefix of the copy that checkpoints keep for use: a teacher, an average over the steps."""
 SHOWN = 4
@@ -132,7 +132,8 @@ def give(weights: Weights, backbone: nn.Module) -> list[str]:
     small stem, keeps its first values.
 
     Raises:
-        UsageError: if less than half of the backbone's numbers are found, or the weights are of a larger network.
+        UsageError: if less than nine tenths of the backbone's numbers are found, or the weights are of a larger
+            network.
     """
     own = {key: value for key, value in backbone.state_dict().items() if not key.endswith("num_batches_tracked")}
     prefix, names = located(own, backbone, weights.tensors)
@@ -140,15 +141,7 @@ def give(weights: Weights, backbone: nn.Module) -> list[str]:
     fitting = {key: value for key, value in found.items() if value.shape == own[key].shape}
     total, had = (sum(value.numel() for value in some.values()) for some in (own, fitting))
     if had < ENOUGH * total:
-        named = [name for name in weights.tensors if not name.endswith("num_batches_tracked")]
-        why = (
-            f"its tensors are called {_some(sorted(named))}, the backbone's {_some(own)}; --backbone names the timm "
-            "model that they belong to"
-        )
-        if len(found) > len(own) / 2:  # the same names
-            key = next(key for key in found if key not in fitting)
-            sizes = [list(tensor.shape) for tensor in (weights.tensors[names[key]], own[key])]
-            why = f"{key} is {sizes[0]} in it and {sizes[1]} in the backbone (see --backbone, --backbone-arguments)"
+        why = misfit(own, {key: weights.tensors[name] for key, name in names.items()}, weights.tensors, set(fitting))
         raise UsageError(
             f"{weights.origin} does not fit {type(backbone).__name__}: {had / total:.0%} of the backbone's numbers are "
             f"there; {why}"
@@ -166,6 +159,30 @@ def give(weights: Weights, backbone: nn.Module) -> list[str]:
     if rest:
         said.append(f"left out: {_some(rest)}")
     return said
+
+
+def misfit(
+    own: Mapping[str, Tensor], found: Mapping[str, Tensor], tensors: Iterable[str], fitting: Collection[str]
+) -> str:
+    """Why weights do not fit a backbone, in words: other names, missing tensors, other shapes.
+
+    Args:
+        own: the backbone's tensors by name.
+        found: those of the weights that have their names.
+        tensors: all names of the weights.
+        fitting: names of ``found`` whose tensors have the backbone's shapes or can be brought to them.
+    """
+    missing = [key for key in own if key not in found]
+    if len(found) <= len(missing):
+        theirs = sorted(name for name in tensors if not name.endswith("num_batches_tracked"))
+        return (
+            f"its tensors are called {_some(theirs)}, the backbone's {_some(own)}; --backbone names the timm model "
+            "that they belong to"
+        )
+    why = [f"it has no {_some(missing)}"] if missing else []
+    if other := next((key for key in found if key not in fitting), ""):
+        why.append(f"{other} is {[*found[other].shape]} in it and {[*own[other].shape]} in the backbone")
+    return f"{'; '.join(why)} (see --backbone, --backbone-arguments)"
 
 
 def located(own: Iterable[str], backbone: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[str, dict[str, str]]:

@@ -12,7 +12,12 @@ class Augment:
     """What distorts an image into a view. Where a setting has a pair of probabilities, each view has its own."""
 
     crop_scale: tuple[float, float] = setting(
-        (0.2, 1.0), "smallest and largest share of the image's area that a crop covers", above=0, high=1, ordered=True
+        (0.2, 1.0),
+        "smallest and largest share of the image's area that a crop covers; if it is not given, no crop has fewer than "
+        "6 x 6 pixels",
+        above=0,
+        high=1,
+        ordered=True,
     )
     second_scale: tuple[float, float] = setting(
         None, "the same as crop_scale, for the second view", above=0, high=1, ordered=True, auto=rules.second_scale

@@ -4,12 +4,16 @@ from torch import nn
 
 from twofold import dist
 from twofold.data.kinds import PICTURE, Kind
+from twofold.nets.published import passed_over
 from twofold.nets.synchronised import unsynchronised
+from twofold.recipe.recipe import Recipe
 from twofold.training import portions, sharding
 from twofold.training.opened import OpenRun
 
 FEW_IMAGES, FEW_STEPS = 200, 50
 """fewer than these are pointed out where a run starts from random weights"""
+FEW_PHOTOGRAPHS = 50_000
+"""of fewer than these it is said that published weights may be the better start"""
 
 
 def notes(opened: OpenRun, unreadable: list[str]) -> list[str]:
@@ -24,8 +28,8 @@ def notes(opened: OpenRun, unreadable: list[str]) -> list[str]:
         said.append(f"{len(unreadable)} images cannot be read and are left out ({path}/log.txt names them)")
     if batch < s.batch_size:
         said.append(f"batch {batch} instead of {s.batch_size}: there are only {len(opened.images)} images")
-    if not opened.start and not s.weights and (few := too_few(len(opened.images), opened.steps)):
-        said.append(few)
+    if not opened.start and not s.weights:
+        said += of_few(s, len(opened.images), opened.steps, bool(opened.method.given()))
     weights = sum(p.numel() for p in opened.method.backbone.parameters())
     kind = Kind(s.channels, s.depth)
     of_kind = "" if kind == PICTURE else f" with {kind}"
@@ -44,11 +48,25 @@ def notes(opened: OpenRun, unreadable: list[str]) -> list[str]:
     return said
 
 
-def too_few(images: int, steps: int) -> str:
-    """That there are too few images or steps to learn from random weights, in a sentence, if there are."""
+def of_few(settings: Recipe, images: int, steps: int, taught: bool) -> list[str]:
+    """Sentences on a run that learns few images, or in few steps, from random weights, if it is one.
+
+    Args:
+        settings: the run's.
+        images: how many it learns from.
+        steps: how many it has.
+        taught: whether it learns from another network, which may have been published.
+    """
     if images < FEW_IMAGES:
-        return f"{images} images are few to learn from: try published weights as they are (twofold embed MODEL DATA)"
-    return f"{steps} steps are few to learn from random weights: more --epochs" if steps < FEW_STEPS else ""
+        return [f"{images} images are few to learn from: try published weights as they are (twofold embed MODEL DATA)"]
+    said = [f"{steps} steps are few to learn from random weights: more --epochs"] if steps < FEW_STEPS else []
+    if images < FEW_PHOTOGRAPHS and not taught and passed_over(settings):
+        name = settings.backbone
+        said.append(
+            f"published weights often know more of photographs than {images} of them teach random ones: twofold "
+            f"evaluate {name} DATA measures those of {name}, and --weights published begins with them"
+        )
+    return said
 
 
 def unlike_one(method: nn.Module) -> list[str]:

@@ -1,0 +1,35 @@
+"""What an evaluation did not measure and its reader should know of."""
+
+from pathlib import Path
+
+from twofold.nets.published import config_of, passed_over
+from twofold.nets.weights import PUBLISHED
+from twofold.recipe.recipe import Recipe
+
+
+def unmeasured(settings: Recipe, baselines: list[str]) -> list[str]:
+    """Sentences on published weights that a run could be compared with, and was not.
+
+    Args:
+        settings: the run's.
+        baselines: what was measured beside it.
+    """
+    found = [smaller_than_its_weights(settings)]
+    if passed_over(settings) and not baselines:
+        found.append(
+            f"published weights of {settings.backbone} were not measured beside this run, and on photographs they are "
+            f"often better: --baseline {settings.backbone}"
+        )
+    return [sentence for sentence in found if sentence]
+
+
+def smaller_than_its_weights(settings: Recipe) -> str:
+    """That a run's images are smaller than those its starting weights are for, if they are."""
+    config = config_of(settings.backbone) if settings.weights and not Path(settings.weights).is_dir() else None
+    if config is None or settings.image_size >= (own := int(config.input_size[-1])):
+        return ""
+    what = settings.backbone if settings.weights == PUBLISHED else f"{settings.weights} --backbone {settings.backbone}"
+    return (
+        f"all networks here see images of {settings.image_size} pixels; the starting weights are made for {own}, at "
+        f"which they may be better as they are: twofold evaluate {what}"
+    )

@@ -1,0 +1,26 @@
+"""What an evaluation says of published weights that it did not measure."""
+
+from twofold.evaluation.advice import unmeasured
+from twofold.recipe.augment import Augment
+from twofold.recipe.recipe import Recipe
+
+
+def settings(**changes):
+    return Recipe(augment=Augment(colours="rgb"), **{"backbone": "resnet18", "image_size": 96} | changes)
+
+
+def test_published_weights_beside_a_run_from_random_ones():
+    (said,) = unmeasured(settings(), [])
+    assert said.endswith("--baseline resnet18")
+    assert unmeasured(settings(), ["resnet50"]) == []
+    assert unmeasured(settings(image_size=32), []) == []
+
+
+def test_starting_weights_that_are_made_for_larger_images(tmp_path):
+    (said,) = unmeasured(settings(weights="published"), [])
+    assert "96 pixels; the starting weights are made for 224" in said
+    assert said.endswith("twofold evaluate resnet18")
+    (said,) = unmeasured(settings(weights="w.pth"), ["resnet50"])
+    assert said.endswith("twofold evaluate w.pth --backbone resnet18")
+    assert unmeasured(settings(weights="published", image_size=224), []) == []
+    assert unmeasured(settings(weights=str(tmp_path)), []) == []  # another run's
