@@ -37,6 +37,10 @@ def test_what_is_a_part_and_what_a_class(tmp_path):
     data = open_data(tmp_path / "rail")
     assert data.train.classes == ["bus", "car", "train"]
     assert data.test is None
+    fill(tmp_path / "alone", ["train/cat/1.png", "train/dog/1.png", "notes/readme.txt"])
+    assert open_data(tmp_path / "alone").train.classes == ["cat", "dog"]
+    fill(tmp_path / "flat", ["train/1.png", "train/2.png"])
+    assert open_data(tmp_path / "flat").train.labels is None
     for split, count in (("train", 3), ("test", 2)):
         (tmp_path / "hub" / "default" / split).mkdir(parents=True)
         parquet(tmp_path / "hub" / "default" / split / "0000.parquet", count)
@@ -47,6 +51,16 @@ def test_what_is_a_part_and_what_a_class(tmp_path):
     for name in ("valley", "testimonials"):
         tar(tmp_path / "tars" / f"{name}.tar", {"a.png": encoded(picture(8, 8))})
     assert len(open_data(tmp_path / "tars").train) == 2
+
+
+def test_images_that_lie_in_no_class_folder_are_why_none_has_a_label(tmp_path):
+    fill(tmp_path / "some", ["cat/1.png", "dog/1.png", "loose.png", "more.png"])
+    data = open_data(tmp_path / "some")
+    assert data.train.labels is None
+    (said,) = data.notes
+    assert said == "no image has a label: class folders must hold all images, and 2 of 4 lie in none (loose.png)"
+    with pytest.raises(UsageError, match=r"have no labels: .* 2 of 4 lie in none"):
+        labelled_splits(data)
 
 
 def test_folders_with_links_hidden_parts_and_stray_files(tmp_path):

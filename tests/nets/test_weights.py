@@ -175,6 +175,8 @@ def test_without_a_network_it_is_said_which_file_to_bring(monkeypatch):
     monkeypatch.setattr(published, "get_hf_file_metadata", unreachable)
     with pytest.raises(UsageError, match=r"\(no route to host\); bring model.safetensors of timm/test_resnet"):
         open_weights("published", RESNET)
+    with pytest.raises(UsageError, match=r"evaluate, embed, export and diagnose as FILE --backbone test_resnet$"):
+        open_weights("published", RESNET)
     with pytest.raises(UsageError, match=r"there are no published weights of "):
         open_weights("published", unpublished())
     with pytest.raises(UsageError, match=r"no weights called test_resnet.x; it has: test_resnet.r160_in1k"):

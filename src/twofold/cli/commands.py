@@ -72,7 +72,7 @@ def evaluate(words: Sequence[str]) -> None:
     parser.add_argument("--baseline", default="", metavar="NAMES", help=baselines)
     seed = "number that decides which labels are drawn, which images are held out, and the first weights of heads"
     parser.add_argument("--seed", type=whole, default=0, help=seed)
-    file = "the file to write the scores to, as JSON; by default, of a run, its evaluation.json"
+    file = "the file to write the scores to, as JSON; if RUN is a run, by default evaluation.json in its directory"
     parser.add_argument("--out", metavar="FILE", type=Path, help=file)
     asked = parser.read(words)
 
@@ -114,8 +114,8 @@ def embed(words: Sequence[str]) -> None:
 def diagnose(words: Sequence[str]) -> None:
     """Say whether a run has collapsed, since when, why and what to try; measure it without labels.
 
-    The exit code is 3 if it has collapsed or diverged, or if the images show nothing. Features that are merely worse
-    than those at the start are reported with exit code 0.
+    The exit code is 3 if anything is found, such as a collapse, but for features that are merely worse than those at
+    the start: these are reported with exit code 0.
     """
     parser = parser_of(diagnose, "diagnose", backbone=True, device=True)
     parser.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; by default those of the pretraining")

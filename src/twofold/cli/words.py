@@ -154,7 +154,7 @@ def comparison_of(words: Sequence[str], about: str) -> dict[str, Any]:
         help=f"how the runs are measured: any of {PROTOCOLS_HELP}, with commas between them",
     )
     parser.add_argument("--half", action="store_true", default=argparse.SUPPRESS,
-                        help="repeat the best runs with half of the images, to tell what more may change")  # fmt: skip
+                        help="repeat the best way with half of the images: may more images help?")  # fmt: skip
     own = ("data", "method", "out", "seed", "weights")
     for title, owner in {"run": Recipe, "augmentation": Augment}.items():
         add_settings(parser.add_argument_group(title), owner, recipe.wanted(), skip=own)

@@ -101,7 +101,7 @@ def _length(file: Path) -> int:
 
 
 class Folder(Files):
-    """Image files under a folder, recursively; the folders right under it are the classes, if it has any.
+    """Image files under a folder, recursively; the folders right under it are the classes, if they hold all images.
 
     Masks, by the rules of `twofold.data.masks`, are no images. Where there are some, a folder that is named ``images``
     or ``JPEGImages`` is no class.
@@ -139,9 +139,16 @@ class Folder(Files):
         coded = Coded()
         no_class = masks.IMAGES if self._masks else ()
         folders = coded.of(_uppermost(path, no_class) for path in self.paths)
-        if len(folders) and (folders >= 0).all():
+        loose = int((folders < 0).sum())
+        if len(folders) and not loose:
             numbers, self.classes = number([escaped(folder) for folder in coded.texts])
             self.labels = Numbers(np.array(numbers)[folders])
+        elif loose < len(folders):
+            first = self.paths[int((folders < 0).argmax())]
+            self.notes += (
+                f"no image has a label: class folders must hold all images, and {loose} of {len(folders)} lie in none "
+                f"({escaped(first)})",
+            )
 
     @cached_property
     def masked(self) -> list[int]:

@@ -222,7 +222,11 @@ def _image_folder(root: Path, closed: Sequence[str]) -> Data:
         train = next((base / name for name in TRAIN if (base / name).is_dir()), None)
         if held and train:  # without a test part, "train" may well be a class
             return _noted(Folder(train), Folder(held), closed_folders(closed, beside=(train, held)))
-    return _noted(Folder(root))
+    whole = Folder(root)
+    first = whole.paths[0].partition("/")[0] if len(whole) else ""
+    if first in TRAIN and whole.classes == [first]:  # a class by itself would tell nothing apart
+        return _noted(Folder(root / first))
+    return _noted(whole)
 
 
 def _noted(train: Source, test: Source | None = None, more: Iterable[str] = ()) -> Data:

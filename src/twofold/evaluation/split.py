@@ -43,7 +43,10 @@ def labelled_splits(data: Data) -> tuple[Source, Source, str]:
     """
     name, labels = data.name, data.train.labels
     if labels is None:
-        raise UsageError(f"the images in {name} have no labels: evaluation needs class folders or a column of labels")
+        left_out = f" ({'; '.join(data.notes)})" if data.notes else ""
+        raise UsageError(
+            f"the images in {name} have no labels: evaluation needs class folders or a column of labels{left_out}"
+        )
     if len(set(labels)) < 2:
         raise UsageError(f"the images in {name} are all of one class: there is nothing to tell apart")
     if data.mismatch:

@@ -42,7 +42,7 @@ class Options:
         0, "side of the teacher's images in pixels; 0: the views', or its own if that is fixed", low=0, high=4096
     )
     teacher_view: Literal["whole", "same"] = setting(
-        None, "what the teacher sees; whole: the whole image, once, as its features are kept; same: the student's view",
+        None, "what the teacher sees; whole: an image's central square, once, so it is kept; same: the student's view",
         auto=view_for_teacher,
     )  # fmt: skip
     projector: tuple[int, ...] = setting((), "widths of the projector's layers before its last one", low=1)

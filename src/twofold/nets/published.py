@@ -69,7 +69,8 @@ def published_model(name: str) -> nn.Module:
         file = f"model.safetensors of {config.hf_hub_id}" if config.hf_hub_id else Path(str(config.url)).name
         raise UsageError(
             f"the published weights of {name} cannot be had ({reason}); bring {file} here from a machine with a "
-            "network and name it: --weights FILE"
+            "network and name it: pretrain takes it by --weights FILE, or by --teacher-weights FILE for its teacher, "
+            f"and evaluate, embed, export and diagnose as FILE --backbone {name}"
         ) from None
     return model.eval()
 
