@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import normalized_mutual_info_score
+from sklearn.metrics import balanced_accuracy_score, normalized_mutual_info_score, recall_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from tests.conftest import blobs
@@ -72,6 +72,22 @@ def test_a_figure_says_what_its_spread_is_over(short):
     assert knn.spread == pytest.approx((knn.value * (1 - knn.value) / 100) ** 0.5)
     assert (knn.over, knn.labels, knn.chosen) == ("100 test images", 240, {"k": 60})
     assert head.over == "3 seeds of the head"
+
+
+def test_every_class_counts_alike_in_the_balanced_accuracy():
+    few = torch.cat([(label == TRUTH).nonzero()[: 4 * label + 4, 0] for label in range(4)])
+    names = np.array(["ant", "bee", "cat", "dog"])
+    score = probes.knn(X, names[Y], TEST[few] + 1, names[TRUTH[few]], k=5)
+    unit = [block / block.norm(dim=1, keepdim=True) for block in (X, TEST[few] + 1)]
+    plain = KNeighborsClassifier(5, weights=lambda d: np.exp((1 - d**2 / 2) / 0.1)).fit(unit[0], Y)
+    predicted = plain.predict(unit[1])
+    shares = recall_score(TRUTH[few], predicted, average=None)
+    assert len(set(shares)) > 1
+    assert list(score.recall.values()) == pytest.approx(shares)
+    assert score.balanced.value == pytest.approx(balanced_accuracy_score(TRUTH[few], predicted))
+    images = np.array([4, 8, 12, 16])
+    assert score.balanced.spread == pytest.approx(np.sqrt((shares * (1 - shares) / images).sum()) / 4)
+    assert score.json()["recall"] == score.recall
 
 
 def test_more_labels_are_better_and_the_draws_are_reproducible():

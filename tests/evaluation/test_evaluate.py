@@ -22,6 +22,20 @@ EVERY = tuple(name for name in PROTOCOLS if name != "segmentation")  # which nee
 SIX = tuple(name for name in PROTOCOLS if name not in ("finetune", *DENSE))
 
 
+def test_classes_of_uneven_sizes_have_balanced_rows():
+    """From twice as many test images of one class as of another on; few labels are drawn evenly in any case."""
+    x, y = blobs(240, spread=3.0)
+    test, truth = blobs(100, seed=1, spread=3.0)
+    for left_out, rows in ((12, ["knn", "linear"]), (13, ["knn", "knn_balanced", "linear", "linear_balanced"])):
+        kept = torch.cat([torch.arange(100)[truth != 0], torch.arange(100)[truth == 0][left_out:]])
+        result = twofold.evaluate(x, labels=y, test=test[kept], test_labels=truth[kept], protocols="knn,linear")
+        assert list(result["scores"]) == rows
+    score, balanced = (result["scores"][row]["features"] for row in ("knn", "knn_balanced"))
+    assert balanced["value"] == pytest.approx(np.mean(list(score["recall"].values())))
+    assert balanced["metric"] == "balanced accuracy"
+    assert "knn, balanced" in tables.evaluation(result)
+
+
 @pytest.fixture
 def quick(monkeypatch):
     """Heads and fine-tuning for a few steps only."""

@@ -15,6 +15,9 @@ from twofold.evaluation.patches import maps_of, masked_maps, some_of
 from twofold.evaluation.representations import Representation
 from twofold.evaluation.scores import Clustering, Score
 
+UNEVEN = 2
+"""Times as many test images as the smallest class has make a class so large that accuracy is mostly its own."""
+
 
 @dataclass
 class Task:
@@ -50,11 +53,18 @@ class Task:
 
 
 def _knn(task: Task) -> dict[str, Score]:
-    return {"knn": scores.knn(task.train, task.test)}
+    return _of_classes("knn", scores.knn(task.train, task.test), task)
 
 
 def _linear(task: Task) -> dict[str, Score]:
-    return {"linear": task.linear}
+    return _of_classes("linear", task.linear, task)
+
+
+def _of_classes(row: str, score: Score, task: Task) -> dict[str, Score]:
+    """An accuracy, and beside it the balanced one where the sizes of the classes differ much."""
+    images = task.test.labels.unique(return_counts=True)[1]
+    balanced = score.balanced if images.max() >= UNEVEN * images.min() else None
+    return {row: score} | ({f"{row}_balanced": balanced} if balanced else {})
 
 
 def _mlp(task: Task) -> dict[str, Score]:

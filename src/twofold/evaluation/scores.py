@@ -37,6 +37,9 @@ class Score:
         metric: what the figure measures.
         labels: how many labels were used, where that is counted.
         chosen: what the probe chose for itself, by name, such as the number of neighbours ``k`` or the ``strength``.
+        recall: of an accuracy, the share of each class's test images that are right, by the number of the class in the
+            order of the sorted labels.
+        balanced: of an accuracy, the mean of ``recall``, in which every class counts alike.
     """
 
     value: float
@@ -45,6 +48,8 @@ class Score:
     metric: str = "accuracy"
     labels: int | None = None
     chosen: Mapping[str, int | float] = field(default_factory=dict)
+    recall: Mapping[int, float] = field(default_factory=dict)
+    balanced: "Score | None" = None
 
     def __float__(self) -> float:
         return self.value
@@ -55,6 +60,22 @@ class Score:
         return cls(share, math.sqrt(share * (1 - share) / images), f"{images} test images", **more)
 
     @classmethod
+    def of_predictions(cls, predicted: Tensor, truth: Tensor, **more: Any) -> "Score":
+        """The accuracy of predicted classes [N], over all test images and over those of each class."""
+        right = (predicted == truth).double()
+        classes, members = truth.unique(return_inverse=True)
+        images = members.bincount()
+        recall = torch.zeros(len(classes), dtype=torch.float64).index_add_(0, members, right) / images
+        error = float((recall * (1 - recall) / images).sum().sqrt()) / len(classes)
+        return cls.of_share(
+            float(right.mean()),
+            len(truth),
+            recall=dict(zip(classes.tolist(), recall.tolist(), strict=True)),
+            balanced=cls(float(recall.mean()), error, f"{len(truth)} test images", "balanced accuracy"),
+            **more,
+        )
+
+    @classmethod
     def of_several(cls, values: Sequence[float], over: str, **more: Any) -> "Score":
         """The mean of several figures and their standard deviation; ``over`` names what they are, in the plural."""
         return cls(statistics.fmean(values), statistics.stdev(values), f"{len(values)} {over}", **more)
@@ -62,7 +83,8 @@ class Score:
     def json(self) -> dict[str, Any]:
         """As evaluation.json has it."""
         kept = {"metric": self.metric, "value": self.value, "spread": self.spread, "over": self.over}
-        return kept | ({} if self.labels is None else {"labels": self.labels}) | dict(self.chosen)
+        labels = {} if self.labels is None else {"labels": self.labels}
+        return kept | labels | dict(self.chosen) | ({"recall": dict(self.recall)} if self.recall else {})
 
 
 @dataclass(frozen=True)
@@ -115,14 +137,14 @@ def knn(train: Features, test: Features, k: int | None = None) -> Score:
     """Weighted nearest neighbours; ``k`` as `neighbours` has it by default."""
     k = neighbours(len(train.values), len(train.labels.unique())) if k is None else k
     predicted = knn_predict(train.values, train.labels, test.values, k)
-    return _accuracy(predicted, test, labels=len(train.labels), chosen={"k": k})
+    return Score.of_predictions(predicted, test.labels, labels=len(train.labels), chosen={"k": k})
 
 
 def linear(train: Features, test: Features, strength: float | None = None, seed: int = 0) -> Score:
     """A linear probe, of the given inverse regularisation or of the one chosen on held-out training images."""
     probe = fit_probe(train.values, train.labels, strength, seed)
     chosen = {"strength": probe.strength}
-    return _accuracy(probe.predict(test.values), test, labels=len(train.labels), chosen=chosen)
+    return Score.of_predictions(probe.predict(test.values), test.labels, labels=len(train.labels), chosen=chosen)
 
 
 def hidden_layer(train: Features, test: Features, seed: int = 0, tell: Tell = silent) -> Score:
@@ -218,10 +240,6 @@ def patches_retrieved(bank: Tensor, bank_labels: Tensor, asked: Tensor, labels: 
     means = torch.zeros(int(image.max()) + 1).index_add_(0, image, right) / image.bincount()
     error = float(means.std(correction=0)) / math.sqrt(max(1, len(means) - 1))
     return Score(float(means.mean()), error, f"{len(means)} test images", "precision", len(bank), {"k": k})
-
-
-def _accuracy(predicted: Tensor, test: Features, **more: Any) -> Score:
-    return Score.of_share(accuracy(predicted, test.labels), len(test.labels), **more)
 
 
 def _clustering(

@@ -9,6 +9,7 @@ RAW_PIXELS = "raw_pixels"
 
 ROWS = (
     (r"all_labels", r"all labels"),
+    (r"(knn|linear)_balanced", r"\1, balanced"),
     (r"few_(\d+)", r"\1 a class"),
     (r"few_([\d.]+)_percent", r"\1 % of labels"),
     (r"retrieval_map", r"retrieval, mAP"),
