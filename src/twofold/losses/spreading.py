@@ -59,11 +59,16 @@ def coding_rate(x: Embeddings, epsilon: float = 0.2, gather: bool = False) -> Sc
     Args:
         x: embeddings [n, d], which are scaled to length 1 first.
         epsilon: the squared distortion that is tolerated, above 0, as in EMP-SSL's code: the square of the paper's.
-        gather: take the samples of all processes.
+        gather: take the samples of all processes; each process multiplies its own, where they are d or more together.
     """
-    rows = F.normalize(dist.gather(x) if gather else x)
-    n, d = rows.shape
-    gram = rows @ rows.T if n < d else rows.T @ rows  # both determinants are the same
+    rows, processes = F.normalize(x), dist.world() if gather else 1
+    n, d = processes * len(x), x.shape[1]
+    if n >= d:
+        gram = rows.T @ rows
+        gram = processes * dist.mean(gram) if gather else gram
+    else:  # the smaller matrix has the same determinant
+        rows = dist.gather(rows) if gather else rows
+        gram = rows @ rows.T
     one = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     root: Tensor = torch.linalg.cholesky(one + gram * d / (n * epsilon))
     return -root.diagonal().log().sum()
