@@ -14,6 +14,7 @@ from twofold import probes
 from twofold.errors import UsageError
 from twofold.evaluation import mlp
 from twofold.evaluation.clusters import centres, kmeans, nearest_centre
+from twofold.evaluation.scores import Score
 from twofold.rng import fold
 
 X, Y = blobs(240, spread=3.0)
@@ -86,8 +87,18 @@ def test_every_class_counts_alike_in_the_balanced_accuracy():
     assert list(score.recall.values()) == pytest.approx(shares)
     assert score.balanced.value == pytest.approx(balanced_accuracy_score(TRUTH[few], predicted))
     images = np.array([4, 8, 12, 16])
-    assert score.balanced.spread == pytest.approx(np.sqrt((shares * (1 - shares) / images).sum()) / 4)
-    assert score.json()["recall"] == score.recall
+    likely = (shares * images + 1) / (images + 2)
+    assert score.balanced.spread == pytest.approx(np.sqrt((likely * (1 - likely) / images).sum()) / 4)
+    assert list(score.json(list(names))["recall"]) == list(names)
+
+
+def test_the_spread_of_a_balanced_accuracy_with_a_class_of_one_image_is_not_too_small():
+    """Guesses, again and again: what is reported is about the deviation that there is."""
+    random = torch.Generator().manual_seed(0)
+    truth = torch.tensor([0] * 100 + [1])
+    found = [Score.of_predictions(torch.randint(2, (101,), generator=random), truth) for _ in range(400)]
+    deviation = np.std([score.balanced.value for score in found])
+    assert np.mean([score.balanced.spread for score in found]) == pytest.approx(deviation, rel=0.15)
 
 
 def test_more_labels_are_better_and_the_draws_are_reproducible():

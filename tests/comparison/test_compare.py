@@ -12,6 +12,7 @@ import psutil
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 
 import twofold
 from tests.conftest import TINY, encoded, picture, resolved, tiny
@@ -272,6 +273,31 @@ def test_ways_are_compared_from_several_starts_and_the_page_says_what_came_out(t
     page = (tmp_path / "out" / "compare.html").read_text()
     assert result["verdict"][0] in page
     assert re.search(r"<th[^>]*>\s*start\s*</th>", page)
+
+
+def test_other_weights_under_the_same_name_are_refused_and_another_spelling_is_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = timm.create_model("resnet18", num_classes=0, **TINY["backbone_arguments"])
+    save_file(network.state_dict(), "w.safetensors")
+    settings = {**SMALL, "limit": 64, "epochs": 1, "stem": "default", "quiet": True, "protocols": "knn"}
+    settings["backbone_arguments"] = TINY["backbone_arguments"]
+    made = twofold.compare("digits", "rotation", "out", starts="w.safetensors", **settings)
+    again = twofold.compare("digits", "rotation", "out", starts=str(tmp_path / "w.safetensors"), **settings)
+    assert {**again, "date": ""} == {**made, "date": ""}
+    network.conv1.weight.data += 1
+    save_file(network.state_dict(), "w.safetensors")
+    with pytest.raises(UsageError, match=r"made with other settings \(weights: \w+ -> \w+\)"):
+        twofold.compare("digits", "rotation", "out", starts="w.safetensors", **settings)
+
+
+def test_weights_that_do_not_fit_are_found_before_anything_is_computed(tmp_path):
+    network = timm.create_model("resnet18", num_classes=0, **TINY["backbone_arguments"])
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    settings = {**SMALL, "limit": 64, "epochs": 1, "backbone": "test_resnet", "backbone_arguments": {}}
+    starts = ["scratch", str(tmp_path / "w.safetensors")]
+    with pytest.raises(UsageError, match="does not fit"):
+        twofold.compare("digits", "rotation", tmp_path / "out", starts=starts, quiet=True, **settings)
+    assert not (tmp_path / "out").exists()
 
 
 def test_one_of_several_processes_refuses(tmp_path, monkeypatch):

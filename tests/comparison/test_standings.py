@@ -79,6 +79,8 @@ def test_the_verdict_names_the_best_way_and_says_whether_it_beats_the_beginning(
     (said,) = standings.verdict({"simclr": way(0.6), "vicreg-published": way(0.9, start=0.8)})
     assert said.endswith("clearly better than the weights as they are (80.0)")
     assert "not clearly" not in said
+    (said,) = standings.verdict({"simclr": way(0.7, untrained=0.8), "vicreg-x": way(0.6, start=0.5)})
+    assert said.endswith("(50.0) but clearly worse than its own untrained network (80.0 ± 1.0)")
     # Of several beginnings the best one counts, whatever the order of the ways.
     starts = {"simclr-a": way(0.6, start=0.5), "simclr-b": way(0.8, start=0.9)}
     for ways in (starts, dict(reversed(starts.items()))):

@@ -11,6 +11,8 @@ def test_each_method_from_each_start_with_the_settings_that_it_has():
     assert list(found) == [
         "simclr", "vicreg", "simclr-published", "vicreg-published", "simclr-cats", "vicreg-cats",
     ]  # fmt: skip
+    same = ["runs/a/simclr-0", "runs/b/simclr-0", "w.v2", "w.pth"]
+    assert list(ways_of(["vicreg"], same, {})) == ["vicreg-a-simclr-0", "vicreg-b-simclr-0", "vicreg-w.v2", "vicreg-w"]
     assert found["simclr"] == {"epochs": 3, "method": "simclr", "weights": ""}
     assert found["vicreg-cats"] == {"epochs": 3, "variance": 5.0, "method": "vicreg", "weights": "weights/cats.pth"}
 
@@ -20,7 +22,7 @@ def test_each_method_from_each_start_with_the_settings_that_it_has():
     [
         (["simclr", "vicreg"], ["scratch"], {"varience": 1}, "no setting 'varience'"),
         (["simclr", "simclr"], ["scratch"], {}, "simclr is named twice"),
-        (["simclr"], ["a/x.pth", "b/x.pth"], {}, "simclr-x is named twice"),
+        (["simclr"], ["a/x.pth", "a/x.pth"], {}, "simclr-x is named twice"),
         (["simclr"], [], {}, "nothing to compare"),
         (["simklr"], ["scratch"], {}, "simclr"),
     ],

@@ -22,11 +22,24 @@ EVERY = tuple(name for name in PROTOCOLS if name != "segmentation")  # which nee
 SIX = tuple(name for name in PROTOCOLS if name not in ("finetune", *DENSE))
 
 
+def test_features_that_are_no_numbers_are_refused():
+    """The logarithm of a black image: as a neighbour of all it would decide every vote."""
+
+    class Log(nn.Module):
+        def forward(self, images):
+            return images.mean((2, 3)).log()
+
+    images = torch.randint(1, 256, (40, 3, 16, 16), dtype=torch.uint8)
+    images[17] = 0
+    with pytest.raises(UsageError, match=r"backbone: the features of 1 of 32 images are not finite numbers, .* 17"):
+        twofold.evaluate(Log(), (images, [0, 1] * 20), size=16, mean=[0.0] * 3, std=[1.0] * 3, protocols="knn")
+
+
 def test_classes_of_uneven_sizes_have_balanced_rows():
-    """From twice as many test images of one class as of another on; few labels are drawn evenly in any case."""
+    """From three times as many test images of one class as of another on; few labels are drawn evenly anyway."""
     x, y = blobs(240, spread=3.0)
     test, truth = blobs(100, seed=1, spread=3.0)
-    for left_out, rows in ((12, ["knn", "linear"]), (13, ["knn", "knn_balanced", "linear", "linear_balanced"])):
+    for left_out, rows in ((16, ["knn", "linear"]), (17, ["knn", "knn_balanced", "linear", "linear_balanced"])):
         kept = torch.cat([torch.arange(100)[truth != 0], torch.arange(100)[truth == 0][left_out:]])
         result = twofold.evaluate(x, labels=y, test=test[kept], test_labels=truth[kept], protocols="knn,linear")
         assert list(result["scores"]) == rows

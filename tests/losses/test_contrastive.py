@@ -105,6 +105,7 @@ def test_the_margin_pushes_what_is_near_alone():
     assert gradient[0, 0] > 0 > gradient[1, 0]  # a step against it moves them apart
     assert (gradient[2] == 0).all()
     alike = torch.ones(4, 3, dtype=torch.float64, requires_grad=True)
+    assert losses.margin_hinge(alike[:1], alike[:1]) == 0  # no pair of different images
     cost = losses.margin_hinge(alike, alike, 0.8)
     assert cost.item() == pytest.approx(0.32, abs=1e-5)
     assert torch.autograd.grad(cost, alike)[0].isfinite().all()

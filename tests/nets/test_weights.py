@@ -117,7 +117,7 @@ def test_what_does_not_fit_is_said(tmp_path):
     with pytest.raises(UsageError, match=r"; layer1\S+ is \[16, 32, 3, 3\] in it and \[32, 32, 3, 3\] in the back"):
         give(open_weights(str(tmp_path / "wider.safetensors"), RESNET), network(num_classes=0))
     save_file(network(layers=(1, 1, 1, 2)).state_dict(), tmp_path / "deeper.safetensors")
-    with pytest.raises(UsageError, match=r"another network than --backbone: it also has layer4\.1\."):
+    with pytest.raises(UsageError, match=r"is of another network: it also has layer4\.1\."):
         give(open_weights(str(tmp_path / "deeper.safetensors"), RESNET), network(num_classes=0))
     save_file(network().state_dict(), tmp_path / "shallower.safetensors")
     with pytest.raises(UsageError, match=r"% of the backbone's numbers are there; it has no layer4\.1\.conv1\.weight"):

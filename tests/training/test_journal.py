@@ -3,6 +3,7 @@
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -22,6 +23,25 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
     assert len(failure["index"]) == 64
     assert not all(math.isfinite(value) for value in failure["terms"].values())
     assert all(math.isfinite(row["loss"]) for row in rows)
+
+
+def test_weights_that_the_last_step_makes_no_numbers_stop_the_run(tmp_path):
+    """No loss follows that would show it: without a look at them the run would end as if it had gone well."""
+    with pytest.raises(Diverged, match="weights are too large for finite features after step 0"):
+        pretrain(tmp_path / "run", limit=64, epochs=1, optimizer="sgd", lr=1e30, knn_every=0)
+    run = twofold.Run.open(tmp_path / "run")
+    assert not (run.path / "backbone.safetensors").exists()
+    (finding,) = [it for it in twofold.diagnose(run)["findings"] if it["name"] == "non-finite values"]
+    assert finding["seen"].startswith("weights are too large for finite features after step 0; the terms are ")
+
+
+def test_a_first_loss_that_is_no_number_sends_to_the_images(tmp_path):
+    """As of rasters whose value for "no data" is the least that a float can be."""
+    images = np.random.default_rng(0).normal(100, 10, (64, 1, 8, 8)).astype(np.float32)
+    images[::10, :, :2] = np.finfo(np.float32).min
+    np.save(tmp_path / "raster.npy", images)
+    with pytest.raises(Diverged, match=r"at step 0; .* look at the images: their channels have the means -\d"):
+        pretrain(tmp_path / "run", data=str(tmp_path / "raster.npy"), limit=0, epochs=1, knn_every=0)
 
 
 def test_how_long_it_takes_is_estimated_after_a_few_steps(tmp_path):

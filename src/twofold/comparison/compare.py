@@ -27,6 +27,7 @@ from twofold.evaluation.evaluate import known
 from twofold.evaluation.protocols import UNLABELLED
 from twofold.evaluation.split import splits_for
 from twofold.evaluation.verdict import Json
+from twofold.nets.weights import Weights, give
 from twofold.recipe import recipe
 from twofold.recipe.recipe import Recipe, Wanted
 from twofold.recipe.resolve import resolve
@@ -169,12 +170,15 @@ def budget_of(wanted: dict[str, Wanted], source: Source, log: Log) -> dict[str, 
     """For each method its operations an image, and the epochs that cost what the first one's do.
 
     Raises:
-        UsageError: if a method cannot be built with these settings.
+        UsageError: if a method cannot be built with these settings, or starting weights do not fit its backbone.
     """
     channels, depth = (next(iter(wanted.values())).get(name) for name in ("channels", "depth"))
     inspection = Inspection(source, 1, 1.0, lambda *_: None, *asked(channels, depth))
-    resolved = {name: resolve_for(one, inspection) for name, one in wanted.items()}
-    costs = {name: operations(settings, inspection.source) for name, settings in resolved.items()}
+    resolved, costs = {}, {}
+    for name, one in wanted.items():
+        weights = starting_weights(one)
+        resolved[name] = resolve_for(one, inspection, weights)
+        costs[name] = operations(resolved[name], inspection.source, weights)
     first = next(iter(wanted))
     found = {}
     for name, settings in resolved.items():
@@ -184,27 +188,32 @@ def budget_of(wanted: dict[str, Wanted], source: Source, log: Log) -> dict[str, 
     return found
 
 
-def resolve_for(wanted: Wanted, inspection: Inspection) -> Recipe:
-    """The recipe of a run on the CPU.
+def resolve_for(wanted: Wanted, inspection: Inspection, weights: Weights | None) -> Recipe:
+    """The recipe of a run on the CPU, and from these weights, if there are any.
 
     Raises:
         UsageError: if its batch cannot be made of these images.
     """
     images = len(inspection.source)
-    measurements = Measurements(inspection, torch.device("cpu"), wanted, starting_weights(wanted))
+    measurements = Measurements(inspection, torch.device("cpu"), wanted, weights)
     settings, _ = resolve(wanted, images, measurements)
     batch_size(settings, images)
     return settings
 
 
-def operations(settings: Recipe, source: Source) -> int:
+def operations(settings: Recipe, source: Source, weights: Weights | None = None) -> int:
     """Floating-point operations of one image's forward and backward pass: convolutions and products, all its views.
 
     What a method does only once for each image, as a teacher's look at it, is not among them.
+
+    Raises:
+        UsageError: if the starting weights do not fit the backbone.
     """
     cpu, few = torch.device("cpu"), sample(source, COUNTED)
     count = len(few)
     method = build_method(settings, backbone_spec(settings), count).train()
+    if weights:
+        give(weights, method.backbone)
     prepare = Preparation(settings, method, count, cpu, torch.float32)
     loader = Streamed(few, cpu, 0, 1.0, lambda *_: None)
     crops = next(iter(loader.load(Plan(count, count, 0), prepare.views, [MicroBatch(0, slice(0, count))])))

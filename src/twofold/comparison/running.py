@@ -1,5 +1,6 @@
 """One run of a comparison: made, measured and diagnosed in a process of its own, or found as it was left."""
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -17,11 +18,13 @@ from twofold import device as devices
 from twofold.data.opening import Data, open_data
 from twofold.data.workers import end_with_parent
 from twofold.diagnosis.diagnose import diagnose
-from twofold.encoding.progress import silent
+from twofold.encoding.progress import Tell, silent
 from twofold.errors import Collapsed, Diverged, Failed, UsageError
 from twofold.evaluation.evaluate import evaluate
 from twofold.evaluation.verdict import Json
+from twofold.nets.recorded import WEIGHTS
 from twofold.recipe import recipe
+from twofold.recipe.recipe import Wanted
 from twofold.run import Run
 from twofold.storage import files
 from twofold.training.interrupt import Interrupt
@@ -68,11 +71,11 @@ def result_of(settings: Json, path: Path, shared: Shared) -> Json:
         UsageError: if what is there was made by another recipe or of other images.
     """
     wanted = recipe.wanted(**settings, out=str(path))
-    asked = json.loads(json.dumps(wanted.given)) | {"images": shared.fingerprint}
+    asked = json.loads(json.dumps(asked_of(wanted, shared)))
     kept = path / "result.json"
     if kept.exists():
         result: Json = files.read_json(kept, f"remove {path} to make the run anew")
-        free = {key for key, (declared, _) in recipe.known(wanted.spec).items() if declared.operational} - {"data"}
+        free = {key for key, (declared, _) in recipe.known(wanted.spec).items() if declared.operational} | {"data"}
         before: Json = result.get("asked", {})
         changes = [f"{key}: {before.get(key)} -> {asked.get(key)}" for key in {**before, **asked}
                    if key not in free and before.get(key) != asked.get(key)]  # fmt: skip
@@ -86,6 +89,22 @@ def result_of(settings: Json, path: Path, shared: Shared) -> Json:
         kept.unlink()
         raise UsageError(error)
     return result
+
+
+def asked_of(wanted: Wanted, shared: Shared) -> Json:
+    """What decides a run: its settings, its images, and what is in the files that its networks start from."""
+    networks = {name: contents(str(wanted.given.get(name) or "")) for name in ("weights", "teacher", "teacher_weights")}
+    return wanted.given | {"images": shared.fingerprint} | {name: found for name, found in networks.items() if found}
+
+
+def contents(weights: str) -> str:
+    """The checksum of a file of weights or of a run's backbone; of what is neither, its name."""
+    path = Path(weights)
+    file = path / WEIGHTS if path.is_dir() else path
+    if not weights or not file.is_file():
+        return weights
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def apart(settings: Json, path: Path, shared: Shared) -> None:
@@ -137,7 +156,7 @@ def carry_out(settings: Json, path: Path, shared: Shared, parent: int) -> None:
     os.environ.pop(STARTING, None)
     wanted = recipe.wanted(**settings, out=str(path))
     result: Json = {"ended": "as it should", "evaluation": {}, "protocols": shared.protocols}
-    result["asked"] = wanted.given | {"images": shared.fingerprint}
+    result["asked"] = asked_of(wanted, shared)
     try:
         opened = shared.opened()
         own = opened.limited(wanted.get("limit"))
@@ -146,7 +165,7 @@ def carry_out(settings: Json, path: Path, shared: Shared, parent: int) -> None:
             train(wanted, None if shared.quiet else terminal(), replace(own, notes=notes))
         except (Diverged, Collapsed) as error:
             result["ended"] = str(error)
-        result["peak_memory_mb"] = peak_memory(devices.choose(wanted.get("device")))
+        result["peak_memory_mb"] = max(peak_memory(devices.choose(wanted.get("device"))), peak_before(path))
         devices.return_memory()
         run, saved = Run(path), path / "checkpoint.pt"
         result["seconds"] = round(files.load(saved)["seconds"]) if saved.exists() else None
@@ -154,10 +173,7 @@ def carry_out(settings: Json, path: Path, shared: Shared, parent: int) -> None:
         result["images_per_second"] = round(statistics.median([row["images_per_second"] for row in run.metrics] or [0]))
         with nullcontext(silent) if shared.quiet else progress() as tell:
             if shared.protocols and (path / "backbone.json").exists():
-                found = evaluate(
-                    run, opened, shared.protocols, wanted.get("device"), tell, kept_features=shared.features
-                )
-                result["evaluation"] = found["scores"]
+                result |= measures_of(run, opened, shared, wanted.get("device"), tell)
             result["diagnosis"] = diagnose(run, opened, LOOKED_AT, wanted.get("device"), tell)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
@@ -167,6 +183,21 @@ def carry_out(settings: Json, path: Path, shared: Shared, parent: int) -> None:
         path.mkdir(parents=True, exist_ok=True)
         result["unusable"] = str(error)
     files.write_json(path / "result.json", result, indent=1)
+
+
+def measures_of(run: Run, data: Data, shared: Shared, device: str | None, tell: Tell) -> Json:
+    """The scores of a run that has ended; of one whose features are no numbers, why there are none."""
+    try:
+        found = evaluate(run, data, shared.protocols, device, tell, kept_features=shared.features)
+    except UsageError as error:  # data and protocols were checked before the first run: others may still be measured
+        return {"ended": str(error)}
+    return {"evaluation": found["scores"]}
+
+
+def peak_before(path: Path) -> int:
+    """What a run took in MB when it was made, where its measures are made again; 0 if it is made now."""
+    kept = path / "result.json"
+    return int(files.read_json(kept, "").get("peak_memory_mb", 0)) if kept.exists() else 0
 
 
 def peak_memory(on: torch.device) -> int:

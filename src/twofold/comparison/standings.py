@@ -122,6 +122,8 @@ def verdict(found: dict[str, Json]) -> list[str]:
         than = f"the weights{named} as they are" if starts else f"the untrained network{named}"
         compared = f"{word} than {than} ({100 * base['value']:.1f})"
         said.append(f"{row_title(row)}: {best} is best with {figures(ways[best])}, {compared}")
+        if starts and best not in starts and best in untrained and clearly(untrained[best], ways[best]):
+            said[-1] += f" but clearly worse than its own untrained network ({figures(untrained[best])})"
         if starts and not clear and not any(clearly(score, base) for score in untrained.values()):
             said[-1] += ": use these"
     if rising := [name for name, own in found.items() if still_rose(own["knn"])]:

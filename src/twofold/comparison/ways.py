@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from twofold.errors import UsageError
+from twofold.nets.weights import SUFFIXES
 from twofold.recipe import recipe
 from twofold.recipe.declared import spec
 
@@ -34,8 +35,19 @@ def ways_of(methods: Sequence[str], starts: Sequence[str], settings: dict[str, A
     for start in starts:
         for declared in specs:
             mine = {name: value for name, value in settings.items() if name.replace("-", "_") in known[declared.name]}
-            name = declared.name if start == SCRATCH else f"{declared.name}-{Path(start).stem}"
+            name = declared.name if start == SCRATCH else f"{declared.name}-{short(start, starts)}"
             if name in found:
                 raise UsageError(f"{name} is named twice")
             found[name] = {**mine, "method": declared.name, "weights": "" if start == SCRATCH else start}
     return found
+
+
+def short(start: str, starts: Sequence[str]) -> str:
+    """The last part of a start's path without the ending of a file; after the part before it, if others have it too."""
+    path = Path(start)
+    own, others = last(path), [last(Path(other)) for other in starts if other != start]
+    return f"{path.absolute().parent.name}-{own}" if own in others else own
+
+
+def last(path: Path) -> str:
+    return path.stem if path.suffix in SUFFIXES else path.name

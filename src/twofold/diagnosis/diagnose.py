@@ -114,14 +114,20 @@ def _of_run(run: Run, data: DataLike, images: int, device: str | None, tell: Tel
     checkpoint, settings, rows = run.path / "checkpoint.pt", run.recipe, run.metrics
     if not checkpoint.exists() and not (run.path / "failure.pt").exists():
         raise UsageError(f"{run.path} has neither a checkpoint nor a failure to look at yet")
+    found: Looked = {}
     looked: Looked = {}
     if checkpoint.exists():
         opened = reopened(settings.data).limited(settings.limit) if data is None else open_data(data)
         opened = opened.of_kind(settings.channels, settings.depth)
         found = embeddings_of(run, sample(opened.train, images), devices.choose(device), tell)
-        looked = {name: it for name, it in found.items() if it[0].isfinite().all()}  # the history says why one is not
+        looked = {name: it for name, it in found.items() if it[0].isfinite().all()}
     name = settings.data if data is None else name_of(data)
-    result = _result(found_in(run), looked, name)
+    findings = found_in(run)
+    lacking = [who for who in found if who not in looked]
+    if lacking and not any(finding.name == FINITE for finding in findings):
+        seen = f"the last {' and '.join(lacking)} of some images are not finite"
+        findings.insert(0, Finding(FINITE, len(rows), seen, *explain(FINITE, settings)))
+    result = _result(findings, looked, name)
     empty = any(finding["name"] == EMPTY for finding in result["findings"])  # then no measure means anything
     if "knn_asked" not in (rows or [{}])[0] and not empty and (lost := _lost(run, settings, len(rows), result)):
         finding = Finding(*lost, *explain(lost[0], settings))
@@ -190,7 +196,7 @@ def found_in(run: Run) -> list[Finding]:
     failure = run.path / "failure.pt"
     state = files.load(failure) if failure.exists() else {"step": -1}
     if state["step"] >= len(rows):  # not one that a later try got over
-        seen = f"the terms are {state['terms']}, the norm of the gradient is {state['gradient_norm']}"
+        seen = f"{state['failure']}; the terms are {state['terms']}"
         findings.insert(0, Finding(FINITE, state["step"], seen, *explain(FINITE, settings)))
     return findings
 

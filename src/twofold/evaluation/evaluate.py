@@ -248,6 +248,7 @@ def measured(
     every = subject.representations
     notes = quotas(next(iter(every.values())).train.labels)[1] if "fewshot" in protocols else []
     dense = patches_of(every) if set(protocols) & set(DENSE) else {}
+    classes = subject.splits["train"].classes if subject.splits else subject.about["data"]["classes"]
     tasks = {who: Task(it, subject.splits, seed, silent, dense.get(who), notes) for who, it in every.items()}
     for protocol in protocols:
         for position, (who, task) in enumerate(tasks.items()):
@@ -255,7 +256,7 @@ def measured(
             task.tell = within(tell, f"{protocol}, {who}")
             began = time.monotonic()
             for row, score in PROTOCOLS[protocol](task).items():
-                scores.setdefault(row, {})[who] = score.json()
+                scores.setdefault(row, {})[who] = score.json(classes)
             seconds[protocol] += time.monotonic() - began
         tell(protocol, len(tasks), len(tasks))
     return scores, {protocol: round(value, 1) for protocol, value in seconds.items()}, list(dict.fromkeys(notes))

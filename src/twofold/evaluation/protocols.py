@@ -15,7 +15,7 @@ from twofold.evaluation.patches import maps_of, masked_maps, some_of
 from twofold.evaluation.representations import Representation
 from twofold.evaluation.scores import Clustering, Score
 
-UNEVEN = 2
+UNEVEN = 3
 """Times as many test images as the smallest class has make a class so large that accuracy is mostly its own."""
 
 

@@ -39,7 +39,8 @@ class Score:
         chosen: what the probe chose for itself, by name, such as the number of neighbours ``k`` or the ``strength``.
         recall: of an accuracy, the share of each class's test images that are right, by the number of the class in the
             order of the sorted labels.
-        balanced: of an accuracy, the mean of ``recall``, in which every class counts alike.
+        balanced: of an accuracy, the mean of ``recall``, in which every class counts alike; its spread takes the share
+            of a class for that of two more test images, one right and one wrong, so that a class with one has a spread.
     """
 
     value: float
@@ -65,8 +66,9 @@ class Score:
         right = (predicted == truth).double()
         classes, members = truth.unique(return_inverse=True)
         images = members.bincount()
-        recall = torch.zeros(len(classes), dtype=torch.float64).index_add_(0, members, right) / images
-        error = float((recall * (1 - recall) / images).sum().sqrt()) / len(classes)
+        found = torch.zeros(len(classes), dtype=torch.float64).index_add_(0, members, right)
+        recall, likely = found / images, (found + 1) / (images + 2)  # one image says little: its share is 0 or 1
+        error = float((likely * (1 - likely) / images).sum().sqrt()) / len(classes)
         return cls.of_share(
             float(right.mean()),
             len(truth),
@@ -80,11 +82,12 @@ class Score:
         """The mean of several figures and their standard deviation; ``over`` names what they are, in the plural."""
         return cls(statistics.fmean(values), statistics.stdev(values), f"{len(values)} {over}", **more)
 
-    def json(self) -> dict[str, Any]:
-        """As evaluation.json has it."""
+    def json(self, classes: Sequence[str] | None = None) -> dict[str, Any]:
+        """As evaluation.json has it; ``classes``: the names of the classes by number, if they have any."""
         kept = {"metric": self.metric, "value": self.value, "spread": self.spread, "over": self.over}
         labels = {} if self.labels is None else {"labels": self.labels}
-        return kept | labels | dict(self.chosen) | ({"recall": dict(self.recall)} if self.recall else {})
+        recall = {classes[label] if classes else str(label): share for label, share in self.recall.items()}
+        return kept | labels | dict(self.chosen) | ({"recall": recall} if recall else {})
 
 
 @dataclass(frozen=True)

@@ -77,13 +77,14 @@ def every_fifth(labels: Sequence[int], name: str) -> tuple[list[int], list[int]]
 def hold_out(labels: Tensor, seed: int) -> tuple[Tensor, Tensor] | None:
     """The numbers of the training images to learn from, and of those that are held out to choose by.
 
-    A tenth of each class is held out, of fewer than 5,000 images a fifth. None if a class has too few images for that.
+    A tenth of each class is held out, of fewer than 5,000 images a fifth; of a class that has too few images for that,
+    none. None if fewer than two of several classes have enough.
     """
     every = 10 if len(labels) >= 5000 else 5
     order = torch.randperm(len(labels), generator=rng.generator(seed, "hold out"))
     rank = _rank_in_class(labels[order])
     held = rank % every == every - 1
-    if len(labels[order[held]].unique()) < len(labels.unique()):
+    if len(labels[order[held]].unique()) < min(2, len(labels.unique())):
         return None
     return order[~held].sort().values, order[held].sort().values
 

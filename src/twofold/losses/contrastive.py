@@ -157,7 +157,7 @@ def margin_hinge(
 
     It is the term of the dissimilar pairs in Hadsell, Chopra and LeCun, CVPR 2006, eq. 4. Pairs farther apart than the
     margin get no gradient, nor do those that coincide, which have no direction. Where all embeddings are alike it is
-    margin^2 / 2.
+    margin^2 / 2; it is 0 of a single image without others.
 
     Args:
         x: embeddings [n, d] of one view of each image, taken as they are.
@@ -170,5 +170,5 @@ def margin_hinge(
     others = dist.columns(y) if gather else y
     others = others if memory is None else torch.cat([others, memory.to(y.dtype)])
     middle = others.detach().mean(0)  # distances are more exact about the middle
-    cost = hinges(x - middle, others - middle, margin, first) / (len(x) * (len(others) - 1))
+    cost = hinges(x - middle, others - middle, margin, first) / (len(x) * max(1, len(others) - 1))
     return dist.mean(cost) if gather else cost

@@ -150,7 +150,7 @@ def give(weights: Weights, backbone: nn.Module) -> list[str]:
     rest = [name for name in weights.tensors if name.startswith(prefix) and name not in used]
     rest = [name for name in rest if not name.endswith("num_batches_tracked")]
     if stray := [name for name in rest if _inside(name.removeprefix(prefix), backbone)]:
-        raise UsageError(f"{weights.origin} is of another network than --backbone: it also has {_some(stray)}")
+        raise UsageError(f"{weights.origin} is of another network: it also has {_some(stray)} (see --backbone, --stem)")
     backbone.load_state_dict(backbone.state_dict() | fitting)
     under = f" under the prefix {prefix}" if prefix else ""
     said = [f"starts from {weights.origin}: {len(fitting)} of {len(own)} tensors fit{under}"]

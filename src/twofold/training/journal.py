@@ -4,7 +4,7 @@ import math
 import statistics
 import time
 from contextlib import ExitStack, nullcontext
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import torch
 from torch import nn
@@ -176,17 +176,34 @@ class Journal:
         elif self._untold:
             self._finite(*self._untold[:2])
 
+    def check_weights(self, step: int, learned: Learned) -> None:
+        """After the last step, since no later loss follows that would not be finite.
+
+        Raises:
+            Diverged: if the square of a weight is no finite float, so that no feature can be; as `check_finite`.
+        """
+        self._catch_up()
+        weights = map(sharding.local, self.opened.method.parameters())
+        finite = all(bool(weight.detach().float().square().isfinite().all()) for weight in weights)
+        if dist.any_process(self.opened.device, not finite)[0]:
+            self._fail(step, learned, f"weights are too large for finite features after step {step}")
+
     def _finite(self, step: int, learned: Learned) -> None:
         if math.isfinite(learned.loss + learned.gradient_norm):
             return
-        o = self.opened
         failure = f"the loss is {learned.loss} and the norm of its gradient {learned.gradient_norm} at step {step}"
+        self._fail(step, learned, failure)
+
+    def _fail(self, step: int, learned: Learned, failure: str) -> NoReturn:
+        o = self.opened
         path = o.run.path / "failure.pt"
         weights = sharding.gathered(o.method.state_dict(), torch.device("cpu"))
         if o.main:
-            state: dict[str, Any] = {"step": step, "terms": learned.terms, "gradient_norm": learned.gradient_norm}
+            state: dict[str, Any] = {"step": step, "failure": failure, "terms": learned.terms}
             files.save(path, state | {"index": o.plan.indices(step), "method": weights})
             self.log.say(f"{failure}, {learned.terms}", quiet=True)
-        raise Diverged(
-            f"{failure}; {path} holds its terms, weights and images' numbers; try a lower --lr or --grad-clip 1"
-        )
+        advice = "try a lower --lr or --grad-clip 1"
+        if step == 0 and not math.isfinite(learned.loss):  # nothing has been learned yet
+            mean, std = ([f"{value:.3g}" for value in values] for values in (o.settings.mean, o.settings.std))
+            advice = f"look at the images: their channels have the means {', '.join(mean)}, deviations {', '.join(std)}"
+        raise Diverged(f"{failure}; {path} holds its terms, weights and images' numbers; {advice}")

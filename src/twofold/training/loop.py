@@ -82,6 +82,8 @@ def learn_from(crops: Iterator[Crops], opened: OpenRun, journal: Journal, interr
         journal.check_finite(step, learned)
         optimizer.step()
         method.after_step(progress)
+        if done == steps:
+            journal.check_weights(step, learned)
 
         findings = journal.tell(step, learned, lr, time.monotonic() - clock)
         collapsed = bool(findings) and s.on_collapse == "stop" and done < steps
