@@ -63,8 +63,8 @@ def of_few(settings: Recipe, images: int, steps: int, taught: bool) -> list[str]
     if images < FEW_PHOTOGRAPHS and not taught and passed_over(settings):
         name = settings.backbone
         said.append(
-            f"published weights often know more of photographs than {images} of them teach random ones: twofold "
-            f"evaluate {name} DATA measures those of {name}, and --weights published begins with them"
+            f"published weights of {name} often give better features than random ones that learn from {images} "
+            f"photographs: twofold evaluate {name} DATA measures them, and --weights published begins with them"
         )
     return said
 
