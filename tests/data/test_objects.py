@@ -346,7 +346,10 @@ def test_a_run_needs_its_objects_again(photos, tmp_path):
     for call in (twofold.evaluate, twofold.diagnose):
         with pytest.raises(UsageError, match=r"python:ndarray\): pass data= again"):
             call(own)
-    assert twofold.evaluate(own, data, "knn")["scores"] == twofold.evaluate(run, protocols="knn")["scores"]
+    mine, theirs = twofold.evaluate(own, data, "knn")["scores"], twofold.evaluate(run, protocols="knn")["scores"]
+    for score, other in zip(mine["knn"].values(), theirs["knn"].values(), strict=True):  # classes here have no names
+        assert list(score.pop("recall").values()) == list(other.pop("recall").values())
+    assert mine == theirs
     assert own.evaluation["data"]["name"] == "python:ndarray"
     assert twofold.diagnose(own, data, images=20)["measures"] == twofold.diagnose(run, images=20)["measures"]
     assert np.array_equal(twofold.embed(own, data).vectors, twofold.embed(run, folder).vectors)
