@@ -38,7 +38,6 @@ CROSSING = {
 UNTESTED = {
     "__main__.py",  # by test_strangers.py, and by every test that starts `python -m twofold`
     "data/cache.py",  # a folder's name, which the tests of what is kept there set
-    "comparison/running.py",  # by test_compare.py: a run is the only thing that a comparison makes
     "encoding/progress.py",  # what is told, by whoever tells it
     "evaluation/scores.py",  # by test_probes.py, through which people have them
     "evaluation/protocols.py",  # each protocol by its own test, their names by test_evaluate.py

@@ -14,7 +14,6 @@ from twofold.data.sources import Source
 from twofold.encoding.crops import central_crops
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.progress import Tell, silent
-from twofold.errors import UsageError
 from twofold.nets.normalize import unit
 
 Encode = Callable[[Tensor], Tensor]
@@ -58,7 +57,7 @@ def extract(
             the others get none.
 
     Raises:
-        UsageError: if not one image can be read, or features are not finite.
+        UsageError: if not one image can be read.
     """
     share = slice(dist.rank(), None, dist.world()) if together else slice(None)
     found: list[tuple[list[int], dict[str, Tensor]]] = []
@@ -72,14 +71,7 @@ def extract(
     if not found:
         raise none_readable(source, f"{len(source)} images")
     kept = [number for numbers, _ in found for number in numbers]
-    features = {name: torch.cat([values[name] for _, values in found]) for name in encoders}
-    for name, values in features.items():
-        if bad := (~values.flatten(1).isfinite().all(1)).nonzero()[:, 0].tolist():
-            raise UsageError(
-                f"{name}: the features of {len(bad)} of {len(kept)} images are not finite numbers, the first of "
-                f"{source.name(kept[bad[0]])}"
-            )
-    return {name: Features.of(source, kept, values) for name, values in features.items()}
+    return {name: Features.of(source, kept, torch.cat([values[name] for _, values in found])) for name in encoders}
 
 
 def extract_each(

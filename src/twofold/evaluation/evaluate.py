@@ -133,6 +133,7 @@ def evaluate(
         else:
             refuse("a backbone that is no run's", kept_features=kept_features)
             subject = _backbone(what, data, wanted, baselines, device, tell, backbone=backbone, **preparation)
+    check_finite(subject)
     scores, seconds, notes = measured(subject, wanted, seed, tell)
     result = {
         "verdict": verdict(scores, f"{subject.run.path / START}" if subject.run else ""),
@@ -223,6 +224,21 @@ def _about(
     seen = next(iter(found.values()))
     counts = {"train": len(seen.train.index), "test": len(seen.test.index)}
     return {"data": {"name": name, "split": how, **counts, "classes": classes, "fingerprint": fingerprints}}
+
+
+def check_finite(subject: Subject) -> None:
+    """Refuse features that are not finite: one such row would be the nearest neighbour of all.
+
+    Raises:
+        UsageError: with the name of the first image that has such features.
+    """
+    for who, it in subject.representations.items():
+        for split, features in (("train", it.train), ("test", it.test)):
+            bad = (~features.values.isfinite().all(1)).nonzero()[:, 0].tolist()
+            if bad and subject.splits:
+                first = subject.splits[split].name(features.index[bad[0]])
+                count = f"{len(bad)} of {len(features.index)} {split} images"
+                raise UsageError(f"{who}: the features of {count} are not finite numbers, the first of {first}")
 
 
 def left_out(subject: Subject) -> list[str]:
