@@ -22,7 +22,7 @@ def test_a_run_whose_features_are_no_numbers_is_told_apart_and_stops_no_other(tm
     run.write_backbone(network, run.spec)
     shared = Shared("digits", 0, "", "knn,linear", tmp_path / "features", True)
     found = measures_of(run, open_data("digits"), shared, "cpu", silent)
-    assert found["ended"].startswith("pretrained: the features of 1438 of 1438 train images are not finite numbers")
+    assert found["ended"].startswith("pretrained: the features of 1438 of 1438 training images are not finite numbers")
     finding = twofold.diagnose(run)["findings"][0]
     assert finding["name"] == "non-finite values"
     assert finding["seen"] == "the last features and embeddings of some images are not finite"

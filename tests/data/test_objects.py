@@ -347,6 +347,9 @@ def test_a_run_needs_its_objects_again(photos, tmp_path):
         with pytest.raises(UsageError, match=r"python:ndarray\): pass data= again"):
             call(own)
     mine, theirs = twofold.evaluate(own, data, "knn")["scores"], twofold.evaluate(run, protocols="knn")["scores"]
+    for one, scores in ((own, mine), (run, theirs)):
+        assert list(scores["knn"]["pretrained"]["recall"]) == one.evaluation["data"]["classes"]
+    assert mine["knn"]["pretrained"]["recall"].keys() != theirs["knn"]["pretrained"]["recall"].keys()
     for score, other in zip(mine["knn"].values(), theirs["knn"].values(), strict=True):  # classes here have no names
         assert list(score.pop("recall").values()) == list(other.pop("recall").values())
     assert mine == theirs

@@ -31,7 +31,7 @@ def test_features_that_are_no_numbers_are_refused():
 
     images = torch.randint(1, 256, (40, 3, 16, 16), dtype=torch.uint8)
     images[17] = 0
-    with pytest.raises(UsageError, match=r"backbone: the features of 1 of 32 train images are not finite .* 17"):
+    with pytest.raises(UsageError, match=r"backbone: the features of 1 of 32 training images are not finite .* 17"):
         twofold.evaluate(Log(), (images, [0, 1] * 20), size=16, mean=[0.0] * 3, std=[1.0] * 3, protocols="knn")
 
 

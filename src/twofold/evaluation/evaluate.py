@@ -233,11 +233,11 @@ def check_finite(subject: Subject) -> None:
         UsageError: with the name of the first image that has such features.
     """
     for who, it in subject.representations.items():
-        for split, features in (("train", it.train), ("test", it.test)):
+        for split, images, features in (("train", "training", it.train), ("test", "test", it.test)):
             bad = (~features.values.isfinite().all(1)).nonzero()[:, 0].tolist()
             if bad and subject.splits:
                 first = subject.splits[split].name(features.index[bad[0]])
-                count = f"{len(bad)} of {len(features.index)} {split} images"
+                count = f"{len(bad)} of {len(features.index)} {images} images"
                 raise UsageError(f"{who}: the features of {count} are not finite numbers, the first of {first}")
 
 

@@ -180,7 +180,7 @@ class Journal:
         """After the last step, since no later loss follows that would not be finite.
 
         Raises:
-            Diverged: if the square of a weight is no finite float, so that no feature can be; as `check_finite`.
+            Diverged: if a weight is not finite, or so large that its square is not; as `check_finite`.
         """
         self._catch_up()
         weights = map(sharding.local, self.opened.method.parameters())
