@@ -42,6 +42,9 @@ def seen(source):
         (["images/cat/a.jpg", "images/dog/b.jpg"], ["masks/cat/a.png", "masks/dog/b.png"], []),
         (["JPEGImages/a.jpg", "JPEGImages/b.jpg"], ["SegmentationClass/a.png", "SegmentationClass/b.png"], []),
         (["masks/a.jpg", "no_masks/b.jpg"], [], ["masks/b.png"]),  # what people wear
+        (["cat/a.jpg", "dog/b.tif"], ["cat/a.png", "dog/b.PNG"], []),
+        (["a.jpg"], [], ["a.png", "b.png"]),  # not all PNG files lie beside another
+        (["a.jpg", "b.jpg"], ["a_mask.png", "b.png"], []),
     ],
 )
 def test_masks_are_found_and_are_no_images(images, masks, others, tmp_path):

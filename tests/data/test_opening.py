@@ -63,6 +63,16 @@ def test_images_that_lie_in_no_class_folder_are_why_none_has_a_label(tmp_path):
         labelled_splits(data)
 
 
+def test_folders_within_class_folders_name_no_class_and_that_is_said(tmp_path):
+    fill(tmp_path, ["train/fruit/apple/1.png", "train/fruit/pear/1.png", "train/bread/1.png", "test/fruit/apple/2.png"])
+    fill(tmp_path, ["test/fruit/pear/2.png", "test/bread/2.png"])
+    data = open_data(tmp_path)
+    assert data.train.classes == ["bread", "fruit"]
+    assert data.notes == ("only the first folders name classes (2); the 3 folders in which the images lie do not",)
+    fill(tmp_path / "one", ["ant/images/1.png", "bee/images/1.png"])
+    assert open_data(tmp_path / "one").notes == ()
+
+
 def test_folders_with_links_hidden_parts_and_stray_files(tmp_path):
     fill(tmp_path / "elsewhere", ["1.png"])
     fill(tmp_path / "mine", ["ant/1.png", ".thumbnails/1.png", "bee/.cache/2.png"])

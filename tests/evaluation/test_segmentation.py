@@ -12,6 +12,7 @@ from tests.conftest import encoded, picture
 from tests.evaluation.grain import Directions, draw, grained
 from twofold import probes
 from twofold.cli import tables
+from twofold.data.masks import black_and_white
 from twofold.data.opening import open_data
 from twofold.errors import UsageError
 from twofold.evaluation import segmentation
@@ -142,16 +143,44 @@ def test_photographs_are_scored_where_the_backbone_sees_them(tmp_path):
     assert result["scores"]["segmentation_miou"]["backbone"]["value"] > 0.7
 
 
+@pytest.mark.parametrize("soft", [False, True])
+def test_masks_in_black_and_white_have_two_classes(soft, tmp_path):
+    """As drawing programs write them, also with soft edges: the scores are those of masks of class numbers."""
+    for number in range(20):
+        photo, mask = grained(number)
+        drawn = np.where(mask == 1, 255, 0).astype(np.uint8)
+        if soft:
+            drawn[0, :4] = 128, 220 + number, 1, 127
+        for name, values in (("drawn", drawn), ("numbers", drawn >= 128)):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / f"{number:02}.bmp").write_bytes(encoded(photo, "BMP"))
+            (tmp_path / name / f"{number:02}.png").write_bytes(encoded(values))
+    drawn, numbers = (twofold.evaluate(Directions(), tmp_path / name, "segmentation", size=64)
+                      for name in ("drawn", "numbers"))  # fmt: skip
+    assert drawn["scores"] == numbers["scores"]
+    assert drawn["scores"]["segmentation_miou"]["backbone"]["value"] > 0.75
+    assert drawn["data"]["fingerprint"] == numbers["data"]["fingerprint"]
+    said = drawn["data"]["split"].removeprefix(numbers["data"]["split"])
+    assert said == "; masks are pictures in black and white, where white is class 1"
+
+
+def test_class_numbers_are_no_black_and_white():
+    counts = np.zeros(256, np.int64)
+    counts[[0, 1, 20, 255]] = 900, 40, 30, 30  # Pascal VOC's, of which 255 are the edges
+    assert not black_and_white(counts)
+    counts[[1, 20, 181]] = 300, 300, 100  # many classes, and some pixels of none
+    assert not black_and_white(counts)
+    assert not black_and_white(np.eye(256, dtype=np.int64)[0])  # one class
+
+
 def test_what_cannot_be_segmented_is_one_line(shapes, tmp_path):
     for number in range(10):
         (tmp_path / f"{number}.png").write_bytes(encoded(picture(16, 16, number)))
-    with pytest.raises(
-        UsageError, match=r"no training image in .* has a mask \(a_mask.png beside a.jpg, or masks/a.png"
-    ):
+    with pytest.raises(UsageError, match=r"no training image in .* has a mask \(a_mask.png or a.png beside a.jpg, or"):
         twofold.evaluate(Directions(), tmp_path, "segmentation", size=16)
     for number in range(10):
-        (tmp_path / f"{number}_mask.png").write_bytes(encoded(np.full((16, 16), 255 * (number % 2), np.uint8)))
-    with pytest.raises(UsageError, match="masks have only the value 0 beside 255, which is ignored: there are no two"):
+        (tmp_path / f"{number}_mask.png").write_bytes(encoded(np.full((16, 16), (3, 255)[number % 2], np.uint8)))
+    with pytest.raises(UsageError, match="masks have only the value 3 beside 255, which is ignored: there are no two"):
         twofold.evaluate(Directions(), tmp_path, "segmentation", size=16)
     (tmp_path / "3_mask.png").write_bytes(encoded(np.zeros((16, 12), np.uint8)))
     with pytest.raises(UsageError, match=r"the mask of 3\.png has 12 x 16 pixels, the image 16 x 16"):

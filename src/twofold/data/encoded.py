@@ -143,6 +143,12 @@ class Folder(Files):
         if len(folders) and not loose:
             numbers, self.classes = number([escaped(folder) for folder in coded.texts])
             self.labels = Numbers(np.array(numbers)[folders])
+            inner = len({path.rpartition("/")[0] for path in self.paths})
+            if inner > len(self.classes):
+                self.notes += (
+                    f"only the first folders name classes ({len(self.classes)}); the {inner} folders in which the "
+                    "images lie do not",
+                )
         elif loose < len(folders):
             first = self.paths[int((folders < 0).argmax())]
             self.notes += (

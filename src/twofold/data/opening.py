@@ -233,7 +233,8 @@ def _noted(train: Source, test: Source | None = None, more: Iterable[str] = ()) 
     """Files of images as data that say what was passed over; ``more`` is said of the training part."""
     train.notes = (*more, *train.notes)
     missed = Counter(train.passed_over) + Counter(test.passed_over if test else {})
-    return Data(train, test, notes=(*advice(missed), *train.notes, *(test.notes if test else ())))
+    notes = dict.fromkeys((*advice(missed), *train.notes, *(test.notes if test else ())))  # both may say the same
+    return Data(train, test, notes=tuple(notes))
 
 
 def _hugging_face(name: str, download: bool) -> Data:

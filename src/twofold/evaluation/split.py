@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from twofold import rng
-from twofold.data.masks import RULES
+from twofold.data.masks import RULES, WHITE, black_and_white
 from twofold.data.opening import Data
 from twofold.data.sources import Source, Subset
 from twofold.errors import UsageError
 
 OWN_PART = "the data's own test part"
 HELD_OUT = "every fifth image of each class held out for testing; if pretraining saw them, then without labels"
+LOOKED_AT = 512
+"""How many masks, at most, say whether they are pictures in black and white."""
 
 
 def splits_for(data: Data, labels: bool, masks: bool) -> tuple[Source, Source, str]:
@@ -32,7 +35,35 @@ def splits_for(data: Data, labels: bool, masks: bool) -> tuple[Source, Source, s
     for split, source in (("training", train), ("test", test)):
         if masks and not source.masked:
             raise UsageError(f"no {split} image in {data.name} has a mask ({RULES}), which segmentation needs")
+    if masks and black_and_white(_values_of_masks(train)):
+        train, test = _White(train), _White(test)
+        how += "; masks are pictures in black and white, where white is class 1"
     return train, test, how
+
+
+class _White(Subset):
+    """Images whose masks are pictures in black and white: white pixels are of class 1, all others of class 0."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source, range(len(source)))
+
+    def mask(self, index: int) -> np.ndarray | None:
+        mask = super().mask(index)
+        return None if mask is None else (mask >= WHITE).astype(np.uint8)
+
+    def compute_fingerprint(self) -> str:
+        return self._source.fingerprint()
+
+
+def _values_of_masks(source: Source) -> np.ndarray:
+    """How many pixels of some random masks have each value: [256]."""
+    order = torch.randperm(len(source.masked), generator=rng.generator(0, "values of masks"))
+    counts = np.zeros(256, np.int64)
+    for place in order[:LOOKED_AT].tolist():
+        mask = source.mask(source.masked[place])
+        assert mask is not None
+        counts += np.bincount(mask.ravel(), minlength=256)
+    return counts
 
 
 def labelled_splits(data: Data) -> tuple[Source, Source, str]:
