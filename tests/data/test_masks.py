@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import encoded
+from tests.conftest import encoded, picture
 from tests.data.making import fill
 from twofold.data.masks import decode_mask
 from twofold.data.opening import open_data
@@ -43,8 +43,12 @@ def seen(source):
         (["JPEGImages/a.jpg", "JPEGImages/b.jpg"], ["SegmentationClass/a.png", "SegmentationClass/b.png"], []),
         (["masks/a.jpg", "no_masks/b.jpg"], [], ["masks/b.png"]),  # what people wear
         (["cat/a.jpg", "dog/b.tif"], ["cat/a.png", "dog/b.PNG"], []),
-        (["a.jpg"], [], ["a.png", "b.png"]),  # not all PNG files lie beside another
+        (["a.jpg", "b.jpg"], ["a.png"], ["c.png"]),
         (["a.jpg", "b.jpg"], ["a_mask.png", "b.png"], []),
+        (["a.jpg", "b.tif"], ["a_MASK.png", "b_mask.PNG"], ["a_masked.jpg"]),
+        (["Images/a.jpg", "Images/b.jpg"], ["Masks/a.png", "Masks/b.png"], []),
+        (["images/a.jpg", "images/b.jpg"], ["masks/a_mask.png", "masks/b_mask.png"], []),
+        (["images/a.jpg", "images/b.jpg"], ["annotations/trimaps/a.png", "annotations/trimaps/b.png"], []),  # the pets
     ],
 )
 def test_masks_are_found_and_are_no_images(images, masks, others, tmp_path):
@@ -61,6 +65,33 @@ def test_a_folder_of_masks_holds_nothing_else(tmp_path):
     fill(tmp_path, ["JPEGImages/a.jpg", "SegmentationClass/a.jpg"])
     put(tmp_path, ["SegmentationClass/a.png", "SegmentationObject/a.png", "SegmentationClass/b.png"])
     assert seen(open_data(tmp_path).train) == {"JPEGImages/a.jpg": 0}
+
+
+def test_masks_that_are_not_read_are_no_images(tmp_path):
+    """Those of other formats, of several parts of one image, and all in a folder of masks beside one of images."""
+    fill(tmp_path / "one", ["a.jpg", "a_mask.tif", "b.png", "b_mask_1.png", "b_mask_2.png", "mask_1.png"])
+    assert seen(open_data(tmp_path / "one").train) == dict.fromkeys(["a.jpg", "b.png", "mask_1.png"])
+    fill(tmp_path / "two", ["images/a.jpg", "masks/a.jpg", "masks/b.png"])
+    two = open_data(tmp_path / "two").train
+    assert (seen(two), two.labels) == ({"images/a.jpg": None}, None)
+
+
+def test_photographs_beside_other_files_of_their_names_are_images(tmp_path):
+    """Coloured ones, ones of 16 bits and grey ones with previews; and where others are arrays, these are no images."""
+    fill(tmp_path / "colours", ["a.jpg", "a.png", "b.webp", "b.png"])
+    assert open_data(tmp_path / "colours").train.masked == []
+    assert len(open_data(tmp_path / "colours").train) == 4
+    for kind, shade in (("grey", np.uint8), ("deep", np.uint16)):
+        (tmp_path / kind).mkdir()
+        for number in range(3):
+            grey = picture(32, 32, number)[..., 0].astype(shade)
+            (tmp_path / kind / f"{number}.png").write_bytes(encoded(grey))
+            (tmp_path / kind / f"{number}.jpg").write_bytes(encoded(grey.astype(np.uint8), "JPEG"))
+        source = open_data(tmp_path / kind).train
+        assert (len(source), source.masked) == (6, [])
+    fill(tmp_path / "vectors", ["a.png"])
+    np.save(tmp_path / "vectors" / "a.npy", np.zeros((8, 8), np.float32))
+    assert seen(open_data(tmp_path / "vectors").train) == {"a.png": None}
 
 
 def test_the_images_folder_is_no_class(tmp_path):
@@ -107,6 +138,8 @@ def test_grey_values_palettes_and_bits_are_class_numbers():
     assert decode_mask(bytes_of(palette), "m").tolist() == values.tolist()
     assert decode_mask(bytes_of(Image.fromarray(values > 3)), "m").tolist() == [[0, 0], [1, 1]]
     assert decode_mask(bytes_of(Image.fromarray(values.astype(np.uint16))), "m").tolist() == values.tolist()
+    for mode in ("LA", "RGB", "RGBA"):  # which some programs save greys as
+        assert decode_mask(bytes_of(Image.fromarray(values).convert(mode)), "m").tolist() == values.tolist()
 
 
 def bytes_of(image):
@@ -117,7 +150,7 @@ def bytes_of(image):
 
 def test_what_is_no_mask_is_one_line():
     for file, words in (
-        (encoded(np.zeros((4, 4, 3), np.uint8)), r"m holds colours \(RGB\), not a class number"),
+        (encoded(picture(4, 4)), r"m holds colours \(RGB\), not a class number"),
         (bytes_of(Image.fromarray(np.full((4, 4), 300, np.uint16))), "numbers up to 300, not classes from 0 to 254"),
         (b"no image", "the mask m cannot be read: cannot identify"),
         (encoded(np.random.default_rng(0).integers(0, 9, (40, 40), np.uint8))[:200], "the mask m cannot be read"),

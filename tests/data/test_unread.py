@@ -9,7 +9,7 @@ from tests.data.making import fill
 from twofold.data.opening import open_data
 from twofold.errors import UsageError
 
-SAID = "3 .heic and 1 .dng files were passed over: convert them to JPEG or PNG"
+SAID = "3 .heic and 1 .dng files were passed over: convert them to JPEG, PNG or TIFF"
 
 
 def photographs(root):
@@ -34,12 +34,14 @@ def test_both_parts_are_counted_in_one_sentence(tmp_path):
         fill(tmp_path / part, ["x.png"])
         for name in files:
             (tmp_path / part / name).write_bytes(b"x")
-    assert open_data(tmp_path).notes == ("3 .heic files were passed over: convert them to JPEG or PNG",)
+    assert open_data(tmp_path).notes == ("3 .heic files were passed over: convert them to JPEG, PNG or TIFF",)
 
 
 def test_a_folder_of_nothing_else_says_what_it_holds(tmp_path):
     (tmp_path / "a.heic").write_bytes(b"x")
-    with pytest.raises(UsageError, match=r"no images in .*; 1 .heic file was passed over: convert it to JPEG or PNG"):
+    with pytest.raises(
+        UsageError, match=r"no images in .*; 1 .heic file was passed over: convert it to JPEG, PNG or TIFF"
+    ):
         open_data(tmp_path)
 
 

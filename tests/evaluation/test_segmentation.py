@@ -171,6 +171,9 @@ def test_class_numbers_are_no_black_and_white():
     counts[[1, 20, 181]] = 300, 300, 100  # many classes, and some pixels of none
     assert not black_and_white(counts)
     assert not black_and_white(np.eye(256, dtype=np.int64)[0])  # one class
+    thin = np.full(256, 10)  # lines that were made smaller: most of them is edges
+    thin[[0, 255]] = 3000, 300
+    assert black_and_white(thin)
 
 
 def test_what_cannot_be_segmented_is_one_line(shapes, tmp_path):

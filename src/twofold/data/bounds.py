@@ -73,8 +73,8 @@ def memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def read_file(path: str | Path) -> bytes:
-    """The bytes of a regular file. A pipe or a device is not waited for.
+def read_file(path: str | Path, first: int | None = None) -> bytes:
+    """The bytes of a regular file, or only so many of the ``first`` ones. A pipe or a device is not waited for.
 
     Raises:
         OSError: if it cannot be read.
@@ -87,7 +87,7 @@ def read_file(path: str | Path) -> bytes:
             raise Refused(f"{KINDS.get(stat.S_IFMT(about.st_mode), 'something')}, not a regular file")
         check(about.st_size, "the file")
         with open(number, "rb", closefd=False) as file:
-            return file.read(about.st_size)
+            return file.read(about.st_size if first is None else first)
     finally:
         os.close(number)
 

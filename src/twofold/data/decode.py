@@ -21,7 +21,7 @@ from twofold.storage.names import clean
 CHANNELS = 16
 """An image has at most so many."""
 FORMATS = {
-    "JPEG": (".jpg", ".jpeg"),
+    "JPEG": (".jpg", ".jpeg", ".jfif", ".jpe"),
     "PNG": (".png",),
     "BMP": (".bmp",),
     "GIF": (".gif",),

@@ -103,8 +103,9 @@ def _length(file: Path) -> int:
 class Folder(Files):
     """Image files under a folder, recursively; the folders right under it are the classes, if they hold all images.
 
-    Masks, by the rules of `twofold.data.masks`, are no images. Where there are some, a folder that is named ``images``
-    or ``JPEGImages`` is no class.
+    A folder that holds all of them, in further folders, is no class: those in it are. Masks, by the rules of
+    `twofold.data.masks`, are no images. Where there are some, a folder that is named ``images`` or ``JPEGImages`` is no
+    class.
     """
 
     def __init__(self, root: Path) -> None:
@@ -120,10 +121,10 @@ class Folder(Files):
         self.passed_over = passed_over(others)
         found.sort()
         arrays.sort()
-        inside, theirs = masks.paired(found + arrays)
+        inside, theirs = masks.paired(found + arrays, root)
         if arrays and not set(found) <= theirs:  # there are pictures, not only masks of arrays
             arrays = []
-            inside, theirs = masks.paired(found)
+            inside, theirs = masks.paired(found, root)
         super().__init__([path for path in found + arrays if path not in theirs], root)
         self.notes = tuple(closed_folders(closed))
         self._masks = {image: root / mask for image, mask in inside.items()}
@@ -137,8 +138,9 @@ class Folder(Files):
             beyond = {path: outside.get(str(Path(path).with_suffix(""))) for path in self.paths}
             self._masks = {path: mask for path, mask in beyond.items() if mask} | self._masks
         coded = Coded()
-        no_class = masks.IMAGES if self._masks else ()
-        folders = coded.of(_uppermost(path, no_class) for path in self.paths)
+        no_class = masks.IMAGES if theirs or self._masks else ()
+        common = _common_folder(self.paths)
+        folders = coded.of(_uppermost(path[common:], no_class) for path in self.paths)
         loose = int((folders < 0).sum())
         if len(folders) and not loose:
             numbers, self.classes = number([escaped(folder) for folder in coded.texts])
@@ -147,7 +149,7 @@ class Folder(Files):
             if inner > len(self.classes):
                 self.notes += (
                     f"only the first folders name classes ({len(self.classes)}); the {inner} folders in which the "
-                    "images lie do not",
+                    "images lie, within them, do not",
                 )
         elif loose < len(folders):
             first = self.paths[int((folders < 0).argmax())]
@@ -165,9 +167,16 @@ class Folder(Files):
         return None if path is None else masks.read_mask(path, escaped(str(path)))
 
 
+def _common_folder(paths: Sequence[str]) -> int:
+    """The length of the folders that all of some sorted paths lie in; 0 if one lies in no further folder."""
+    shared = os.path.commonpath([paths[0], paths[-1]]) if len(paths) else ""
+    length = len(shared) + 1
+    return length if shared and all("/" in path[length:] for path in paths) else 0
+
+
 def _uppermost(path: str, passed: Collection[str]) -> str | None:
-    """The first folder of a relative path, None if it has none, where some names are none of interest."""
-    return next((folder for folder in path.split("/")[:-1] if folder not in passed), None)
+    """The first folder of a relative path, None if it has none, where some names, in any case, are none of interest."""
+    return next((folder for folder in path.split("/")[:-1] if folder.lower() not in passed), None)
 
 
 def is_image(path: PurePosixPath | Path, endings: frozenset[str] = SUFFIXES) -> bool:

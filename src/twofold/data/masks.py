@@ -3,17 +3,22 @@
 A mask is a PNG file, and belongs to an image of the same name (without the ending) by one of three rules:
 
 - it lies beside the image and its name ends in ``_mask``: ``photos/a_mask.png`` for ``photos/a.jpg``;
-- it lies beside an image of another format, ``photos/a.png`` for ``photos/a.jpg``, and so do all other PNG files that
-  are no masks by the other rules;
+- it lies beside the image, which is of another format, and has no colours: ``photos/a.png`` for ``photos/a.jpg``;
 - it lies in a folder of masks (`FOLDERS`) as the image does in the folder around that, or in the images' own folder
   (`IMAGES`) beside it: ``X/masks/sub/a.png`` for ``X/sub/a.jpg`` or ``X/images/sub/a.jpg``. So do Pascal VOC
   (``JPEGImages/a.jpg``, ``SegmentationClass/a.png``) and ADE20K (``images/training/a.jpg``,
-  ``annotations/training/a.png``).
+  ``annotations/training/a.png``). Its name may end in ``_mask``, and it may lie a folder deeper, as
+  ``annotations/trimaps/a.png`` of the Oxford pets does.
 
 Its values are class numbers, whether they are grey values or numbers of colours in a palette.
+
+Other files that are masks by their place are no images either, though they are not read: those beside an image whose
+name goes on with ``_mask`` (``a_mask_1.png``, ``a_mask.tif``), and all in a folder of masks that has masks of images or
+a folder of images beside it.
 """
 
-from collections.abc import Sequence, Set
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -24,67 +29,129 @@ from twofold.errors import UsageError
 
 IGNORED = 255
 """The value of pixels that are of no class."""
-ENDING = ".png"
-BESIDE = "_mask.png"
-FOLDERS = ("masks", "annotations", "SegmentationClass", "SegmentationObject")
-"""Names of folders of masks. An image that has several gets the first; VOC's of objects are only no images."""
-IMAGES = ("images", "JPEGImages")
+PNG = ".png"
+BESIDE = "_mask"
+FOLDERS = ("masks", "mask", "annotations", "segmentationclass", "labels", "segmentationobject")
+"""Names of folders of masks, in any case. An image that has several gets the first; VOC's of objects are only no
+images."""
+IMAGES = ("images", "jpegimages", "image")
+"""Names of folders of images, in any case."""
 RULES = "a_mask.png or a.png beside a.jpg, or masks/a.png for a.jpg or for images/a.jpg"
 """Where masks are looked for, in short."""
 WHITE = 128
 """From this value on a pixel of a picture in black and white is white."""
+SHADES = 64
+"""A picture with more grey values than this is no mask, unless it is one in black and white."""
+LOOKED_AT = 16
+"""Of files that lie beside an image, so many say whether they are masks or photographs."""
 
 
-def paired(paths: Sequence[str]) -> tuple[dict[str, str], set[str]]:
-    """By each image that has one its mask; and all files that are masks, or lie in a folder that has some.
+def paired(paths: Iterable[str], root: Path) -> tuple[dict[str, str], set[str]]:
+    """By each image that has one its mask; and all files that are masks by their place, though some cannot be read.
 
-    ``paths``: of all files that can be images, relative to one folder.
+    ``paths``: of all files that can be images, relative to ``root``.
     """
-    placed = {path: _folder_of_masks(path) for path in paths}
-    likely = [path for path, folder in placed.items() if folder is not None or path.endswith(BESIDE)]
-    beside = _beside_another_format(set(paths).difference(likely))
-    likely += beside
-    if not likely:
-        return {}, set()
-    images = {_without_ending(path): path for path in set(paths).difference(likely)}
+    placed: dict[str, str] = {}
+    named: dict[str, str] = {}
+    others = []
+    for path in sorted(paths):
+        if (folder := _folder_of_masks(path)) is not None:
+            placed[path] = folder
+        elif name := _before_mask(path):
+            named[path] = name
+        else:
+            others.append(path)
+    beside = _beside_another_format(others, root)
+    images = {_without_ending(path): path for path in reversed(others) if path not in beside}
+    around = _folders_of_images(images.values()) if placed else {}
+
     found: dict[str, str] = {}
-    theirs, folders = set(), set()
+    theirs = beside | {path for path, name in named.items() if name in images}
+    for mask in sorted(theirs):
+        if mask in beside or mask.lower().endswith(BESIDE + PNG):
+            found.setdefault(images[named.get(mask, _without_ending(mask))], mask)
+    folders = {folder for folder in placed.values() if _parent(folder) in around}
     order = {name: position for position, name in enumerate(FOLDERS)}
-    for mask in sorted(likely, key=lambda path: (order.get(PurePath(placed[path] or "").name, -1), path)):
-        folder = placed[mask]
-        ending = ENDING if mask in beside else BESIDE
-        keys = [mask[: -len(ending)]] if folder is None else _images_of(mask, folder)
-        for image in (images[key] for key in keys if key in images):
-            found.setdefault(image, mask)
-            theirs.add(mask)
-            folders.add(folder)
-    return found, theirs | {path for path, folder in placed.items() if folder is not None and folder in folders}
-
-
-def _beside_another_format(paths: Set[str]) -> set[str]:
-    """The PNG files, if each of them lies beside an image of the same name in another format; else none."""
-    pictures = {path for path in paths if path.lower().endswith(ENDING)}
-    if not pictures or len(pictures) == len(paths):
-        return set()
-    others = {path.rpartition(".")[0] for path in paths - pictures}
-    return pictures if all(path[: -len(ENDING)] in others for path in pictures) else set()
+    for mask in sorted(placed, key=lambda path: (order[placed[path].rpartition("/")[2].lower()], path)):
+        keys = _images_of(mask, placed[mask], around) if mask.lower().endswith(PNG) else ()
+        if key := next((key for key in keys if key in images), None):
+            found.setdefault(images[key], mask)
+            folders.add(placed[mask])
+    return found, theirs | {path for path, folder in placed.items() if folder in folders}
 
 
 def _folder_of_masks(path: str) -> str | None:
     """The uppermost folder of masks that a file lies in."""
-    if not any(name in path for name in FOLDERS):
+    if not any(name in path.lower() for name in FOLDERS):
         return None
-    parts = PurePath(path).parts[:-1]
-    place = next((i for i, part in enumerate(parts) if part in FOLDERS), None)
-    return None if place is None else str(PurePath(*parts[: place + 1]))
+    parts = path.split("/")[:-1]
+    place = next((i for i, part in enumerate(parts) if part.lower() in FOLDERS), None)
+    return None if place is None else "/".join(parts[: place + 1])
 
 
-def _images_of(mask: str, folder: str) -> list[str]:
-    """The images, without endings, that a mask in a folder of masks may belong to."""
-    if not mask.lower().endswith(ENDING):
-        return []
-    around, rest = PurePath(folder).parent, _without_ending(str(PurePath(mask).relative_to(folder)))
-    return [str(around / rest), *(str(around / name / rest) for name in IMAGES)]
+def _before_mask(path: str) -> str | None:
+    """The image, without ending, that a file beside it is a mask of by its name: ``a`` of ``a_mask_1.png``."""
+    if BESIDE not in path.lower():
+        return None
+    named = re.fullmatch(rf"(.*[^/]){BESIDE}(?:[-_ ]?\d+)?", _without_ending(path), re.IGNORECASE | re.DOTALL)
+    return named[1] if named else None
+
+
+def _beside_another_format(paths: Sequence[str], root: Path) -> set[str]:
+    """The PNG files that have no colours and lie beside an image of the same name in another format.
+
+    None if they are photographs, as their previews may lie beside them.
+    """
+    others = {_without_ending(path) for path in paths if not path.lower().endswith(PNG)}
+    alike = [path for path in paths if path.lower().endswith(PNG) and _without_ending(path) in others]
+    grey = [path for path in alike if _colourless(root / path)]
+    return set(grey) if _are_masks([root / path for path in grey]) else set()
+
+
+def _colourless(path: Path) -> bool:
+    """By a PNG file's header: are its pixels single numbers of 8 bits at most, grey values or those of a palette?"""
+    try:
+        header = bounds.read_file(path, 26)
+    except (OSError, bounds.Refused):
+        return False
+    return len(header) == 26 and header[24] <= 8 and header[25] in (0, 3)
+
+
+def _are_masks(files: Sequence[Path]) -> bool:
+    """Do pictures hold class numbers, or black and white, and not photographs? By the values of some of them."""
+    counts, shades = np.zeros(256, np.int64), 0
+    for file in files[:: max(1, len(files) // LOOKED_AT)][:LOOKED_AT]:
+        try:
+            own = np.bincount(read_mask(file, file.name).ravel(), minlength=256)
+        except UsageError:  # it cannot be read, and what it is will be said where it is needed
+            continue
+        counts += own
+        shades = max(shades, int((own > 0).sum()))
+    return shades > 0 and (shades <= SHADES or black_and_white(counts))
+
+
+def _folders_of_images(paths: Iterable[str]) -> dict[str, set[str]]:
+    """The names of folders of images, by the folder that each lies in."""
+    found: dict[str, set[str]] = {}
+    for path in paths:
+        parts = path.split("/")[:-1]
+        for place, part in enumerate(parts):
+            if part.lower() in IMAGES:
+                found.setdefault("/".join(parts[:place]), set()).add(part)
+    return found
+
+
+def _images_of(mask: str, folder: str, around: Mapping[str, set[str]]) -> Iterator[str]:
+    """The images, without endings, that a mask in a folder of masks may belong to, the likeliest first."""
+    base, rest = _parent(folder), _without_ending(mask)[len(folder) + 1 :]
+    rests = [rest, rest.partition("/")[2]]
+    for own in filter(None, [*rests, *map(_before_mask, rests)]):
+        for name in ("", *sorted(around.get(base, ()))):
+            yield "/".join(filter(None, (base, name, own)))
+
+
+def _parent(folder: str) -> str:
+    return folder.rpartition("/")[0]
 
 
 def _without_ending(path: str) -> str:
@@ -123,10 +190,13 @@ def decode_mask(file: bytes, name: str) -> np.ndarray:
         with opened(file) as image:
             image.load()
             values = np.asarray(image)
+            colours = len(image.getbands()) - image.mode.endswith("A")
     except (MemoryError, UsageError):
         raise
     except Exception as error:  # Pillow's plugins raise nearly every kind on broken files
         raise UsageError(f"the mask {name} cannot be read: {' '.join(str(error).split())}") from None
+    if values.ndim == 3 and (values[..., :colours] == values[..., :1]).all():  # greys that were saved as colours
+        values = values[..., 0]
     if values.ndim != 2:
         raise UsageError(f"the mask {name} holds colours ({image.mode}), not a class number for each pixel")
     if values.dtype != bool and (values.min() < 0 or values.max() > 255):
@@ -137,9 +207,12 @@ def decode_mask(file: bytes, name: str) -> np.ndarray:
 def black_and_white(counts: np.ndarray) -> bool:
     """Are masks with so many pixels of each value [256] pictures in black and white, and not class numbers?
 
-    Their values are 0 and 255 alone, or nearly so where white areas have soft edges: nine tenths of the pixels, and
-    others so bright that they would be numbers above 200. With 255 for pixels of no class there would be but one class.
+    Their values are 0 and 255 alone, or white areas have soft edges: then 0 and 255 are nine tenths of the pixels and
+    others are so bright that they would be numbers above 200, or more than half of all values occur and these two are
+    the commonest. If 255 stood for pixels of no class, there would be but one class, or over a hundred.
     """
-    between = counts[1:IGNORED]
-    soft = counts[0] + counts[IGNORED] >= 0.9 * counts.sum() and between[200:].any()
-    return bool(counts[IGNORED] and (soft or not between.any()))
+    black, between, white = counts[0], counts[1:IGNORED], counts[IGNORED]
+    soft = (black + white >= 0.9 * counts.sum() and between[200:].any()) or (
+        (between > 0).sum() > 128 and min(black, white) >= between.max()
+    )
+    return bool(white and (soft or not between.any()))

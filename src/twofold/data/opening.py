@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath, PurePosixPath
@@ -10,10 +10,10 @@ from typing import Any
 
 from twofold.data import downloads
 from twofold.data.arrays import load_array
-from twofold.data.encoded import Folder, closed_folders, files_under, is_image
+from twofold.data.encoded import closed_folders, files_under, is_image
+from twofold.data.folders import TEST, parts_of
 from twofold.data.hub import kept_or_downloaded
 from twofold.data.kinds import of_kind
-from twofold.data.masks import IMAGES
 from twofold.data.names import DIGITS, HUGGING_FACE, PYTHON, TORCHVISION, braces, files_named, is_remote
 from twofold.data.objects import source_of
 from twofold.data.parquet import Parquet
@@ -26,11 +26,6 @@ from twofold.errors import UsageError
 
 DataLike = Any
 """DATA: a text or path as on the command line, or a Python object; `open_data` lists them."""
-
-TRAIN = ("train", "training")
-"""Names of a training part's folder."""
-TEST = ("test", "val", "valid", "validation")
-"""Names of a test part."""
 
 PATTERN = "https://host/shard-{000..127}.tar"
 
@@ -185,10 +180,8 @@ def _folder(root: Path) -> Data:
         pictures = pictures or is_image(path)
         if path.suffix in (".parquet", ".tar") and path.is_file():
             shards.append(path)
-    if pictures:
-        return _image_folder(root, closed)
-    data = _of_shards(((path.relative_to(root), path) for path in shards), closed_folders(closed))
-    return data or _image_folder(root, closed)  # of arrays, or empty, which the caller says
+    data = None if pictures else _of_shards(((path.relative_to(root), path) for path in shards), closed_folders(closed))
+    return data or _noted(*parts_of(root, closed))  # of images, of arrays, or empty, which the caller says
 
 
 def _of_shards(files: Iterable[tuple[PurePath, Place]], more: Iterable[str] = ()) -> Data | None:
@@ -214,19 +207,6 @@ def _part(path: PurePath) -> str:
         if found:
             return found[1]
     return ""
-
-
-def _image_folder(root: Path, closed: Sequence[str]) -> Data:
-    for base in (root, *(root / name for name in IMAGES)):
-        held = next((base / name for name in TEST if (base / name).is_dir()), None)
-        train = next((base / name for name in TRAIN if (base / name).is_dir()), None)
-        if held and train:  # without a test part, "train" may well be a class
-            return _noted(Folder(train), Folder(held), closed_folders(closed, beside=(train, held)))
-    whole = Folder(root)
-    first = whole.paths[0].partition("/")[0] if len(whole) else ""
-    if first in TRAIN and whole.classes == [first]:  # a class by itself would tell nothing apart
-        return _noted(Folder(root / first))
-    return _noted(whole)
 
 
 def _noted(train: Source, test: Source | None = None, more: Iterable[str] = ()) -> Data:

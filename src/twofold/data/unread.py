@@ -6,8 +6,10 @@ from pathlib import Path
 
 UNREAD = frozenset(
     {".heic", ".heif", ".jxl", ".svg", ".psd", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"}
+    | {".dcm", ".nii", ".czi", ".nd2", ".lif", ".svs", ".ndpi"}
 )
-"""Endings of phones' and cameras' own formats, of drawings, and of formats that Pillow does not have."""
+"""Endings of phones', cameras', scanners' and microscopes' own formats, of drawings, and of formats that Pillow does not
+have."""
 
 
 def passed_over(files: Iterable[Path]) -> Counter[str]:
@@ -25,4 +27,4 @@ def advice(counts: Mapping[str, int]) -> tuple[str, ...]:
         return ()
     kinds = " and ".join(f"{count} {ending}" for ending, count in sorted(counts.items(), key=lambda item: -item[1]))
     files, them = ("file was", "it") if sum(counts.values()) == 1 else ("files were", "them")
-    return (f"{kinds} {files} passed over: convert {them} to JPEG or PNG",)
+    return (f"{kinds} {files} passed over: convert {them} to JPEG, PNG or TIFF",)

@@ -73,13 +73,13 @@ def labelled_splits(data: Data) -> tuple[Source, Source, str]:
         UsageError: if there are no labels, or fewer than two classes.
     """
     name, labels = data.name, data.train.labels
+    left_out = f" ({'; '.join(data.notes)})" if data.notes else ""
     if labels is None:
-        left_out = f" ({'; '.join(data.notes)})" if data.notes else ""
         raise UsageError(
             f"the images in {name} have no labels: evaluation needs class folders or a column of labels{left_out}"
         )
     if len(set(labels)) < 2:
-        raise UsageError(f"the images in {name} are all of one class: there is nothing to tell apart")
+        raise UsageError(f"the images in {name} are all of one class: there is nothing to tell apart{left_out}")
     if data.mismatch:
         raise UsageError(f"{name}: {data.mismatch}")
     if data.test is not None and data.test.labels is not None:

@@ -1,0 +1,69 @@
+"""A folder of image files: which of them are for training, which for testing, and which are neither."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from twofold.data.encoded import Folder, closed_folders, files_under, is_image
+from twofold.data.masks import FOLDERS, IMAGES
+from twofold.storage.names import escaped
+
+TRAIN = ("train", "training")
+"""Names of a training part's folder, in any case."""
+TEST = ("test", "val", "valid", "validation")
+"""Names of a test part, in any case. It is the first that has images, and classes of the training part if there are
+any."""
+
+
+def parts_of(root: Path, closed: Sequence[str]) -> tuple[Folder, Folder | None, tuple[str, ...]]:
+    """The training images, the test images if they have a folder of their own, and what is to be said of the others.
+
+    ``closed``: what is said of folders that cannot be looked into.
+    """
+    base = _unwrapped(root)
+    for place in (base, *(folder for name, folder in _folders_in(base).items() if name in IMAGES)):
+        parts = _folders_in(place)
+        first = next((parts[name] for name in TRAIN if name in parts), None)
+        others = [parts[name] for name in TEST if name in parts]
+        if first and others:  # without a test part, "train" may well be a class
+            train = Folder(first)
+            tests = [test for test in map(Folder, others) if len(test)]
+            known = (test for test in tests if train.classes and set(test.classes or ()) & set(train.classes))
+            if test := next(known, next(iter(tests), None)):
+                left = _left_out(parts, (first, test.root))
+                return train, test, (*closed_folders(closed, beside=(first, test.root)), *left)
+    whole = Folder(root)
+    lone = whole.paths[0].partition("/")[0] if len(whole) else ""
+    if lone.lower() in TRAIN and whole.classes == [lone]:  # a class by itself would tell nothing apart
+        return Folder(root / lone), None, ()
+    return whole, None, ()
+
+
+def _unwrapped(root: Path) -> Path:
+    """The folder within ``root`` that all else lies in, as archives have one; ``root`` itself if there is none."""
+    within = _folders_in(root)
+    if len(within) == 1 and not any(is_image(path) for path in root.iterdir()):
+        return _unwrapped(next(iter(within.values())))
+    return root
+
+
+def _folders_in(root: Path) -> dict[str, Path]:
+    """The folders in a folder, by their names in small letters, in order; none if it cannot be looked into."""
+    try:
+        return {path.name.lower(): path for path in sorted(root.iterdir()) if path.is_dir() and _is_shown(path)}
+    except OSError:
+        return {}
+
+
+def _left_out(parts: Mapping[str, Path], taken: Collection[Path]) -> Iterator[str]:
+    """What is said of images beside the training and the test part, which are neither learned from nor tested on."""
+    rest = (path for name, path in parts.items() if path not in taken and name not in FOLDERS)
+    counts = {path.name: sum(map(is_image, files_under(path))) for path in sorted(rest)}
+    if sum(counts.values()):
+        each = ", ".join(f"{escaped(name)} {count}" for name, count in counts.items() if count)
+        used = " and ".join(escaped(path.name) for path in taken)
+        yield f"images beside {used} are left out ({each}): name their folder to use them"
+
+
+def _is_shown(folder: Path) -> bool:
+    """Not so hidden ones, and what macOS adds to archives."""
+    return not folder.name.startswith((".", "__MACOSX"))
