@@ -8,8 +8,7 @@ UNREAD = frozenset(
     {".heic", ".heif", ".jxl", ".svg", ".psd", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"}
     | {".dcm", ".nii", ".czi", ".nd2", ".lif", ".svs", ".ndpi"}
 )
-"""Endings of phones', cameras', scanners' and microscopes' own formats, of drawings, and of formats that Pillow does not
-have."""
+"""Endings of the own formats of phones, cameras, scanners and microscopes, of drawings, and of what Pillow has not."""
 
 
 def passed_over(files: Iterable[Path]) -> Counter[str]:
