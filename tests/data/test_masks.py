@@ -47,7 +47,7 @@ def seen(source):
         (["a.jpg", "b.jpg"], ["a_mask.png", "b.png"], []),
         (["a.jpg", "b.tif"], ["a_MASK.png", "b_mask.PNG"], ["a_masked.jpg"]),
         (["Images/a.jpg", "Images/b.jpg"], ["Masks/a.png", "Masks/b.png"], []),
-        (["images/a.jpg", "images/b.jpg"], ["masks/a_mask.png", "masks/b_mask.png"], []),
+        (["images/a.jpg", "images/b.1.jpg"], ["masks/a_mask.png", "masks/b.1_mask.png"], []),
         (["images/a.jpg", "images/b.jpg"], ["annotations/trimaps/a.png", "annotations/trimaps/b.png"], []),  # the pets
     ],
 )

@@ -19,7 +19,7 @@ a folder of images beside it.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 
@@ -57,11 +57,13 @@ def paired(paths: Iterable[str], root: Path) -> tuple[dict[str, str], set[str]]:
     for path in sorted(paths):
         if (folder := _folder_of_masks(path)) is not None:
             placed[path] = folder
-        elif name := _before_mask(path):
+        elif name := _before_mask(_without_ending(path)):
             named[path] = name
         else:
             others.append(path)
     beside = _beside_another_format(others, root)
+    if not (placed or named or beside):
+        return {}, set()
     images = {_without_ending(path): path for path in reversed(others) if path not in beside}
     around = _folders_of_images(images.values()) if placed else {}
 
@@ -82,7 +84,8 @@ def paired(paths: Iterable[str], root: Path) -> tuple[dict[str, str], set[str]]:
 
 def _folder_of_masks(path: str) -> str | None:
     """The uppermost folder of masks that a file lies in."""
-    if not any(name in path.lower() for name in FOLDERS):
+    small = path.lower()
+    if not any(name in small for name in FOLDERS):
         return None
     parts = path.split("/")[:-1]
     place = next((i for i, part in enumerate(parts) if part.lower() in FOLDERS), None)
@@ -90,10 +93,10 @@ def _folder_of_masks(path: str) -> str | None:
 
 
 def _before_mask(path: str) -> str | None:
-    """The image, without ending, that a file beside it is a mask of by its name: ``a`` of ``a_mask_1.png``."""
+    """The image that a file beside it is a mask of by its name, both without endings: ``a`` of ``a_mask_1``."""
     if BESIDE not in path.lower():
         return None
-    named = re.fullmatch(rf"(.*[^/]){BESIDE}(?:[-_ ]?\d+)?", _without_ending(path), re.IGNORECASE | re.DOTALL)
+    named = re.fullmatch(rf"(.*[^/]){BESIDE}(?:[-_ ]?\d+)?", path, re.IGNORECASE | re.DOTALL)
     return named[1] if named else None
 
 
@@ -102,8 +105,11 @@ def _beside_another_format(paths: Sequence[str], root: Path) -> set[str]:
 
     None if they are photographs, as their previews may lie beside them.
     """
-    others = {_without_ending(path) for path in paths if not path.lower().endswith(PNG)}
-    alike = [path for path in paths if path.lower().endswith(PNG) and _without_ending(path) in others]
+    pictures = [path for path in paths if path.lower().endswith(PNG)]
+    if len(pictures) in (0, len(paths)):
+        return set()
+    others = {_without_ending(path) for path in set(paths).difference(pictures)}
+    alike = [path for path in pictures if _without_ending(path) in others]
     grey = [path for path in alike if _colourless(root / path)]
     return set(grey) if _are_masks([root / path for path in grey]) else set()
 
@@ -155,7 +161,7 @@ def _parent(folder: str) -> str:
 
 
 def _without_ending(path: str) -> str:
-    return str(PurePath(path).with_suffix(""))
+    return path.rpartition(".")[0]
 
 
 def folders_outside(root: Path) -> list[Path]:
