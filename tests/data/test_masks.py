@@ -44,6 +44,7 @@ def seen(source):
         (["masks/a.jpg", "no_masks/b.jpg"], [], ["masks/b.png"]),  # what people wear
         (["cat/a.jpg", "dog/b.tif"], ["cat/a.png", "dog/b.PNG"], []),
         (["a.jpg", "b.jpg"], ["a.png"], ["c.png"]),
+        (["a.jpg", "b.jpg"], ["a.png"], ["b.png"]),  # which has colours
         (["a.jpg", "b.jpg"], ["a_mask.png", "b.png"], []),
         (["a.jpg", "b.tif"], ["a_MASK.png", "b_mask.PNG"], ["a_masked.jpg"]),
         (["Images/a.jpg", "Images/b.jpg"], ["Masks/a.png", "Masks/b.png"], []),
