@@ -48,7 +48,9 @@ def test_the_test_part_is_the_first_that_can_be_scored(tmp_path):
     assert data.notes == ("images beside train and val are left out (test 1): name their folder to use them",)
     fill(tmp_path, ["test/cat/3.png"])
     assert names(open_data(tmp_path).test) == ["cat/3.png", "unknown/3.png"]
-    fill(tmp_path / "plain", ["train/1.png", "test/2.png", "val/3.png"])
+    fill(tmp_path / "plain", ["train/1.png", "test/notes.txt", "val/3.png"])
+    assert names(open_data(tmp_path / "plain").test) == ["3.png"]
+    fill(tmp_path / "plain", ["test/2.png"])
     assert names(open_data(tmp_path / "plain").test) == ["2.png"]
 
 
