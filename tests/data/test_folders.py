@@ -38,6 +38,17 @@ def test_classes_are_found_in_the_folder_of_an_archive_and_paths_stay_as_they_ar
     assert (data.train.classes, list(data.test.labels)) == (["cat", "dog"], [0])
 
 
+def test_a_folder_of_all_images_is_no_class_if_it_is_called_so(tmp_path):
+    """As in Tiny ImageNet, whose test part has no class folders: its training part is scored on held-out images."""
+    fill(tmp_path, [f"train/{name}/images/{number}.jpg" for name in ("cat", "dog") for number in range(5)])
+    fill(tmp_path, ["val/images/1.jpg", "val/images/2.jpg"])
+    data = open_data(tmp_path)
+    assert (data.train.classes, data.test.labels, data.mismatch) == (["cat", "dog"], None, "")
+    train, test, _ = labelled_splits(data)
+    assert (len(train), len(test)) == (8, 2)
+    assert open_data(tmp_path / "val").notes == ()
+
+
 def test_the_test_part_is_the_first_that_can_be_scored(tmp_path):
     fill(tmp_path, ["train/cat/1.png", "train/dog/1.png", "val/dog/2.png"])
     (tmp_path / "test").mkdir()

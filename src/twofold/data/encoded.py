@@ -104,8 +104,8 @@ class Folder(Files):
     """Image files under a folder, recursively; the folders right under it are the classes, if they hold all images.
 
     A folder that holds all of them, in further folders, is no class: those in it are. Masks, by the rules of
-    `twofold.data.masks`, are no images. Where there are some, a folder that is named ``images`` or ``JPEGImages`` is no
-    class.
+    `twofold.data.masks`, are no images. Where there are some, or all images lie in it, a folder that is named
+    ``images`` or ``JPEGImages`` is no class.
     """
 
     def __init__(self, root: Path) -> None:
@@ -168,10 +168,15 @@ class Folder(Files):
 
 
 def _common_folder(paths: Sequence[str]) -> int:
-    """The length of the folders that all of some sorted paths lie in; 0 if one lies in no further folder."""
+    """The length of the folders that all of some sorted paths lie in, and that name no class.
+
+    They do if images lie right in them, unless they are called ``images``, which says nothing of these.
+    """
     shared = os.path.commonpath([paths[0], paths[-1]]) if len(paths) else ""
-    length = len(shared) + 1
-    return length if shared and all("/" in path[length:] for path in paths) else 0
+    if shared and all("/" in path[len(shared) + 1 :] for path in paths):
+        return len(shared) + 1
+    first = shared.partition("/")[0]
+    return len(first) + 1 if first.lower() in masks.IMAGES else 0
 
 
 def _uppermost(path: str, passed: Collection[str]) -> str | None:
