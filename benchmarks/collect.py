@@ -63,6 +63,8 @@ def evaluated(run: Run) -> dict[str, Any]:
     measured = run.evaluation
     assert measured is not None, f"{run.path} was not evaluated"
     settings, rows = shared(measured["recipe"]), run.metrics
+    for own in (score for scores in measured["scores"].values() for score in scores.values()):
+        own.pop("recall", None)  # a number a class, which no table has
     return {
         **{key: measured[key] for key in ("scores", "representations", "notes")},
         "data": {**measured["data"], "name": Path(measured["data"]["name"]).name},

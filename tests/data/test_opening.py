@@ -68,10 +68,7 @@ def test_folders_within_class_folders_name_no_class_and_that_is_said(tmp_path):
     fill(tmp_path, ["test/fruit/pear/2.png", "test/bread/2.png"])
     data = open_data(tmp_path)
     assert data.train.classes == ["bread", "fruit"]
-    (said,) = data.notes
-    assert said == (
-        "only the first folders name classes (2); the 3 folders in which the images lie, within them, do not"
-    )
+    assert data.notes == ("the 2 first folders name the classes; the 3 folders that hold the images name none",)
     fill(tmp_path / "one", ["ant/images/1.png", "bee/images/1.png"])
     assert open_data(tmp_path / "one").notes == ()
 

@@ -148,8 +148,8 @@ class Folder(Files):
             inner = len({path.rpartition("/")[0] for path in self.paths})
             if inner > len(self.classes):
                 self.notes += (
-                    f"only the first folders name classes ({len(self.classes)}); the {inner} folders in which the "
-                    "images lie, within them, do not",
+                    f"the {len(self.classes)} first folders name the classes; the {inner} folders that hold the images "
+                    "name none",
                 )
         elif loose < len(folders):
             first = self.paths[int((folders < 0).argmax())]
@@ -168,9 +168,10 @@ class Folder(Files):
 
 
 def _common_folder(paths: Sequence[str]) -> int:
-    """The length of the folders that all of some sorted paths lie in, and that name no class.
+    """How many characters at the beginning of all of some sorted paths are folders that name no class.
 
-    They do if images lie right in them, unless they are called ``images``, which says nothing of these.
+    These are the folders that all images lie in, if each image lies in a further one, which can name its class. A first
+    folder that is called ``images`` is one of them in any case, as that says nothing of what its images show.
     """
     shared = os.path.commonpath([paths[0], paths[-1]]) if len(paths) else ""
     if shared and all("/" in path[len(shared) + 1 :] for path in paths):

@@ -34,7 +34,7 @@ class Encoder:
         self.normalize = Normalize(spec.mean, spec.std).to(self.device)
         self.layout = devices.layout(backbone, self.device)
         if self.device.type == "cpu":
-            devices.reuse_memory()
+            devices.reuse_memory()  # of the whole process, as a pretraining does
 
     def __call__(self, images: Tensor) -> Tensor:
         at_once = max(1, PIXELS // max(1, images.shape[-2] * images.shape[-1]))

@@ -73,13 +73,13 @@ def labelled_splits(data: Data) -> tuple[Source, Source, str]:
         UsageError: if there are no labels, or fewer than two classes.
     """
     name, labels = data.name, data.train.labels
-    left_out = f" ({'; '.join(data.notes)})" if data.notes else ""
+    more = "".join(f"; {note}" for note in data.notes)
     if labels is None:
         raise UsageError(
-            f"the images in {name} have no labels: evaluation needs class folders or a column of labels{left_out}"
+            f"the images in {name} have no labels: evaluation needs class folders or a column of labels{more}"
         )
     if len(set(labels)) < 2:
-        raise UsageError(f"the images in {name} are all of one class: there is nothing to tell apart{left_out}")
+        raise UsageError(f"the training images in {name} are all of one class: there is nothing to tell apart{more}")
     if data.mismatch:
         raise UsageError(f"{name}: {data.mismatch}")
     if data.test is not None and data.test.labels is not None:
