@@ -11,8 +11,9 @@ that does not.
 """
 
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -31,14 +32,28 @@ class Lost(Failed):
     """Another process has ended, or does not answer."""
 
 
+_alone = False
+
+
 def rank() -> int:
     """The number of this process, from 0; 0 where there are no others."""
-    return dist.get_rank() if dist.is_initialized() else 0
+    return dist.get_rank() if dist.is_initialized() and not _alone else 0
 
 
 def world() -> int:
     """How many processes there are; 1 where none have been joined."""
-    return dist.get_world_size() if dist.is_initialized() else 1
+    return dist.get_world_size() if dist.is_initialized() and not _alone else 1
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """In the block this process computes as if it were the only one, whatever the others do meanwhile."""
+    global _alone
+    before, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = before
 
 
 @contextmanager
@@ -235,3 +250,20 @@ def barrier() -> None:
     if world() > 1:
         with answered():
             dist.barrier()
+
+
+def meeting() -> Callable[[], None]:
+    """A barrier that waits for days, not only for as long as messages usually may take.
+
+    Every process must call this, and then what it returns, equally often.
+    """
+    if world() == 1:
+        return lambda: None
+    with answered():
+        group = dist.new_group(timeout=timedelta(days=365), backend="gloo")
+
+    def meet() -> None:
+        with answered():
+            dist.barrier(group)
+
+    return meet

@@ -1,5 +1,7 @@
 """Comparisons: equal compute, figures taken from the runs themselves, and no run made twice."""
 
+import json
+import os
 import re
 import signal
 import statistics
@@ -17,9 +19,13 @@ from safetensors.torch import save_file
 import twofold
 from tests.conftest import TINY, encoded, picture, resolved, tiny
 from tests.evaluation.grain import draw
+from tests.killing import KILLED, at_call
+from tests.together import command, commanded, together
 from tests.watching import alive, wait_for
 from twofold.cli import tables
 from twofold.comparison import compare as comparison
+from twofold.comparison.running import result_of
+from twofold.comparison.standings import COSTS
 from twofold.data.opening import open_data
 from twofold.errors import UsageError
 from twofold.storage import files
@@ -300,13 +306,64 @@ def test_weights_that_do_not_fit_are_found_before_anything_is_computed(tmp_path)
     assert not (tmp_path / "out").exists()
 
 
-def test_one_of_several_processes_refuses(tmp_path, monkeypatch):
-    """Each run of a comparison is a process of its own, which would wait for ever for the others of the launch."""
-    monkeypatch.setenv("RANK", "1")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UsageError, match="work for one process"):
-        twofold.compare("digits", "simclr", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+def timeless(result):
+    """What a comparison found, without what is another every time."""
+    own = {name: {k: v for k, v in way.items() if k not in COSTS} for name, way in result["methods"].items()}
+    return {key: own if key == "methods" else value for key, value in result.items() if key not in ("date", "versions")}
+
+
+def carried_out(out, settings):
+    """A comparison as this process of a launch carries it out: what it found, and whose runs it made."""
+    mine = []
+
+    def noted(own, path, shared):
+        mine.append(path.name)
+        return result_of(own, path, shared)
+
+    comparison.result_of = noted
+    return twofold.compare("digits", "rotation,simclr", out, half=True, quiet=True, **settings), mine
+
+
+def test_several_processes_share_the_runs(compared, tmp_path):
+    """Each run has one process, and comes to what it comes to where one process makes all of them."""
+    _, alone = compared
+    codes, found = together(2, carried_out, tmp_path, {**SMALL, "limit": 200, "epochs": 4, "seeds": 2})
+    (first, ours), (second, theirs) = found
+    assert codes == [0, 0]
+    assert timeless(first) == timeless(second)
+    assert timeless(first)["methods"] == timeless(alone)["methods"]
+    best = first["half"]["runs"][0].removesuffix("-half-0")
+    assert ours == ["rotation-0", "rotation-1", f"{best}-half-0"]
+    assert theirs == ["simclr-0", "simclr-1", f"{best}-half-1"]
+    assert files.read_json(tmp_path / "compare.json", "") == json.loads(json.dumps(first))
+    assert (tmp_path / "compare.html").exists()
+
+
+def elsewhere(rank, folders):
+    os.chdir(folders[rank])
+
+
+def test_processes_without_a_folder_in_common_are_refused(tmp_path):
+    folders = [tmp_path / "node0", tmp_path / "node1"]
+    for folder in folders:
+        folder.mkdir()
+    words = "compare digits --methods rotation,simclr --epochs 1 --limit 64 --device cpu --out out".split()
+    codes, said, _ = commanded(2, words, elsewhere, folders)
+    assert (codes, said) == ([2, 2], ["twofold: all processes must share the folder out"])
+
+
+def end_early(rank):
+    if rank == 1:
+        at_call(comparison, "result_of", 1)
+
+
+def test_a_killed_process_of_several_ends_the_others_when_they_wait_for_it(tmp_path):
+    words = "compare digits --methods rotation,simclr --epochs 1 --limit 64 --device cpu --out".split()
+    codes, found = together(2, command, [*words, tmp_path / "out"], end_early)
+    assert codes == [0, KILLED]
+    assert found[0][:2] == (1, ["twofold: another process has ended, or does not answer"])
+    assert (tmp_path / "out" / "rotation-0" / "result.json").exists()
+    assert not (tmp_path / "out" / "compare.json").exists()
 
 
 @pytest.mark.slow

@@ -82,7 +82,9 @@ def evaluate(words: Sequence[str]) -> None:
     from twofold.training.log import progress
 
     with progress() as tell:
-        result = measure(**asked, tell=tell)
+        result = measure(**asked, tell=tell, together=True)
+    if not result:  # the first of several processes shows it
+        return
     show(tables.evaluation(result))
     run = run_of(asked["what"])
     if written := asked["out"] or (run and run.path / "evaluation.json"):
@@ -287,5 +289,5 @@ COMMANDS: dict[str, Command] = {
     "claims": show_claims,
 }
 
-SHARED = ("pretrain", "embed")
+SHARED = ("pretrain", "evaluate", "compare", "embed")
 """Commands that several processes, as of a `torchrun` launch, share the work of."""

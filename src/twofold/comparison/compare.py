@@ -1,5 +1,6 @@
 """`twofold compare`: several methods and starts with the same compute on the same images, measured the same way."""
 
+import json
 import os
 import pickle
 import sys
@@ -11,6 +12,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from twofold import dist, launch
 from twofold.comparison.running import STARTING, UNGUARDED, Shared, result_of
 from twofold.comparison.standings import best_way, collected, with_half
 from twofold.comparison.ways import SCRATCH, ways_of
@@ -20,7 +22,7 @@ from twofold.data.loader import Streamed
 from twofold.data.names import PYTHON
 from twofold.data.opening import Data, DataLike, name_of, open_data
 from twofold.data.plan import MicroBatch, Plan, sample
-from twofold.data.sources import Source
+from twofold.data.sources import Source, digest
 from twofold.device import return_memory
 from twofold.errors import UsageError
 from twofold.evaluation.evaluate import known
@@ -43,6 +45,7 @@ JUDGES = ("fewshot", "linear", "knn")  # protocols by which it is said which way
 COUNTED = 16  # images whose forward and backward pass is counted
 
 
+@launch.processes()
 def compare(
     data: DataLike,
     methods: str | Sequence[str],
@@ -59,7 +62,8 @@ def compare(
     Every one gets the same compute: the first has ``epochs``, the others as many as cost the same number of
     floating-point operations, forward and backward, of networks on their views. What came out is also said in words:
     whether the starting weights are best as they are, or which way is better. What is done already is not done again,
-    so a stopped comparison goes on.
+    so a stopped comparison goes on. The processes of a `torchrun` launch share the runs, each of which has one process
+    and, if there are enough, a GPU of its own.
 
     Args:
         data: images; with labels, or with masks for ``segmentation``, they are also evaluated. A Python object may take
@@ -81,15 +85,15 @@ def compare(
         What compare.json holds.
 
     Raises:
-        UsageError: for unusable data, methods or settings, before anything is computed; in one of several processes;
-            in a script that calls it when it is only read.
+        UsageError: for unusable data, methods or settings, before anything is computed; for processes of a launch that
+            do not find the same, or have no folder in common; in a script that calls it when it is only read.
     """
     from twofold.page.versus import write_page
 
     if STARTING in os.environ:
         sys.exit(UNGUARDED)
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:  # its runs are processes of their own, which would join this launch
-        raise UsageError("a comparison is work for one process: run it without torchrun")
+    first, meet = dist.rank() == 0, dist.meeting()
+    quiet = quiet or not first
     folder, log = Path(out), Log(None if quiet else terminal())
     ways = ways_of(listed(methods), listed(starts), {**settings, "data": name_of(data)})
     asked = known(protocols)
@@ -111,15 +115,24 @@ def compare(
     shared = Shared(
         sendable(opened), settings.get("limit") or 0, opened.train.fingerprint(), protocols, folder / "features", quiet
     )
-    budget = budget_of(wanted, opened.train, log)
+    asked_for = [ways, seeds, protocols, half, shared.fingerprint, str(folder)]
+    dist.same(digest([json.dumps(asked_for, default=str)]), "all processes must carry out the same comparison")
+    with dist.alone():
+        budget = budget_of(wanted, opened.train, log) if first else {}
+    budget = dist.of_first(budget)
     return_memory()
-    folder.mkdir(parents=True, exist_ok=True)
+    if first:
+        folder.mkdir(parents=True, exist_ok=True)
+    dist.barrier()
+    if not folder.is_dir():
+        raise UsageError(f"all processes must share the folder {folder}")
 
     every = [(seed, name) for seed in range(seeds) for name in budget]
-    for number, (seed, name) in enumerate(every, 1):
+    for number, (seed, name) in list(enumerate(every, 1))[dist.rank() :: dist.world()]:
         own = {**ways[name], "data": opened.name, "seed": seed, "epochs": budget[name]["epochs"]}
         log.say(f"run {number} of {len(every)}: {folder / f'{name}-{seed}'}, {own['epochs']} epochs")
         result_of(own, folder / f"{name}-{seed}", shared)
+    meet()
     log.say(f"{len(every)} of {len(every)} runs are done")
     result = collected(folder, budget, seeds, opened)
     best = best_way(result["methods"]) if half else None
@@ -128,13 +141,15 @@ def compare(
     if best is not None:
         fewer = len(opened.train) // 2
         more = as_many_steps(Run(folder / f"{best}-0").recipe, len(opened.train), fewer)
-        for seed in range(seeds):
+        for seed in range(seeds)[dist.rank() :: dist.world()]:
             path = folder / f"{best}-half-{seed}"
             log.say(f"{path}, {more['epochs']} epochs of {fewer} images")
             result_of({**ways[best], "data": opened.name, "seed": seed, **more}, path, shared)
+        meet()
         result |= with_half(result, folder, best, fewer)
-    files.write_json(folder / "compare.json", result, indent=1)
-    write_page(folder, result)
+    if first:
+        files.write_json(folder / "compare.json", result, indent=1)
+        write_page(folder, result)
     return result
 
 

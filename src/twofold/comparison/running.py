@@ -38,6 +38,13 @@ run of a large network"""
 SAFE_PATH = "PYTHONSAFEPATH"
 STARTING = "TWOFOLD_STARTING_A_RUN"
 """set in the environment of a run's process until it begins, while Python reads the calling script anew"""
+OF_A_RUN = {
+    SAFE_PATH: "1",  # the present folder may be a stranger's: no module from it
+    STARTING: "1",
+    "RANK": None,  # it is one process, whatever launch this one is of; LOCAL_RANK says which GPU it has
+    "WORLD_SIZE": None,
+}
+"""The environment of a run's process, where it differs from this one's; None: not set."""
 UNGUARDED = 64
 """exit code of a run's process whose script calls `compare` when it is read"""
 
@@ -119,7 +126,7 @@ def apart(settings: Json, path: Path, shared: Shared) -> None:
     process = multiprocessing.get_context("spawn").Process(target=carry_out, args=arguments)
     with Interrupt() as interrupt:
         interrupt.between_steps()  # a signal is passed on to the run, which has a checkpoint to write
-        with environment({SAFE_PATH: "1", STARTING: "1"}):  # the present folder may be a stranger's: no module from it
+        with environment(OF_A_RUN):
             process.start()
         while process.is_alive():
             process.join(0.2)
@@ -139,15 +146,22 @@ def apart(settings: Json, path: Path, shared: Shared) -> None:
 
 
 @contextmanager
-def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Processes that are started in the block have these variables in their environment."""
+def environment(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Processes that are started in the block have these variables in their environment; None: they have it not."""
     before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
+    _set(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def carry_out(settings: Json, path: Path, shared: Shared, parent: int) -> None:

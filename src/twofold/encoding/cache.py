@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from twofold import dist
 from twofold.data.sources import Source, digest
 from twofold.encoding.crops import BATCH
 from twofold.encoding.encoder import Encoder
@@ -65,12 +66,22 @@ class Cache:
         """The source's; it reads files, so it is asked for once."""
         return self.source.fingerprint()
 
-    def extracted(self, extractors: Mapping[str, Extractor], tell: Tell = silent) -> dict[str, Features]:
-        """`extract`, but from files where they are there, and kept in files for the next time."""
+    def extracted(
+        self, extractors: Mapping[str, Extractor], tell: Tell = silent, together: bool = False
+    ) -> dict[str, Features]:
+        """`extract`, but from files where they are there, and kept in files for the next time.
+
+        ``together``: the processes of a launch share what is computed; only the first one reads, keeps and gets any.
+        """
         paths = {name: self._path(name, e.key, e.size) for name, e in extractors.items()}
-        kept = {name: found for name, path in paths.items() if (found := self._read(path))}
-        missing = {name: (e.size, e.encode) for name, e in extractors.items() if name not in kept}
-        computed = extract_each(self.source, missing, tell, f"features, {self.split} images")
+        first = not together or dist.rank() == 0
+        kept = {name: found for name, path in paths.items() if first and (found := self._read(path))}
+        names = [name for name in extractors if name not in kept]
+        names = dist.of_first(names) if together else names
+        missing = {name: (extractors[name].size, extractors[name].encode) for name in names}
+        computed = extract_each(self.source, missing, tell, f"features, {self.split} images", together)
+        if not first:
+            return {}
         for name, features in computed.items():
             self._keep(paths[name], features)
         return {name: (kept | computed)[name] for name in extractors}

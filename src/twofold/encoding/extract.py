@@ -75,7 +75,11 @@ def extract(
 
 
 def extract_each(
-    source: Source, encoders: Mapping[str, tuple[int, Encode]], tell: Tell = silent, what: str = "images"
+    source: Source,
+    encoders: Mapping[str, tuple[int, Encode]],
+    tell: Tell = silent,
+    what: str = "images",
+    together: bool = False,
 ) -> dict[str, Features]:
     """`extract` for encoders that take images of different sizes, each given with its own, or by different filters.
 
@@ -88,7 +92,7 @@ def extract_each(
     }
     for size, interpolation in dict.fromkeys(prepared.values()):
         alike = {name: encoders[name][1] for name, own in prepared.items() if own == (size, interpolation)}
-        found |= extract(source, size, alike, tell, what, interpolation)
+        found |= extract(source, size, alike, tell, what, interpolation, together)
     return found
 
 

@@ -3,7 +3,6 @@
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,38 +11,24 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from twofold.data.opening import Data, DataLike, open_data, reopened
-from twofold.data.sources import Source, digest
-from twofold.encoding.backbones import open_backbone, run_of
-from twofold.encoding.cache import Cache
+from twofold.data.opening import DataLike
+from twofold.encoding.backbones import run_of
 from twofold.encoding.progress import Tell, silent, within
 from twofold.errors import Failed, UsageError, did_you_mean, refuse
-from twofold.evaluation.advice import unmeasured
-from twofold.evaluation.arrays import as_splits
 from twofold.evaluation.fewshot import quotas
 from twofold.evaluation.patches import patches_of
-from twofold.evaluation.protocols import DENSE, PROTOCOLS, UNLABELLED, Task
-from twofold.evaluation.representations import Representation, of_backbone, of_run
-from twofold.evaluation.split import splits_for
+from twofold.evaluation.protocols import DENSE, PROTOCOLS, Task
+from twofold.evaluation.subject import (
+    Subject,
+    backbone_subject,
+    check_finite,
+    features_subject,
+    left_out,
+    run_subject,
+)
 from twofold.evaluation.verdict import verdict
-from twofold.recipe.recipe import settings_of
 from twofold.run import START, Run
 from twofold.storage import files
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is measured: representations by name, in the order of the table, and the data that they are of.
-
-    ``splits``: the images, if there are any. ``about``: what the result says of the data and of the run; ``notes``:
-    what else there is to say, in sentences. ``run``: whose representations they are, if they are a run's.
-    """
-
-    representations: dict[str, Representation]
-    splits: dict[str, Source]
-    about: dict[str, Any]
-    notes: tuple[str, ...] = ()
-    run: Run | None = None
 
 
 def evaluate(
@@ -64,6 +49,7 @@ def evaluate(
     out: str | Path | None = None,
     backbone: str | None = None,
     kept_features: str | Path | None = None,
+    together: bool = False,
 ) -> dict[str, Any]:
     """Measure how good frozen features are at telling labelled images apart, or the parts of images.
 
@@ -101,12 +87,14 @@ def evaluate(
         backbone: for a file of weights, the name of the timm model that they belong to.
         kept_features: the folder where a run's features are kept for the next time; by default RUN/features. Runs may
             share one.
+        together: all processes of a launch share the passes of the images through the networks, and each must call
+            this; they must be joined, as `twofold.launch.processes` does. The first one does the rest.
 
     Returns:
         ``scores[row][representation]``, each with ``metric``, ``value``, ``spread``, what the spread is ``over``, and
         often ``labels``, how many were used; ``representations`` in their order; ``verdict``, of a run, sentences on
         what came out; ``notes``, ``seconds`` by protocol, ``data``, ``recipe`` (of a run), ``seed``, ``date``,
-        ``versions``.
+        ``versions``. With ``together``, nothing on processes other than the first.
 
     Raises:
         UsageError: if there is no such run, model, data, protocol or baseline, the images have no labels or masks
@@ -116,23 +104,27 @@ def evaluate(
     wanted, baselines, target = known(protocols), names_in(baseline), files.target(out)
     if not wanted:
         raise UsageError(f"protocols must name at least one of {', '.join(PROTOCOLS)}")
-    preparation = {"size": size, "mean": mean, "std": std}
+    preparation: dict[str, Any] = {"size": size, "mean": mean, "std": std}
     if isinstance(what, Tensor | np.ndarray):
         about_images = dict(data=data, device=device, backbone=backbone, kept_features=kept_features)
-        refuse("features", baseline=baselines or None, **about_images, **preparation)
+        refuse("features", baseline=baselines or None, together=together or None, **about_images, **preparation)
         for name in wanted:
             if name in ("finetune", *DENSE):
                 raise UsageError(f"{name} needs a backbone and images, not features")
-        subject = _features(what, labels, test, test_labels)
+        subject = features_subject(what, labels, test, test_labels)
     else:
         refuse("a backbone, whose images have their labels in data", labels=labels, test=test, test_labels=test_labels)
         if run := run_of(what):
             refuse("a run, which says itself how its images are prepared", backbone=backbone, **preparation)
-            subject = _run(run, data, wanted, baselines, device, tell, Path(kept_features or run.path / "features"))
+            kept = Path(kept_features or run.path / "features")
+            subject = run_subject(run, data, wanted, baselines, device, tell, together, kept)
             target = target or run.path / "evaluation.json"
         else:
             refuse("a backbone that is no run's", kept_features=kept_features)
-            subject = _backbone(what, data, wanted, baselines, device, tell, backbone=backbone, **preparation)
+            preparation |= {"backbone": backbone}
+            subject = backbone_subject(what, data, wanted, baselines, device, tell, together, **preparation)
+    if not subject.representations:
+        return {}
     check_finite(subject)
     scores, seconds, notes = measured(subject, wanted, seed, tell)
     result = {
@@ -161,98 +153,6 @@ def other_data(target: Path | None, result: dict[str, Any]) -> str:
     except (UsageError, Failed, KeyError, TypeError):
         return ""
     return "" if Path(had) == Path(result["data"]["name"]) else had
-
-
-def _run(
-    run: Run,
-    data: DataLike,
-    protocols: list[str],
-    baselines: list[str],
-    device: str | None,
-    tell: Tell,
-    kept_features: Path,
-) -> Subject:
-    settings = run.recipe
-    opened = reopened(settings.data).limited(settings.limit) if data is None else open_data(data)
-    splits, how = _splits(opened.of_kind(settings.channels, settings.depth), protocols)
-    caches = {split: Cache(kept_features, split, source) for split, source in splits.items()}
-    found = of_run(run, caches, baselines, device, tell)
-    fingerprints = [cache.fingerprint for cache in caches.values()]
-    about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
-    about |= {"recipe": settings_of(settings), "steps": len(run.metrics)}
-    return Subject(found, splits, about, (*opened.notes, *unmeasured(settings, baselines)), run)
-
-
-def _backbone(
-    what: str | Path | Run | nn.Module,
-    data: DataLike,
-    protocols: list[str],
-    baselines: list[str],
-    device: str | None,
-    tell: Tell,
-    **preparation: Any,
-) -> Subject:
-    encoder = open_backbone(what, device=device, **preparation)
-    if data is None:
-        raise UsageError("data is needed: the labelled images that the backbone is measured on")
-    opened = open_data(data).of_kind(encoder.spec.channels)
-    splits, how = _splits(opened, protocols)
-    name = "backbone" if isinstance(what, nn.Module) else str(what)
-    found = of_backbone(name, encoder, splits, baselines, device, tell)
-    fingerprints = [source.fingerprint() for source in splits.values()]
-    about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
-    return Subject(found, splits, about, opened.notes)
-
-
-def _splits(data: Data, protocols: list[str]) -> tuple[dict[str, Source], str]:
-    """Training and test images for these protocols, and how they were told apart."""
-    train, test, how = splits_for(data, not set(protocols) <= set(UNLABELLED), "segmentation" in protocols)
-    return {"train": train, "test": test}, how
-
-
-def _features(features: Tensor | np.ndarray, labels: Any, test: Any, test_labels: Any) -> Subject:
-    train, asked, classes, how = as_splits(features, labels, test, test_labels)
-    found = {"features": Representation(train, asked)}
-    digests = [digest([split.values.numpy().tobytes()]) for split in (train, asked)]
-    return Subject(found, {}, _about("features", how, found, classes, digests))
-
-
-def _about(
-    name: str, how: str, found: dict[str, Representation], classes: list[str], fingerprints: list[str]
-) -> dict[str, Any]:
-    """What the result says of the data: ``how`` training and test images were told apart, how many have features."""
-    seen = next(iter(found.values()))
-    counts = {"train": len(seen.train.index), "test": len(seen.test.index)}
-    return {"data": {"name": name, "split": how, **counts, "classes": classes, "fingerprint": fingerprints}}
-
-
-def check_finite(subject: Subject) -> None:
-    """Refuse features that are not finite: one such row would be the nearest neighbour of all.
-
-    Raises:
-        UsageError: with the name of the first image that has such features.
-    """
-    for who, it in subject.representations.items():
-        for split, images, features in (("train", "training", it.train), ("test", "test", it.test)):
-            bad = (~features.values.isfinite().all(1)).nonzero()[:, 0].tolist()
-            if bad and subject.splits:
-                first = subject.splits[split].name(features.index[bad[0]])
-                count = f"{len(bad)} of {len(features.index)} {images} images"
-                raise UsageError(f"{who}: the features of {count} are not finite numbers, the first of {first}")
-
-
-def left_out(subject: Subject) -> list[str]:
-    """How many images could not be read, in a sentence, if there are any."""
-    counts = subject.about["data"]
-    missing = {split: len(source) - counts[split] for split, source in subject.splits.items()}
-    if not any(missing.values()):
-        return []
-    train, test = missing["train"], missing["test"]
-    return [f"{train} training and {test} test images cannot be read and are left out (twofold scan names them)"]
-
-
-def _classes(source: Source) -> list[str]:
-    return source.classes or sorted({str(label) for label in source.labels or []})
 
 
 def measured(

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from twofold import device as devices
-from twofold.data.sources import Source
+from twofold import dist
+from twofold.data.sources import Source, digest
 from twofold.encoding.backbones import open_backbone
 from twofold.encoding.cache import Cache, Extractor, fingerprint
 from twofold.encoding.encoder import Encoder
@@ -41,12 +42,21 @@ class Representation:
 
 
 def of_run(
-    run: Run, caches: Mapping[str, Cache], baselines: Sequence[str], device: str | None, tell: Tell
+    run: Run,
+    caches: Mapping[str, Cache],
+    baselines: Sequence[str],
+    device: str | None,
+    tell: Tell,
+    together: bool = False,
 ) -> dict[str, Representation]:
     """A run's representations and its baselines', by name, of the ``train`` and the ``test`` split of the data.
 
+    ``together``: the processes of a launch share the passes through the networks, and only the first one gets any; this
+    holds for `of_backbone` too.
+
     Raises:
-        UsageError: if the run has no backbone yet, or a baseline cannot be had.
+        UsageError: if the run has no backbone yet, a baseline cannot be had, or the processes that share the work do
+            not find the same networks and images.
     """
     spec, recipe, on = run.spec, run.recipe, devices.choose(device)
     others = opened(baselines, OWN, device, spec.channels)  # before all work, as it may fail
@@ -56,7 +66,11 @@ def of_run(
     encoders = {name: Encoder(backbone, spec, on) for name, backbone in own.items() if backbone is not None} | others
     extractors = {RAW_PIXELS: Extractor("raw", spec.size, raw_pixels)}
     extractors |= {name: Extractor.of(encoder) for name, encoder in encoders.items()}
-    found = {split: cache.extracted(extractors, tell) for split, cache in caches.items()}
+    if together:
+        _agree([e.key for e in extractors.values()], [cache.fingerprint for cache in caches.values()])
+    found = {split: cache.extracted(extractors, tell, together) for split, cache in caches.items()}
+    if not found["train"]:
+        return {}
     precision = devices.good_precision(on) if recipe.precision == "bf16" else recipe.precision
     starts = {
         name: Start(encoder, name != "untrained", recipe.augment.flip, precision) for name, encoder in encoders.items()
@@ -76,17 +90,34 @@ def of_backbone(
     baselines: Sequence[str],
     device: str | None,
     tell: Tell,
+    together: bool = False,
 ) -> dict[str, Representation]:
     """Raw pixels, a backbone under its ``name``, and baselines, of the ``train`` and the ``test`` split of the data.
 
     Raises:
-        UsageError: if a baseline cannot be had.
+        UsageError: if a baseline cannot be had, or the processes that share the work do not find the same.
     """
     encoders = {name: encoder} | opened(baselines, (RAW_PIXELS, name), device, encoder.spec.channels)
     sized = {RAW_PIXELS: (encoder.spec.size, raw_pixels)} | {n: (e.spec.size, e) for n, e in encoders.items()}
-    found = {split: extract_each(source, sized, tell, f"features, {split} images") for split, source in splits.items()}
+    if together and dist.world() > 1:
+        networks = [fingerprint(e.backbone, e.spec) for e in encoders.values()]
+        _agree(networks, [source.fingerprint() for source in splits.values()])
+    found = {
+        split: extract_each(source, sized, tell, f"features, {split} images", together)
+        for split, source in splits.items()
+    }
+    if not found["train"]:
+        return {}
     starts = {n: Start(e, True, FLIP, devices.good_precision(e.device)) for n, e in encoders.items()}
     return {n: Representation(found["train"][n], found["test"][n], starts.get(n)) for n in sized}
+
+
+def _agree(networks: Sequence[str], images: Sequence[str]) -> None:
+    """
+    Raises:
+        UsageError: if the processes that share the work have other digests of the networks or of the images.
+    """
+    dist.same(digest([*networks, *images]), "all processes must measure the same networks on the same images")
 
 
 def opened(baselines: Sequence[str], taken: Sequence[str], device: str | None, channels: int) -> dict[str, Encoder]:

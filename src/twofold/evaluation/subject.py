@@ -1,0 +1,144 @@
+"""What an evaluation measures: representations of a run, of any backbone, or features as they are, and their images."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from twofold.data.opening import Data, DataLike, open_data, reopened
+from twofold.data.sources import Source, digest
+from twofold.encoding.backbones import open_backbone
+from twofold.encoding.cache import Cache
+from twofold.encoding.progress import Tell
+from twofold.errors import UsageError
+from twofold.evaluation.advice import unmeasured
+from twofold.evaluation.arrays import as_splits
+from twofold.evaluation.protocols import UNLABELLED
+from twofold.evaluation.representations import Representation, of_backbone, of_run
+from twofold.evaluation.split import splits_for
+from twofold.recipe.recipe import settings_of
+from twofold.run import Run
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: representations by name, in the order of the table, and the data that they are of.
+
+    ``splits``: the images, if there are any. ``about``: what the result says of the data and of the run; ``notes``:
+    what else there is to say, in sentences. ``run``: whose representations they are, if they are a run's. There are no
+    representations where several processes share the work and this is not the first one.
+    """
+
+    representations: dict[str, Representation]
+    splits: dict[str, Source]
+    about: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    run: Run | None = None
+
+
+def run_subject(
+    run: Run,
+    data: DataLike,
+    protocols: list[str],
+    baselines: list[str],
+    device: str | None,
+    tell: Tell,
+    together: bool,
+    kept_features: Path,
+) -> Subject:
+    """A run's representations, of its own images unless there are ``data``; they are kept in ``kept_features``.
+
+    Raises:
+        UsageError: if the images or a baseline cannot be used, or the images lack the labels or masks that
+            ``protocols`` need; this holds for `backbone_subject` too.
+    """
+    settings = run.recipe
+    opened = reopened(settings.data).limited(settings.limit) if data is None else open_data(data)
+    splits, how = _splits(opened.of_kind(settings.channels, settings.depth), protocols)
+    caches = {split: Cache(kept_features, split, source) for split, source in splits.items()}
+    found = of_run(run, caches, baselines, device, tell, together)
+    fingerprints = [cache.fingerprint for cache in caches.values()]
+    about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
+    about |= {"recipe": settings_of(settings), "steps": len(run.metrics)}
+    return Subject(found, splits, about, (*opened.notes, *unmeasured(settings, baselines)), run)
+
+
+def backbone_subject(
+    what: str | Path | Run | nn.Module,
+    data: DataLike,
+    protocols: list[str],
+    baselines: list[str],
+    device: str | None,
+    tell: Tell,
+    together: bool,
+    **preparation: Any,
+) -> Subject:
+    """The features of a backbone, which `open_backbone` opens, beside raw pixels and ``baselines``."""
+    encoder = open_backbone(what, device=device, **preparation)
+    if data is None:
+        raise UsageError("data is needed: the labelled images that the backbone is measured on")
+    opened = open_data(data).of_kind(encoder.spec.channels)
+    splits, how = _splits(opened, protocols)
+    name = "backbone" if isinstance(what, nn.Module) else str(what)
+    found = of_backbone(name, encoder, splits, baselines, device, tell, together)
+    fingerprints = [source.fingerprint() for source in splits.values()]
+    about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
+    return Subject(found, splits, about, opened.notes)
+
+
+def features_subject(features: Tensor | np.ndarray, labels: Any, test: Any, test_labels: Any) -> Subject:
+    """Features as they are; every fifth row is held out unless there are features to test on.
+
+    Raises:
+        UsageError: if these are no features or labels that go together.
+    """
+    train, asked, classes, how = as_splits(features, labels, test, test_labels)
+    found = {"features": Representation(train, asked)}
+    digests = [digest([split.values.numpy().tobytes()]) for split in (train, asked)]
+    return Subject(found, {}, _about("features", how, found, classes, digests))
+
+
+def _splits(data: Data, protocols: list[str]) -> tuple[dict[str, Source], str]:
+    """Training and test images for these protocols, and how they were told apart."""
+    train, test, how = splits_for(data, not set(protocols) <= set(UNLABELLED), "segmentation" in protocols)
+    return {"train": train, "test": test}, how
+
+
+def _about(
+    name: str, how: str, found: dict[str, Representation], classes: list[str], fingerprints: list[str]
+) -> dict[str, Any]:
+    """What the result says of the data: ``how`` training and test images were told apart, how many have features."""
+    seen = next(iter(found.values()), None)
+    counts = {"train": len(seen.train.index), "test": len(seen.test.index)} if seen else {}
+    return {"data": {"name": name, "split": how, **counts, "classes": classes, "fingerprint": fingerprints}}
+
+
+def _classes(source: Source) -> list[str]:
+    return source.classes or sorted({str(label) for label in source.labels or []})
+
+
+def check_finite(subject: Subject) -> None:
+    """Refuse features that are not finite: one such row would be the nearest neighbour of all.
+
+    Raises:
+        UsageError: with the name of the first image that has such features.
+    """
+    for who, it in subject.representations.items():
+        for split, images, features in (("train", "training", it.train), ("test", "test", it.test)):
+            bad = (~features.values.isfinite().all(1)).nonzero()[:, 0].tolist()
+            if bad and subject.splits:
+                first = subject.splits[split].name(features.index[bad[0]])
+                count = f"{len(bad)} of {len(features.index)} {images} images"
+                raise UsageError(f"{who}: the features of {count} are not finite numbers, the first of {first}")
+
+
+def left_out(subject: Subject) -> list[str]:
+    """How many images could not be read, in a sentence, if there are any."""
+    counts = subject.about["data"]
+    missing = {split: len(source) - counts[split] for split, source in subject.splits.items()}
+    if not any(missing.values()):
+        return []
+    train, test = missing["train"], missing["test"]
+    return [f"{train} training and {test} test images cannot be read and are left out (twofold scan names them)"]

@@ -1,0 +1,110 @@
+"""What is measured, by one process or by several that share the passes through the networks."""
+
+import os
+import shutil
+
+import timm
+import torch
+from safetensors.torch import save_file
+
+import twofold
+from tests.conftest import encoded, picture
+from tests.together import commanded, together
+from twofold import launch
+from twofold.data.opening import open_data
+from twofold.encoding import crops
+from twofold.evaluation.subject import run_subject
+from twofold.run import Run
+from twofold.storage import files
+
+
+def scores_of(path):
+    found = files.read_json(path, "")
+    return {key: found[key] for key in ("scores", "representations", "data", "verdict", "notes")}
+
+
+def take_small_batches(rank):
+    crops.BATCH = 64
+
+
+def outcomes(tmp_path, words_of):
+    """What one process measures, and what two do, who say it once."""
+    found = []
+    for world in (1, 2):
+        out = tmp_path / f"{world}.json"
+        words = ["evaluate", *words_of(world), "--protocols", "knn,linear,fewshot", "--out", out]
+        codes, said, results = commanded(world, words, take_small_batches)
+        assert (codes, said, len(results)) == ([0] * world, [], 1)
+        found.append(scores_of(out))
+    return found
+
+
+def test_several_processes_measure_a_run_as_one_does(finished, tmp_path):
+    """To the bit; the first one keeps the features."""
+    runs = [tmp_path / name / "run" for name in "ab"]
+    for run in runs:
+        shutil.copytree(finished.path, run, ignore=shutil.ignore_patterns("features"))
+    alone, shared = outcomes(tmp_path, lambda world: [runs[world - 1], "digits"])
+    assert alone == shared
+    names = [sorted(path.name for path in (run / "features").iterdir()) for run in runs]
+    assert names[0] == names[1] != []
+
+
+def test_several_processes_measure_a_backbone_as_one_does(tmp_path):
+    """To the bit, raw pixels included."""
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), tmp_path / "w.safetensors")
+    alone, shared = outcomes(tmp_path, lambda _: [tmp_path / "w.safetensors", "digits", "--backbone", "test_resnet"])
+    assert alone == shared
+
+
+def images_read(path):
+    """How many images this process of a launch has read, and the names of the representations that it got."""
+    take_small_batches(0)
+    data, read = open_data("digits"), []
+    image = type(data.train).image
+
+    def counted(source, number):
+        read.append(number)
+        return image(source, number)
+
+    type(data.train).image = counted
+    with launch.processes():
+        subject = run_subject(Run(path), data, ["knn"], [], "cpu", lambda *_: None, True, path / "features")
+    return len(read), sorted(subject.representations)
+
+
+def test_each_process_reads_its_share_and_the_first_one_gets_the_features(finished, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished.path, run, ignore=shutil.ignore_patterns("features"))
+    _, ((first, had), (second, nothing)) = together(2, images_read, run)
+    assert first + second == 1797
+    assert abs(first - second) <= 2 * 64
+    assert had == ["pretrained", "projector", "raw_pixels", "untrained"]
+    assert nothing == []
+
+
+def test_features_that_are_kept_are_not_shared_out_again(finished, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished.path, run)
+    twofold.evaluate(run, "digits", protocols="knn")
+    _, ((first, had), (second, _)) = together(2, images_read, run)
+    assert (first, second) == (0, 0)
+    assert had == ["pretrained", "projector", "raw_pixels", "untrained"]
+
+
+def elsewhere(rank, folders):
+    os.chdir(folders[rank])
+
+
+def test_processes_that_find_other_images_end(finished, tmp_path):
+    folders = [tmp_path / "node0", tmp_path / "node1"]
+    for shade, folder in enumerate(folders):
+        for label in "ab":
+            (folder / "photos" / label).mkdir(parents=True)
+            for i in range(6):
+                (folder / "photos" / label / f"{i}.png").write_bytes(encoded(picture(9, 9, i + shade)))
+    codes, said, _ = commanded(2, ["evaluate", finished.path, "photos"], elsewhere, folders)
+    assert codes == [2, 2]
+    assert len(said) == 1
+    assert said[0].startswith("twofold: all processes must measure the same networks on the same images, but process 0")
