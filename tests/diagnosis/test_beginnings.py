@@ -119,3 +119,15 @@ def test_the_doctor_reads_the_evaluation_of_the_same_weights_and_no_other(tmp_pa
     files.write_json(run.path / "evaluation.json", evaluation | {"steps": evaluation["steps"] - 1}, indent=1)
     found = {finding["name"]: finding["seen"] for finding in twofold.diagnose(run, images=50)["findings"]}
     assert "kNN" not in found.get(FORGETTING, "")
+
+
+def test_the_doctor_reads_the_evaluation_where_the_runs_own_knn_says_nothing(tmp_path):
+    """It is of a sample of the training images: on TrashNet 49 after 50 percent, where test images fell by 7 points."""
+    run = twofold.pretrain(out=tmp_path / "run", quiet=True, **tiny("simclr", epochs=1))
+    assert "knn_asked" in run.metrics[0]
+    assert WORSE not in {finding["name"] for finding in twofold.diagnose(run, images=50)["findings"]}
+    evaluation = twofold.evaluate(run, protocols="linear")
+    evaluation["scores"]["linear"]["pretrained"]["value"] = evaluation["scores"]["linear"]["untrained"]["value"] - 0.3
+    files.write_json(run.path / "evaluation.json", evaluation, indent=1)
+    (found,) = [f for f in twofold.diagnose(run, images=50)["findings"] if f["name"] == WORSE]
+    assert found["seen"].startswith("the linear head is ")

@@ -21,7 +21,7 @@ from twofold.data.opening import DataLike, name_of, open_data, reopened
 from twofold.data.plan import sample
 from twofold.data.sources import Source
 from twofold.diagnosis.beginnings import JUDGES, Loss, by_evaluation, by_measures
-from twofold.diagnosis.causes import EMPTY, FINITE, explain
+from twofold.diagnosis.causes import EMPTY, FINITE, FORGETTING, WORSE, explain
 from twofold.diagnosis.doctor import GIVEN, Finding, examine, examine_once, family_of
 from twofold.diagnosis.views import VIEWS, encoded
 from twofold.encoding.backbones import open_backbone, run_of
@@ -31,6 +31,7 @@ from twofold.errors import UsageError, refuse
 from twofold.recipe.recipe import Recipe
 from twofold.run import Run
 from twofold.storage import files
+from twofold.storage.metrics import Row
 
 IMAGES = 1000
 
@@ -128,8 +129,8 @@ def _of_run(run: Run, data: DataLike, images: int, device: str | None, tell: Tel
         seen = f"the last {' and '.join(lacking)} of some images are not finite"
         findings.insert(0, Finding(FINITE, len(rows), seen, *explain(FINITE, settings)))
     result = _result(findings, looked, name)
-    empty = any(finding["name"] == EMPTY for finding in result["findings"])  # then no measure means anything
-    if "knn_asked" not in (rows or [{}])[0] and not empty and (lost := _lost(run, settings, len(rows), result)):
+    names = {finding["name"] for finding in result["findings"]}  # where one is EMPTY, no measure means anything
+    if not names & {EMPTY, WORSE, FORGETTING} and (lost := _lost(run, settings, rows, result)):
         finding = Finding(*lost, *explain(lost[0], settings))
         result["findings"].append(dataclasses.asdict(finding))
     return result | {
@@ -139,12 +140,17 @@ def _of_run(run: Run, data: DataLike, images: int, device: str | None, tell: Tel
     }
 
 
-def _lost(run: Run, settings: Recipe, steps: int, result: Mapping[str, Any]) -> Loss | None:
-    """What the last features have lost: by an evaluation of them, if there is one, else by measures without labels."""
+def _lost(run: Run, settings: Recipe, rows: Sequence[Row], result: Mapping[str, Any]) -> Loss | None:
+    """What the last features have lost: by an evaluation of them, if there is one, else by measures without labels.
+
+    The kNN scores of the run itself, if it has any, take the place of these measures; they are looked at before.
+    """
     evaluation = run.evaluation or {}
-    if evaluation.get("steps") == steps and set(JUDGES) & evaluation["scores"].keys():
+    if evaluation.get("steps") == len(rows) and set(JUDGES) & evaluation["scores"].keys():
         return by_evaluation(evaluation["scores"])
-    return None if family_of(settings) in GIVEN else by_measures(result["measures"])
+    if family_of(settings) in GIVEN or (rows and "knn_asked" in rows[0]):
+        return None
+    return by_measures(result["measures"])
 
 
 def _of_backbone(encoder: Encoder, data: DataLike, images: int, tell: Tell) -> dict[str, Any]:
