@@ -53,7 +53,7 @@ def processes() -> Iterator[None]:
             raise UsageError(f"RANK is set, so this is one of several processes, but: {error} (see torchrun)") from None
         own = dist.PrefixStore(f"twofold/{_word(store, number, size)}", store)  # type: ignore[attr-defined]
         dist.init_process_group(backend, store=own, rank=number, world_size=size, timeout=PATIENCE)
-        dist.all_reduce(torch.zeros(1))  # who left before all are connected would be taken for one that has failed
+        dist.all_reduce(torch.zeros(1))  # one that leaves before all are connected would be taken for lost
     _store = own
     try:
         with _ending_together():

@@ -5,7 +5,7 @@ import shutil
 
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import twofold
 from tests.conftest import encoded, picture
@@ -107,4 +107,17 @@ def test_processes_that_find_other_images_end(finished, tmp_path):
     codes, said, _ = commanded(2, ["evaluate", finished.path, "photos"], elsewhere, folders)
     assert codes == [2, 2]
     assert len(said) == 1
-    assert said[0].startswith("twofold: all processes must measure the same networks on the same images, but process 0")
+    assert said[0].startswith("twofold: all processes must measure the same images, but process 0")
+
+
+def test_processes_that_find_other_weights_end(finished, tmp_path):
+    """As where the run's directory is a machine's own."""
+    folders = [tmp_path / "node0", tmp_path / "node1"]
+    for folder in folders:
+        shutil.copytree(finished.path, folder / "run", ignore=shutil.ignore_patterns("features"))
+    path = folders[1] / "run" / "backbone.safetensors"
+    save_file({name: value * 2 for name, value in load_file(path).items()}, path)
+    codes, said, _ = commanded(2, ["evaluate", "run", "digits"], elsewhere, folders)
+    assert codes == [2, 2]
+    assert len(said) == 1
+    assert said[0].startswith("twofold: all processes must measure the same networks, but process 0")

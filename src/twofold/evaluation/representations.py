@@ -51,12 +51,12 @@ def of_run(
 ) -> dict[str, Representation]:
     """A run's representations and its baselines', by name, of the ``train`` and the ``test`` split of the data.
 
-    ``together``: the processes of a launch share the passes through the networks, and only the first one gets any; this
-    holds for `of_backbone` too.
+    ``together``: the processes of a launch share the passes through the networks. Each must call this and have the same
+    images; the first one gets the representations, the others get none. This holds for `of_backbone` too.
 
     Raises:
-        UsageError: if the run has no backbone yet, a baseline cannot be had, or the processes that share the work do
-            not find the same networks and images.
+        UsageError: if the run has no backbone yet, a baseline cannot be had, or processes that share the work do not
+            find the same networks.
     """
     spec, recipe, on = run.spec, run.recipe, devices.choose(device)
     others = opened(baselines, OWN, device, spec.channels)  # before all work, as it may fail
@@ -67,7 +67,7 @@ def of_run(
     extractors = {RAW_PIXELS: Extractor("raw", spec.size, raw_pixels)}
     extractors |= {name: Extractor.of(encoder) for name, encoder in encoders.items()}
     if together:
-        _agree([e.key for e in extractors.values()], [cache.fingerprint for cache in caches.values()])
+        _agree(encoders)
     found = {split: cache.extracted(extractors, tell, together) for split, cache in caches.items()}
     if not found["train"]:
         return {}
@@ -95,13 +95,12 @@ def of_backbone(
     """Raw pixels, a backbone under its ``name``, and baselines, of the ``train`` and the ``test`` split of the data.
 
     Raises:
-        UsageError: if a baseline cannot be had, or the processes that share the work do not find the same.
+        UsageError: if a baseline cannot be had, or processes that share the work do not find the same networks.
     """
     encoders = {name: encoder} | opened(baselines, (RAW_PIXELS, name), device, encoder.spec.channels)
     sized = {RAW_PIXELS: (encoder.spec.size, raw_pixels)} | {n: (e.spec.size, e) for n, e in encoders.items()}
-    if together and dist.world() > 1:
-        networks = [fingerprint(e.backbone, e.spec) for e in encoders.values()]
-        _agree(networks, [source.fingerprint() for source in splits.values()])
+    if together:
+        _agree(encoders)
     found = {
         split: extract_each(source, sized, tell, f"features, {split} images", together)
         for split, source in splits.items()
@@ -112,12 +111,14 @@ def of_backbone(
     return {n: Representation(found["train"][n], found["test"][n], starts.get(n)) for n in sized}
 
 
-def _agree(networks: Sequence[str], images: Sequence[str]) -> None:
+def _agree(encoders: Mapping[str, Encoder]) -> None:
     """
     Raises:
-        UsageError: if the processes that share the work have other digests of the networks or of the images.
+        UsageError: if the processes of a launch have networks of other weights, or prepare their input otherwise.
     """
-    dist.same(digest([*networks, *images]), "all processes must measure the same networks on the same images")
+    if dist.world() > 1:
+        found = digest([fingerprint(e.backbone, e.spec) for e in encoders.values()])
+        dist.same(found, "all processes must measure the same networks")
 
 
 def opened(baselines: Sequence[str], taken: Sequence[str], device: str | None, channels: int) -> dict[str, Encoder]:

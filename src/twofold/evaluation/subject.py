@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from twofold import dist
 from twofold.data.opening import Data, DataLike, open_data, reopened
 from twofold.data.sources import Source, digest
 from twofold.encoding.backbones import open_backbone
@@ -58,8 +59,10 @@ def run_subject(
     opened = reopened(settings.data).limited(settings.limit) if data is None else open_data(data)
     splits, how = _splits(opened.of_kind(settings.channels, settings.depth), protocols)
     caches = {split: Cache(kept_features, split, source) for split, source in splits.items()}
-    found = of_run(run, caches, baselines, device, tell, together)
     fingerprints = [cache.fingerprint for cache in caches.values()]
+    if together:
+        _agree(fingerprints)
+    found = of_run(run, caches, baselines, device, tell, together)
     about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
     about |= {"recipe": settings_of(settings), "steps": len(run.metrics)}
     return Subject(found, splits, about, (*opened.notes, *unmeasured(settings, baselines)), run)
@@ -82,8 +85,10 @@ def backbone_subject(
     opened = open_data(data).of_kind(encoder.spec.channels)
     splits, how = _splits(opened, protocols)
     name = "backbone" if isinstance(what, nn.Module) else str(what)
-    found = of_backbone(name, encoder, splits, baselines, device, tell, together)
     fingerprints = [source.fingerprint() for source in splits.values()]
+    if together:
+        _agree(fingerprints)
+    found = of_backbone(name, encoder, splits, baselines, device, tell, together)
     about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
     return Subject(found, splits, about, opened.notes)
 
@@ -98,6 +103,14 @@ def features_subject(features: Tensor | np.ndarray, labels: Any, test: Any, test
     found = {"features": Representation(train, asked)}
     digests = [digest([split.values.numpy().tobytes()]) for split in (train, asked)]
     return Subject(found, {}, _about("features", how, found, classes, digests))
+
+
+def _agree(fingerprints: list[str]) -> None:
+    """
+    Raises:
+        UsageError: if the processes of a launch find other images.
+    """
+    dist.same(digest(fingerprints), "all processes must measure the same images")
 
 
 def _splits(data: Data, protocols: list[str]) -> tuple[dict[str, Source], str]:
