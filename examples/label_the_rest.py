@@ -1,6 +1,6 @@
 """Classes for images that have none, from a few that have one: a linear classifier of frozen features.
 
-twofold embed RUN labelled --out labelled.parquet           # a folder with a folder for each class
+twofold embed RUN labelled --out labelled.parquet           # a folder with a folder for each class, or a table
 twofold embed RUN photos --out photos.parquet               # all images
 python examples/label_the_rest.py labelled.parquet photos.parquet classes.csv
 

@@ -21,8 +21,9 @@ from twofold.recipe.recipe import Recipe, Wanted
 from twofold.recipe.settings import Declaration, declarations, defaults_of, types_of
 
 DATA_HELP = (
-    "the images: a folder, tar shards or Parquet files (also at an address s3://, gs://, hf:// or https://), an .npz "
-    "or .npy file, digits (a small set that comes with twofold), torchvision:NAME or hf:owner/name"
+    "the images: a folder, a .csv file that names images and their labels, tar shards or Parquet files (also at an "
+    "address s3://, gs://, hf:// or https://), an .npz or .npy file, digits (a small set that comes with twofold), "
+    "torchvision:NAME or hf:owner/name"
 )
 PROTOCOLS_HELP = "knn, linear, mlp, finetune, fewshot, clusters, retrieval, segmentation, patch_retrieval"
 

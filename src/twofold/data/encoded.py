@@ -3,7 +3,7 @@
 import itertools
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +12,7 @@ import numpy as np
 from twofold.data import bounds, masks
 from twofold.data.compact import Coded, Numbers, Texts
 from twofold.data.decode import FORMATS, Reduction, Scaled, Unreadable, decode, scaled
+from twofold.data.masks import read_mask
 from twofold.data.sources import WHOLE, Contents, Source, digest, modified, number
 from twofold.data.unread import passed_over
 from twofold.storage.names import escaped
@@ -21,6 +22,9 @@ SUFFIXES = frozenset(itertools.chain.from_iterable(FORMATS.values()))
 
 LABELS = ("label", "labels", "fine_label", "class")
 """Names that a column of labels has."""
+
+TABLES = (".csv", ".tsv")
+"""The endings, in small letters, of tables that name images (`twofold.data.tables`)."""
 
 ARRAY = ".npy"
 """The ending of arrays, which are images where there are no other image files."""
@@ -72,10 +76,10 @@ class EncodedSource(Source):
 
 
 class Files(EncodedSource):
-    """Image files by their paths, as they are or under a root."""
+    """Image files by their paths, as they are or under a root; ``masks`` are the files of masks by images' paths."""
 
-    def __init__(self, paths: Iterable[str], root: Path = Path()) -> None:
-        self.paths, self.root = Texts(paths), root
+    def __init__(self, paths: Iterable[str], root: Path = Path(), masks: Mapping[str, Path] = {}) -> None:
+        self.paths, self.root, self.masks = Texts(paths), root, masks
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -90,6 +94,14 @@ class Files(EncodedSource):
         """As `digest_of`."""
         files = [self.root / path for path in self.paths]
         return self.digest_of(self.paths, map(_length, files), map(modified, files))
+
+    @cached_property
+    def masked(self) -> list[int]:
+        return [index for index, path in enumerate(self.paths) if path in self.masks]
+
+    def mask(self, index: int) -> np.ndarray | None:
+        path = self.masks.get(self.paths[index])
+        return None if path is None else read_mask(path, escaped(str(path)))
 
 
 def _length(file: Path) -> int:
@@ -126,8 +138,8 @@ class Folder(Files):
             arrays = []
             inside, theirs = masks.paired(found, root)
         super().__init__([path for path in found + arrays if path not in theirs], root)
-        self.notes = tuple(closed_folders(closed))
-        self._masks = {image: root / mask for image, mask in inside.items()}
+        self.closed = self.notes = tuple(closed_folders(closed))
+        self.masks = {image: root / mask for image, mask in inside.items()}
         outside = {
             str(path.relative_to(folder).with_suffix("")): path
             for folder in reversed(masks.folders_outside(root))
@@ -136,9 +148,9 @@ class Folder(Files):
         }
         if outside:
             beyond = {path: outside.get(str(Path(path).with_suffix(""))) for path in self.paths}
-            self._masks = {path: mask for path, mask in beyond.items() if mask} | self._masks
+            self.masks = {path: mask for path, mask in beyond.items() if mask} | self.masks
         coded = Coded()
-        no_class = masks.IMAGES if theirs or self._masks else ()
+        no_class = masks.IMAGES if theirs or self.masks else ()
         common = _common_folder(self.paths)
         folders = coded.of(_uppermost(path[common:], no_class) for path in self.paths)
         loose = int((folders < 0).sum())
@@ -157,14 +169,6 @@ class Folder(Files):
                 f"no image has a label: class folders must hold all images, and {loose} of {len(folders)} lie in none "
                 f"({escaped(first)})",
             )
-
-    @cached_property
-    def masked(self) -> list[int]:
-        return [index for index, path in enumerate(self.paths) if path in self._masks]
-
-    def mask(self, index: int) -> np.ndarray | None:
-        path = self._masks.get(self.paths[index])
-        return None if path is None else masks.read_mask(path, escaped(str(path)))
 
 
 def _common_folder(paths: Sequence[str]) -> int:

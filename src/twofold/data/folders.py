@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from twofold.data.encoded import Folder, closed_folders, files_under, is_image
+from twofold.data.encoded import TABLES, Folder, closed_folders, files_under, is_image
 from twofold.data.masks import FOLDERS, IMAGES
 from twofold.storage.names import escaped
 
@@ -20,6 +20,13 @@ def parts_of(root: Path, closed: Sequence[str]) -> tuple[Folder, Folder | None, 
     ``closed``: what is said of folders that cannot be looked into.
     """
     base = _unwrapped(root)
+    train, test, notes = _parts_of(root, base, closed)
+    if len(train) and len(train.classes or ()) < 2:
+        notes += tuple(_tables_between(root, base))
+    return train, test, notes
+
+
+def _parts_of(root: Path, base: Path, closed: Sequence[str]) -> tuple[Folder, Folder | None, tuple[str, ...]]:
     for place in (base, *(folder for name, folder in _folders_in(base).items() if name in IMAGES)):
         parts = _folders_in(place)
         first = next((parts[name] for name in TRAIN if name in parts), None)
@@ -36,6 +43,14 @@ def parts_of(root: Path, closed: Sequence[str]) -> tuple[Folder, Folder | None, 
     if lone.lower() in TRAIN and whole.classes == [lone]:  # a class by itself would tell nothing apart
         return Folder(root / lone), None, ()
     return whole, None, ()
+
+
+def _tables_between(root: Path, base: Path) -> Iterator[str]:
+    """What is said of a table in the images' folder or around it, if their folders name no labels to tell apart."""
+    folders = [base, *(folder for folder in base.parents if folder.is_relative_to(root))]
+    tables = (path for folder in folders for path in sorted(folder.iterdir()) if path.suffix.lower() in TABLES)
+    if table := next(tables, None):
+        yield f"labels may be in {escaped(str(table))}: to use them, name it in place of the folder"
 
 
 def _unwrapped(root: Path) -> Path:

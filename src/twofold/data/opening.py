@@ -10,7 +10,7 @@ from typing import Any
 
 from twofold.data import downloads
 from twofold.data.arrays import load_array
-from twofold.data.encoded import closed_folders, files_under, is_image
+from twofold.data.encoded import TABLES, closed_folders, files_under, is_image
 from twofold.data.folders import TEST, parts_of
 from twofold.data.hub import kept_or_downloaded
 from twofold.data.kinds import of_kind
@@ -21,6 +21,7 @@ from twofold.data.remote import Place, Remote, asking, size
 from twofold.data.sampling import balanced
 from twofold.data.shards import Tar
 from twofold.data.sources import Source
+from twofold.data.tables import open_table
 from twofold.data.unread import advice
 from twofold.errors import UsageError
 
@@ -60,7 +61,8 @@ class Data:
 def open_data(data: DataLike) -> Data:
     """Open DATA, which is one of these:
 
-    - a text or path: a folder, tar shards, Parquet, .npz, .npy, ``digits``, ``torchvision:NAME``, ``hf:owner/name``;
+    - a text or path: a folder, a table of image files (``.csv``, `twofold.data.tables`), tar shards, Parquet, .npz,
+      .npy, ``digits``, ``torchvision:NAME``, ``hf:owner/name``;
     - the address of tar or Parquet files, ``https://host/shard-{000..127}.tar``, or of a folder of them in a store,
       ``s3://bucket/folder``, ``gs://bucket/folder``, ``hf://datasets/owner/name``;
     - an array or tensor of images, [N, H, W], [N, H, W, C] or [N, C, H, W], C 1 to 16, of uint8, uint16 or float32;
@@ -170,7 +172,9 @@ def _open(text: str) -> Data:
     if path.suffix in (".npy", ".npz"):
         splits = load_array(path)
         return Data(splits["train"], splits.get("test"))
-    raise UsageError(f"'{path}' is neither a folder nor a .tar, .parquet, .npz or .npy file")
+    if path.suffix.lower() in TABLES:
+        return _noted(*open_table(path))
+    raise UsageError(f"'{path}' is neither a folder nor a .csv, .tsv, .tar, .parquet, .npz or .npy file")
 
 
 def _folder(root: Path) -> Data:

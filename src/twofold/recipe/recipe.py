@@ -22,8 +22,8 @@ class Recipe:
 
     data: str = setting(
         "digits",
-        "the images: a folder, tar shards, Parquet files, an address of these, .npz, .npy, digits, torchvision:NAME or "
-        "hf:owner/name",
+        "the images: a folder, a .csv file that names them, tar shards, Parquet files, an address of these, .npz, "
+        ".npy, digits, torchvision:NAME or hf:owner/name",
         operational=True,
     )
     method: str = setting("simclr", "the method: a name that twofold methods lists, or package.module:Class")

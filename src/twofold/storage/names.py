@@ -22,7 +22,7 @@ def escaped(name: str) -> str:
 
 def unescaped(text: str) -> str:
     """The name of which `escaped` made this text."""
-    whole = ESCAPE.sub(lambda found: _byte(found[1]), text.encode())
+    whole = ESCAPE.sub(lambda found: _byte(found[1]), text.encode("utf-8", "surrogateescape"))
     return whole.decode("utf-8", "surrogateescape")
 
 
