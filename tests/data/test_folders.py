@@ -12,7 +12,9 @@ def names(source):
     return [source.name(index) for index in range(len(source))]
 
 
-@pytest.mark.parametrize("parts", [("train", "test"), ("Train", "Test"), ("Training", "VAL"), ("TRAIN", "Valid")])
+@pytest.mark.parametrize(
+    "parts", [("train", "test"), ("Train", "Test"), ("Training", "Testing"), ("Training", "VAL"), ("TRAIN", "Valid")]
+)
 @pytest.mark.parametrize("around", ["", "chest_xray/", "images/", "archive/Images/"])
 def test_parts_are_found_in_any_case_and_in_the_folder_of_an_archive(around, parts, tmp_path):
     fill(tmp_path, [f"{around}{parts[0]}/{name}.png" for name in ("cat/1", "dog/1")])

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from tests.data.making import fill
+from twofold.data import tables
 from twofold.data.opening import open_data
 from twofold.errors import UsageError
 from twofold.evaluation.split import HELD_OUT, OWN_PART, labelled_splits
@@ -24,6 +25,11 @@ def listed(source):
     return [(source.name(index), label) for index, label in enumerate(labels)]
 
 
+def said(data):
+    """What is said, but for the sentence about columns, which all tables have."""
+    return data.notes[1:]
+
+
 def test_a_table_says_of_the_same_images_what_class_folders_say(tmp_path):
     fill(tmp_path / "named", CATS_AND_DOGS)
     fill(tmp_path / "loose", [f"{number}.jpg" for number in range(10)])
@@ -33,54 +39,71 @@ def test_a_table_says_of_the_same_images_what_class_folders_say(tmp_path):
     assert [data.train.image(i).tobytes() for i in range(10)] == [folders.train.image(i).tobytes() for i in range(10)]
     train, test, how = labelled_splits(data)
     assert (len(train), listed(test), how) == (8, [("4.jpg", "cat"), ("9.jpg", "dog")], HELD_OUT)
-    assert data.notes == ()
+    assert data.notes == (f"{tmp_path}/loose/t.csv has files in column path, labels in column label",)
 
 
 @pytest.mark.parametrize(
     "rows",
     [
-        ("path,label", "images/a/1.jpg,x", "images/b/1.jpg,y"),
+        ("path,label", "images/a/1.jpg,x", "images/b/1.JPG,y"),
         ("label\tfile_name", "x\ta/1.jpg", "y\tb/1.jpg"),
         ("\ufeffCLASS;Image ", "x;a/1;", "y;b/1"),  # as spreadsheets write it; without the ending of files
+        ("sep=;", "where;label;size (mm, cm, in)", "a/1.jpg;x;1,2,3", "b/1.jpg;y;"),
         ("id,photo,diagnosis?,label", "1,./images/a/1.jpg,p,x", "2,./images/b/1.jpg,q,y"),
         ("where,label", "/home/ann/set/images/a/1.jpg,x", "/home/ann/set/images/b/1.jpg,y"),  # of another machine
         ("where,label", "images\\a\\1.jpg,x", "images\\b\\1.jpg,y"),
-        ("where,label", '"images/a/1.jpg","x"', "", "images/b/1.jpg, y"),
+        ("where, label", '"images/a/1.jpg", "x"', "", ",", "images/b/1.jpg, y"),
+        ("box,where,label", "1,a/1.jpg,x", "2,a/1.jpg,x", "3,b/1.jpg,y"),  # several rows for an image
     ],
 )
 def test_columns_are_found_by_what_they_hold(rows, tmp_path):
-    fill(tmp_path, ["images/a/1.jpg", "images/b/1.jpg"])
-    data = open_data(table(tmp_path / "t.csv", *rows))
-    assert listed(data.train) == [("images/a/1.jpg", "x"), ("images/b/1.jpg", "y")]
-    assert data.notes == ()
+    fill(tmp_path, ["images/a/1.jpg", "images/b/1.JPG"])
+    for encoding in ("utf-8", "utf-16"):
+        path = table(tmp_path / "t.csv", *rows)
+        path.write_text(path.read_text().removeprefix("\ufeff"), encoding)
+        data = open_data(path)
+        assert listed(data.train) == [("images/a/1.jpg", "x"), ("images/b/1.JPG", "y")]
+        assert said(data) == ()
 
 
 def test_a_column_by_another_name_has_the_labels_if_it_is_the_only_one_and_a_value_recurs(tmp_path):
     fill(tmp_path, ["1.jpg", "2.jpg", "3.jpg"])
-    species = table(tmp_path / "a.csv", "image,species", "3,wren", "1,owl", "2,owl")
-    assert listed(open_data(species).train) == [("3.jpg", "wren"), ("1.jpg", "owl"), ("2.jpg", "owl")]
-    for number, rows in enumerate((("image,size", "1,10", "2,11"), ("image,species,place", "1,owl,x", "2,owl,x"))):
+    species = open_data(table(tmp_path / "a.csv", ",image,species", "0,3,wren", "1,1,owl", "2,2,owl"))
+    assert listed(species.train) == [("3.jpg", "wren"), ("1.jpg", "owl"), ("2.jpg", "owl")]
+    assert species.notes == (f"{tmp_path}/a.csv has files in column image, labels in column species",)
+    for number, rows in enumerate((("image,size", "1.jpg,10", "2.jpg,11"), ("image,a,b", "1.jpg,x,y", "2.jpg,x,y"))):
         data = open_data(table(tmp_path / f"{number}.csv", *rows))
         assert data.train.labels is None
         with pytest.raises(UsageError, match=r"no column of .* is called label, so no image has one .columns: image, "):
             labelled_splits(data)
 
 
-def test_numbers_of_rows_are_not_taken_for_files(tmp_path):
-    """A data frame's index 0, 1, ... could name 0.jpg, 1.jpg, ... as well."""
+@pytest.mark.parametrize(
+    "rows",
+    [
+        (",where,label", "0,train/3.jpg,a", "1,train/2.jpg,b", "2,train/1.jpg,a", "3,train/0.jpg,b"),
+        ("index,where,label", "0,3.jpg,a", "1,2.jpg,b", "2,1.jpg,a", "3,0.jpg,b"),
+        (",where,label", "0,3.jpg,a", "1,2.jpg,b", "2,9.jpg,a", "3,8.jpg,b"),  # of which some are not there
+        ("where,age,label", "3.jpg,0,a", "2.jpg,1,b", "1.jpg,2,a", "0.jpg,3,b"),
+    ],
+)
+def test_whole_numbers_are_not_taken_for_files(rows, tmp_path):
+    """The index of a data frame, 0, 1, ..., could name 0.jpg, 1.jpg, ... as well."""
     fill(tmp_path, [f"{number}.jpg" for number in range(4)])
-    shuffled = table(tmp_path / "t.csv", ",path,label", *(f"{n},{3 - n}.jpg,{'ab'[n % 2]}" for n in range(4)))
-    assert listed(open_data(shuffled).train) == [("3.jpg", "a"), ("2.jpg", "b"), ("1.jpg", "a"), ("0.jpg", "b")]
+    found = listed(open_data(table(tmp_path / "t.csv", *rows)).train)
+    assert found[:2] == [("3.jpg", "a"), ("2.jpg", "b")]
+    assert set(found) <= {("3.jpg", "a"), ("2.jpg", "b"), ("1.jpg", "a"), ("0.jpg", "b")}
 
 
 def test_a_file_is_never_guessed(tmp_path):
     """Neither one of two that have the name, nor one in another folder than the table says."""
-    fill(tmp_path, ["a/1.jpg", "b/1.jpg", "test/2.jpg", "3.jpg"])
-    data = open_data(table(tmp_path / "t.csv", "path,label", "1.jpg,x", "train/2.jpg,y", "3.jpg,z"))
+    fill(tmp_path, ["a/1.jpg", "b/1.jpg", "test/2.jpg", "3.jpg", "4.png"])
+    rows = ["1.jpg,x", "train/2.jpg,y", "3.jpg,z", "4.jpg,z", "03.jpg,z"]
+    data = open_data(table(tmp_path / "t.csv", "path,label", *rows))
     assert listed(data.train) == [("3.jpg", "z")]
-    assert data.notes == (
-        f"2 of 3 rows of {tmp_path}/t.csv name no image, as the first: 1.jpg",
-        f"3 of 4 images are not named in {tmp_path}/t.csv and are left out",
+    assert said(data) == (
+        f"4 of 5 rows of {tmp_path}/t.csv name no image, as the first: 1.jpg",
+        f"4 of 5 images are not named in {tmp_path}/t.csv and are left out",
     )
 
 
@@ -92,46 +115,54 @@ def test_parts_are_those_that_folders_name(tmp_path):
     assert (listed(train), listed(test), how) == (
         [("0.jpg", "a"), ("1.jpg", "b")], [("4.jpg", "a"), ("5.jpg", "b")], OWN_PART,
     )  # fmt: skip
-    assert data.notes == ("images of other parts are left out (test 2, extra 1)",)
-    one = open_data(table(tmp_path / "one.csv", "image,label,split", *(row for row in rows if "Train" in row)))
+    left = "images of other parts than train and test are left out (train 2, test 2, val 2, extra 1)"
+    assert said(data) == (left,)
+    one = open_data(table(tmp_path / "one.csv", "image,label,split", "0,a,train", "1,b,dev"))
     assert (len(one.train), one.test) == (2, None)
+    told = "no part is called train and another one test, so all images are for training (train 1, dev 1)"
+    assert told in one.notes
 
 
 def test_images_without_a_label_are_learned_from_and_not_scored(tmp_path):
     fill(tmp_path, ["1.jpg", "2.jpg", "3.jpg"])
-    data = open_data(table(tmp_path / "t.csv", "path,label", "1.jpg,a", "2.jpg,", "3.jpg,b", "3.jpg,a"))
+    data = open_data(table(tmp_path / "t.csv", "path,label", "1.jpg,a", "2.jpg,", "3.jpg,b"))
     assert len(data.train) == 3
-    with pytest.raises(UsageError, match=r"no image has a label: 1 of 3 rows have none .2.jpg."):
+    with pytest.raises(UsageError, match=r"no image has a label: all must have one, but 1 of 3 have none .2.jpg."):
         labelled_splits(data)
-    assert f"1 of 4 rows of {tmp_path}/t.csv name an image again and are left out" in data.notes
 
 
 def test_masks_beside_the_images_are_theirs(tmp_path):
+    """And a column of masks names no images, wherever it stands."""
     fill(tmp_path, ["set/images/1.jpg", "set/images/2.jpg"])
     (tmp_path / "set" / "masks").mkdir()
-    Image.fromarray(np.eye(16, dtype=np.uint8)).save(tmp_path / "set" / "masks" / "2.png")
-    source = open_data(table(tmp_path / "t.csv", "path,label", "2.jpg,a", "1.jpg,b")).train
-    assert (list(source.masked), source.mask(0).sum(), source.mask(1)) == ([0], 16, None)
-
-
-def test_only_the_folder_of_the_images_is_looked_through(tmp_path):
-    fill(tmp_path, ["a/1.jpg", "a/2.jpg", "b/3.jpg"])
-    data = open_data(table(tmp_path / "t.csv", "path,label", "a/1.jpg,x", "a/2.jpg,y"))
-    assert (listed(data.train), data.notes) == ([("a/1.jpg", "x"), ("a/2.jpg", "y")], ())
+    for name in ("1.png", "2.png"):
+        Image.fromarray(np.eye(16, dtype=np.uint8)).save(tmp_path / "set" / "masks" / name)
+    rows = ["masks/2.png,images/2.jpg,a", "masks/1.png,images/1.jpg,b"]
+    source = open_data(table(tmp_path / "t.csv", "mask,image,label", *rows)).train
+    assert listed(source) == [("set/images/2.jpg", "a"), ("set/images/1.jpg", "b")]
+    assert (list(source.masked), source.mask(0).sum()) == ([0, 1], 16)
 
 
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        (("path,label", "9.jpg,a"), "no column of .*t.csv names images in .* .columns: path, label.: a table lies in"),
+        (("path,label", "9.jpg,a"), r"no column of .* names images in .*columns: path, as 9.jpg; there is 1.jpg"),
         (("1.jpg,a", "2.jpg,b"), "the first row of .*t.csv must name its columns, and not an image: 1.jpg, a"),
+        (("a,b,label", "1.jpg,2.jpg,x", "2.jpg,1.jpg,y"), r"several columns of .* .a, b.: call the right one path"),
+        (("id,gt,label", "x/a,x/3.png,a", "x/b,y/4.png,b"), r"several columns of .* .id, gt.: call the right one path"),
+        (("path,label", "1.jpg,x", "1,y"), "rows with different labels or parts for one image, 1.jpg"),
+        (("path,split", "1.jpg,train", "1,test"), "rows with different labels or parts for one image, 1.jpg"),
+        (("path,label", "a/1.jpg,x", "b/2.jpg,y"), "begin in several ways, .*: a/1.jpg, b/2.jpg"),
+        (("path,label", "1.jpg,red, round", "2.jpg,green"), "line 2 has 3 values, and the first one has 2"),
+        (("path,size,label", "1.jpg,3,a", "2.jpg,b"), "line 3 has 2 values, and the first one has 3"),
+        (("path\tlabel", '1.jpg\t"a', '2.jpg\t"b'), "cannot be read as a table: '\t' expected after '\"'"),
         (("path,label",), "is no table: it has a row of names and one for each image at least"),
         (("",), "is no table"),
         (("path,label", '"' + "x" * 200_000 + '",a'), "cannot be read as a table: field larger than field limit"),
     ],
 )
-def test_what_is_no_table_of_images_is_refused(rows, reason, tmp_path):
-    fill(tmp_path, ["1.jpg", "2.jpg"])
+def test_what_would_have_to_be_guessed_is_refused(rows, reason, tmp_path):
+    fill(tmp_path, ["1.jpg", "2.jpg", "x/a.jpg", "x/b.jpg", "x/3.png", "y/4.png"])
     with pytest.raises(UsageError, match=reason):
         open_data(table(tmp_path / "t.csv", *rows))
 
@@ -142,6 +173,15 @@ def test_names_that_are_no_text(tmp_path):
     (tmp_path / "u.csv").write_text("path,label\ncaf\\xe9.jpg,a\n2.jpg,b\n")  # as embed writes them
     for name in ("t.csv", "u.csv"):
         assert listed(open_data(tmp_path / name).train) == [("caf\\xe9.jpg", "a"), ("2.jpg", "b")]
+
+
+def test_the_work_grows_as_the_table_does_where_all_files_have_one_name():
+    """As studies have theirs, ``patient7/view1.jpg``; texts are looked up, not compared with every file."""
+    paths = [f"train/patient{number}/view1.jpg" for number in range(20_000)]
+    names = tables._Names(paths)
+    assert [names.find(f"set/{path}") for path in paths] == [(number, "set") for number in range(20_000)]
+    assert names.find("patient7/view1") == (7, "")
+    assert names.find("view1.jpg") is None
 
 
 @pytest.mark.parametrize("names", [("1.jpg",), ("train/1.jpg", "test/2.jpg"), ("all/1.jpg", "all/2.jpg")])

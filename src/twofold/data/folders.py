@@ -9,7 +9,7 @@ from twofold.storage.names import escaped
 
 TRAIN = ("train", "training")
 """Names of a training part's folder, in any case."""
-TEST = ("test", "val", "valid", "validation")
+TEST = ("test", "testing", "val", "valid", "validation")
 """Names of a test part, in any case. It is the first that has images, and classes of the training part if there are
 any."""
 

@@ -3,40 +3,51 @@
 It is a text file, ``.csv`` or ``.tsv``, in the folder of the images or in one above that. Its values are separated by
 commas, semicolons or tabs, and its first row names the columns:
 
-- The column of files is the one whose values name most images: by their paths, or only by the end of these, with or
-  without the ending of the file. No name below the table's folder may be meant twice.
-- The column of labels is called ``label``, ``labels``, ``fine_label`` or ``class``. If there is only one column beside
-  those of files and parts, and a value occurs twice in it, its name does not matter.
+- The column of files is called ``path`` or ``file_name``. Otherwise it is the only one that names images, of columns
+  whose values mostly end as images do, or occur once each. Whole numbers name images only where no values end so. A
+  value is the path of a file, or the end of a path if only one file has that, with or without the file's ending. The
+  first folders of paths may be others than on this machine, if they are the same ones in all rows.
+- The column of labels is called ``label``, ``labels``, ``fine_label`` or ``class``. If there is only one other column
+  beside those of files and parts, and a value occurs twice in it, its name does not matter.
 - A column called ``split``, ``part``, ``set``, ``subset`` or ``partition`` says which images are for training and which
   for testing, by the names that folders have for that (`twofold.data.folders`).
+
+What would have to be guessed is refused.
 """
 
 import csv
 import io
-import os
+import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from twofold.data import bounds
 from twofold.data.compact import Numbers
-from twofold.data.encoded import LABELS, Files, Folder
+from twofold.data.encoded import ARRAY, LABELS, SUFFIXES, Files, Folder
 from twofold.data.folders import TEST, TRAIN
 from twofold.data.sources import number
 from twofold.errors import UsageError
 from twofold.storage.names import escaped, unescaped
 
+FILES = ("path", "file_name")
+"""Names that the column of files has, in any case, if it is to be found by its name."""
 PARTS = ("split", "part", "set", "subset", "partition")
 """Names that a column of parts has, in any case."""
-SEPARATORS = ",;\t"
-TRIED = 1000
-"""So many rows say which column holds the files."""
+SEPARATORS = ("\t", ";", ",")
+ENDINGS = SUFFIXES | {ARRAY}
+SEVERAL = -1
+"""Stands for the number of an image where a text could mean several."""
+
+Rows = Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Row:
-    """An image of a table; ``label`` and ``part`` are empty where the table has none."""
+class Image:
+    """What a row says of an image; ``label`` and ``part`` are empty where the table has none."""
 
     path: str
     label: str
@@ -44,159 +55,230 @@ class Row:
 
 
 def open_table(file: Path) -> tuple[Files, Files | None, tuple[str, ...]]:
-    """The training images, the test images if the table has some, and what is to be said of what is left out.
+    """The training images, the test images if the table has some, and what is to be said of it.
 
     Raises:
-        UsageError: if it cannot be read, or names no image.
+        UsageError: if it cannot be read, names no image, or could be understood in several ways.
     """
-    columns, cells = _read(file)
-    folder = _folder_of(cells, file.parent)
-    above = folder.root.relative_to(file.parent)
-    paths = [str(above / path) for path in folder.paths]
-    masks = {str(above / path): mask for path, mask in folder.masks.items()}
-    images = _Images(paths)
     shown = escaped(str(file))
-    column = _column_of_files(cells, images)
-    if column is None:
-        raise UsageError(
-            f"no column of {shown} names images in {escaped(str(folder.root))} (columns: {_listed(columns)}): a table "
-            "lies in the folder of its images or in one above it"
-        )
-    if images.named(columns[column]) is not None:
-        raise UsageError(f"the first row of {shown} must name its columns, and not an image: {_listed(columns)}")
-    label, part = _columns_beside(columns, column, cells)
-    notes = [*folder.closed]
-    rows: dict[int, Row] = {}
-    missed, again = [], 0
-    for row in cells:
-        found = images.named(row[column])
-        if found is None:
-            missed.append(row[column])
-        elif found in rows:
-            again += 1
-        else:
-            texts = ("" if place is None else row[place].strip() for place in (label, part))
-            rows[found] = Row(paths[found], *texts)
-    if missed:
-        notes.append(f"{len(missed)} of {len(cells)} rows of {shown} name no image, as the first: {escaped(missed[0])}")
-    if again:
-        notes.append(f"{again} of {len(cells)} rows of {shown} name an image again and are left out")
-    if len(rows) < len(paths):
-        notes.append(f"{len(paths) - len(rows)} of {len(paths)} images are not named in {shown} and are left out")
+    columns, *rows = _read(file, shown)
+    folder = Folder(file.parent)
+    names = _Names(folder.paths)
+    files = _column_of_files(columns, rows, names, folder, shown)
+    label, part = _columns_beside(files, columns, rows)
+    images, missed = _images(rows, (files, label, part), names, folder, shown)
+    train, test, notes = _parts(images)
+
+    named = [("files", files), ("labels", label), ("parts", part)]
+    said = ", ".join(f"{what} in column {_short(columns[place])}" for what, place in named if place is not None)
+    notes.insert(0, f"{shown} has {said}")
     if label is None:
         notes.append(f"no column of {shown} is called label, so no image has one (columns: {_listed(columns)})")
-    train, test, left = _parts(list(rows.values()))
-    notes += left
-    parts = [_labelled(Files([row.path for row in part], file.parent, masks), part) for part in (train, test)]
-    return parts[0], parts[1] if test else None, tuple(notes)
+    if missed:
+        notes.append(f"{len(missed)} of {len(rows)} rows of {shown} name no image, as the first: {_short(missed[0])}")
+    if unnamed := len(folder) - len(images):
+        notes.append(f"{unnamed} of {len(folder)} images are not named in {shown} and are left out")
+    sources = [
+        _labelled(Files((image.path for image in part), folder.root, folder.masks), part) for part in (train, test)
+    ]
+    return sources[0], sources[1] if test else None, (*folder.closed, *notes)
 
 
-def _read(file: Path) -> tuple[list[str], list[list[str]]]:
-    """The columns' names, and the other rows, each with as many values; empty rows are left out."""
+def _read(file: Path, shown: str) -> Rows:
+    """The rows of a table, all of one length. The first has the columns' names; empty rows are left out."""
     try:
-        text = bounds.read_file(file).decode("utf-8-sig", "surrogateescape")
-        first = text.partition("\n")[0]
-        separator = max(SEPARATORS, key=first.count)
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if any(row)]
-    except (OSError, bounds.Refused, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{escaped(str(file))} cannot be read as a table: {reason}") from None
+        content = bounds.read_file(file)
+        wide = content.startswith((BOM_UTF16_LE, BOM_UTF16_BE))  # as spreadsheets write "Unicode text"
+        text = content.decode("utf-16") if wide else content.decode("utf-8-sig", "surrogateescape")
+    except (OSError, bounds.Refused, UnicodeError) as error:
+        raise UsageError(f"{shown} cannot be read as a table: {getattr(error, 'strerror', None) or error}") from None
+    text = re.sub(r"\Asep=.\r?\n", "", text)  # a line for spreadsheets
+    first = text.lstrip().partition("\n")[0]
+    used = sorted((separator for separator in SEPARATORS if separator in first), key=first.count)
+    found: list[Rows] = []
+    refused = ""
+    for separator in used or SEPARATORS[-1:]:
+        try:
+            found.append(_separated(text, separator))
+        except (csv.Error, ValueError) as error:
+            refused = str(error)
+    if not found:
+        raise UsageError(f"{shown} cannot be read as a table: {refused}")
+    rows = max(found, key=lambda rows: len(rows[0]) if rows else 0)
     if len(rows) < 2:
-        raise UsageError(f"{escaped(str(file))} is no table: it has a row of names and one for each image at least")
-    width = len(rows[0])
-    return [name.strip() for name in rows[0]], [(row + [""] * width)[:width] for row in rows[1:]]
+        raise UsageError(f"{shown} is no table: it has a row of names and one for each image at least")
+    return rows
 
 
-def _folder_of(cells: Sequence[Sequence[str]], root: Path) -> Folder:
-    """The folder that the files lie in, which need not be the whole of the one that the table lies in."""
-    for column in zip(*cells, strict=True):
-        paths = [PurePosixPath(text) for text in column]
-        inside = all(path.parts and not path.is_absolute() and ".." not in path.parts for path in paths)
-        # Path.is_file raises for a name that is too long
-        if inside and all(os.path.isfile(root / path) for path in paths):  # noqa: PTH113
-            return Folder(root / os.path.commonpath([path.parent for path in paths]))
-    return Folder(root)
+def _separated(text: str, separator: str) -> Rows:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+    rows: list[list[str]] = []
+    for read in reader:
+        row = [value.strip() for value in read]
+        width = len(rows[0]) if rows else len(row)
+        if (len(row) < width and any(row)) or any(row[width:]):
+            raise ValueError(f"line {reader.line_num} has {len(row)} values, and the first one has {width}")
+        if any(row):
+            rows.append(row[:width])
+    return rows
 
 
-class _Images:
-    """Files of a folder by what a table may call them."""
+class _Names:
+    """Image files by what a table may call them."""
 
     def __init__(self, paths: Iterable[str]) -> None:
-        self._paths = [PurePosixPath(path) for path in paths]
-        self._called: dict[str, list[int]] = {}
-        for place, path in enumerate(self._paths):
-            for name in {path.name, path.stem}:
-                self._called.setdefault(name, []).append(place)
+        self._paths = [path.split("/") for path in paths]
 
-    def named(self, text: str) -> int | None:
-        """The number of the only file that a text stands for: its path, or one that ends or goes on as the other does.
+    @cached_property
+    def _whole(self) -> dict[str, int]:
+        return _unique((text, place) for place, path in enumerate(self._paths) for text in _keys(path))
+
+    @cached_property
+    def _ends(self) -> dict[str, int]:
+        """By all ends of their paths."""
+        ends = ((path[n:], place) for place, path in enumerate(self._paths) for n in range(len(path)))
+        return _unique((text, place) for end, place in ends for text in _keys(end))
+
+    def find(self, text: str) -> tuple[int, str] | None:
+        """The number of the file that a text names, and the first folders in the text that the file's path lacks.
 
         None if there is no such file, or several.
         """
-        for written in (text, text.strip(), unescaped(text), text.strip().replace("\\", "/")):
-            name = PurePosixPath(written)
-            found = [place for place in self._called.get(name.name, ()) if _fit(name, self._paths[place])]
-            if len(found) == 1:
-                return found[0]
+        for written in dict.fromkeys((text, unescaped(text), text.replace("\\", "/"))):
+            path = PurePosixPath(written).parts
+            names = [_keys(path[n:])[0] for n in range(len(path))]
+            for known, tried in ((self._whole, names[:1]), (self._ends, names[:1]), (self._whole, names[1:])):
+                place = next((known[name] for name in tried if name in known), None)
+                if place is not None:
+                    beyond = max(0, len(path) - len(self._paths[place]))
+                    return None if place == SEVERAL else (place, "/".join(path[:beyond]))
         return None
 
 
-def _fit(name: PurePosixPath, path: PurePosixPath) -> bool:
-    """Are these the same from the file's own name on upwards, as far as both go?"""
-    return all(a == b for a, b in zip(name.parent.parts[::-1], path.parent.parts[::-1], strict=False))
+def _keys(path: Sequence[str]) -> tuple[str, str]:
+    """A path as it is, but for an image's ending in small letters, and without its ending."""
+    whole = "/".join(path)
+    stem, dot, ending = whole.rpartition(".")
+    if not dot or "/" in ending:
+        return whole, whole
+    return (f"{stem}.{ending.lower()}" if _has_ending(whole) else whole), stem
 
 
-def _column_of_files(cells: Sequence[Sequence[str]], images: _Images) -> int | None:
-    """The number of the column whose values name most images, the longest of these; None if none does."""
-    columns = list(zip(*cells[:TRIED], strict=True))
-    named = [len({images.named(text) for text in column} - {None}) for column in columns]
-    best = max(range(len(columns)), key=lambda place: (named[place], sum(map(len, columns[place]))))
-    return best if named[best] else None
+def _has_ending(text: str) -> bool:
+    return f".{text.rpartition('.')[2].lower()}" in ENDINGS
 
 
-def _columns_beside(
-    columns: Sequence[str], files: int, cells: Sequence[Sequence[str]]
-) -> tuple[int | None, int | None]:
+def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for text, place in pairs:
+        if found.setdefault(text, place) != place:
+            found[text] = SEVERAL
+    return found
+
+
+def _column_of_files(columns: Sequence[str], rows: Rows, names: _Names, folder: Folder, shown: str) -> int:
+    """The number of the column that names images.
+
+    Raises:
+        UsageError: if there is none, or several could be it.
+    """
+    if any(map(_has_ending, columns)):
+        raise UsageError(f"the first row of {shown} must name its columns, and not an image: {_listed(columns)}")
+    values = list(zip(*rows, strict=True))
+    called = [place for place, name in enumerate(columns) if name.lower() in FILES]
+    endings = [place for place, column in enumerate(values) if 2 * sum(map(_has_ending, column)) > len(column)]
+    different = [place for place, column in enumerate(values) if columns[place] and len({*column}) == len(column)]
+    if endings:  # whole numbers are ages or rows then
+        different = [place for place in different if not all(map(str.isdecimal, values[place]))]
+    others = {place for place, name in enumerate(columns) if name.lower() in (*LABELS, *PARTS)}
+    tried = called[:1] or sorted({*endings, *different} - others)
+    naming = [place for place in tried if any(names.find(text) for text in values[place])]
+    where = escaped(str(folder.root))
+    if len(naming) > 1:
+        several = _listed(columns[place] for place in naming)
+        raise UsageError(f"several columns of {shown} name images in {where} ({several}): call the right one path")
+    if not naming:
+        told = [f"{columns[place]}, as {rows[0][place]}" for place in tried]
+        there = f"; there is {_short(folder.paths[0])}" if len(folder) else "; there are no images"
+        raise UsageError(
+            f"no column of {shown} names images in {where}, where it lies (columns: {_listed(told or columns)}{there})"
+            + "".join(f"; {note}" for note in folder.closed)
+        )
+    return naming[0]
+
+
+def _columns_beside(files: int, columns: Sequence[str], rows: Rows) -> tuple[int | None, int | None]:
     """The numbers of the columns of labels and of parts."""
     small = [name.lower() if place != files else "" for place, name in enumerate(columns)]
     label, part = (next((small.index(name) for name in names if name in small), None) for names in (LABELS, PARTS))
-    rest = [place for place in range(len(columns)) if place not in (files, part)]
-    if label is None and len(rest) == 1:
-        occurring = Counter(row[rest[0]] for row in cells)
-        label = rest[0] if max(occurring.values()) > 1 else None
+    rest = [place for place, name in enumerate(small) if name and place != part]
+    if label is None and len(rest) == 1 and max(Counter(row[rest[0]] for row in rows).values()) > 1:
+        label = rest[0]
     return label, part
 
 
-def _parts(rows: list[Row]) -> tuple[list[Row], list[Row], list[str]]:
-    """The training rows, the test rows, and what is said of others; all are for training if none are for testing."""
-    by_part: dict[str, list[Row]] = {}
+def _images(
+    rows: Rows, places: tuple[int, int | None, int | None], names: _Names, folder: Folder, shown: str
+) -> tuple[list[Image], list[str]]:
+    """The images that rows name, each once, and what names none.
+
+    Raises:
+        UsageError: if rows contradict each other, or lie in several folders that could be this one.
+    """
+    files, label, part = places
+    found: dict[int, Image] = {}
+    beginnings: dict[str, str] = {}
+    missed = []
     for row in rows:
-        by_part.setdefault(row.part.lower(), []).append(row)
+        name = names.find(row[files])
+        if name is None:
+            missed.append(row[files])
+            continue
+        beginnings.setdefault(name[1], row[files])
+        image = Image(folder.paths[name[0]], "" if label is None else row[label], "" if part is None else row[part])
+        if found.setdefault(name[0], image) != image:
+            raise UsageError(f"{shown} has rows with different labels or parts for one image, {_short(image.path)}")
+    if len(beginnings) > 1:
+        raise UsageError(
+            f"paths in {shown} begin in several ways, so they may be of other folders: {_listed(beginnings.values())}"
+        )
+    return list(found.values()), missed
+
+
+def _parts(images: list[Image]) -> tuple[list[Image], list[Image], list[str]]:
+    """The training images, the test images, and what is said of others; all are for training if none are for tests."""
+    by_part: dict[str, list[Image]] = {}
+    for image in images:
+        by_part.setdefault(image.part.lower(), []).append(image)
+    counts = ", ".join(f"{_short(name) or 'none'} {len(those)}" for name, those in by_part.items())
     trains = [by_part[name] for name in TRAIN if name in by_part]
     tests = [by_part[name] for name in TEST if name in by_part]
     if not (trains and tests):
-        return rows, [], []
-    train = trains[0]
-    known = (test for test in tests if all(row.label for row in test))
-    test = next(known, tests[0])
-    left = {name: len(those) for name, those in by_part.items() if those is not train and those is not test}
-    each = ", ".join(f"{escaped(name) or 'none'} {count}" for name, count in left.items())
-    return train, test, [f"images of other parts are left out ({each})"] if left else []
+        told = f"no part is called train and another one test, so all images are for training ({counts})"
+        return images, [], [told] if len(by_part) > 1 else []
+    known = (test for test in tests if all(image.label for image in test))
+    train, test = trains[0], next(known, tests[0])
+    others = len(by_part) > 2
+    return train, test, [f"images of other parts than train and test are left out ({counts})"] if others else []
 
 
-def _labelled(source: Files, rows: Sequence[Row]) -> Files:
-    """The images with the labels of their rows, if each has one."""
-    without = [row.path for row in rows if not row.label]
-    if rows and not without:
-        labels, source.classes = number([escaped(row.label) for row in rows])
+def _labelled(source: Files, images: Sequence[Image]) -> Files:
+    """The images with their labels, if each has one."""
+    without = [image.path for image in images if not image.label]
+    if images and not without:
+        labels, source.classes = number([escaped(image.label) for image in images])
         source.labels = Numbers(labels)
-    elif len(without) < len(rows):
+    elif len(without) < len(images):
         source.notes = (
-            f"no image has a label: {len(without)} of {len(rows)} rows have none ({escaped(without[0])}), and all must "
-            "have one",
+            f"no image has a label: all must have one, but {len(without)} of {len(images)} have none "
+            f"({_short(without[0])})",
         )
     return source
 
 
-def _listed(columns: Sequence[str]) -> str:
-    return escaped(", ".join(columns))[:200]
+def _short(text: str) -> str:
+    return escaped(text[:80])
+
+
+def _listed(texts: Iterable[str]) -> str:
+    return ", ".join(map(_short, texts))[:300]
