@@ -96,7 +96,7 @@ def test_only_regular_files_are_read(odd, tmp_path, capsys):
 @pytest.mark.parametrize("name", ["data.npy", "data.npz", "data.parquet", "data.tar", "data"])
 def test_data_may_not_be_a_pipe(tmp_path, name):
     os.mkfifo(tmp_path / name)
-    with in_time(), pytest.raises(UsageError, match=r"neither a folder nor a (regular file|\.tar)"):
+    with in_time(), pytest.raises(UsageError, match=r"neither a folder nor a (regular file|\.csv)"):
         open_data(tmp_path / name)
 
 

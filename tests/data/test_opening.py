@@ -96,7 +96,7 @@ def test_what_is_not_there_is_said_in_one_line(tmp_path, monkeypatch):
     for name, word in (
         (tmp_path / "empty", "no images"),
         (tmp_path / "nowhere", "nowhere"),
-        (tmp_path / "x.txt", "neither a folder nor a .tar"),
+        (tmp_path / "x.txt", "neither a folder nor a .csv"),
         ("digit", "digits"),
         ("torchvision:CIFAR11", "CIFAR10"),
         ("hf:nobody/nothing", "nobody/nothing"),

@@ -126,3 +126,6 @@ class _Open:
 
     def patch_size(self, settings: dict[str, Any]) -> int:
         return 1
+
+    def transformer(self, settings: dict[str, Any]) -> bool:
+        return False
