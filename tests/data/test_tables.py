@@ -51,7 +51,7 @@ def test_a_table_says_of_the_same_images_what_class_folders_say(tmp_path):
         ("sep=;", "where;label;size (mm, cm, in)", "a/1.jpg;x;1,2,3", "b/1.jpg;y;"),
         ("id,photo,diagnosis?,label", "1,./images/a/1.jpg,p,x", "2,./images/b/1.jpg,q,y"),
         ("where,label", "/home/ann/set/images/a/1.jpg,x", "/home/ann/set/images/b/1.jpg,y"),  # of another machine
-        ("where,label", "images\\a\\1.jpg,x", "images\\b\\1.jpg,y"),
+        ("jpg,label", "images\\a\\1.jpg,x", "images\\b\\1.jpg,y"),
         ("where, label", '"images/a/1.jpg", "x"', "", ",", "images/b/1.jpg, y"),
         ("box,where,label", "1,a/1.jpg,x", "2,a/1.jpg,x", "3,b/1.jpg,y"),  # several rows for an image
     ],

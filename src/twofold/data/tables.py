@@ -149,9 +149,11 @@ class _Names:
             names = [_keys(path[n:])[0] for n in range(len(path))]
             for known, tried in ((self._whole, names[:1]), (self._ends, names[:1]), (self._whole, names[1:])):
                 place = next((known[name] for name in tried if name in known), None)
+                if place == SEVERAL:
+                    return None
                 if place is not None:
                     beyond = max(0, len(path) - len(self._paths[place]))
-                    return None if place == SEVERAL else (place, "/".join(path[:beyond]))
+                    return place, "/".join(path[:beyond])
         return None
 
 
@@ -165,7 +167,7 @@ def _keys(path: Sequence[str]) -> tuple[str, str]:
 
 
 def _has_ending(text: str) -> bool:
-    return f".{text.rpartition('.')[2].lower()}" in ENDINGS
+    return PurePosixPath(text).suffix.lower() in ENDINGS
 
 
 def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
