@@ -73,9 +73,6 @@ class Unmeasured:
     def patch_size(self, settings):
         return 1
 
-    def transformer(self, settings):
-        return settings["backbone"].startswith("vit")
-
 
 def resolved(method, images=256, **settings):
     """The recipe of a run on so many images, nothing left open."""

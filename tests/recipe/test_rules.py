@@ -87,18 +87,6 @@ def test_rate_and_decay_follow_the_optimizer(optimizer, lr, weight_decay):
     assert (got.lr, got.weight_decay) == (0.05, 0.0)
 
 
-@pytest.mark.parametrize(
-    ("method", "optimizer", "lr"),
-    [("simclr", "adamw", 0.0005), ("simclr", "sgd", 0.1), ("simclr", "lars", 0.3), ("mae", "adamw", 0.002)],
-)
-def test_a_vision_transformer_learns_by_adamw_at_a_quarter_of_the_rate(method, optimizer, lr):
-    """But for MAE, which has its own."""
-    got, _ = chosen_for(method, 1000, backbone="vit_tiny_patch16_224", optimizer=optimizer)
-    assert got.lr == lr
-    got, _ = chosen_for(method, 1000, backbone="vit_tiny_patch16_224", optimizer=optimizer, lr=0.01)
-    assert got.lr == 0.01
-
-
 @pytest.mark.parametrize("optimizer", ["sgd", "lars"])
 def test_a_methods_own_rate_is_for_its_own_optimizer(optimizer):
     """0.015 and 5e-4 are AdamW's: another optimizer has the rates that it has for every method."""

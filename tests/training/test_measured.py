@@ -35,16 +35,6 @@ def test_views_are_as_large_as_small_images_are_and_up_to_224_pixels_in_whole_pa
     assert measured(np.zeros((2, 3, side, side), np.uint8)).natural_size == natural
 
 
-@pytest.mark.parametrize(
-    ("backbone", "transformer"),
-    [("vit_tiny_patch16_224", True), ("deit_tiny_patch16_224", True), ("resnet18", False), ("convnext_atto", False)],
-)
-def test_the_rate_follows_the_kind_of_network(backbone, transformer):
-    found = measured(np.zeros((64, 3, 32, 32), np.uint8))
-    chosen, _ = resolve(recipe.wanted("simclr", backbone=backbone), 64, found)
-    assert chosen.lr == (0.0005 if transformer else 0.002)
-
-
 def test_colours_and_layers_are_measured_on_what_is_there():
     images = np.stack([picture(16, 16, i).transpose(2, 0, 1) for i in range(6)])
     found = measured(images)

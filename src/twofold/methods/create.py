@@ -126,6 +126,3 @@ class _Open:
 
     def patch_size(self, settings: dict[str, Any]) -> int:
         return 1
-
-    def transformer(self, settings: dict[str, Any]) -> bool:
-        return False

@@ -27,7 +27,7 @@ from twofold.recipe.settings import setting
 
 RECIPE = dict(
     backbone="vit_tiny_patch16_224", pool="average",
-    lr=2e-3, weight_decay=0.05, mask=(0.75, 0.0), jitter=0.0, grayscale=0.0,
+    weight_decay=0.05, mask=(0.75, 0.0), jitter=0.0, grayscale=0.0,
 )  # fmt: skip
 
 MASKED = 0.75  # share of the patches that is hidden where the views do not say

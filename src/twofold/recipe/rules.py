@@ -17,8 +17,6 @@ BATCHES = (64, 256)
 """the smallest and the largest batch that is chosen"""
 RATES = {"adamw": 2e-3, "lars": 0.3, "sgd": 0.1}
 """the learning rates for 256 images, by the optimizer"""
-TRANSFORMERS = 5e-4
-"""that of AdamW for vision transformers"""
 DECAYS = {"adamw": 0.01, "lars": 1e-4, "sgd": 1e-4}
 """the weight decays, by the optimizer"""
 
@@ -55,8 +53,6 @@ class Measured(Protocol):
     def stem(self, settings: dict[str, Any]) -> str: ...
 
     def patch_size(self, settings: dict[str, Any]) -> int: ...
-
-    def transformer(self, settings: dict[str, Any]) -> bool: ...
 
 
 class Facts:
@@ -193,11 +189,8 @@ def fitting_batch(images: int | None, epochs: int) -> int:
 
 
 def lr(facts: Facts) -> float:
-    """0.002 with AdamW, for timm's vision transformers 0.0005; 0.3 with LARS, 0.1 with SGD"""
-    optimizer: str = facts.settings["optimizer"]
-    if optimizer == "adamw" and facts.measured.transformer(facts.settings):
-        return TRANSFORMERS
-    return RATES[optimizer]
+    """0.002 with AdamW, 0.3 with LARS, 0.1 with SGD"""
+    return RATES[facts.settings["optimizer"]]
 
 
 def weight_decay(facts: Facts) -> float:

@@ -6,7 +6,7 @@ import torch
 
 from twofold import device
 from twofold.data.inspection import Inspection
-from twofold.nets.backbone import defines, describe, stem_for
+from twofold.nets.backbone import describe, stem_for
 from twofold.nets.vit import patch_size
 from twofold.nets.weights import Weights, open_weights
 from twofold.recipe.recipe import Wanted
@@ -92,6 +92,3 @@ class Measurements:
         names = ("backbone", "backbone_arguments", "stem", "image_size", "pool", "channels")
         spec, _ = describe(*(settings[name] for name in names))
         return patch_size(spec.build())
-
-    def transformer(self, settings: dict[str, Any]) -> bool:
-        return defines(settings["backbone"], "VisionTransformer")
