@@ -18,6 +18,17 @@ from twofold.storage.metrics import read_metrics
 from twofold.training.interrupt import Interrupt
 
 
+@pytest.fixture(autouse=True)
+def _heard():
+    """Signals as a job in the foreground of a terminal gets them: nohup and shells' background jobs ignore some."""
+    before = [signal.getsignal(each) for each in Interrupt.SIGNALS]
+    for each in Interrupt.SIGNALS:
+        signal.signal(each, signal.default_int_handler if each == signal.SIGINT else signal.SIG_DFL)
+    yield
+    for each, handler in zip(Interrupt.SIGNALS, before, strict=True):
+        signal.signal(each, handler)
+
+
 @pytest.mark.parametrize("number", Interrupt.SIGNALS)
 def test_between_steps_the_first_signal_asks_and_handlers_come_back(number):
     before = [signal.getsignal(each) for each in Interrupt.SIGNALS]
@@ -47,7 +58,6 @@ def test_one_that_was_lost_is_found_before_the_first_step():
 
 def test_a_second_one_ends_the_block():
     def asked_twice():
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         with Interrupt() as interrupt:
             interrupt.between_steps()
             os.kill(os.getpid(), signal.SIGINT)
