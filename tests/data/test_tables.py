@@ -119,7 +119,7 @@ def test_parts_are_those_that_folders_name(tmp_path):
     assert said(data) == (left,)
     one = open_data(table(tmp_path / "one.csv", "image,label,split", "0,a,train", "1,b,dev"))
     assert (len(one.train), one.test) == (2, None)
-    told = "no part is called train and another one test, so all images are for training (train 1, dev 1)"
+    told = "all images are for training, as the parts are not called train and test (train 1, dev 1)"
     assert told in one.notes
 
 
@@ -152,7 +152,7 @@ def test_masks_beside_the_images_are_theirs(tmp_path):
         (("id,gt,label", "x/a,x/3.png,a", "x/b,y/4.png,b"), r"several columns of .* .id, gt.: call the right one path"),
         (("path,label", "1.jpg,x", "1,y"), "rows with different labels or parts for one image, 1.jpg"),
         (("path,split", "1.jpg,train", "1,test"), "rows with different labels or parts for one image, 1.jpg"),
-        (("path,label", "a/1.jpg,x", "b/2.jpg,y"), "begin in several ways, .*: a/1.jpg, b/2.jpg"),
+        (("path,label", "a/1.jpg,x", "b/2.jpg,y"), "begin with different folders, .*, as a/1.jpg, b/2.jpg"),
         (("path,label", "1.jpg,red, round", "2.jpg,green"), "line 2 has 3 values, and the first one has 2"),
         (("path,size,label", "1.jpg,3,a", "2.jpg,b"), "line 3 has 2 values, and the first one has 3"),
         (("path\tlabel", '1.jpg\t"a', '2.jpg\t"b'), "cannot be read as a table: '\t' expected after '\"'"),

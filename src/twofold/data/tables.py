@@ -39,6 +39,7 @@ PARTS = ("split", "part", "set", "subset", "partition")
 """Names that a column of parts has, in any case."""
 SEPARATORS = ("\t", ";", ",")
 ENDINGS = SUFFIXES | {ARRAY}
+"""Of what can be an image in a folder."""
 SEVERAL = -1
 """Stands for the number of an image where a text could mean several."""
 
@@ -232,17 +233,19 @@ def _images(
     beginnings: dict[str, str] = {}
     missed = []
     for row in rows:
-        name = names.find(row[files])
-        if name is None:
+        file = names.find(row[files])
+        if file is None:
             missed.append(row[files])
             continue
-        beginnings.setdefault(name[1], row[files])
-        image = Image(folder.paths[name[0]], "" if label is None else row[label], "" if part is None else row[part])
-        if found.setdefault(name[0], image) != image:
+        place, beginning = file
+        beginnings.setdefault(beginning, row[files])
+        image = Image(folder.paths[place], "" if label is None else row[label], "" if part is None else row[part])
+        if found.setdefault(place, image) != image:
             raise UsageError(f"{shown} has rows with different labels or parts for one image, {_short(image.path)}")
     if len(beginnings) > 1:
         raise UsageError(
-            f"paths in {shown} begin in several ways, so they may be of other folders: {_listed(beginnings.values())}"
+            f"paths in {shown} begin with different folders, so some may mean images elsewhere, as "
+            f"{_listed(beginnings.values())}"
         )
     return list(found.values()), missed
 
@@ -256,7 +259,7 @@ def _parts(images: list[Image]) -> tuple[list[Image], list[Image], list[str]]:
     trains = [by_part[name] for name in TRAIN if name in by_part]
     tests = [by_part[name] for name in TEST if name in by_part]
     if not (trains and tests):
-        told = f"no part is called train and another one test, so all images are for training ({counts})"
+        told = f"all images are for training, as the parts are not called train and test ({counts})"
         return images, [], [told] if len(by_part) > 1 else []
     known = (test for test in tests if all(image.label for image in test))
     train, test = trains[0], next(known, tests[0])

@@ -76,7 +76,8 @@ def labelled_splits(data: Data) -> tuple[Source, Source, str]:
     more = "".join(f"; {note}" for note in data.notes)
     if labels is None:
         raise UsageError(
-            f"the images in {name} have no labels: evaluation needs class folders, or a table that names them{more}"
+            f"the images in {name} have no labels: evaluation needs class folders, a column of labels, or "
+            f"a table (.csv) of images and their labels{more}"
         )
     if len(set(labels)) < 2:
         raise UsageError(f"the training images in {name} are all of one class: there is nothing to tell apart{more}")
