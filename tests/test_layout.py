@@ -17,6 +17,7 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 PACKAGE, TESTS = ROOT / "src" / "twofold", ROOT / "tests"
 
 CROSSING = {
+    "test_cuda.py",  # every method and command on a GPU
     "test_channels.py",  # images that are no pictures, through every command
     "test_examples.py",  # examples/
     "test_full_disks.py",  # a full disk, a read-only folder, through every command
