@@ -4,6 +4,7 @@ import errno
 import sys
 
 import pytest
+import torch
 
 from tests.together import commanded
 from twofold.cli.commands import COMMANDS, SHARED
@@ -19,6 +20,7 @@ from twofold.recipe.foreign import PERMIT
         (Diverged("the loss is no number"), 3, "the loss is no number"),
         (Collapsed("all alike"), 3, "all alike"),
         (MemoryError(), 1, "out of memory: try fewer --workers"),
+        (torch.OutOfMemoryError("CUDA out of memory"), 1, "the GPU is out of memory: try a smaller --batch-size"),
         (Failed("cannot be written"), 1, "cannot be written"),
         (OSError(errno.ENOSPC, "No space left on device", "runs/log.txt"), 1, "runs/log.txt: No space left"),
         (UsageError("a name with \x1b[2J"), 2, "a name with \\x1b[2J"),
