@@ -13,6 +13,7 @@ from twofold.claims.stage import DIGITS, Stage
 from twofold.data.opening import DataLike, name_of
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
+from twofold.recipe.version import VERSION
 from twofold.storage import files
 
 Result = dict[str, Any]
@@ -79,7 +80,7 @@ def carry_out(
         },
         "recipe": first.trained,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {name: version(name) for name in ("twofold", "torch", "timm", "scikit-learn")},
+        "versions": {"twofold": VERSION} | {name: version(name) for name in ("torch", "timm", "scikit-learn")},
     }
     folder = folder_of(out, claim.number)
     folder.mkdir(parents=True, exist_ok=True)

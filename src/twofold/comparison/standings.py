@@ -15,6 +15,7 @@ from scipy.stats import kendalltau
 from twofold.data.opening import Data
 from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS, row_title
 from twofold.evaluation.verdict import VERDICTS, Json, clearly, figures
+from twofold.recipe.version import VERSION
 
 SCORE = "linear"
 AGREEING = 4
@@ -62,7 +63,7 @@ def collected(folder: Path, budget: dict[str, Json], seeds: int, data: Data) -> 
         "ranking": ranking(found),
         "verdict": verdict(found),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {name: version(name) for name in ("twofold", "torch", "timm", "scikit-learn")},
+        "versions": {"twofold": VERSION} | {name: version(name) for name in ("torch", "timm", "scikit-learn")},
     }
 
 

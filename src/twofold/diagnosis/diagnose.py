@@ -29,6 +29,7 @@ from twofold.encoding.encoder import Encoder
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError, refuse
 from twofold.recipe.recipe import Recipe
+from twofold.recipe.version import VERSION
 from twofold.run import Run
 from twofold.storage import files
 from twofold.storage.metrics import Row
@@ -106,7 +107,7 @@ def diagnose(
         result = _of_backbone(encoder, data, images, tell)
     result |= {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {name: version(name) for name in ("twofold", "torch", "timm")},
+        "versions": {"twofold": VERSION} | {name: version(name) for name in ("torch", "timm")},
     }
     return files.write_json(target, result, indent=1)
 

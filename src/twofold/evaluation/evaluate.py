@@ -27,6 +27,7 @@ from twofold.evaluation.subject import (
     run_subject,
 )
 from twofold.evaluation.verdict import verdict
+from twofold.recipe.version import VERSION
 from twofold.run import START, Run
 from twofold.storage import files
 
@@ -136,7 +137,8 @@ def evaluate(
         **subject.about,
         "seed": seed,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {name: version(name) for name in ("twofold", "torch", "timm", "scikit-learn")}
+        "versions": {"twofold": VERSION}
+        | {name: version(name) for name in ("torch", "timm", "scikit-learn")}
         | {"python": platform.python_version()},
     }
     if other := other_data(target, result):
