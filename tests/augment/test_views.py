@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from tests.augment.levels import FLOAT, IMAGES, N
-from twofold import dist
+from twofold import Distortion, device, dist
 from twofold.augment import Views
+from twofold.augment.pipeline import alike
 from twofold.augment.resample import resized_crop
 from twofold.data.plan import MicroBatch, Plan
 from twofold.data.resident import Resident
@@ -149,6 +150,31 @@ def test_full_size_views_and_small_ones():
     assert [v.images.shape[-1] for v in views(IMAGES).views] == [28, 28, 28, 12, 12]
     assert [(drawn.sigma > 0).all().item() for drawn in views.draw(0, N)] == [True, False, False, False, False]
     assert Views(48, small_crops=1, patch_size=8).augment.small_size == 24  # three sevenths, in whole patches
+
+
+class Darker(Distortion):
+    """Of the first view alone."""
+
+    views = (0,)
+
+    def draw(self, n, random):
+        return random.uniform("share", n, 0.2, 0.4)
+
+    def apply(self, images, share):
+        return images * share[:, None, None, None]
+
+
+@pytest.mark.parametrize("own", [[], [Darker()]])
+def test_views_that_are_distorted_as_one_stack_are_those_of_each_alone(own, monkeypatch):
+    """As on a GPU: of views that are blurred and solarised at other rates, small ones and a whole one, to the bit."""
+    settings = dict(blur=(1.0, 0.1), solarize=(0.0, 0.5), small_crops=3, small_blur=0.5, whole=True, distortions=own)
+    views = Views(16, **settings)
+    alone = views(IMAGES, step=3)
+    monkeypatch.setattr(device, "overlaps", lambda _: True)
+    stacked = views(IMAGES, step=3)
+    assert len(alike(views.pipelines, stacked=True)) == 3 + len(own) < len(views.pipelines)
+    for one, other in zip(alone.views, stacked.views, strict=True):
+        assert torch.equal(one.images, other.images)
 
 
 @pytest.mark.parametrize("channels", [1, 5])

@@ -7,10 +7,11 @@ image's size, so a worker that decodes a photograph uses the same ones.
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -82,6 +83,13 @@ def sent(several: Sequence[Draws], device: torch.device) -> list[Sent]:
     return result
 
 
+def together(several: Sequence[Draws]) -> Draws:
+    """The draws of several views that have no own distortions, one after the other."""
+    if len(several) == 1:
+        return several[0]
+    return Draws._make([*map(torch.cat, list(zip(*several, strict=True))[:-1]), ()])
+
+
 @dataclass(frozen=True)
 class ViewPipeline:
     """One view of each image: cropped, mirrored, distorted.
@@ -122,7 +130,7 @@ class ViewPipeline:
         offset = random.uniform("offset", bands, -a.brightness, a.brightness) * width
         return Draws(
             area=random.uniform("area", (n, TRIES), *self.scale),
-            ratio=random.uniform("ratio", (n, TRIES), log_low, log_high).exp(),
+            ratio=torch.from_numpy(np.exp(random.uniform("ratio", (n, TRIES), log_low, log_high).numpy())),
             place=random.uniform("place", (n, 2)),
             flip=random.chance("flip", n, a.flip),
             factors=torch.where(jittered[:, None], torch.stack(factors, 1), NEUTRAL),
@@ -140,20 +148,22 @@ class ViewPipeline:
         """Crops (top, left, height, width) in images of ``sizes`` (height, width), as torchvision finds them.
 
         The first drawn area and ratio that fit are taken; if none does, the largest central box of a permitted ratio.
+        It is NumPy's arithmetic, since torch shares out roots of a few thousand numbers among threads, which may take a
+        hundred times as long as the roots.
         """
-        height, width = sizes.double().unbind(1)
-        area = draws.area.double() * (height * width)[:, None]
-        w, h = (area * draws.ratio).sqrt().round(), (area / draws.ratio).sqrt().round()
+        rows, shares, ratios = np.arange(len(sizes)), draws.area.numpy().astype(np.float64), draws.ratio.numpy()
+        height, width = sizes.numpy().astype(np.float64).T
+        area = shares * (height * width)[:, None]
+        w, h = np.sqrt(area * ratios).round(), np.sqrt(area / ratios).round()
         fits = (w > 0) & (w <= width[:, None]) & (h > 0) & (h <= height[:, None])
-        found, first = fits.any(1), fits.int().argmax(1, keepdim=True)
+        found, first = fits.any(1), fits.argmax(1)
         narrowest, widest = self.augment.crop_ratio
-        w = torch.where(found, w.gather(1, first)[:, 0], torch.minimum(width, (height * widest).round()))
-        h = torch.where(found, h.gather(1, first)[:, 0], torch.minimum(height, (width / narrowest).round()))
-        w, h = w.clamp_min(1), h.clamp_min(1)
-        top, left = (draws.place.double() * torch.stack([height - h + 1, width - w + 1], 1)).floor().unbind(1)
-        top = torch.where(found, top, ((height - h) / 2).floor())
-        left = torch.where(found, left, ((width - w) / 2).floor())
-        return torch.stack([top, left, h, w], 1).long()
+        w = np.where(found, w[rows, first], np.minimum(width, (height * widest).round())).clip(1)
+        h = np.where(found, h[rows, first], np.minimum(height, (width / narrowest).round())).clip(1)
+        place_top, place_left = draws.place.numpy().astype(np.float64).T
+        top = np.where(found, place_top * (height - h + 1), (height - h) / 2)
+        left = np.where(found, place_left * (width - w + 1), (width - w) / 2)
+        return torch.from_numpy(np.floor(np.stack([top, left, h, w], 1)).astype(np.int64))
 
     def finder(self, draws: Draws) -> Callable[[int, int, int], Box]:
         """A function of a row, and of the height and width of its image, that gives the box that `boxes` finds for it.
@@ -242,3 +252,22 @@ def pipelines(
         plain = dataclasses.replace(a, crop_ratio=(1.0, 1.0), flip=0.0, jitter=0.0, grayscale=0.0)
         found.append(ViewPipeline(size, (1.0, 1.0), 0.0, 0.0, 0.0, plain, (), spread))
     return tuple(found)
+
+
+def alike(views: Sequence[ViewPipeline], stacked: bool) -> list[tuple[list[int], ViewPipeline]]:
+    """The numbers of the views that are distorted together, and how; without ``stacked`` each alone.
+
+    Views of one size differ in how often something is drawn at most, so one stack of them comes to the same. It pays
+    where to begin an operation takes longer than the operation, as on a GPU. A view with distortions of somebody else's
+    stays alone.
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for number, view in enumerate(views):
+        alone = number if view.own or not stacked else None
+        groups.setdefault((view.size, view.augment, view.spread, alone), []).append(number)
+    found = []
+    for group in groups.values():
+        members = [views[number] for number in group]
+        blur, solarize = max(view.blur for view in members), max(view.solarize for view in members)
+        found.append((group, dataclasses.replace(members[0], blur=blur, solarize=solarize)))
+    return found

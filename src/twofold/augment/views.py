@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from twofold import device, dist
 from twofold.augment.distortion import Distortion, named
 from twofold.augment.masks import fill_grid, filled, masked
-from twofold.augment.pipeline import Draws, ViewPipeline, pipelines, sent
+from twofold.augment.pipeline import Draws, ViewPipeline, alike, pipelines, sent, together
 from twofold.augment.resample import resized_crop
 from twofold.batch import Batch, Chance, View
 from twofold.errors import UsageError, did_you_mean
@@ -141,12 +141,16 @@ class Views(nn.Module):
 
         A whole view, which is the last one, may be left out.
         """
-        views = []
-        kinds, on_device = self.pipelines[: len(crops)], sent(draws, crops[0].device)
-        for number, (view, cropped, drawn) in enumerate(zip(kinds, crops, on_device, strict=True)):
-            images = self.normalize(view.apply(cropped, drawn)).to(self.dtype)
-            views.append(self.masked(images, number, chance))
-        return Batch(tuple(views), index, chance)
+        views: dict[int, View] = {}
+        on = crops[0].device
+        groups = alike(self.pipelines[: len(crops)], stacked=device.overlaps(on))
+        on_device = sent([together([draws[number] for number in group]) for group, _ in groups], on)
+        for (group, view), drawn in zip(groups, on_device, strict=True):
+            stack = torch.cat([crops[number] for number in group]) if len(group) > 1 else crops[group[0]]
+            images = self.normalize(view.apply(stack, drawn)).to(self.dtype)
+            for number, part in zip(group, images.tensor_split(len(group)), strict=True):
+                views[number] = self.masked(part, number, chance)
+        return Batch(tuple(views[number] for number in range(len(crops))), index, chance)
 
     def masked(self, images: Float[Tensor, "n c h w"], number: int, chance: Chance) -> View:
         """View ``number`` of a batch, of its images, as its share of masked patches says."""
