@@ -183,12 +183,19 @@ def loop_table(names: list[str]) -> str:
 
 
 def step_table(names: list[str]) -> str:
-    """A step's speed as a share of the bare one's."""
+    """A step's speed as a share of the bare one's; what a GPU reached."""
     (result,) = load(names)
-    lines = ["| SimCLR, ResNet-18 | of the bare step's speed | lowest to highest |", "|---|---:|---:|"]
+    lines = ["| SimCLR | of the bare step's speed | lowest to highest |", "|---|---:|---:|"]
     for name, row in result.items():
         low, middle, high = row["share_of_the_bare_steps_speed"]
         lines.append(f"| {name} | {middle:.2f} | {low:.2f} to {high:.2f} |")
+    lines += ["", "| images a second | twofold | bare step | its share of the matrix rate | memory |"]
+    lines += ["|---|---:|---:|---:|---:|"]
+    for name, row in result.items():
+        if "gpu" in row:
+            speeds = " | ".join(f"{row['images_a_second'][side]:,}" for side in ("twofold", "bare"))
+            share, memory = row["share_of_the_matrix_rate"]["bare"], row["gigabytes_at_most"]
+            lines.append(f"| {name} | {speeds} | {share:.0%} | {memory:.1f} GB |")
     return "\n".join(lines)
 
 

@@ -2,10 +2,11 @@
 
     python benchmarks/step.py [--batch 256] [--size 32] [--precision fp32|bf16] [--threads 2] [--device cpu|cuda]
 
-SimCLR with ResNet-18. Both do forward, backward and update; twofold's crops, distorts and normalises the images before,
-and looks at the loss. They take turns. On the CPU seconds are those of the processor, so that what else the machine
-does counts little; a figure is the median of the turns, with the lowest and the highest. Adds a row to
-benchmarks/results/step.json.
+SimCLR. Both do forward, backward and update; twofold's crops, distorts and normalises the images before, and looks at
+the loss. They take turns. On the CPU seconds are those of the processor, so that what else the machine does counts
+little; a figure is the median of the turns, with the lowest and the highest. On a GPU the row also has the operations
+that the bare step's products take, a multiplication and an addition being two, and which share they are of what a
+product of bf16 matrices of 8,192 rows and columns reaches there. Adds a row to benchmarks/results/step.json.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import timm
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 import twofold
 from twofold import device
@@ -59,7 +61,7 @@ def sides(options: argparse.Namespace, on: torch.device) -> dict[str, Callable[[
     from twofold.run import backbone_spec, build_method
 
     images = BATCHES * options.batch
-    wanted = recipe.wanted("simclr", batch_size=options.batch, backbone="resnet18", epochs=100)
+    wanted = recipe.wanted("simclr", batch_size=options.batch, backbone=options.backbone, epochs=100)
     settings = resolve(wanted, images, Facts(options.size, options.precision))[0]
     generator = torch.Generator().manual_seed(0)
     shape = (images, 3, options.size, options.size)
@@ -99,8 +101,40 @@ def sides(options: argparse.Namespace, on: torch.device) -> dict[str, Callable[[
     return {"twofold": ours, "bare": bare}
 
 
+def products_a_second(on: torch.device, side: int = 8192, times: int = 50) -> float:
+    """Operations a second of a product of square bf16 matrices of random numbers."""
+    left, right = (torch.randn(side, side, device=on, dtype=torch.bfloat16) for _ in range(2))
+    for _ in range(10):
+        left @ right
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    for _ in range(times):
+        left @ right
+    torch.cuda.synchronize()
+    return 2 * side**3 * times / (time.perf_counter() - began)
+
+
+def on_gpu(
+    on: torch.device, bare: Callable[[], object], milliseconds: dict[str, float], batch: int
+) -> dict[str, object]:
+    """What a row says of a GPU beside the times."""
+    with FlopCounterMode(display=False) as counter:
+        bare()
+    rate = products_a_second(on)
+    reached = {side: counter.get_total_flops() / (ms / 1000) / rate for side, ms in milliseconds.items()}
+    return {
+        "images_a_second": {side: round(1000 * batch / ms) for side, ms in milliseconds.items()},
+        "teraflop_of_a_step": round(counter.get_total_flops() / 1e12, 3),
+        "bf16_matrix_teraflop_a_second": round(rate / 1e12),
+        "share_of_the_matrix_rate": {side: round(share, 3) for side, share in reached.items()},
+        "gigabytes_at_most": round(torch.cuda.max_memory_allocated() / 1e9, 1),
+        "gpu": torch.cuda.get_device_name(on),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default="resnet18")
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
@@ -123,15 +157,18 @@ def main() -> None:
             if on.type == "cuda":
                 torch.cuda.synchronize()
             if turn:  # the first warms up
-                times[name].append(clock() - began)
+                times[name].append((clock() - began) / (1 if on.type == "cpu" else 20))
     share = [bare / own for bare, own in zip(times["bare"], times["twofold"], strict=True)]
     spread = [round(f(share), 3) for f in (min, statistics.median, max)]
     threads = f"{options.threads} thread{'s' * (options.threads > 1)}"
-    name = f"{options.size} px, batch {options.batch}, {options.precision}, {on.type}, {threads}"
+    place = f"cpu, {threads}" if on.type == "cpu" else torch.cuda.get_device_name(on)
+    name = f"{options.backbone}, {options.size} px, batch {options.batch}, {options.precision}, {place}"
+    milliseconds = {side: round(1000 * statistics.median(values), 2) for side, values in times.items()}
     row = {
         "share_of_the_bare_steps_speed": spread,
-        "milliseconds": {side: round(1000 * statistics.median(values), 1) for side, values in times.items()},
-        "recipe": {"method": "simclr", "backbone": "resnet18", **vars(options), "out": None},
+        "milliseconds": milliseconds,
+        **(on_gpu(on, steps["bare"], milliseconds, options.batch) if on.type == "cuda" else {}),
+        "recipe": {"method": "simclr", **vars(options), "out": None},
         "versions": {m.__name__: m.__version__ for m in (twofold, torch, timm)} | {"python": platform.python_version()},
         "machine": platform.machine(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -139,7 +176,9 @@ def main() -> None:
     known = json.loads(options.out.read_text()) if options.out.exists() else {}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(known | {name: row}, indent=2) + "\n")
-    print(f"{name}: {spread[1]} of the bare step's speed ({spread[0]} to {spread[2]}), {row['milliseconds']} ms")
+    print(f"{name}: {spread[1]} of the bare step's speed ({spread[0]} to {spread[2]}), {milliseconds} ms")
+    if on.type == "cuda":
+        print({key: row[key] for key in ("images_a_second", "share_of_the_matrix_rate", "gigabytes_at_most")})
 
 
 if __name__ == "__main__":
