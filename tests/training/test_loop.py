@@ -6,7 +6,10 @@ import pytest
 import torch
 
 from tests.training.making import pretrain
-from twofold.errors import Diverged
+from twofold.diagnosis import live
+from twofold.diagnosis.causes import COMPLETE, FORGETTING, NORMS, WORSE
+from twofold.diagnosis.doctor import Finding
+from twofold.errors import Collapsed, Diverged
 from twofold.storage import files
 
 
@@ -55,3 +58,18 @@ def test_weights_that_are_no_numbers_are_never_saved(tmp_path, monkeypatch):
     assert state["step"] == 11
     assert all(torch.isfinite(value).all() for value in state["method"].values())
     assert not (tmp_path / "run" / "backbone.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", [COMPLETE, NORMS, WORSE, FORGETTING])
+def test_a_run_stops_for_what_is_a_sign_of_collapse(name, tmp_path, monkeypatch):
+    """Not for features that are worse than at the start, which `diagnose` does not exit with 3 for either."""
+    found = Finding(name, 3, "seen", "a cause", "advice")
+    monkeypatch.setattr(live, "examine", lambda rows, settings: [found] if len(rows) > 2 else [])
+    wanted = dict(on_collapse="stop", measure_every=1, knn_every=0)
+    if name in (WORSE, FORGETTING):
+        run = pretrain(tmp_path / "run", **wanted)
+        assert len(run.metrics) == 12
+        assert f"{name} since step 3" in (run.path / "log.txt").read_text()
+    else:
+        with pytest.raises(Collapsed, match=f"stopped at step 3 of 12: {name}"):
+            pretrain(tmp_path / "run", **wanted)

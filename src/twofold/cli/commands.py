@@ -127,7 +127,7 @@ def diagnose(words: Sequence[str]) -> None:
     asked = parser.read(words)
 
     from twofold.cli import tables
-    from twofold.diagnosis.causes import FORGETTING, WORSE
+    from twofold.diagnosis.causes import BEHIND
     from twofold.diagnosis.diagnose import diagnose as examine
     from twofold.encoding.backbones import run_of
     from twofold.training.log import progress
@@ -137,7 +137,7 @@ def diagnose(words: Sequence[str]) -> None:
     show(tables.diagnosis(result))
     if run := run_of(asked["what"]):
         show(clean(f"wrote {run.path / 'diagnosis.json'}"))
-    if {finding["name"] for finding in result["findings"]} - {WORSE, FORGETTING}:
+    if {finding["name"] for finding in result["findings"]} - BEHIND:
         sys.exit(3)
 
 

@@ -32,6 +32,8 @@ NORMS = "exploding norms"
 MEMORY = "dead memory"
 WORSE = "worse than untrained"
 FORGETTING = "forgetting"
+BEHIND = frozenset({WORSE, FORGETTING})
+"""What is found of features that are behind those of the start, which is no collapse."""
 EMPTY = "nothing in the images"
 FLAT = (COMPLETE, STUCK, DIMENSIONAL, MEMORY)
 """What may be found where nothing keeps outputs apart."""

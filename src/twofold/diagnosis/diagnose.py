@@ -21,7 +21,7 @@ from twofold.data.opening import DataLike, name_of, open_data, reopened
 from twofold.data.plan import sample
 from twofold.data.sources import Source
 from twofold.diagnosis.beginnings import JUDGES, Loss, by_evaluation, by_measures
-from twofold.diagnosis.causes import EMPTY, FINITE, FORGETTING, WORSE, explain
+from twofold.diagnosis.causes import BEHIND, EMPTY, FINITE, explain
 from twofold.diagnosis.doctor import GIVEN, Finding, examine, examine_once, family_of
 from twofold.diagnosis.views import VIEWS, encoded
 from twofold.encoding.backbones import open_backbone, run_of
@@ -131,7 +131,7 @@ def _of_run(run: Run, data: DataLike, images: int, device: str | None, tell: Tel
         findings.insert(0, Finding(FINITE, len(rows), seen, *explain(FINITE, settings)))
     result = _result(findings, looked, name)
     names = {finding["name"] for finding in result["findings"]}  # where one is EMPTY, no measure means anything
-    if not names & {EMPTY, WORSE, FORGETTING} and (lost := _lost(run, settings, rows, result)):
+    if not names & {EMPTY, *BEHIND} and (lost := _lost(run, settings, rows, result)):
         finding = Finding(*lost, *explain(lost[0], settings))
         result["findings"].append(dataclasses.asdict(finding))
     return result | {

@@ -156,7 +156,7 @@ class Recipe:
     )  # fmt: skip
     on_collapse: Literal["warn", "stop"] = setting(
         "warn", "what happens when signs of collapse are found; warn: the run says so once and goes on; stop: it ends "
-        "with exit code 3, and again after each resume while the signs last",
+        "with exit code 3, and again after each resume while they last; features worse than at the start are none",
         operational=True,
     )  # fmt: skip
     device: Literal["cpu", "cuda", "mps"] = setting(None, "where to compute; none: on a GPU if there is one",

@@ -240,7 +240,7 @@ def heads_first(facts: Facts) -> float:
 
 
 def resident(facts: Facts) -> bool:
-    """true if they take 4 GiB or less"""
+    """true if all take 4 GiB or less and a batch of them, with its copy in float32, 1 GiB or less"""
     return facts.measured.fits_in_memory(facts.settings["batch_size"])
 
 

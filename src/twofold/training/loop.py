@@ -11,6 +11,7 @@ from twofold import device, dist, launch, rng
 from twofold.data.opening import DataLike
 from twofold.data.plan import Crops
 from twofold.data.workers import failures
+from twofold.diagnosis.causes import BEHIND
 from twofold.errors import Collapsed
 from twofold.recipe.recipe import Recipe, Wanted
 from twofold.run import Run
@@ -86,7 +87,8 @@ def learn_from(crops: Iterator[Crops], opened: OpenRun, journal: Journal, interr
             journal.check_weights(step, learned)
 
         findings = journal.tell(step, learned, lr, time.monotonic() - clock)
-        collapsed = bool(findings) and s.on_collapse == "stop" and done < steps
+        signs = [finding.name for finding in findings if finding.name not in BEHIND]
+        collapsed = bool(signs) and s.on_collapse == "stop" and done < steps
         late = opened.main and due(s, done, saved)  # one clock decides
         stop, save = dist.any_process(opened.device, interrupt.asked or collapsed, late)
         if stop or save or done == steps:
@@ -94,7 +96,7 @@ def learn_from(crops: Iterator[Crops], opened: OpenRun, journal: Journal, interr
             journal.sync()
             opened.save(done, journal.seconds)
         if stop and done < steps:
-            if finding := dist.of_first(findings[0].name if collapsed else ""):
+            if finding := dist.of_first(signs[0] if collapsed else ""):
                 raise Collapsed(f"stopped at step {done} of {steps}: {finding} (twofold diagnose {opened.run.path})")
             journal.log.say(f"stopped at step {done} of {steps}; the same command goes on from there")
             raise KeyboardInterrupt
