@@ -189,7 +189,7 @@ def step_table(names: list[str]) -> str:
     for name, row in result.items():
         low, middle, high = row["share_of_the_bare_steps_speed"]
         lines.append(f"| {name} | {middle:.2f} | {low:.2f} to {high:.2f} |")
-    lines += ["", "| images a second | twofold | bare step | its share of the matrix rate | memory |"]
+    lines += ["", "| images a second | twofold | bare step | its share of the matrix rate | memory of both |"]
     lines += ["|---|---:|---:|---:|---:|"]
     for name, row in result.items():
         if "gpu" in row:

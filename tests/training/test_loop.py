@@ -9,7 +9,7 @@ from tests.training.making import pretrain
 from twofold.diagnosis import live
 from twofold.diagnosis.causes import COMPLETE, FORGETTING, NORMS, WORSE
 from twofold.diagnosis.doctor import Finding
-from twofold.errors import Collapsed, Diverged
+from twofold.errors import Collapsed, Diverged, Failed
 from twofold.storage import files
 
 
@@ -58,6 +58,25 @@ def test_weights_that_are_no_numbers_are_never_saved(tmp_path, monkeypatch):
     assert state["step"] == 11
     assert all(torch.isfinite(value).all() for value in state["method"].values())
     assert not (tmp_path / "run" / "backbone.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+            "the GPU is out of memory: try a smaller",
+        ),
+        (MemoryError("an image of 9 GB"), r"out of memory \(an image of 9 GB\): try fewer --workers"),
+    ],
+)
+def test_too_little_memory_is_said_with_what_takes_less(error, words, tmp_path, monkeypatch):
+    def none(*_, **__):
+        raise error
+
+    monkeypatch.setattr("twofold.training.loop.learn", none)
+    with pytest.raises(Failed, match=words):
+        pretrain(tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", [COMPLETE, NORMS, WORSE, FORGETTING])

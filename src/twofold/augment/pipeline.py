@@ -257,9 +257,9 @@ def pipelines(
 def alike(views: Sequence[ViewPipeline], stacked: bool) -> list[tuple[list[int], ViewPipeline]]:
     """The numbers of the views that are distorted together, and how; without ``stacked`` each alone.
 
-    Views of one size differ in how often something is drawn at most, so one stack of them comes to the same. It pays
-    where to begin an operation takes longer than the operation, as on a GPU. A view with distortions of somebody else's
-    stays alone.
+    After their crops, views of one size and the same settings differ only in what is drawn, so one stack of them comes
+    to the same. It pays where to begin an operation takes longer than the operation, as on a GPU. A view with
+    distortions of somebody else's stays alone.
     """
     groups: dict[Hashable, list[int]] = {}
     for number, view in enumerate(views):

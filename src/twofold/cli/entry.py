@@ -49,13 +49,13 @@ def outcome(argv: list[str], carry_out: Callable[[list[str]], None]) -> tuple[in
         return 3, str(error)
     except MemoryError as error:
         what = f" ({error})" if str(error) else ""
-        return 1, f"out of memory{what}: try fewer --workers, a smaller --batch-size or --resident no"
+        return 1, f"out of memory{what}"
     except Failed as error:
         return 1, str(error)
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported for this
             raise
-        return 1, "the GPU is out of memory: try a smaller --batch-size, --chunk 32 or --resident no"
+        return 1, "the GPU is out of memory: if another program uses it, end that or give --device cpu"
     except OSError as error:
         about = f"{error.filename}: " if error.filename else ""
         return 1, about + system_words(error)

@@ -23,7 +23,11 @@ class Augment:
         None, "the same as crop_scale, for the second view", above=0, high=1, ordered=True, auto=rules.second_scale
     )
     crop_ratio: tuple[float, float] = setting(
-        (0.75, 1.3333333333333333), "smallest and largest ratio of a crop's width to its height", above=0, ordered=True
+        (0.75, 1.3333333333333333),
+        "smallest and largest ratio of a crop's width to its height",
+        low=0.001,
+        high=1000,
+        ordered=True,
     )
     interpolation: Literal["bilinear", "bicubic"] = setting(
         None, "filter that crops are resized with", auto=rules.interpolation

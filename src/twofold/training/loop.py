@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 
 import torch
 from rich.console import Console
@@ -12,7 +12,7 @@ from twofold.data.opening import DataLike
 from twofold.data.plan import Crops
 from twofold.data.workers import failures
 from twofold.diagnosis.causes import BEHIND
-from twofold.errors import Collapsed
+from twofold.errors import Collapsed, Failed
 from twofold.recipe.recipe import Recipe, Wanted
 from twofold.run import Run
 from twofold.training.interrupt import Interrupt
@@ -38,12 +38,13 @@ def train(wanted: Wanted, console: Console | None = None, data: DataLike = None)
         UsageError: for unusable data or settings, or a run directory that holds another recipe.
         Diverged: when the loss is no longer finite; failure.pt in the run directory holds the step.
         Collapsed: with ``on_collapse`` "stop", after a checkpoint was written.
-        Failed: when something outside fails, as a full disk, or another process of the run has ended.
+        Failed: when something outside fails, as a full disk, or another process of the run has ended, or when the
+            machine or the GPU has too little memory for the run.
         KeyboardInterrupt: on Ctrl-C, SIGTERM or SIGHUP, after a checkpoint was written if a step had begun.
     """
     on = device.choose(wanted.get("device"))
     device.reuse_memory()
-    with launch.processes(), Interrupt() as interrupt, ExitStack() as held:
+    with launch.processes(), enough_memory(), Interrupt() as interrupt, ExitStack() as held:
         log = Log(console if dist.rank() == 0 else None)
         opened = open_run(wanted, data, on, log, held)
         with Journal(opened, log) as journal, failures():
@@ -55,6 +56,22 @@ def train(wanted: Wanted, console: Console | None = None, data: DataLike = None)
             log.say(f"{opened.run.path}: {opened.steps} steps in {duration(journal.seconds)}")
         dist.barrier()
         return opened.run
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """
+    Raises:
+        Failed: if there is not enough for what is in the block; it says what takes less.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        what = f" ({error})" if str(error) else ""
+        raise Failed(f"out of memory{what}: try fewer --workers, a smaller --batch-size or --resident no") from error
+    except torch.OutOfMemoryError as error:
+        less = "a smaller --batch-size, --chunk 32 or --resident no"
+        raise Failed(f"the GPU is out of memory: try {less} (with another --out, if steps have been saved)") from error
 
 
 def loop(opened: OpenRun, journal: Journal, interrupt: Interrupt) -> None:
