@@ -86,6 +86,7 @@ def test_a_method_learns_in_bf16(name, tmp_path):
 
 
 @every_method
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode:UserWarning")  # may miss some, it says
 def test_a_step_waits_for_nothing(name, tmp_path):
     """torch itself raises where this process would wait for the device."""
     images, batch, before, steps = 64, 32, 3, 3
@@ -217,7 +218,7 @@ def test_one_process_of_a_launch(tmp_path, shard):
     assert len(twofold.Run(tmp_path / "run").metrics) == 4
 
 
-def test_too_large_a_batch_is_said_in_one_line(photographs, tmp_path, capsys, monkeypatch):
+def test_too_large_a_batch_is_said_in_one_line(photographs, tmp_path, capsys):
     """Of a share of the memory that such a batch cannot fit into."""
     torch.cuda.set_per_process_memory_fraction(0.001)
     try:
