@@ -49,6 +49,8 @@ def run_one(out: Path, data: str, method: str, steps: int, settings: dict[str, A
         "seconds": round(seconds),
         "size": run.recipe.image_size,
         "backbone": run.recipe.backbone,
+        "precision": run.recipe.precision,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "scores": {name: {who: scores[name][who]["value"] for who in ("untrained", "pretrained")} for name in SCORES},
         "spread": {name: scores[name]["pretrained"]["spread"] for name in SCORES},
         "findings": [finding["name"] for finding in twofold.diagnose(run)["findings"]],

@@ -165,13 +165,13 @@ class Darker(Distortion):
 
 
 @pytest.mark.parametrize("own", [[], [Darker()]])
-def test_views_that_are_distorted_as_one_stack_are_those_of_each_alone(own, monkeypatch):
+@pytest.mark.parametrize(("blur", "solarize"), [((1.0, 0.0), (0.0, 0.5)), ((0.0, 1.0), (0.5, 0.0))])
+def test_views_that_are_distorted_as_one_stack_are_those_of_each_alone(own, blur, solarize, monkeypatch):
     """As on a GPU: of views that are blurred and solarised at other rates, small ones and a whole one, to the bit."""
-    settings = dict(blur=(1.0, 0.1), solarize=(0.0, 0.5), small_crops=3, small_blur=0.5, whole=True, distortions=own)
-    views = Views(16, **settings)
-    alone = views(IMAGES, step=3)
+    views = Views(16, blur=blur, solarize=solarize, small_crops=3, small_blur=0.5, whole=True, distortions=own)
+    alone = views(IMAGES, step=1)
     monkeypatch.setattr(device, "overlaps", lambda _: True)
-    stacked = views(IMAGES, step=3)
+    stacked = views(IMAGES, step=1)
     assert len(alike(views.pipelines, stacked=True)) == 3 + len(own) < len(views.pipelines)
     for one, other in zip(alone.views, stacked.views, strict=True):
         assert torch.equal(one.images, other.images)
