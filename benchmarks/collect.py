@@ -21,7 +21,8 @@ import peers
 from twofold.cli.tables import COLUMNS, percent
 from twofold.evaluation.titles import RAW_PIXELS, representation_title, row_title
 from twofold.recipe.declared import methods, spec
-from twofold.recipe.recipe import Recipe, settings_of
+from twofold.recipe.general import Recipe
+from twofold.recipe.recipe import settings_of
 from twofold.recipe.settings import declarations
 from twofold.run import Run
 

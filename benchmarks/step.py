@@ -57,8 +57,8 @@ class Facts:
 
 def sides(options: argparse.Namespace, on: torch.device) -> dict[str, Callable[[], object]]:
     """One call of each: a step."""
+    from twofold.building import backbone_spec, build_method
     from twofold.recipe.resolve import resolve
-    from twofold.run import backbone_spec, build_method
 
     images = BATCHES * options.batch
     wanted = recipe.wanted("simclr", batch_size=options.batch, backbone=options.backbone, epochs=100)

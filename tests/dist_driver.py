@@ -17,9 +17,9 @@ from torch.nn.parallel import DistributedDataParallel
 import twofold
 from tests.conftest import OWN, batch_of, resolved
 from twofold import dist, launch
+from twofold.building import backbone_spec, build_method
 from twofold.nets.synchronised import synchronise
 from twofold.recipe.declared import methods
-from twofold.run import backbone_spec, build_method
 from twofold.storage.metrics import read_metrics
 
 PLAIN = dict(backbone="test_vit", precision="fp64", projector=(32, 16), projector_norm="layer", image_size=16)

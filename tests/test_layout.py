@@ -42,7 +42,8 @@ UNTESTED = {
     "encoding/progress.py",  # what is told, by whoever tells it
     "evaluation/scores.py",  # by test_probes.py, through which people have them
     "evaluation/protocols.py",  # each protocol by its own test, their names by test_evaluate.py
-    "recipe/augment.py",  # settings, as those of a recipe: by test_recipe.py and through Views
+    "recipe/augment.py",  # settings, as those of a recipe: by test_settings.py, test_rules.py and through Views
+    "recipe/general.py",  # likewise
     "outputs/rows.py",  # an image or a patch each, written and read back by test_embed.py
     "outputs/vectors.py",  # files of vectors, read back by test_embed.py
     "page/versus.py",  # the page of a comparison, opened by test_compare.py

@@ -3,25 +3,22 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
-from twofold import rng
+from twofold.building import backbone_spec, build_method, fresh_backbone
 from twofold.errors import Failed, UsageError
-from twofold.methods import create
-from twofold.methods.base import Method, Setup
+from twofold.methods.base import Method
 from twofold.nets import given
-from twofold.nets.backbone import BackboneSpec, describe, features_of
-from twofold.nets.layers import freeze, keep_statistics
+from twofold.nets.backbone import BackboneSpec
+from twofold.nets.interpolated import interpolated
 from twofold.nets.recorded import DESCRIPTION, WEIGHTS, fill, recorded_spec, recorded_weights, write
 from twofold.nets.whole import whole_network
 from twofold.recipe import toml
-from twofold.recipe.recipe import Recipe
+from twofold.recipe.general import Recipe
 from twofold.recipe.settings import convert, types_of
 from twofold.storage import files, locks
 from twofold.storage.metrics import read_metrics
@@ -203,6 +200,14 @@ class Run:
             return None
         return Run(self.path / START).backbone(into)
 
+    def result(self, method: Method) -> nn.Module:
+        """The backbone that the run gives of its method as it is now: what is measured, looked at and written.
+
+        That is the one that the method exports, or, as ``interpolate_weights`` says, one between the start and that.
+        """
+        learned, share = method.exported.backbone, self.recipe.interpolate_weights
+        return learned if share == 1 else interpolated(learned, recorded_weights(self.path / START), share)
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Make the directory, and keep other processes from writing to it for the length of the block.
@@ -248,52 +253,3 @@ def load_backbone(what: "str | Path | Run", backbone: nn.Module | str | None = N
         network.pretrained_cfg = spec.timm_config()  # type: ignore[assignment]
         return network
     return Run.with_backbone(what).backbone(backbone)
-
-
-def fresh_backbone(spec: BackboneSpec, seed: int) -> nn.Module:
-    """The backbone with the first weights that a seed stands for."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(rng.fold(seed, "init"))
-        return spec.build()
-
-
-def backbone_spec(settings: Recipe) -> BackboneSpec:
-    """The description of a recipe's backbone, its features not counted yet. Nothing is built."""
-    s = settings
-    spec, _ = describe(s.backbone, s.backbone_arguments, s.stem, s.image_size, s.pool, s.channels)
-    return replace(spec, mean=s.mean, std=s.std, interpolation=s.augment.interpolation)
-
-
-def build_method(
-    settings: Recipe, spec: BackboneSpec, images: int, backbone: nn.Module | None = None, kept: Path | None = None
-) -> Method:
-    """The method of a recipe for so many images, with its first weights, a function of the seed.
-
-    Args:
-        backbone: by default one is built, with the first weights that the seed stands for.
-        kept: the directory of a run that has begun, where the method finds again what it was given.
-
-    Raises:
-        UsageError: if the backbone does not take views of the recipe's sizes, or does not go with the method.
-    """
-    if backbone is None:
-        backbone = fresh_backbone(spec, settings.seed)
-    freeze(backbone, settings.freeze)
-    if settings.keep_statistics:
-        keep_statistics(backbone)
-    channels = settings.channels
-    features = features_of(backbone, settings.image_size, channels)
-    if settings.augment.small_crops:
-        features_of(backbone, settings.augment.small_size, channels)
-    s = settings
-    setup = Setup(
-        features=features,
-        images=images,
-        size=s.image_size,
-        seed=s.seed,
-        channels=channels,
-        mean=s.mean,
-        std=s.std,
-        kept=kept,
-    )
-    return create.build_method(settings, backbone, setup)

@@ -249,6 +249,7 @@ def test_settings_that_cannot_be_are_said(settings, words):
         (IMAGES.long(), "not int64"),
         (IMAGES[:, :1], "images of 1 channels need a mean and a std of 1 values"),
         ([], "no images"),
+        (IMAGES[:0], "no images"),
     ],
 )
 def test_images_that_cannot_be_are_said(images, words):

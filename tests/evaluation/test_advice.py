@@ -2,7 +2,7 @@
 
 from twofold.evaluation.advice import unmeasured
 from twofold.recipe.augment import Augment
-from twofold.recipe.recipe import Recipe
+from twofold.recipe.general import Recipe
 
 
 def settings(**changes):

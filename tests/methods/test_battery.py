@@ -83,7 +83,7 @@ def test_every_option_is_explained_and_read_as_declared(name):
 @every_method
 def test_no_setting_has_two_meanings(name):
     options = declarations(spec(name).options).keys()
-    run, augment = declarations(recipe.Recipe).keys(), declarations(recipe.Augment).keys()
+    run, augment = (declarations(group).keys() for group in recipe.GROUPS)
     assert not options & (run | augment)
     assert not run & augment
 

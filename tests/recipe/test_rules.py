@@ -105,9 +105,11 @@ def test_a_methods_own_rate_is_for_its_own_optimizer(optimizer):
 def test_a_backbone_that_starts_from_weights_is_slower_and_waits_for_the_heads():
     plain, _ = chosen_for("vicreg", 1000, epochs=50, lr=0.03)
     assert (plain.backbone_lr, plain.heads_first, plain.keep_statistics) == (0.03, 0.0, False)
+    assert plain.interpolate_weights == 1
     started, _ = chosen_for("vicreg", 1000, epochs=50, lr=0.03, weights="file.pth")
     assert started.backbone_lr == pytest.approx(0.012)
     assert (started.heads_first, started.keep_statistics, started.neighbours) == (5.0, True, 5)
+    assert started.interpolate_weights == 0.5
     for alone in (dict(method="vicreg", neighbours=0), dict(method="rotation")):
         careful, _ = chosen_for(alone.pop("method"), 1000, lr=0.03, weights="file.pth", **alone)
         assert careful.neighbours == 0

@@ -10,7 +10,7 @@ from tests.training.making import pretrain
 from twofold.nets.layers import keep_statistics
 from twofold.nets.synchronised import synchronise
 from twofold.recipe.augment import Augment
-from twofold.recipe.recipe import Recipe
+from twofold.recipe.general import Recipe
 from twofold.training.notes import of_few, unlike_one
 
 

@@ -211,3 +211,33 @@ def test_weights_move_and_the_statistics_of_norms_stay_unless_somebody_says_othe
         assert not torch.equal(before["conv1.weight"], after["conv1.weight"])
         assert torch.equal(before["bn1.running_mean"], after["bn1.running_mean"]) == stays
         assert torch.equal(before["bn1.running_var"], after["bn1.running_var"]) == stays
+
+
+@pytest.mark.parametrize("method", ["simclr", "dino"])
+def test_its_backbone_lies_half_way_between_the_start_and_what_was_learned(method, source, tmp_path):
+    """In its file, in the kNN scores while it runs and before the doctor; DINO's is that of the momentum encoder."""
+    settings = dict(method=method, weights=source, image_size=16, epochs=2, lr=0.1)
+    run = pretrain(tmp_path / "run", **settings)
+    assert run.recipe.interpolate_weights == 0.5
+    start, learned = run.start().state_dict(), run.method().exported.backbone.state_dict()
+    moved = {name for name, value in learned.items() if not torch.equal(value, start[name])}
+    assert len(moved) > 20
+    for name, value in run.backbone().state_dict().items():
+        between = learned[name] if name.endswith("num_batches_tracked") else (start[name] + learned[name]) / 2
+        torch.testing.assert_close(value, between)
+    further = pretrain(tmp_path / "further", method=method, weights=run.path, epochs=1)
+    assert further.metrics[0]["knn_start"] == run.metrics[-1]["knn"]
+    before, after = (twofold.diagnose(each, images=40)["measures"] for each in (run, further))
+    assert before["features"] == after["start"]
+
+    whole = pretrain(tmp_path / "whole", **settings, interpolate_weights=1.0)
+    as_learned = whole.method().exported.backbone.state_dict()
+    assert all(torch.equal(value, as_learned[name]) for name, value in whole.backbone().state_dict().items())
+    assert all(torch.equal(value, learned[name]) for name, value in as_learned.items())
+
+
+def test_without_a_start_there_is_nothing_in_between(tmp_path):
+    with pytest.raises(UsageError, match="between starting weights and learned ones: give --weights"):
+        pretrain(tmp_path / "run", interpolate_weights=0.5)
+    assert not (tmp_path / "run").exists()
+    assert pretrain(tmp_path / "run", epochs=1).recipe.interpolate_weights == 1

@@ -17,7 +17,8 @@ from twofold.recipe import recipe, toml
 from twofold.recipe.augment import Augment
 from twofold.recipe.declared import methods, owners
 from twofold.recipe.foreign import NETWORK, is_foreign, permit
-from twofold.recipe.recipe import Recipe, Wanted
+from twofold.recipe.general import Recipe
+from twofold.recipe.recipe import Wanted
 from twofold.recipe.settings import Declaration, declarations, defaults_of, types_of
 
 DATA_HELP = (

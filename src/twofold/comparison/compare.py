@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from twofold import dist, launch
+from twofold.building import backbone_spec, build_method
 from twofold.comparison.running import STARTING, UNGUARDED, Shared, result_of
 from twofold.comparison.standings import best_way, collected, with_half
 from twofold.comparison.ways import SCRATCH, ways_of
@@ -31,9 +32,10 @@ from twofold.evaluation.split import splits_for
 from twofold.evaluation.verdict import Json
 from twofold.nets.weights import Weights, give
 from twofold.recipe import recipe
-from twofold.recipe.recipe import Recipe, Wanted
+from twofold.recipe.general import Recipe
+from twofold.recipe.recipe import Wanted
 from twofold.recipe.resolve import resolve
-from twofold.run import Run, backbone_spec, build_method
+from twofold.run import Run
 from twofold.storage import files
 from twofold.training import writers
 from twofold.training.log import Log, terminal

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from twofold.methods.joint_functionals import parse
-from twofold.recipe.recipe import Recipe, settings_of
+from twofold.recipe.general import Recipe
+from twofold.recipe.recipe import settings_of
 
 Settings = dict[str, Any]
 
@@ -133,7 +134,8 @@ CAUSES = [
           "the default --backbone-lr and --heads-first"),
     Cause((FORGETTING,), EVERY, always,
           "what the method asks for costs what the weights knew, or the steps are too large",
-          "a lower --backbone-lr, --freeze or --layer-decay, fewer --epochs; else the weights as they are"),
+          "a lower --interpolate-weights or --backbone-lr, --freeze or --layer-decay, fewer --epochs; else the weights "
+          "as they are"),
     Cause((WORSE,), EVERY, lambda s: s["optimizer"] != "adamw",
           "the optimizer's rates come from runs of hundreds of epochs, and have not left the start behind",
           "--optimizer adamw with its own --lr and --weight-decay, more --epochs"),

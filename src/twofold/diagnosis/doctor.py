@@ -13,7 +13,7 @@ from twofold.diagnosis import causes
 from twofold.diagnosis.beginnings import by_scores
 from twofold.diagnosis.causes import CLUSTER, COMPLETE, DIMENSIONAL, EMPTY, MEMORY, NORMS, START, explain
 from twofold.recipe.declared import spec
-from twofold.recipe.recipe import Recipe
+from twofold.recipe.general import Recipe
 from twofold.storage.metrics import Row
 
 LASTING = 3

@@ -13,7 +13,7 @@ from twofold.methods.base import Method, Output
 from twofold.nets.heads import Prototypes
 from twofold.nets.memory import Bank, Queue
 from twofold.nets.momentum import MomentumEncoder
-from twofold.recipe.recipe import Recipe
+from twofold.recipe.general import Recipe
 from twofold.storage.metrics import Row
 
 ROWS = 512

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from twofold.nets.published import config_of, passed_over
 from twofold.nets.weights import PUBLISHED
-from twofold.recipe.recipe import Recipe
+from twofold.recipe.general import Recipe
 
 
 def unmeasured(settings: Recipe, baselines: list[str]) -> list[str]:

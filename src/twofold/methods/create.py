@@ -14,7 +14,7 @@ from twofold.nets.backbone import SMALL, describe, features_of, stem_for
 from twofold.nets.chunks import set_chunk
 from twofold.recipe import recipe
 from twofold.recipe.declared import methods, spec
-from twofold.recipe.recipe import Recipe
+from twofold.recipe.general import Recipe
 from twofold.recipe.resolve import resolve
 from twofold.recipe.settings import defaults_of
 

@@ -24,7 +24,7 @@ from twofold.nets.teacher import open_teacher
 from twofold.recipe.rules import Facts
 from twofold.recipe.settings import setting
 
-RECIPE = dict(crop_scale=(0.5, 1.0), jitter=0.0, grayscale=0.0, lr=0.015)
+RECIPE = dict(crop_scale=(0.5, 1.0), jitter=0.0, grayscale=0.0, lr=0.015, interpolate_weights=1.0)
 
 
 def view_for_teacher(facts: Facts) -> str:

@@ -11,7 +11,7 @@ from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch import nn
 
 from twofold.errors import UsageError
-from twofold.recipe.recipe import Recipe
+from twofold.recipe.general import Recipe
 from twofold.recipe.rules import SMALL
 
 PATIENCE = 5.0

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from twofold.augment.masks import hidden
 from twofold.augment.tiles import SIDE, TILES, cut_tiles, evened
 from twofold.batch import Batch
+from twofold.building import build_method
 from twofold.data.loader import Streamed
 from twofold.data.plan import MicroBatch, Plan, sample
 from twofold.data.sources import Source, Subset
@@ -23,8 +24,8 @@ from twofold.nets.backbone import BackboneSpec
 from twofold.nets.normalize import Normalize
 from twofold.nets.vit import patch_size
 from twofold.page.bands import PICTURE, Look
-from twofold.recipe.recipe import Recipe, replace
-from twofold.run import build_method
+from twofold.recipe.general import Recipe
+from twofold.recipe.recipe import replace
 from twofold.training.prepare import Preparation
 
 LARGEST = 128

@@ -3,14 +3,15 @@
 from typing import Any
 
 from twofold.recipe import rules
+from twofold.recipe.general import Recipe
 from twofold.recipe.images import COLOURLESS, COLOURLESS_SAID, crops_of, without_colours
-from twofold.recipe.recipe import GROUPS, Recipe, Wanted, assembled, general_defaults, known, settings_of
+from twofold.recipe.recipe import GROUPS, Wanted, assembled, general_defaults, known, settings_of
 from twofold.recipe.rules import Facts, Measured
 from twofold.recipe.settings import declarations, defaults_of, listed, show
 
 LEARNING = ("image_size", "stem", "batch_size", "lr", "weight_decay")
 """Settings that decide how a run learns, which it says if they were chosen,"""
-ADAPTING = ("neighbours", "backbone_lr", "heads_first", "keep_statistics")
+ADAPTING = ("neighbours", "backbone_lr", "heads_first", "interpolate_weights", "keep_statistics")
 """and these, if it starts from weights."""
 
 

@@ -224,6 +224,15 @@ def backbone_lr(facts: Facts) -> float:
     return rate * (ADAPTED if facts.settings["neighbours"] else CAREFUL)
 
 
+INTERPOLATED = 0.5
+"""Of what a run that starts from weights has changed them by, the share that its backbone has."""
+
+
+def interpolate_weights(facts: Facts) -> float:
+    """0.5 from starting weights, else 1"""
+    return INTERPOLATED if facts.settings["weights"] else 1.0
+
+
 def keep_statistics(facts: Facts) -> bool:
     """true where the backbone starts from weights, else false"""
     return bool(facts.settings["weights"])

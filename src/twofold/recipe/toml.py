@@ -8,7 +8,8 @@ from typing import Any
 from twofold.errors import UsageError
 from twofold.recipe import version
 from twofold.recipe.foreign import check_code
-from twofold.recipe.recipe import Recipe, Wanted, complete, settings_of, wanted
+from twofold.recipe.general import Recipe
+from twofold.recipe.recipe import Wanted, complete, settings_of, wanted
 from twofold.recipe.settings import BYTES, declarations
 from twofold.storage.names import escaped, unescaped
 
@@ -111,7 +112,7 @@ def recorded(settings: dict[str, Any], where: str) -> Recipe:
     owners = (Recipe, type(recipe.augment), type(recipe.options))
     chosen = {name for owner in owners for name, declared in declarations(owner).items() if declared.auto}
     if missing := [name for name, value in settings_of(recipe).items() if value is None and name in chosen]:
-        raise UsageError(f"the recipe of {where} is damaged: it lacks {', '.join(missing)}")
+        raise UsageError(f"the recipe of {where} is damaged, or another version's: it lacks {', '.join(missing)}")
     return recipe
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from twofold import dist
 from twofold.recipe import toml
-from twofold.recipe.recipe import Recipe
+from twofold.recipe.general import Recipe
 from twofold.run import CHECKPOINTS, Run
 from twofold.storage import files, locks
 

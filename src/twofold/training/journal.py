@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from twofold import device, dist
+from twofold.building import fresh_backbone
 from twofold.data.loader import Streamed
 from twofold.diagnosis.doctor import Finding
 from twofold.diagnosis.live import Watch, due
@@ -17,7 +18,6 @@ from twofold.errors import Diverged
 from twofold.evaluation.online import OnlineKNN
 from twofold.evaluation.titles import BEGINNINGS
 from twofold.methods.base import Output
-from twofold.run import fresh_backbone
 from twofold.storage import files
 from twofold.storage.metrics import Row, first_metrics
 from twofold.training import sharding, writers
@@ -152,7 +152,7 @@ class Journal:
         """Measure a step, if it is its turn; the results go into its row, and findings that are new come back."""
         with self.opened.whole() if self._measured(step) else nullcontext(self.opened.twin) as method:
             if self._knn and self._scored(step):
-                row["knn"] = self.score = self._knn.score(method.exported.backbone)
+                row["knn"] = self.score = self._knn.score(self.opened.run.result(method))
             return self._watch.look(row, method, output) if self._watch else []
 
     def _estimate(self, done: int, took: float) -> None:

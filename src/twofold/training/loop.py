@@ -13,7 +13,8 @@ from twofold.data.plan import Crops
 from twofold.data.workers import failures
 from twofold.diagnosis.causes import BEHIND
 from twofold.errors import Collapsed, Failed
-from twofold.recipe.recipe import Recipe, Wanted
+from twofold.recipe.general import Recipe
+from twofold.recipe.recipe import Wanted
 from twofold.run import Run
 from twofold.training.interrupt import Interrupt
 from twofold.training.journal import Journal
@@ -51,7 +52,7 @@ def train(wanted: Wanted, console: Console | None = None, data: DataLike = None)
             loop(opened, journal, interrupt)
         with opened.whole() as method:
             if opened.main:
-                opened.run.write_backbone(method.exported.backbone, opened.spec)
+                opened.run.write_backbone(opened.run.result(method), opened.spec)
         if opened.main and opened.start < opened.steps:
             log.say(f"{opened.run.path}: {opened.steps} steps in {duration(journal.seconds)}")
         dist.barrier()

@@ -6,7 +6,7 @@ from twofold import dist
 from twofold.data.kinds import PICTURE, Kind
 from twofold.nets.published import passed_over
 from twofold.nets.synchronised import unsynchronised
-from twofold.recipe.recipe import Recipe
+from twofold.recipe.general import Recipe
 from twofold.training import portions, sharding
 from twofold.training.opened import OpenRun
 

@@ -14,7 +14,7 @@ from twofold.data.sources import Source
 from twofold.methods.base import Method
 from twofold.nets.backbone import BackboneSpec
 from twofold.recipe import toml
-from twofold.recipe.recipe import Recipe
+from twofold.recipe.general import Recipe
 from twofold.run import Run
 from twofold.schedule import cosine, warmup_cosine
 from twofold.training import checkpoint, sharding

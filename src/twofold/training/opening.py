@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from twofold import device, dist
+from twofold.building import backbone_spec, build_method, fresh_backbone
 from twofold.data.inspection import Inspection
 from twofold.data.kinds import asked
 from twofold.data.opening import DataLike, open_data
@@ -19,9 +20,10 @@ from twofold.nets.backbone import check_name, describe, features_of
 from twofold.nets.synchronised import synchronise
 from twofold.nets.weights import give
 from twofold.recipe import recipe, toml
-from twofold.recipe.recipe import Recipe, Wanted
+from twofold.recipe.general import Recipe
+from twofold.recipe.recipe import Wanted
 from twofold.recipe.resolve import difference, resolve
-from twofold.run import Run, backbone_spec, build_method, fresh_backbone
+from twofold.run import Run
 from twofold.storage import files, locks
 from twofold.storage.metrics import gaps
 from twofold.training import agreement, checkpoint, neighbours, sharding, writers
@@ -46,8 +48,7 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
     main = dist.rank() == 0
     writers.check(wanted.get("writers"))
     check_name(wanted.get("backbone"))  # before images are decoded, which may take long
-    if wanted.get("neighbours") and not wanted.get("weights") and not given.is_given(wanted.get("backbone")):
-        raise UsageError("neighbours are found by starting weights, and there are none: give --weights")
+    refuse_without_weights(wanted)
     workers = worker_count(wanted.get("workers"))
     run = Run(wanted.get("out") or default_out(wanted))
     locks.refuse_pipes(run.path)
@@ -128,6 +129,19 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
     for sentence in said + notes(opened, unreadable):
         log.say(sentence)
     return opened
+
+
+def refuse_without_weights(wanted: Wanted) -> None:
+    """
+    Raises:
+        UsageError: if settings need starting weights, and there are none.
+    """
+    if wanted.get("weights") or given.is_given(wanted.get("backbone")):
+        return
+    if wanted.get("neighbours"):
+        raise UsageError("neighbours are found by starting weights, and there are none: give --weights")
+    if (wanted.get("interpolate_weights") or 1) < 1:
+        raise UsageError("interpolate_weights is between starting weights and learned ones: give --weights")
 
 
 def lay_out(opened: OpenRun) -> None:

@@ -4,7 +4,7 @@ from torch import nn
 
 from twofold import dist
 from twofold.methods.base import Method
-from twofold.recipe.recipe import Recipe
+from twofold.recipe.general import Recipe
 
 
 def notes(settings: Recipe, method: Method, batch: int) -> list[str]:

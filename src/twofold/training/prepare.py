@@ -14,7 +14,7 @@ from twofold.errors import UsageError
 from twofold.methods.base import Method
 from twofold.nets.vit import patch_size
 from twofold.recipe.declared import spec
-from twofold.recipe.recipe import Recipe
+from twofold.recipe.general import Recipe
 
 
 def views_for(settings: Recipe, method: Method, dtype: torch.dtype = torch.float32) -> Views:

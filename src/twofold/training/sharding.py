@@ -24,7 +24,7 @@ from twofold.errors import UsageError
 from twofold.methods.base import Method
 from twofold.nets.layers import layers
 from twofold.nets.momentum import MomentumEncoder
-from twofold.recipe.recipe import Recipe
+from twofold.recipe.general import Recipe
 
 
 def check(settings: Recipe) -> None:

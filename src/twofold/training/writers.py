@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from twofold.errors import UsageError, did_you_mean
-from twofold.recipe.recipe import Recipe, settings_of
+from twofold.recipe.general import Recipe
+from twofold.recipe.recipe import settings_of
 from twofold.storage import files
 from twofold.storage.metrics import Metrics, Row, read_metrics
 
