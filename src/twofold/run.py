@@ -1,5 +1,6 @@
 """A run directory: its recipe, its networks, what was measured on it."""
 
+import copy
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from twofold.errors import Failed, UsageError
 from twofold.methods.base import Method
 from twofold.nets import given
 from twofold.nets.backbone import BackboneSpec
-from twofold.nets.interpolated import interpolated
+from twofold.nets.interpolated import interpolate
 from twofold.nets.recorded import DESCRIPTION, WEIGHTS, fill, recorded_spec, recorded_weights, write
 from twofold.nets.whole import whole_network
 from twofold.recipe import toml
@@ -200,13 +201,30 @@ class Run:
             return None
         return Run(self.path / START).backbone(into)
 
+    def needs_start(self) -> None:
+        """
+        Raises:
+            UsageError: if the weights that the run started from are missing or damaged.
+        """
+        path = self.path / START
+        if not (path / WEIGHTS).exists():
+            raise UsageError(f"{path / WEIGHTS} is missing: without it the run cannot go on as it began")
+        recorded_weights(path)
+
     def result(self, method: Method) -> nn.Module:
         """The backbone that the run gives of its method as it is now: what is measured, looked at and written.
 
         That is the one that the method exports, or, as ``interpolate_weights`` says, one between the start and that.
+
+        Raises:
+            UsageError: if the start is needed and is not there, damaged, or another network's.
         """
         learned, share = method.exported.backbone, self.recipe.interpolate_weights
-        return learned if share == 1 else interpolated(learned, recorded_weights(self.path / START), share)
+        if share == 1:
+            return learned
+        between = Run(self.path / START).backbone(into=copy.deepcopy(learned))
+        interpolate(between, learned, share)
+        return between
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -241,3 +241,17 @@ def test_without_a_start_there_is_nothing_in_between(tmp_path):
         pretrain(tmp_path / "run", interpolate_weights=0.5)
     assert not (tmp_path / "run").exists()
     assert pretrain(tmp_path / "run", epochs=1).recipe.interpolate_weights == 1
+
+
+def test_a_start_that_is_needed_and_is_not_whole_is_said_before_the_first_step(source, tmp_path):
+    settings = dict(weights=source, image_size=16, epochs=1)
+    kept = pretrain(tmp_path / "run", **settings).path / "start" / "backbone.safetensors"
+    content = kept.read_bytes()
+    kept.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(UsageError, match=f"{kept} is damaged"):
+        pretrain(tmp_path / "run", **settings)
+    kept.unlink()
+    with pytest.raises(UsageError, match=f"{kept} is missing: without it the run cannot go on as it began"):
+        pretrain(tmp_path / "run", **settings)
+    kept.write_bytes(content)
+    pretrain(tmp_path / "run", **settings)

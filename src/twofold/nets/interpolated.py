@@ -1,23 +1,23 @@
-"""A backbone between the weights that it started from and those that it has learned."""
+"""A network between the weights that it started from and those that it has learned."""
 
-import copy
-
-from torch import Tensor, nn
+from torch import nn
 
 
-def interpolated(backbone: nn.Module, start: dict[str, Tensor], share: float) -> nn.Module:
-    """A copy of a backbone whose weights are ``start + share * (learned - start)``.
+def interpolate(network: nn.Module, learned: nn.Module, share: float) -> None:
+    """Change a network's weights, in place, to ``start + share * (learned - start)``, where start is what they are.
 
-    So are the statistics of its norms; whole numbers stay as they are. Weights that were adapted to few images have
-    lost some of what the start knew; those in between have often gained what was learned and lost less (WiSE-FT:
-    Wortsman et al. 2022, https://arxiv.org/abs/2109.01903, section 3, where the share is the mixing coefficient alpha).
+    So are the statistics of its norms; whole numbers become those of ``learned``. Weights that were adapted to few
+    images have lost some of what the start knew; those in between have often gained what was learned and lost less
+    (WiSE-FT: Wortsman et al. 2022, https://arxiv.org/abs/2109.01903, section 3, where the share is alpha).
 
     Args:
-        backbone: with the learned weights; it is left as it is.
-        start: the weights that it started from, by name, as its ``state_dict`` has them.
-        share: 0 gives the start, 1 what was learned.
+        network: with the weights of the start.
+        learned: a network of the same kind with the weights that were learned; it is left as it is.
+        share: 0 leaves the start, 1 gives what was learned.
     """
-    mixed, learned = copy.deepcopy(backbone), backbone.state_dict()
-    between = {k: start[k].to(v).lerp(v, share) if v.is_floating_point() else v for k, v in learned.items()}
-    mixed.load_state_dict(between)
-    return mixed
+    start = network.state_dict()
+    between = {
+        name: start[name].lerp(value, share) if value.is_floating_point() else value
+        for name, value in learned.state_dict().items()
+    }
+    network.load_state_dict(between)

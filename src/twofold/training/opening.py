@@ -206,7 +206,8 @@ def hold(opened: OpenRun, begun: bool, held: ExitStack) -> list[str]:
     """Make the run directory and keep others from writing to it; what there is to say of a damaged checkpoint.
 
     Raises:
-        UsageError: if another process is at work on it, or has been since it was looked at, or no checkpoint is whole.
+        UsageError: if another process is at work on it, or has been since it was looked at, no checkpoint is whole, or
+            the weights that it started from are needed and missing or damaged.
     """
     mended = []
     if opened.main:
@@ -214,6 +215,8 @@ def hold(opened: OpenRun, begun: bool, held: ExitStack) -> list[str]:
         if opened.run.begun != begun:
             raise UsageError(f"another process has been at work on {opened.run.path}: give the command again")
         mended = checkpoint.mend(opened.run.path) if begun else []
+        if begun and opened.settings.interpolate_weights < 1:
+            opened.run.needs_start()
     dist.barrier()  # before it, nobody writes; after it, nobody else does
     agreement.one_folder(opened.run)
     return mended
