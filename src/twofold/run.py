@@ -1,6 +1,5 @@
 """A run directory: its recipe, its networks, what was measured on it."""
 
-import copy
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from twofold import device
 from twofold.building import backbone_spec, build_method, fresh_backbone
 from twofold.errors import Failed, UsageError
 from twofold.methods.base import Method
@@ -201,28 +201,32 @@ class Run:
             return None
         return Run(self.path / START).backbone(into)
 
-    def needs_start(self) -> None:
-        """
-        Raises:
-            UsageError: if the weights that the run started from are missing or damaged.
-        """
-        path = self.path / START
-        if not (path / WEIGHTS).exists():
-            raise UsageError(f"{path / WEIGHTS} is missing: without it the run cannot go on as it began")
-        recorded_weights(path)
-
-    def result(self, method: Method) -> nn.Module:
-        """The backbone that the run gives of its method as it is now: what is measured, looked at and written.
+    def result(self, method: Method, settings: Recipe) -> nn.Module:
+        """The backbone that the run gives of its method as it is now: what is scored, diagnosed and written.
 
         That is the one that the method exports, or, as ``interpolate_weights`` says, one between the start and that.
 
+        Args:
+            settings: the run's recipe, as it was opened.
+
         Raises:
-            UsageError: if the start is needed and is not there, damaged, or another network's.
+            UsageError: if the weights of the start are needed and missing, damaged or another network's.
         """
-        learned, share = method.exported.backbone, self.recipe.interpolate_weights
+        learned, share = method.exported.backbone, settings.interpolate_weights
         if share == 1:
             return learned
-        between = Run(self.path / START).backbone(into=copy.deepcopy(learned))
+        path = self.path / START / WEIGHTS
+        if not path.exists():
+            remedy = "bring it back from a copy, or begin a new run with another --out"
+            raise UsageError(
+                f"{path} is missing, and the run's backbone lies between it and what was learned: {remedy}"
+            )
+        between = fresh_backbone(
+            backbone_spec(settings), settings.seed
+        )  # the method's own may hold what cannot be copied
+        fill(between, recorded_weights(path.parent), path)
+        weight = next(learned.parameters())
+        between = device.place(between, weight.device, weight.dtype)
         interpolate(between, learned, share)
         return between
 

@@ -250,6 +250,7 @@ def test_settings_that_cannot_be_are_said(settings, words):
         (IMAGES[:, :1], "images of 1 channels need a mean and a std of 1 values"),
         ([], "no images"),
         (IMAGES[:0], "no images"),
+        (torch.tensor(0.5), r"not float32 \[\]"),
     ],
 )
 def test_images_that_cannot_be_are_said(images, words):

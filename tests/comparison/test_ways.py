@@ -17,6 +17,15 @@ def test_each_method_from_each_start_with_the_settings_that_it_has():
     assert found["vicreg-cats"] == {"epochs": 3, "variance": 5.0, "method": "vicreg", "weights": "weights/cats.pth"}
 
 
+def test_what_needs_starting_weights_goes_to_the_ways_that_have_some():
+    asked = {"neighbours": 3, "interpolate-weights": 0.3, "epochs": 2}
+    found = ways_of(["simclr"], ["scratch", "w.pth"], asked)
+    assert found["simclr"] == {"epochs": 2, "method": "simclr", "weights": ""}
+    assert found["simclr-w"] == {**asked, "method": "simclr", "weights": "w.pth"}
+    alone = ways_of(["simclr"], ["scratch"], asked)  # nothing has weights, which is then said
+    assert alone["simclr"] == {**asked, "method": "simclr", "weights": ""}
+
+
 @pytest.mark.parametrize(
     ("methods", "starts", "settings", "words"),
     [

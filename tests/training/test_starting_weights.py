@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import twofold
 from tests.cli.running import twofold as command
@@ -251,7 +251,33 @@ def test_a_start_that_is_needed_and_is_not_whole_is_said_before_the_first_step(s
     with pytest.raises(UsageError, match=f"{kept} is damaged"):
         pretrain(tmp_path / "run", **settings)
     kept.unlink()
-    with pytest.raises(UsageError, match=f"{kept} is missing: without it the run cannot go on as it began"):
+    with pytest.raises(UsageError, match=f"{kept} is missing, and the run's backbone lies between it and"):
+        pretrain(tmp_path / "run", **settings)
+    save_file({"conv1.weight": torch.zeros(2)}, kept)
+    with pytest.raises(UsageError, match=f"{kept} does not fit the network"):
         pretrain(tmp_path / "run", **settings)
     kept.write_bytes(content)
     pretrain(tmp_path / "run", **settings)
+
+
+class Remembering(torch.nn.Module):
+    """A network that keeps what it computed last, as some do for hooks; torch copies no such thing."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 8)
+
+    def forward(self, images):
+        self.seen = self.layer(images.mean((2, 3)))
+        return self.seen
+
+
+def test_a_module_from_python_lies_between_as_it_was_given_and_as_it_became(tmp_path):
+    torch.manual_seed(5)
+    network = Remembering()
+    first = network.layer.weight.detach().clone()
+    run = pretrain(tmp_path / "run", backbone=network, interpolate_weights=0.25, lr=0.1, backbone_arguments={})
+    learned = run.method(into=Remembering()).backbone.layer.weight
+    assert not torch.allclose(first, learned, atol=1e-3)
+    torch.testing.assert_close(run.backbone(into=Remembering()).layer.weight, first + 0.25 * (learned - first))
+    assert torch.equal(network.layer.weight, first)

@@ -172,7 +172,7 @@ class Views(nn.Module):
         Raises:
             UsageError: if these are not images [n, C, H, W] with the channels and the range of values that are due.
         """
-        if not any(map(len, stacks)):
+        if not any(stack.numel() for stack in stacks):
             raise UsageError("there are no images to make views of")
         for images in stacks:
             if images.ndim != 4 or not (images.dtype in (torch.uint8, torch.uint16) or images.is_floating_point()):

@@ -11,6 +11,8 @@ from twofold.recipe.declared import spec
 
 SCRATCH = "scratch"
 """The start with random weights."""
+OF_WEIGHTS = ("neighbours", "interpolate_weights")
+"""Settings that need starting weights: a way from random ones goes without them, beside others that have some."""
 
 
 def ways_of(methods: Sequence[str], starts: Sequence[str], settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -38,6 +40,8 @@ def ways_of(methods: Sequence[str], starts: Sequence[str], settings: dict[str, A
             name = declared.name if start == SCRATCH else f"{declared.name}-{short(start, starts)}"
             if name in found:
                 raise UsageError(f"{name} is named twice")
+            if start == SCRATCH and len(starts) > 1:
+                mine = {key: value for key, value in mine.items() if key.replace("-", "_") not in OF_WEIGHTS}
             found[name] = {**mine, "method": declared.name, "weights": "" if start == SCRATCH else start}
     return found
 

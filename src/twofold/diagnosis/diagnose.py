@@ -212,7 +212,7 @@ def embeddings_of(run: Run, source: Source, device: torch.device, tell: Tell) ->
     """``untrained``, ``start`` and pretrained ``features`` of images; with a projector, ``embeddings`` after it."""
     settings, spec, fresh = run.recipe, run.spec, run.untrained()
     method, started = run.method(into=copy.deepcopy(fresh)), run.start(into=copy.deepcopy(fresh))
-    networks = {"untrained": fresh, "start": started, "features": run.result(method)}
+    networks = {"untrained": fresh, "start": started, "features": run.result(method, settings)}
     encoders = {name: Encoder(network, spec, device) for name, network in networks.items() if network is not None}
     looked: dict[str, tuple[Tensor, Tensor | None]] = {
         **encoded(source, settings.image_size, encoders, settings.augment, settings.seed, tell)

@@ -170,7 +170,10 @@ class Method(nn.Module, Chunked, ABC):
 
     @property
     def exported(self) -> Exported:
-        """The networks that are exported, evaluated and diagnosed: those that learn, unless a method says otherwise."""
+        """The networks that a run gives: those that learn, unless a method says otherwise.
+
+        From starting weights a run gives a backbone between these and this one, as ``interpolate_weights`` says.
+        """
         return Exported(self.backbone, getattr(self, "projector", None), getattr(self, "prototypes", None))
 
     def encode(self, view: View) -> Tensor:

@@ -150,9 +150,10 @@ class Journal:
 
     def _measure(self, step: int, row: Row, output: Output) -> list[Finding]:
         """Measure a step, if it is its turn; the results go into its row, and findings that are new come back."""
-        with self.opened.whole() if self._measured(step) else nullcontext(self.opened.twin) as method:
+        o = self.opened
+        with o.whole() if self._measured(step) else nullcontext(o.twin) as method:
             if self._knn and self._scored(step):
-                row["knn"] = self.score = self._knn.score(self.opened.run.result(method))
+                row["knn"] = self.score = self._knn.score(o.run.result(method, o.settings))
             return self._watch.look(row, method, output) if self._watch else []
 
     def _estimate(self, done: int, took: float) -> None:

@@ -52,7 +52,7 @@ def train(wanted: Wanted, console: Console | None = None, data: DataLike = None)
             loop(opened, journal, interrupt)
         with opened.whole() as method:
             if opened.main:
-                opened.run.write_backbone(opened.run.result(method), opened.spec)
+                opened.run.write_backbone(opened.run.result(method, opened.settings), opened.spec)
         if opened.main and opened.start < opened.steps:
             log.say(f"{opened.run.path}: {opened.steps} steps in {duration(journal.seconds)}")
         dist.barrier()

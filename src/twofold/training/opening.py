@@ -216,7 +216,7 @@ def hold(opened: OpenRun, begun: bool, held: ExitStack) -> list[str]:
             raise UsageError(f"another process has been at work on {opened.run.path}: give the command again")
         mended = checkpoint.mend(opened.run.path) if begun else []
         if begun and opened.settings.interpolate_weights < 1:
-            opened.run.needs_start()
+            opened.run.result(opened.method, opened.settings)  # which must be possible at the end
     dist.barrier()  # before it, nobody writes; after it, nobody else does
     agreement.one_folder(opened.run)
     return mended
