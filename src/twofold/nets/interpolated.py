@@ -6,9 +6,9 @@ from torch import nn
 def interpolate(network: nn.Module, learned: nn.Module, share: float) -> None:
     """Change a network's weights, in place, to ``start + share * (learned - start)``, where start is what they are.
 
-    So are the statistics of its norms; whole numbers become those of ``learned``. Weights that were adapted to few
-    images have lost some of what the start knew; those in between have often gained what was learned and lost less
-    (WiSE-FT: Wortsman et al. 2022, https://arxiv.org/abs/2109.01903, section 3, where the share is alpha).
+    The statistics of its norms are changed likewise; whole numbers become those of ``learned``. Weights that were
+    adapted to few images have lost some of what the start knew; those in between have often gained what was learned and
+    lost less (WiSE-FT: Wortsman et al. 2022, https://arxiv.org/abs/2109.01903, section 3; the share is alpha there).
 
     Args:
         network: with the weights of the start.
