@@ -1,7 +1,10 @@
 """What errors come to: one line and an exit code, never a traceback."""
 
 import errno
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -69,6 +72,29 @@ def test_an_interrupted_command_says_nothing(monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["scan"])
     assert (ended.value.code, capsys.readouterr().err) == (1, "")
+
+
+SAYING = """
+from twofold.cli import entry
+from twofold.errors import UsageError
+
+def command(words):
+    print("said")
+    raise UsageError("not so")
+
+entry.COMMANDS["scan"] = command
+entry.main(["scan"])
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that takes nothing")
+def test_the_exit_code_is_the_commands_where_nothing_that_it_says_is_taken():
+    """As by a terminal that was closed: Python's own code for what it still holds then is 120."""
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-c", SAYING]
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, env=buffered)
+    assert (done.returncode, done.stderr) == (2, "twofold: not so\n")
 
 
 def test_every_command_is_listed_with_what_it_does(capsys):

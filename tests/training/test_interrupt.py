@@ -168,6 +168,7 @@ def test_a_terminal_that_is_closed_leaves_a_checkpoint(tmp_path):
     child, terminal = pty.fork()
     if child == 0:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which whoever started the tests may have had ignored, by nohup
+        os.environ.pop("PYTHONUNBUFFERED", None)  # what is held back is what cannot be shown at the end
         os.execv(sys.executable, [sys.executable, "-m", "twofold", *words])
     metrics = tmp_path / "run" / "metrics.jsonl"
     while len(read_metrics(metrics)) < 4:

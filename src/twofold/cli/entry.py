@@ -31,7 +31,17 @@ def main(words: Sequence[str] | None = None) -> None:
     if why:
         say(why)
     if code:
+        settle()
         sys.exit(code)
+
+
+def settle() -> None:
+    """Have both streams give up what is not taken, as by a terminal that was closed: Python would end with 120 else."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def several() -> bool:
