@@ -57,7 +57,7 @@ class Facts:
 
 def sides(options: argparse.Namespace, on: torch.device) -> dict[str, Callable[[], object]]:
     """One call of each: a step."""
-    from twofold.building import backbone_spec, build_method
+    from twofold.methods.building import backbone_spec, build_method
     from twofold.recipe.resolve import resolve
 
     images = BATCHES * options.batch

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 import twofold
 from tests.conftest import OWN, batch_of, resolved
 from twofold import dist, launch
-from twofold.building import backbone_spec, build_method
+from twofold.methods.building import backbone_spec, build_method
 from twofold.nets.synchronised import synchronise
 from twofold.recipe.declared import methods
 from twofold.storage.metrics import read_metrics

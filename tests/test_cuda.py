@@ -18,12 +18,12 @@ from tests.methods.making import made
 from tests.training.making import pretrain
 from twofold import device, measures
 from twofold.augment import Views
-from twofold.building import backbone_spec, build_method
 from twofold.cli.entry import main
 from twofold.data.plan import Plan
 from twofold.data.resident import Resident
 from twofold.encoding.encoder import Encoder
 from twofold.evaluation import finetune
+from twofold.methods.building import backbone_spec, build_method
 from twofold.recipe.declared import methods
 from twofold.training.optimizer import create_optimizer, set_rates
 from twofold.training.prepare import MicroBatches, Preparation

@@ -10,9 +10,9 @@ from typing import Any
 from torch import nn
 
 from twofold import device
-from twofold.building import backbone_spec, build_method, fresh_backbone
 from twofold.errors import Failed, UsageError
 from twofold.methods.base import Method
+from twofold.methods.building import backbone_spec, build_method, fresh_backbone
 from twofold.nets import given
 from twofold.nets.backbone import BackboneSpec
 from twofold.nets.interpolated import interpolate

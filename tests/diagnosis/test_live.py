@@ -4,9 +4,9 @@ import torch
 
 from tests.conftest import resolved, tiny
 from tests.diagnosis.test_doctor import pretrain
-from twofold.building import backbone_spec, build_method
 from twofold.diagnosis import live
 from twofold.methods.base import Output
+from twofold.methods.building import backbone_spec, build_method
 
 
 def test_looking_does_not_touch_the_run(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 import torch
 
 from tests.conftest import batch_of, resolved, tiny
-from twofold.building import backbone_spec, build_method
+from twofold.methods.building import backbone_spec, build_method
 
 IMAGES = 256
 

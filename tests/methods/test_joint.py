@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tests.conftest import batch_of, resolved
-from twofold.building import backbone_spec, build_method
 from twofold.errors import UsageError
+from twofold.methods.building import backbone_spec, build_method
 
 NARROW = {"layers": (1, 1, 1, 1), "channels": (4, 4, 8, 8), "zero_init_last": False}
 SMALL = dict(backbone="resnet18", backbone_arguments=NARROW, image_size=8, projector=(24, 12))

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from tests.conftest import batch_of, resolved, tiny
-from twofold.building import backbone_spec, build_method, fresh_backbone
 from twofold.data.opening import open_data
 from twofold.methods import jigsaw
+from twofold.methods.building import backbone_spec, build_method, fresh_backbone
 from twofold.page.pictures import restored, seen, views_of_images
 
 

@@ -110,6 +110,8 @@ def test_a_backbone_that_starts_from_weights_is_slower_and_waits_for_the_heads()
     assert started.backbone_lr == pytest.approx(0.012)
     assert (started.heads_first, started.keep_statistics, started.neighbours) == (5.0, True, 5)
     assert started.interpolate_weights == 0.5
+    student, _ = chosen_for("distill", 1000, weights="file.pth", teacher="test_resnet")
+    assert student.interpolate_weights == 1  # it is to have its teacher's features, not its start's
     for alone in (dict(method="vicreg", neighbours=0), dict(method="rotation")):
         careful, _ = chosen_for(alone.pop("method"), 1000, lr=0.03, weights="file.pth", **alone)
         assert careful.neighbours == 0

@@ -8,7 +8,7 @@ import torch
 
 from tests.conftest import tiny
 from tests.training.making import pretrain
-from twofold.building import build_method
+from twofold.methods.building import build_method
 from twofold.recipe.recipe import wanted
 from twofold.training.log import Log
 from twofold.training.opening import open_run

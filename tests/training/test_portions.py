@@ -4,8 +4,8 @@ import pytest
 
 from tests.conftest import resolved, tiny
 from tests.training.making import pretrain
-from twofold.building import backbone_spec, build_method
 from twofold.errors import UsageError
+from twofold.methods.building import backbone_spec, build_method
 from twofold.training.portions import notes
 
 

@@ -8,9 +8,9 @@ import torch
 from tests.conftest import resolved, tiny
 from tests.training.making import pretrain
 from twofold import dist
-from twofold.building import backbone_spec, build_method
 from twofold.data.plan import Plan
 from twofold.data.resident import Resident
+from twofold.methods.building import backbone_spec, build_method
 from twofold.training.prepare import MicroBatches, Preparation
 
 CPU = torch.device("cpu")

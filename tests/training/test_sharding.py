@@ -15,8 +15,8 @@ from tests.together import commanded, together
 from tests.training.making import assert_identical
 from twofold import dist, launch
 from twofold.batch import Batch
-from twofold.building import backbone_spec, build_method
 from twofold.errors import UsageError
+from twofold.methods.building import backbone_spec, build_method
 from twofold.recipe.declared import methods
 from twofold.storage import files, metrics
 from twofold.training import sharding

@@ -272,11 +272,14 @@ class Remembering(torch.nn.Module):
         return self.seen
 
 
-def test_a_module_from_python_lies_between_as_it_was_given_and_as_it_became(tmp_path):
+@pytest.mark.parametrize("precision", ["fp32", "fp64"])
+def test_a_module_from_python_lies_between_as_it_was_given_and_as_it_became(precision, tmp_path):
     torch.manual_seed(5)
     network = Remembering()
     first = network.layer.weight.detach().clone()
-    run = pretrain(tmp_path / "run", backbone=network, interpolate_weights=0.25, lr=0.1, backbone_arguments={})
+    run = pretrain(
+        tmp_path / "run", backbone=network, interpolate_weights=0.25, lr=0.1, backbone_arguments={}, precision=precision
+    )
     learned = run.method(into=Remembering()).backbone.layer.weight
     assert not torch.allclose(first, learned, atol=1e-3)
     torch.testing.assert_close(run.backbone(into=Remembering()).layer.weight, first + 0.25 * (learned - first))

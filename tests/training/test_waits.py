@@ -11,10 +11,10 @@ from tests.conftest import resolved, tiny
 from tests.pretend import ON, Device, There, moved
 from tests.training.making import pretrain, weights
 from twofold import device
-from twofold.building import backbone_spec, build_method
 from twofold.data.plan import Plan
 from twofold.data.resident import Resident
 from twofold.errors import Diverged
+from twofold.methods.building import backbone_spec, build_method
 from twofold.recipe.declared import methods
 from twofold.training.optimizer import create_optimizer, set_rates
 from twofold.training.prepare import MicroBatches, Preparation

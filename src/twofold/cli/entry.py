@@ -36,10 +36,11 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def settle() -> None:
-    """Have both streams give up what is not taken, as by a terminal that was closed: Python would end with 120 else."""
+    """Drop what can no longer be shown, as where the terminal was closed: Python's own exit code for that is 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
+            if stream is not None:  # as it is where the descriptor was closed before Python began
+                stream.flush()
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 

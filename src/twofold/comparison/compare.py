@@ -13,7 +13,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from twofold import dist, launch
-from twofold.building import backbone_spec, build_method
 from twofold.comparison.running import STARTING, UNGUARDED, Shared, result_of
 from twofold.comparison.standings import best_way, collected, with_half
 from twofold.comparison.ways import SCRATCH, ways_of
@@ -30,6 +29,7 @@ from twofold.evaluation.evaluate import known
 from twofold.evaluation.protocols import UNLABELLED
 from twofold.evaluation.split import splits_for
 from twofold.evaluation.verdict import Json
+from twofold.methods.building import backbone_spec, build_method
 from twofold.nets.weights import Weights, give
 from twofold.recipe import recipe
 from twofold.recipe.general import Recipe

@@ -14,12 +14,12 @@ from torch.nn import functional as F
 from twofold.augment.masks import hidden
 from twofold.augment.tiles import SIDE, TILES, cut_tiles, evened
 from twofold.batch import Batch
-from twofold.building import build_method
 from twofold.data.loader import Streamed
 from twofold.data.plan import MicroBatch, Plan, sample
 from twofold.data.sources import Source, Subset
 from twofold.encoding.crops import central_crops
 from twofold.methods.base import Method
+from twofold.methods.building import build_method
 from twofold.nets.backbone import BackboneSpec
 from twofold.nets.normalize import Normalize
 from twofold.nets.vit import patch_size

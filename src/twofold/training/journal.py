@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from twofold import device, dist
-from twofold.building import fresh_backbone
 from twofold.data.loader import Streamed
 from twofold.diagnosis.doctor import Finding
 from twofold.diagnosis.live import Watch, due
@@ -18,6 +17,7 @@ from twofold.errors import Diverged
 from twofold.evaluation.online import OnlineKNN
 from twofold.evaluation.titles import BEGINNINGS
 from twofold.methods.base import Output
+from twofold.methods.building import fresh_backbone
 from twofold.storage import files
 from twofold.storage.metrics import Row, first_metrics
 from twofold.training import sharding, writers

@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 
 from twofold import device, dist
-from twofold.building import backbone_spec, build_method, fresh_backbone
 from twofold.data.inspection import Inspection
 from twofold.data.kinds import asked
 from twofold.data.opening import DataLike, open_data
 from twofold.data.plan import Plan
 from twofold.encoding.encoder import Encoder
 from twofold.errors import UsageError
+from twofold.methods.building import backbone_spec, build_method, fresh_backbone
 from twofold.nets import given
 from twofold.nets.backbone import check_name, describe, features_of
 from twofold.nets.synchronised import synchronise

@@ -3,7 +3,7 @@
 import torch
 
 from tests.recipe.test_rules import chosen_for
-from twofold.building import backbone_spec, build_method, fresh_backbone
+from twofold.methods.building import backbone_spec, build_method, fresh_backbone
 
 
 def recipe(**settings):
