@@ -21,7 +21,7 @@ from tests.training.making import weights as checkpoint_of
 from twofold.cli import main
 from twofold.errors import UsageError
 from twofold.recipe.recipe import wanted
-from twofold.storage import metrics
+from twofold.storage import files, metrics
 from twofold.training.log import Log
 from twofold.training.opening import open_run
 
@@ -237,15 +237,21 @@ def test_its_backbone_lies_half_way_between_the_start_and_what_was_learned(metho
 
 
 def test_without_a_start_there_is_nothing_in_between(tmp_path):
-    with pytest.raises(UsageError, match="between starting weights and learned ones: give --weights"):
+    with pytest.raises(UsageError, match="needs weights that the run starts from, and there are none"):
         pretrain(tmp_path / "run", interpolate_weights=0.5)
     assert not (tmp_path / "run").exists()
     assert pretrain(tmp_path / "run", epochs=1).recipe.interpolate_weights == 1
 
 
 def test_a_start_that_is_needed_and_is_not_whole_is_said_before_the_first_step(source, tmp_path):
-    settings = dict(weights=source, image_size=16, epochs=1)
-    kept = pretrain(tmp_path / "run", **settings).path / "start" / "backbone.safetensors"
+    settings = dict(weights=source, image_size=16, save_every=3, knn_every=0)
+
+    def killed():
+        at_call(metrics.Metrics, "write", 8)
+        pretrain(tmp_path / "run", **settings)
+
+    assert in_a_child(killed) == KILLED
+    kept = tmp_path / "run" / "start" / "backbone.safetensors"
     content = kept.read_bytes()
     kept.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(UsageError, match=f"{kept} is damaged"):
@@ -256,8 +262,10 @@ def test_a_start_that_is_needed_and_is_not_whole_is_said_before_the_first_step(s
     save_file({"conv1.weight": torch.zeros(2)}, kept)
     with pytest.raises(UsageError, match=f"{kept} does not fit the network"):
         pretrain(tmp_path / "run", **settings)
+    assert files.load(tmp_path / "run" / "checkpoint.pt")["step"] == 6  # of 12
     kept.write_bytes(content)
     pretrain(tmp_path / "run", **settings)
+    assert files.load(tmp_path / "run" / "checkpoint.pt")["step"] == 12
 
 
 class Remembering(torch.nn.Module):
