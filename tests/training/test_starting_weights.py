@@ -237,7 +237,7 @@ def test_its_backbone_lies_half_way_between_the_start_and_what_was_learned(metho
 
 
 def test_without_a_start_there_is_nothing_in_between(tmp_path):
-    with pytest.raises(UsageError, match="needs weights that the run starts from, and there are none"):
+    with pytest.raises(UsageError, match="needs weights to start from, and there are none"):
         pretrain(tmp_path / "run", interpolate_weights=0.5)
     assert not (tmp_path / "run").exists()
     assert pretrain(tmp_path / "run", epochs=1).recipe.interpolate_weights == 1

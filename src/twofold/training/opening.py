@@ -141,7 +141,7 @@ def refuse_without_weights(wanted: Wanted) -> None:
     if wanted.get("neighbours"):
         raise UsageError("neighbours are found by starting weights, and there are none: give --weights")
     if (wanted.get("interpolate_weights") or 1) < 1:
-        raise UsageError("interpolate_weights needs weights that the run starts from, and there are none: give --weights")
+        raise UsageError("interpolate_weights needs weights to start from, and there are none: give --weights")
 
 
 def lay_out(opened: OpenRun) -> None:
