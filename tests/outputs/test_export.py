@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import twofold
 from tests.conftest import tiny
+from twofold.cli import main
 from twofold.errors import UsageError
 from twofold.outputs.export import export
 
@@ -52,3 +54,31 @@ def test_onnx(finished, tmp_path):
     with torch.no_grad():
         expected = twofold.load_backbone(finished)(torch.from_numpy(images))
     np.testing.assert_allclose(features, expected.numpy(), atol=1e-5)
+
+
+def test_any_share_of_what_a_run_from_weights_has_learned(finished, tmp_path):
+    """The run's own backbone has half of it."""
+    settings = {**tiny("simclr"), "weights": str(finished.path), "limit": 32, "batch_size": 16, "epochs": 2, "lr": 0.1}
+    run = twofold.pretrain(out=tmp_path / "run", quiet=True, **settings)
+    start, learned = run.start().state_dict(), run.method().exported.backbone.state_dict()
+    assert not torch.allclose(start["conv1.weight"], learned["conv1.weight"], atol=1e-4)
+    for share in (1, 0.25):
+        file = tmp_path / f"{share}.safetensors"
+        main(["export", str(run.path), "--out", str(file), "--interpolate-weights", str(share)])
+        for name, value in load_file(file).items():
+            between = start[name] + share * (learned[name] - start[name])
+            torch.testing.assert_close(value, learned[name] if value.dtype == torch.int64 else between)
+    export(run, tmp_path / "own.safetensors")
+    own = run.backbone().state_dict()
+    assert all(torch.equal(value, own[name]) for name, value in load_file(tmp_path / "own.safetensors").items())
+
+    for wrong in (0, 1.5):
+        with pytest.raises(UsageError, match="interpolate_weights must be"):
+            export(run, tmp_path / "wrong.safetensors", interpolate_weights=wrong)
+    for without in (finished, run.path / "start"):
+        with pytest.raises(UsageError, match="interpolate_weights needs a run that started from weights"):
+            export(without, tmp_path / "wrong.safetensors", interpolate_weights=1)
+    (run.path / "checkpoint.pt").unlink()
+    with pytest.raises(UsageError, match="has no checkpoint yet"):
+        export(run, tmp_path / "wrong.safetensors", interpolate_weights=1)
+    assert not (tmp_path / "wrong.safetensors").exists()

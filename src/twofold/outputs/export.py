@@ -11,10 +11,11 @@ import torch
 from timm.models.resnet import ResNet
 from torch import nn
 
-from twofold.encoding.backbones import open_backbone
+from twofold.encoding.backbones import open_backbone, run_of
 from twofold.errors import UsageError, did_you_mean
 from twofold.nets.backbone import BackboneSpec
 from twofold.nets.given import is_given
+from twofold.recipe import recipe
 from twofold.recipe.foreign import is_foreign
 from twofold.run import Run
 from twofold.storage import files
@@ -27,6 +28,7 @@ def export(
     out: str | Path,
     format: Literal["timm", "torchvision", "onnx"] = "timm",
     backbone: str | None = None,
+    interpolate_weights: float | None = None,
 ) -> str:
     """Write a backbone for other programs; returns, in a few lines of text, how it is loaded there.
 
@@ -37,9 +39,13 @@ def export(
         format: ``timm`` and ``torchvision`` are safetensors with that library's key names (torchvision: ResNets
             of the plain kind only); ``onnx`` is a graph that takes normalised images, in batches of any size.
         backbone: for a file of weights, the name of the timm model that they belong to.
+        interpolate_weights: for a run that started from weights, the share of what it has learned that the backbone is
+            to have, above 0 and at most 1, instead of the share in its recipe. It is computed from the run's last
+            checkpoint and its ``start``.
 
     Raises:
-        UsageError: if there is no such backbone, format or folder, or the backbone cannot be had in that format.
+        UsageError: if there is no such backbone, format or folder, the backbone cannot be had in that format, or there
+            is no checkpoint or start to interpolate between.
     """
     if format not in FORMATS:
         raise UsageError(f"there is no format {format!r}{did_you_mean(format, FORMATS)}; {', '.join(FORMATS)}")
@@ -47,6 +53,8 @@ def export(
     files.target(out)
     encoder = open_backbone(what, backbone=backbone, device="cpu")
     spec, network = encoder.spec, encoder.backbone
+    if interpolate_weights is not None:
+        network = _between(run_of(what), interpolate_weights)
     if format == "onnx":
         _onnx(network, spec, out)
         images, features = [spec.channels, spec.size, spec.size], spec.features
@@ -61,6 +69,14 @@ def export(
     files.save_tensors(out, weights)
     lines = indented(start + stem_lines(network, spec) + load_line(out))
     return "\n".join([f"wrote {out}; {preparation(spec)}; load it with", *lines])
+
+
+def _between(run: Run | None, share: float) -> nn.Module:
+    """The backbone of a run with another share of what it has learned."""
+    if run is None or not run.recipe.weights:
+        raise UsageError("interpolate_weights needs a run that started from weights")
+    settings = recipe.replace(run.recipe, interpolate_weights=share)
+    return run.result(run.method(), settings).eval()
 
 
 def preparation(spec: BackboneSpec) -> str:
