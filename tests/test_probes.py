@@ -14,7 +14,7 @@ from twofold import probes
 from twofold.errors import UsageError
 from twofold.evaluation import mlp
 from twofold.evaluation.clusters import centres, kmeans, nearest_centre
-from twofold.evaluation.scores import Score
+from twofold.evaluation.score import Score
 from twofold.rng import fold
 
 X, Y = blobs(240, spread=3.0)

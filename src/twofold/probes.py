@@ -25,7 +25,8 @@ from twofold.errors import UsageError
 from twofold.evaluation import fewshot, scores
 from twofold.evaluation.arrays import as_maps, as_splits
 from twofold.evaluation.clusters import STARTS
-from twofold.evaluation.scores import Clustering, Ranking, Score, Segmentation
+from twofold.evaluation.score import Score
+from twofold.evaluation.scores import Clustering, Ranking, Segmentation
 
 __all__ = [
     "Clustering", "Ranking", "Score", "Segmentation", "clusters", "few_labels", "knn", "linear", "mlp", "retrieval",

@@ -59,17 +59,19 @@ def test_a_score_is_the_mean_over_runs_and_its_deviation():
 
 def way(value, spread=0.01, start=None, untrained=0.5, knn=()):
     def scores(value):
-        return {} if value is None else {"linear": {"value": value, "spread": spread}}
+        return {} if value is None else {"linear": {"value": value, "spread": spread, "over": "500 test images"}}
 
     who = {"pretrained": scores(value), "untrained": scores(untrained), "start": scores(start)}
-    return {"scores": who, "knn": [list(knn)]}
+    return {"scores": who, "gains": {}, "knn": [list(knn)]}
 
 
 def test_the_verdict_names_the_best_way_and_says_whether_it_beats_the_beginning():
     (said,) = standings.verdict({"simclr": way(0.6), "vicreg": way(0.7)})
     assert said == "linear: vicreg is best with 70.0 ± 1.0, clearly better than the untrained network (50.0)"
     (said,) = standings.verdict({"simclr": way(0.6), "vicreg-published": way(0.81, start=0.8)})
-    assert said.endswith("not clearly better than the weights as they are (80.0): use these")
+    assert said.endswith(
+        "not clearly better than the weights as they are (80.0): these do as well, as far as these images tell"
+    )
     (said,) = standings.verdict({"simclr": way(0.4)})
     assert said == "linear: simclr is best with 40.0 ± 1.0, clearly worse than the untrained network (50.0)"
     (said,) = standings.verdict({"vicreg-published": way(0.7, start=0.8)})
@@ -95,3 +97,35 @@ def test_the_verdict_names_the_best_way_and_says_whether_it_beats_the_beginning(
     assert standings.verdict({"simclr": way(None, untrained=None)}) == []
     assert standings.best_way({"simclr": way(0.6), "vicreg": way(0.7)}) == "vicreg"
     assert standings.best_way({"simclr": way(None)}) is None
+
+
+def test_a_gain_is_the_mean_over_seeds_and_as_uncertain_as_seeds_and_images_make_it():
+    def gain(value):
+        return {"linear": {"above": "start", "value": value, "spread": 0.003, "over": "500 test images"}}
+
+    found = standings.gains_of([gain(0.02), gain(0.03), gain(0.04)])["linear"]
+    assert found["value"] == pytest.approx(0.03)
+    assert found["spread"] == pytest.approx((0.003**2 + 0.01**2) ** 0.5)
+    assert (found["above"], found["values"]) == ("start", [0.02, 0.03, 0.04])
+    assert standings.gains_of([gain(0.02)])["linear"]["spread"] == pytest.approx(0.003)
+    assert standings.gains_of([]) == {}
+
+
+@pytest.mark.parametrize(("gain", "word"), [(0.01, "clearly better"), (-0.01, "clearly worse")])
+def test_a_way_is_held_against_its_own_beginning_image_by_image(gain, word):
+    """Two scores that do not differ by themselves do so by the images that only one of them tells."""
+    own = way(0.8 + gain, start=0.8)
+    own["gains"] = {"linear": {"above": "start", "value": gain, "spread": 0.003, "over": "500 test images"}}
+    (said,) = standings.verdict({"vicreg-published": own})
+    assert f", {word} than the weights as they are (80.0)" in said
+    (said,) = standings.verdict({"vicreg-published": own, "vicreg-mine": way(0.4, start=0.805)})  # another's
+    assert ", not clearly better than the weights of vicreg-mine as they are (80.5)" in said
+    own["gains"]["linear"]["above"] = "untrained"  # no gain over the weights
+    (said,) = standings.verdict({"vicreg-published": own})
+    assert ", not clearly better than the weights as they are (80.0)" in said
+    scratch = way(0.5 + gain)
+    scratch["gains"] = {"linear": {"above": "untrained", "value": gain, "spread": 0.003, "over": "500 test images"}}
+    (said,) = standings.verdict({"vicreg": scratch})
+    assert f", {word} than the untrained network (50.0)" in said
+    (said,) = standings.verdict({"vicreg": scratch, "simclr-weights": way(0.4, start=0.3)})
+    assert ("but clearly worse than its own untrained network (50.0 ± 1.0)" in said) == (gain < 0)

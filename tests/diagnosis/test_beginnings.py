@@ -10,6 +10,8 @@ from tests.conftest import TINY, tiny
 from twofold.data.opening import open_data
 from twofold.diagnosis.beginnings import by_evaluation, by_measures, by_scores
 from twofold.diagnosis.causes import FORGETTING, WORSE
+from twofold.evaluation.score import Score
+from twofold.evaluation.verdict import gains
 from twofold.nets.backbone import BackboneSpec
 from twofold.storage import files
 
@@ -56,23 +58,26 @@ def test_without_labels_it_is_told_by_how_far_apart_views_are_beside_images():
     assert by_measures({"untrained": {}, "features": {}}) is None
 
 
-def scores(**rows):
-    """Of 500 test images, by row: percent by representation."""
-    return {
-        row: {who: {"value": value / 100, "spread": (value * (100 - value) / 5e6) ** 0.5} for who, value in own.items()}
-        for row, own in rows.items()
-    }
+def evaluated(**rows):
+    """An evaluation with 500 test images, by row: percent by representation."""
+
+    def score(percent):
+        return Score.of_share(percent / 100, 500)
+
+    scores = {row: {who: score(percent) for who, percent in own.items()} for row, own in rows.items()}
+    as_json = {row: {who: it.json() for who, it in own.items()} for row, own in scores.items()}
+    return {"scores": as_json, "gains": gains(scores)}
 
 
 def test_an_evaluation_tells_by_its_labels():
     """Figures of real runs: from scratch, adapted with and without a loss."""
-    worse = scores(knn=dict(untrained=45.5, pretrained=38.8), linear=dict(untrained=47.7, pretrained=38.6))
+    worse = evaluated(knn=dict(untrained=45.5, pretrained=38.8), linear=dict(untrained=47.7, pretrained=38.6))
     seen = "kNN is 38.8%, 45.5%, and the linear head is 38.6%, 47.7% of the untrained backbone"
     assert by_evaluation(worse) == (WORSE, None, seen)
-    adapted = scores(knn=dict(untrained=44, start=83.7, pretrained=77.1), linear=dict(start=87.5, pretrained=88.9))
+    adapted = evaluated(knn=dict(untrained=44, start=83.7, pretrained=77.1), linear=dict(start=87.5, pretrained=88.9))
     assert by_evaluation(adapted)[::2] == (FORGETTING, "kNN is 77.1%, 83.7% of the weights that the run started from")
-    assert by_evaluation(scores(knn=dict(untrained=44, start=83.7, pretrained=80.7))) is None
-    assert by_evaluation(scores(few_5=dict(untrained=44, pretrained=20))) is None
+    assert by_evaluation(evaluated(knn=dict(untrained=44, start=83.7, pretrained=80.7))) is None
+    assert by_evaluation(evaluated(few_5=dict(untrained=44, pretrained=20))) is None
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +132,7 @@ def test_the_doctor_reads_the_evaluation_where_the_runs_own_knn_says_nothing(tmp
     assert "knn_asked" in run.metrics[0]
     assert WORSE not in {finding["name"] for finding in twofold.diagnose(run, images=50)["findings"]}
     evaluation = twofold.evaluate(run, protocols="linear")
-    evaluation["scores"]["linear"]["pretrained"]["value"] = evaluation["scores"]["linear"]["untrained"]["value"] - 0.3
+    evaluation["gains"]["linear"]["value"] = -0.3
     files.write_json(run.path / "evaluation.json", evaluation, indent=1)
     (found,) = [f for f in twofold.diagnose(run, images=50)["findings"] if f["name"] == WORSE]
     assert found["seen"].startswith("the linear head is ")

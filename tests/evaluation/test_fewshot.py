@@ -6,6 +6,7 @@ import torch
 
 from tests.conftest import blobs
 from twofold.evaluation.fewshot import draws, few_shot, quotas
+from twofold.evaluation.knn import accuracy
 from twofold.evaluation.split import draw
 
 
@@ -16,11 +17,16 @@ def test_few_labels_are_the_same_images_for_every_representation():
     chosen = draws(y, *rows["few_2"], seed=0)
     assert torch.equal(chosen, draws(y, *rows["few_2"], seed=0))
     assert not torch.equal(chosen, draws(y, *rows["few_2"], seed=1))
-    scores = few_shot(x, y, test, test_labels, chosen)
+
+    def measured(scale, shift, which):
+        predicted = few_shot(x * scale + shift, y, test * scale + shift, which)
+        return [accuracy(labels, test_labels) for labels in predicted]
+
+    scores = measured(1, 0, chosen)
     assert len(scores) == 10
     assert len(set(scores)) > 1  # different draws
-    assert few_shot(x * 3 + 1, y, test * 3 + 1, test_labels, chosen) == pytest.approx(scores, abs=0.011)
-    many = few_shot(x, y, test, test_labels, draws(y, *rows["few_10"], seed=0))
+    assert measured(3, 1, chosen) == pytest.approx(scores, abs=0.011)
+    many = measured(1, 0, draws(y, *rows["few_10"], seed=0))
     assert np.mean(many) > np.mean(scores)
 
 

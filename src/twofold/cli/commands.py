@@ -176,8 +176,8 @@ def export(words: Sequence[str]) -> None:
     parser.add_argument(
         "--format", choices=("timm", "torchvision", "onnx"), default="timm", help="the program that reads the file"
     )
-    share = "of a run that started from weights, how much of what it has learned the backbone is to have, at most 1"
-    parser.add_argument("--interpolate-weights", metavar="SHARE", type=number(float), help=f"{share}; by default as it ran")
+    share = "of a run from weights, how much of what it has learned to write, at most 1; by default as its recipe says"
+    parser.add_argument("--interpolate-weights", metavar="SHARE", type=number(float), help=share)
     asked = parser.read(words)
 
     from twofold.outputs.export import export as write

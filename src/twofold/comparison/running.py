@@ -169,7 +169,7 @@ def carry_out(settings: Json, path: Path, shared: Shared, parent: int) -> None:
     end_with_parent(parent)
     os.environ.pop(STARTING, None)
     wanted = recipe.wanted(**settings, out=str(path))
-    result: Json = {"ended": "as it should", "evaluation": {}, "protocols": shared.protocols}
+    result: Json = {"ended": "as it should", "evaluation": {}, "gains": {}, "protocols": shared.protocols}
     result["asked"] = asked_of(wanted, shared)
     try:
         opened = shared.opened()
@@ -205,7 +205,7 @@ def measures_of(run: Run, data: Data, shared: Shared, device: str | None, tell: 
         found = evaluate(run, data, shared.protocols, device, tell, kept_features=shared.features)
     except UsageError as error:  # data and protocols were checked before the first run: others may still be measured
         return {"ended": str(error)}
-    return {"evaluation": found["scores"]}
+    return {"evaluation": found["scores"], "gains": found["gains"]}
 
 
 def peak_before(path: Path) -> int:

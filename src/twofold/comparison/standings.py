@@ -13,8 +13,9 @@ from pathlib import Path
 from scipy.stats import kendalltau
 
 from twofold.data.opening import Data
+from twofold.evaluation.score import Score
 from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS, row_title
-from twofold.evaluation.verdict import VERDICTS, Json, clearly, figures
+from twofold.evaluation.verdict import VERDICTS, Json, figures
 from twofold.recipe.version import VERSION
 
 SCORE = "linear"
@@ -45,6 +46,7 @@ def collected(folder: Path, budget: dict[str, Json], seeds: int, data: Data) -> 
             "runs": runs,
             "knn": [result.get("knn", []) for result in results],
             "scores": {who: over_runs(evaluations, who) for who in ("pretrained", *BEGINNINGS)},
+            "gains": gains_of([result["gains"] for result in results if result.get("gains")]),
             SCORE: {
                 run: result["evaluation"][SCORE]["pretrained"]["value"]
                 for run, result in zip(runs, results, strict=True)
@@ -92,7 +94,8 @@ def with_half(result: Json, folder: Path, best: str, images: int) -> Json:
     said = list(result["verdict"])
     if row:
         whole = own["scores"]["pretrained"][row]
-        word = "are likely to give more" if clearly(whole, scores[row]) else "would hardly change this"
+        more = less(whole, scores[row]).direction > 0
+        word = "are likely to give more" if more else "would hardly change this"
         said.append(
             f"{row_title(row)}: with half of the images, {images}, in as many steps {best} has {figures(scores[row])} "
             f"instead of {figures(whole)}: more images {word}"
@@ -116,20 +119,47 @@ def verdict(found: dict[str, Json]) -> list[str]:
         if not ways or not before:
             continue
         best, first = highest(ways), highest(before)
-        base, clear = before[first], clearly(ways[best], before[first])
-        word = "clearly worse" if clearly(base, ways[best]) else f"{'' if clear else 'not '}clearly better"
+        base, gain = before[first], above(found[best], row, before[first]).direction
+        word = "clearly worse" if gain < 0 else f"{'not ' if gain == 0 else ''}clearly better"
         several = len({score["value"] for score in before.values()}) > 1
         named = f" of {first}" if several else ""
         than = f"the weights{named} as they are" if starts else f"the untrained network{named}"
         compared = f"{word} than {than} ({100 * base['value']:.1f})"
         said.append(f"{row_title(row)}: {best} is best with {figures(ways[best])}, {compared}")
-        if starts and best not in starts and best in untrained and clearly(untrained[best], ways[best]):
-            said[-1] += f" but clearly worse than its own untrained network ({figures(untrained[best])})"
-        if starts and not clear and not any(clearly(score, base) for score in untrained.values()):
-            said[-1] += ": use these"
+        own = untrained.get(best) if starts and best not in starts else None
+        if own and above(found[best], row, own).direction < 0:
+            said[-1] += f" but clearly worse than its own untrained network ({figures(own)})"
+        if starts and gain <= 0 and not any(less(score, base).direction > 0 for score in untrained.values()):
+            said[-1] += ": use these" if gain < 0 else ": these do as well, as far as these images tell"
     if rising := [name for name, own in found.items() if still_rose(own["knn"])]:
         said.append(f"kNN still rose at the end of {', '.join(rising)}: more epochs may give more")
     return said
+
+
+def above(own: Json, row: str, base: Json) -> Score:
+    """How far a way's features are above a beginning; above its own, image by image, as its runs' evaluations say."""
+    gain = own["gains"].get(row)
+    if gain and own["scores"][gain["above"]][row] == base:
+        return Score(gain["value"], gain["spread"], gain["over"])
+    return less(own["scores"]["pretrained"][row], base)
+
+
+def less(one: Json, other: Json) -> Score:
+    """The difference of two scores as if they were independent of each other."""
+    first, second = (Score(score["value"], score["spread"], score["over"]) for score in (one, other))
+    return first.less(second)
+
+
+def gains_of(found: list[dict[str, Json]]) -> dict[str, Json]:
+    """Of each row of several runs, the mean gain, and how far that of another run on other images may lie from it."""
+    rows: dict[str, Json] = {}
+    for row in dict.fromkeys(row for gains in found for row in gains):
+        own = [gains[row] for gains in found if row in gains]
+        values = [gain["value"] for gain in own]
+        errors = math.sqrt(statistics.fmean(gain["spread"] ** 2 for gain in own))
+        spread = math.hypot(errors, statistics.stdev(values) if len(values) > 1 else 0.0)
+        rows[row] = {**own[0], "value": statistics.fmean(values), "spread": spread, "values": values}
+    return rows
 
 
 def still_rose(curves: list[list[float]]) -> bool:

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
 from twofold.diagnosis.causes import FORGETTING, WORSE
-from twofold.evaluation.verdict import Json, clearly
+from twofold.evaluation.verdict import Json
 from twofold.storage.metrics import Row
 
 LASTING = 3
 """How many kNN scores in a row must be lower, unless the last one is that of the last step."""
 DEVIATIONS = 2.0
-"""By how many standard deviations of the difference of two accuracies a score must be lower."""
+"""By how many standard deviations of their difference one of two accuracies must be lower."""
 
 FARTHER = 1.05
 """How many times as far apart as before an image's views must be, beside different images."""
@@ -47,15 +47,19 @@ def by_scores(rows: Sequence[Row]) -> Loss | None:
     return name, lost[-1]["step"], f"kNN is {lost[0]['knn']:.1%}, {before:.1%} {described(who)}"
 
 
-def by_evaluation(scores: Mapping[str, Json]) -> Loss | None:
-    """What scores say that are by row and representation, as evaluation.json has them."""
-    who, name = ("start", FORGETTING) if any("start" in own for own in scores.values()) else ("untrained", WORSE)
-    lost = [
-        f"{words} is {scores[row]['pretrained']['value']:.1%}, {scores[row][who]['value']:.1%}"
-        for row, words in JUDGES.items()
-        if {who, "pretrained"} <= scores.get(row, {}).keys() and clearly(scores[row][who], scores[row]["pretrained"])
+def by_evaluation(evaluation: Json) -> Loss | None:
+    """What evaluation.json says, by the scores of the same test images before and after."""
+    gains = {row: gain for row, gain in evaluation["gains"].items() if row in JUDGES}
+    lost = {row: gain["above"] for row, gain in gains.items() if gain["value"] < -DEVIATIONS * gain["spread"]}
+    if not lost:
+        return None
+    who = next(iter(lost.values()))
+    seen = [
+        f"{JUDGES[row]} is {evaluation['scores'][row]['pretrained']['value']:.1%}, "
+        f"{evaluation['scores'][row][who]['value']:.1%}"
+        for row in lost
     ]
-    return (name, None, f"{', and '.join(lost)} {described(who)}") if lost else None
+    return FORGETTING if who == "start" else WORSE, None, f"{', and '.join(seen)} {described(who)}"
 
 
 def by_measures(measures: Mapping[str, Mapping[str, float]]) -> Loss | None:

@@ -147,8 +147,8 @@ def _lost(run: Run, settings: Recipe, rows: Sequence[Row], result: Mapping[str, 
     The kNN scores of the run itself, if it has any, take the place of these measures; they are looked at before.
     """
     evaluation = run.evaluation or {}
-    if evaluation.get("steps") == len(rows) and set(JUDGES) & evaluation["scores"].keys():
-        return by_evaluation(evaluation["scores"])
+    if evaluation.get("steps") == len(rows) and set(JUDGES) & evaluation.get("gains", {}).keys():
+        return by_evaluation(evaluation)
     if family_of(settings) in GIVEN or (rows and "knn_asked" in rows[0]):
         return None
     return by_measures(result["measures"])

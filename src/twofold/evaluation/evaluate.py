@@ -18,6 +18,7 @@ from twofold.errors import Failed, UsageError, did_you_mean, refuse
 from twofold.evaluation.fewshot import quotas
 from twofold.evaluation.patches import patches_of
 from twofold.evaluation.protocols import DENSE, PROTOCOLS, Task
+from twofold.evaluation.score import Score
 from twofold.evaluation.subject import (
     Subject,
     backbone_subject,
@@ -26,7 +27,7 @@ from twofold.evaluation.subject import (
     left_out,
     run_subject,
 )
-from twofold.evaluation.verdict import verdict
+from twofold.evaluation.verdict import gains, verdict
 from twofold.recipe.version import VERSION
 from twofold.run import START, Run
 from twofold.storage import files
@@ -93,9 +94,10 @@ def evaluate(
 
     Returns:
         ``scores[row][representation]``, each with ``metric``, ``value``, ``spread``, what the spread is ``over``, and
-        often ``labels``, how many were used; ``representations`` in their order; ``verdict``, of a run, sentences on
-        what came out; ``notes``, ``seconds`` by protocol, ``data``, ``recipe`` (of a run), ``seed``, ``date``,
-        ``versions``. With ``together``, nothing on processes other than the first.
+        often ``labels``, how many were used; ``gains[row]``, of a run, how far ``pretrained`` is ``above`` the start or
+        the untrained network, as a ``value`` with its standard error, ``spread``; ``representations`` in their order;
+        ``verdict``, of a run, sentences on what came out; ``notes``, ``seconds`` by protocol, ``data``, ``recipe`` (of
+        a run), ``seed``, ``date``, ``versions``. With ``together``, nothing on processes other than the first.
 
     Raises:
         UsageError: if there is no such run, model, data, protocol or baseline, the images have no labels or masks
@@ -128,9 +130,11 @@ def evaluate(
         return {}
     check_finite(subject)
     scores, seconds, notes = measured(subject, wanted, seed, tell)
+    classes = subject.splits["train"].classes if subject.splits else subject.about["data"]["classes"]
     result = {
         "verdict": verdict(scores, f"{subject.run.path / START}" if subject.run else ""),
-        "scores": scores,
+        "scores": {row: {who: score.json(classes) for who, score in own.items()} for row, own in scores.items()},
+        "gains": gains(scores),
         "representations": list(subject.representations),
         "notes": [*subject.notes, *left_out(subject), *notes],
         "seconds": seconds,
@@ -159,14 +163,13 @@ def other_data(target: Path | None, result: dict[str, Any]) -> str:
 
 def measured(
     subject: Subject, protocols: Sequence[str], seed: int, tell: Tell
-) -> tuple[dict[str, dict[str, Any]], dict[str, float], list[str]]:
-    """The scores by row and representation, as evaluation.json has them; each protocol's seconds; what else to say."""
-    scores: dict[str, dict[str, Any]] = {}
+) -> tuple[dict[str, dict[str, Score]], dict[str, float], list[str]]:
+    """The scores by row and representation; each protocol's seconds; what else to say."""
+    scores: dict[str, dict[str, Score]] = {}
     seconds = dict.fromkeys(protocols, 0.0)
     every = subject.representations
     notes = quotas(next(iter(every.values())).train.labels)[1] if "fewshot" in protocols else []
     dense = patches_of(every) if set(protocols) & set(DENSE) else {}
-    classes = subject.splits["train"].classes if subject.splits else subject.about["data"]["classes"]
     tasks = {who: Task(it, subject.splits, seed, silent, dense.get(who), notes) for who, it in every.items()}
     for protocol in protocols:
         for position, (who, task) in enumerate(tasks.items()):
@@ -174,7 +177,7 @@ def measured(
             task.tell = within(tell, f"{protocol}, {who}")
             began = time.monotonic()
             for row, score in PROTOCOLS[protocol](task).items():
-                scores.setdefault(row, {})[who] = score.json(classes)
+                scores.setdefault(row, {})[who] = score
             seconds[protocol] += time.monotonic() - began
         tell(protocol, len(tasks), len(tasks))
     return scores, {protocol: round(value, 1) for protocol, value in seconds.items()}, list(dict.fromkeys(notes))

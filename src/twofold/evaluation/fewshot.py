@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from twofold import rng
-from twofold.evaluation.knn import accuracy
 from twofold.evaluation.linear import fit_probes
 from twofold.evaluation.split import draw
 
@@ -72,11 +71,11 @@ def draws(labels: Tensor, quota: Tensor, total: int, seed: int, count: int = DRA
     return torch.stack([draw(labels, quota, total, generator) for generator in generators])
 
 
-def few_shot(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, chosen: Tensor) -> list[float]:
-    """Test accuracy of the linear probe that learns from each row of ``chosen``, numbers of images [B, n].
+def few_shot(train: Tensor, train_labels: Tensor, test: Tensor, chosen: Tensor) -> list[Tensor]:
+    """Labels that the linear probe of each row of ``chosen``, numbers of images [B, n], gives to test features [M, D].
 
     Its strength is `linear.DEFAULT`: so few labels leave none to choose it by.
     """
     at_once = max(1, ELEMENTS // (chosen.shape[1] * train.shape[1]))
     probes = [probe for some in chosen.split(at_once) for probe in fit_probes(train, train_labels, some)]
-    return [accuracy(probe.predict(test), test_labels) for probe in probes]
+    return [probe.predict(test) for probe in probes]

@@ -10,10 +10,10 @@ from twofold.encoding.extract import Features
 from twofold.encoding.progress import Tell
 from twofold.evaluation import fewshot, finetune, patch_retrieval, scores, segmentation
 from twofold.evaluation.clusters import sizes
-from twofold.evaluation.knn import accuracy
 from twofold.evaluation.patches import maps_of, masked_maps, some_of
 from twofold.evaluation.representations import Representation
-from twofold.evaluation.scores import Clustering, Score
+from twofold.evaluation.score import Score
+from twofold.evaluation.scores import Clustering
 
 UNEVEN = 3
 """Times as many test images as the smallest class has make a class so large that accuracy is mostly its own."""
@@ -76,9 +76,9 @@ def _finetune(task: Task) -> dict[str, Score]:
         return {}
     train, test, labels = task.readable("train"), task.readable("test"), task.train.labels
     predicted, rate = finetune.fine_tune(task.it.start, train, labels, test, task.seed, task.tell)
-    values = [accuracy(found, task.test.labels) for found in predicted]
     over = "seeds of the head, order and crops"
-    return {"finetune": Score.of_several(values, over, labels=len(train), chosen={"rate": rate})}
+    chosen = {"rate": rate}
+    return {"finetune": Score.of_attempts(predicted, task.test.labels, over, labels=len(train), chosen=chosen)}
 
 
 def _fewshot(task: Task) -> dict[str, Score]:

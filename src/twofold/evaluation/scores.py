@@ -6,8 +6,8 @@ test labels.
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,73 +21,10 @@ from twofold.evaluation import clusters as grouping
 from twofold.evaluation import fewshot, mlp, patch_retrieval, retrieval, segmentation
 from twofold.evaluation.knn import accuracy, knn_predict, neighbours
 from twofold.evaluation.linear import fit_probe
+from twofold.evaluation.score import Score
 
 BOOTSTRAPS = 20
 """samples of the test images, for the spread of a measure of a single grouping"""
-
-
-@dataclass(frozen=True)
-class Score:
-    """A figure with its spread: ``value`` ± ``spread``.
-
-    Attributes:
-        value: the figure; an accuracy is from 0 to 1.
-        spread: the standard error of a share of the test images, or the standard deviation over draws, seeds or starts.
-        over: what the spread is over, in words.
-        metric: what the figure measures.
-        labels: how many labels were used, where that is counted.
-        chosen: what the probe chose for itself, by name, such as the number of neighbours ``k`` or the ``strength``.
-        recall: of an accuracy, the share of each class's test images that are right, by the number of the class in the
-            order of the sorted labels.
-        balanced: of an accuracy, the mean of ``recall``, in which every class counts alike; its spread takes the share
-            of a class for that of two more test images, one right and one wrong, so that a class with one has a spread.
-    """
-
-    value: float
-    spread: float
-    over: str
-    metric: str = "accuracy"
-    labels: int | None = None
-    chosen: Mapping[str, int | float] = field(default_factory=dict)
-    recall: Mapping[int, float] = field(default_factory=dict)
-    balanced: "Score | None" = None
-
-    def __float__(self) -> float:
-        return self.value
-
-    @classmethod
-    def of_share(cls, share: float, images: int, **more: Any) -> "Score":
-        """A share of the test images and its standard error: what another test set of this size could change."""
-        return cls(share, math.sqrt(share * (1 - share) / images), f"{images} test images", **more)
-
-    @classmethod
-    def of_predictions(cls, predicted: Tensor, truth: Tensor, **more: Any) -> "Score":
-        """The accuracy of predicted classes [N], over all test images and over those of each class."""
-        right = (predicted == truth).double()
-        classes, members = truth.unique(return_inverse=True)
-        images = members.bincount()
-        found = torch.zeros(len(classes), dtype=torch.float64).index_add_(0, members, right)
-        recall, likely = found / images, (found + 1) / (images + 2)  # one image says little: its share is 0 or 1
-        error = float((likely * (1 - likely) / images).sum().sqrt()) / len(classes)
-        return cls.of_share(
-            float(right.mean()),
-            len(truth),
-            recall=dict(zip(classes.tolist(), recall.tolist(), strict=True)),
-            balanced=cls(float(recall.mean()), error, f"{len(truth)} test images", "balanced accuracy"),
-            **more,
-        )
-
-    @classmethod
-    def of_several(cls, values: Sequence[float], over: str, **more: Any) -> "Score":
-        """The mean of several figures and their standard deviation; ``over`` names what they are, in the plural."""
-        return cls(statistics.fmean(values), statistics.stdev(values), f"{len(values)} {over}", **more)
-
-    def json(self, classes: Sequence[str] | None = None) -> dict[str, Any]:
-        """As evaluation.json has it; ``classes``: the names of the classes by number, if they have any."""
-        kept = {"metric": self.metric, "value": self.value, "spread": self.spread, "over": self.over}
-        labels = {} if self.labels is None else {"labels": self.labels}
-        recall = {classes[label] if classes else str(label): share for label, share in self.recall.items()}
-        return kept | labels | dict(self.chosen) | ({"recall": recall} if recall else {})
 
 
 @dataclass(frozen=True)
@@ -153,8 +90,8 @@ def linear(train: Features, test: Features, strength: float | None = None, seed:
 def hidden_layer(train: Features, test: Features, seed: int = 0, tell: Tell = silent) -> Score:
     """Heads with one hidden layer, several seeds of them."""
     predicted, rate = mlp.fit_heads(train.values, train.labels, test.values, seed, tell)
-    values = [accuracy(labels, test.labels) for labels in predicted]
-    return Score.of_several(values, "seeds of the head", labels=len(train.labels), chosen={"rate": rate})
+    chosen, labels = {"rate": rate}, len(train.labels)
+    return Score.of_attempts(predicted, test.labels, "seeds of the head", labels=labels, chosen=chosen)
 
 
 def few_labels(
@@ -162,8 +99,8 @@ def few_labels(
 ) -> Score:
     """A linear probe from ``total`` labels, ``quota`` [K] of them from each class, over several draws of which."""
     chosen = fewshot.draws(train.labels, quota, total, seed, draws)
-    values = fewshot.few_shot(train.values, train.labels, test.values, test.labels, chosen)
-    return Score.of_several(values, "draws of the labels", labels=total)
+    predicted = fewshot.few_shot(train.values, train.labels, test.values, chosen)
+    return Score.of_attempts(predicted, test.labels, "draws of the labels", labels=total)
 
 
 def clusters(
@@ -203,7 +140,7 @@ def ranking(train: Features, test: Features, tell: Tell = silent) -> Ranking:
     over = f"{images} test images"
     shares = dict(zip(retrieval.DEPTHS, found.mean(0).tolist(), strict=True))
     return Ranking(
-        Score(float(precision.mean()), error, over, "mean average precision"),
+        Score(float(precision.mean()), error, over, "mean average precision", each=precision[None]),
         {depth: Score.of_share(share, images, metric=f"recall at {depth}") for depth, share in shares.items()},
     )
 
@@ -242,7 +179,8 @@ def patches_retrieved(bank: Tensor, bank_labels: Tensor, asked: Tensor, labels: 
     _, image = owners.unique(return_inverse=True)
     means = torch.zeros(int(image.max()) + 1).index_add_(0, image, right) / image.bincount()
     error = float(means.std(correction=0)) / math.sqrt(max(1, len(means) - 1))
-    return Score(float(means.mean()), error, f"{len(means)} test images", "precision", len(bank), {"k": k})
+    over = f"{len(means)} test images"
+    return Score(float(means.mean()), error, over, "precision", len(bank), {"k": k}, each=means[None])
 
 
 def _clustering(

@@ -1,0 +1,58 @@
+"""A difference of two scores is as certain as the images and the draws of labels that both have make it."""
+
+import math
+
+import pytest
+import torch
+
+from twofold.evaluation.score import Score
+
+
+def told(*right):
+    """A score of one prediction: the images that are right, 1 or 0."""
+    return Score.of_predictions(torch.tensor(right), torch.ones(len(right), dtype=torch.int64))
+
+
+def test_of_two_predictions_it_is_mcnemars_with_an_image_more_on_either_side():
+    """So 6 images that only one of the two tells are a clear difference, as by the exact test (p 0.031), and 5 not."""
+    for only, direction in ((5, 0), (6, 1)):
+        one, other = told(*[1] * 50, *[0] * 50), told(*[1] * (50 - only), *[0] * (50 + only))
+        gain = one.less(other)
+        variance = (only + 2) / 102 - (only / 102) ** 2
+        assert (gain.value, gain.spread) == pytest.approx((only / 100, math.sqrt(variance / 100)))
+        assert gain.over == "100 test images"
+        assert (gain.direction, other.less(one).direction) == (direction, -direction)
+    assert told(1, 1).less(told(0, 0)).direction == 0  # two images say nothing
+
+
+def test_scores_without_a_figure_for_each_image_are_taken_for_independent():
+    gain = Score(0.53, 0.01, "100 test images").less(Score(0.5, 0.01, "100 test images"))
+    assert (gain.value, gain.spread) == pytest.approx((0.03, math.sqrt(2) * 0.01))
+    assert gain.direction == 1
+    assert Score(0.528, 0.01, "").less(Score(0.5, 0.01, "")).direction == 0
+    assert told(1, 0, 1).less(told(1, 0)).over == "both as if they were independent"
+
+
+def attempts(gain, generator, draws=10, images=300):
+    """Two classifiers whose accuracy depends on the image, on the draw and on chance; one is better by ``gain``."""
+    hard = torch.randn(images, generator=generator)
+    lucky = 0.3 * torch.randn(draws, 1, generator=generator)
+    truth = torch.zeros(images, dtype=torch.int64)
+    found = []
+    for better in (gain, 0.0):
+        own = 0.3 * torch.randn(images, generator=generator)  # what is hard for this one alone
+        chance = 0.5 * torch.randn(draws, images, generator=generator)
+        wrong = (hard + own + lucky + 0.1 * torch.randn(draws, 1, generator=generator) + chance - better > 0).long()
+        found.append(Score.of_attempts(list(wrong), truth, "draws of the labels"))
+    return found
+
+
+def test_chance_is_seldom_called_a_difference_and_a_small_one_is_seen():
+    """What makes an image or a draw hard for both cancels, so a gain is seen that their own spreads would hide."""
+    generator = torch.Generator().manual_seed(0)
+    nothing = [one.less(other).direction for one, other in (attempts(0.0, generator) for _ in range(400))]
+    assert sum(map(abs, nothing)) / 400 < 0.07
+    pairs = [attempts(0.3, generator) for _ in range(100)]
+    assert sum(one.less(other).direction for one, other in pairs) > 90
+    assert all(one.less(other).value < 2 * math.hypot(one.spread, other.spread) for one, other in pairs)
+    assert pairs[0][0].less(pairs[0][1]).over == "10 draws of the labels and 300 test images"
