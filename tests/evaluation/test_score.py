@@ -33,6 +33,18 @@ def test_scores_without_a_figure_for_each_image_are_taken_for_independent():
     assert told(1, 0, 1).less(told(1, 0)).over == "both as if they were independent"
 
 
+def test_balanced_accuracies_are_held_against_each_other_class_by_class():
+    """One more of the two images of a small class is as much as 4 of 8 of a large one."""
+    truth = torch.tensor([0] * 8 + [1] * 2)
+    one, other = (Score.of_predictions(torch.tensor(labels), truth) for labels in ([0] * 9 + [1], [0] * 4 + [1] * 6))
+    for score in (one, other):
+        assert float(score.balanced.each.mean()) == pytest.approx(score.balanced.value)
+    gain = one.balanced.less(other.balanced)
+    assert gain.value == pytest.approx((1 + 0.5) / 2 - (0.5 + 1) / 2)
+    apart = torch.tensor([0.0] * 4 + [0.625] * 4 + [-2.5, 0, 1, -1])
+    assert gain.spread == pytest.approx(math.sqrt(float(apart.var(correction=0)) / 10))
+
+
 def attempts(gain, generator, draws=10, images=300):
     """Two classifiers whose accuracy depends on the image, on the draw and on chance; one is better by ``gain``."""
     hard = torch.randn(images, generator=generator)

@@ -24,6 +24,7 @@ def test_scores_and_the_doctors_word(finished, tmp_path):
         elsewhere(finished, tmp_path / "run", "digits", evaluation=EVALUATION, diagnosis=DIAGNOSIS), points=50
     )
     assert "75.0 ± 1.0" in page
+    assert "+6.2 ± 2.0" in page
     assert "0.500 ± 0.100" in page
     assert "the pretrained features are clearly better" in page
     assert "a note of the evaluation" in page

@@ -27,32 +27,41 @@ WIDTH = 100  # of the table of an evaluation in characters, for up to six repres
 
 
 def evaluation(result: dict[str, Any]) -> str:
-    """In percent: a row a measurement, a column a representation; below, what each spread is over and what came out."""
+    """In percent: a row a measurement, a column a representation, and one for what pretraining has gained.
+
+    Below stand what each spread is over and what came out.
+    """
     table = Table(box=SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=0)
     table.title = "%; accuracy where the row names nothing else"
     table.add_column("", no_wrap=True)
     for name in result["representations"]:
         table.add_column(representation_title(name), justify="right", overflow="fold", min_width=10)
+    gains = result["gains"]
+    if gains:
+        table.add_column("gain", justify="right", min_width=11)
     table.add_column("±", style="dim")
     marks: dict[str, str] = {}
     for row, scores in result["scores"].items():
         over = next(iter(scores.values()))["over"]
         mark = marks.setdefault(over, chr(ord("a") + len(marks)))
         cells = (percent(scores.get(name)) for name in result["representations"])
-        table.add_row(row_title(row), *cells, mark)
+        table.add_row(row_title(row), *cells, *([percent(gains.get(row), "+.1f")] if gains else []), mark)
     data = result["data"]
     lines = [f"± {mark}: over {over}" for over, mark in marks.items()]
+    bases = {gain["above"] for gain in gains.values()}
     lines += [
+        *(f"gain: pretrained less {base}, ± the standard error of the difference" for base in bases),
         *result["notes"],
         f"{clean(data['name'])}: {data['train']} training and {data['test']} test images, {data['split']}",
         *result["verdict"],
     ]
-    return "\n".join([render(table, max(WIDTH, 34 + 11 * len(result["representations"]))), *lines])
+    columns = len(result["representations"]) + bool(gains)
+    return "\n".join([render(table, max(WIDTH, 34 + 11 * columns)), *lines])
 
 
-def percent(score: dict[str, Any] | None) -> str:
+def percent(score: dict[str, Any] | None, form: str = ".1f") -> str:
     """Value and spread; nothing where there is no score."""
-    return f"{100 * score['value']:.1f} ± {100 * score['spread']:.1f}" if score else ""
+    return f"{100 * score['value']:{form}} ± {100 * score['spread']:.1f}" if score else ""
 
 
 MEASURES = {

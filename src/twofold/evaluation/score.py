@@ -54,13 +54,16 @@ class Score:
         classes, members = truth.unique(return_inverse=True)
         images = members.bincount()
         found = torch.zeros(len(classes), dtype=torch.float64).index_add_(0, members, right)
+        alike = right * len(truth) / len(classes) / images[members]  # every class has the same part of the mean
         recall, likely = found / images, (found + 1) / (images + 2)  # one image says little: its share is 0 or 1
         error = float((likely * (1 - likely) / images).sum().sqrt()) / len(classes)
         return cls.of_share(
             float(right.mean()),
             len(truth),
             recall=dict(zip(classes.tolist(), recall.tolist(), strict=True)),
-            balanced=cls(float(recall.mean()), error, f"{len(truth)} test images", "balanced accuracy"),
+            balanced=cls(
+                float(recall.mean()), error, f"{len(truth)} test images", "balanced accuracy", each=alike[None]
+            ),
             each=right.float()[None],
             **more,
         )
@@ -84,10 +87,9 @@ class Score:
         taken together; that over images has two images more, one told by this one alone and one by the other alone,
         without which a few images would seem to say much. Other scores are taken for independent of each other.
         """
-        metric = f"difference of {self.metric}"
         if self.each is None or other.each is None or self.each.shape != other.each.shape:
             spread = math.hypot(self.spread, other.spread)
-            return Score(self.value - other.value, spread, "both as if they were independent", metric)
+            return Score(self.value - other.value, spread, "both as if they were independent", self.metric)
         apart = self.each.double() - other.each.double()
         draws, images = apart.shape
         likely = torch.cat([apart.mean(0), apart.new_tensor([1.0, -1.0])])
@@ -96,7 +98,7 @@ class Score:
         if draws > 1:
             variance += float(apart.mean(1).var()) / draws
             over = f"{self.over} and {over}"
-        return Score(float(apart.mean()), math.sqrt(variance), over, metric)
+        return Score(float(apart.mean()), math.sqrt(variance), over, self.metric)
 
     @property
     def direction(self) -> int:

@@ -45,10 +45,10 @@ def packed(array: np.ndarray) -> dict[str, str]:
     return {"type": names[array.dtype.str[1:]], "data": base64.b64encode(little.tobytes()).decode()}
 
 
-def score(value: dict[str, Any]) -> str:
-    """An evaluation's score with its spread: accuracy in percent, anything else as it is."""
+def score(value: dict[str, Any], sign: str = "") -> str:
+    """An evaluation's score with its spread: accuracy in percent, anything else as it is; ``+``: always with a sign."""
     scale, digits = (100, 1) if value["metric"] == "accuracy" else (1, 3)
-    return f"{scale * value['value']:.{digits}f} ± {scale * value['spread']:.{digits}f}"
+    return f"{scale * value['value']:{sign}.{digits}f} ± {scale * value['spread']:.{digits}f}"
 
 
 def short(value: int | float) -> str:
