@@ -14,6 +14,9 @@ training features that it holds out. Figures come as a `Score`: a value, its spr
     >>> few = probes.few_labels(*split, labels_per_class=(1, 10))
     >>> few[1].value < few[10].value < probes.linear(*split).value
     True
+    >>> gain = probes.linear(*split).less(score)                 # of one score over another, by the same test images
+    >>> print(f"{gain.value:.3f} ± {gain.spread:.3f}")
+    0.005 ± 0.013
 """
 
 from collections.abc import Sequence
