@@ -25,8 +25,8 @@ class Score:
             order of the sorted labels.
         balanced: of an accuracy, the mean of ``recall``, in which every class counts alike; its spread takes the share
             of a class for that of two more test images, one right and one wrong, so that a class with one has a spread.
-        each: the figure of each test image, whose mean ``value`` is, in each draw or for each seed: float [B, N]. Of an
-            accuracy it is 1 where the image was told right, else 0.
+        each: the figure of each test image, whose mean ``value`` is, in each draw or for each seed: [B, N]. Of an
+            accuracy it says whether the image was told right.
     """
 
     value: float
@@ -64,7 +64,7 @@ class Score:
             balanced=cls(
                 float(recall.mean()), error, f"{len(truth)} test images", "balanced accuracy", each=alike[None]
             ),
-            each=right.float()[None],
+            each=right.bool()[None],
             **more,
         )
 
@@ -76,8 +76,8 @@ class Score:
     @classmethod
     def of_attempts(cls, predicted: Sequence[Tensor], truth: Tensor, over: str, **more: Any) -> "Score":
         """The mean accuracy of several predictions [N] of the same classes; ``over`` as `of_several` has it."""
-        right = (torch.stack(list(predicted)) == truth).float()
-        return cls.of_several(right.mean(1).tolist(), over, each=right, **more)
+        right = torch.stack(list(predicted)) == truth
+        return cls.of_several(right.float().mean(1).tolist(), over, each=right, **more)
 
     def less(self, other: "Score") -> "Score":
         """By how much this score is above another one of the same test images; the spread is the standard error of it.
