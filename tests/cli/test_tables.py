@@ -47,7 +47,7 @@ def test_an_evaluation_is_a_row_a_measurement_and_says_what_spreads_are_over():
     assert text.splitlines()[-6:] == [
         "± a: over 359 test images",
         "± b: over 10 draws of the labels",
-        "gain: pretrained less untrained, ± the standard error of the difference",
+        "gain: pretrained less untrained, ± how uncertain that is (evaluation.json says over what)",
         "a note",
         "digits: 1438 training and 359 test images, the data's own test part",
         "what came out",

@@ -83,6 +83,10 @@ def test_figures_are_those_of_the_runs(compared):
         assert score["values"] == values
         assert score["value"] == pytest.approx(statistics.fmean(values))
         assert score["spread"] == pytest.approx(statistics.stdev(values))
+        gains = [run.evaluation["gains"]["linear"]["value"] for run in runs]
+        before = [run.evaluation["scores"]["linear"]["untrained"]["value"] for run in runs]
+        assert gains == pytest.approx([value - base for value, base in zip(values, before, strict=True)])
+        assert (own["gains"]["linear"]["values"], own["gains"]["linear"]["above"]) == (gains, "untrained")
         assert own["measures"] == [run.diagnosis["measures"]["features"] for run in runs]
         assert all(100 < peak < 10_000 for peak in own["peak_memory_mb"])
     written = files.read_json(out / "compare.json", "")  # again, perhaps, by a test before

@@ -75,8 +75,14 @@ def test_a_run_is_measured_beside_its_yardsticks(finished, quick, monkeypatch):
     metrics |= {f"recall_at_{k}": f"recall at {k}" for k in (1, 5, 10)}
     fewer = {"finetune": every[1:3], "patch_retrieval": every[:3]}
     metrics["patch_retrieval"] = "precision"
+    assert list(result["gains"]) == list(result["scores"])
+    alone = {row for row, gain in result["gains"].items() if gain["over"] == "both as if they were independent"}
+    assert alone == {row for row in result["scores"] if "clusters" in row}
     for row, scores in result["scores"].items():
         assert sorted(scores) == sorted(fewer.get(row, every))
+        gain = result["gains"][row]
+        assert gain["value"] == pytest.approx(scores["pretrained"]["value"] - scores["untrained"]["value"], abs=1e-6)
+        assert gain["spread"] > 0
         for score in scores.values():
             assert 0 < score["value"] <= 1
             assert score["spread"] > 0 or score["value"] == 1 or row == "finetune"  # whose steps are two

@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 
-from twofold.evaluation.score import Score
+from twofold.evaluation.score import Score, error_of_mean
 
 
 def told(*right):
@@ -13,16 +15,16 @@ def told(*right):
     return Score.of_predictions(torch.tensor(right), torch.ones(len(right), dtype=torch.int64))
 
 
-def test_of_two_predictions_it_is_mcnemars_with_an_image_more_on_either_side():
+@pytest.mark.parametrize("images", [10, 100, 3000])
+def test_of_two_predictions_it_is_mcnemars_with_an_image_more_on_either_side(images):
     """So 6 images that only one of the two tells are a clear difference, as by the exact test (p 0.031), and 5 not."""
+    alike = images - 6
     for only, direction in ((5, 0), (6, 1)):
-        one, other = told(*[1] * 50, *[0] * 50), told(*[1] * (50 - only), *[0] * (50 + only))
+        one, other = told(*[1] * alike, *[1] * only, *[0] * (6 - only)), told(*[1] * alike, *[0] * 6)
         gain = one.less(other)
-        variance = (only + 2) / 102 - (only / 102) ** 2
-        assert (gain.value, gain.spread) == pytest.approx((only / 100, math.sqrt(variance / 100)))
-        assert gain.over == "100 test images"
+        assert (gain.value, gain.spread) == pytest.approx((only / images, math.sqrt(only + 2) / images))
+        assert gain.over == f"{images} test images"
         assert (gain.direction, other.less(one).direction) == (direction, -direction)
-    assert told(1, 1).less(told(0, 0)).direction == 0  # two images say nothing
 
 
 def test_scores_without_a_figure_for_each_image_are_taken_for_independent():
@@ -41,8 +43,8 @@ def test_balanced_accuracies_are_held_against_each_other_class_by_class():
         assert float(score.balanced.each.mean()) == pytest.approx(score.balanced.value)
     gain = one.balanced.less(other.balanced)
     assert gain.value == pytest.approx((1 + 0.5) / 2 - (0.5 + 1) / 2)
-    apart = torch.tensor([0.0] * 4 + [0.625] * 4 + [-2.5, 0, 1, -1])
-    assert gain.spread == pytest.approx(math.sqrt(float(apart.var(correction=0)) / 10))
+    squares = 4 * 0.625**2 + 2.5**2 + 2 * 2.5**2  # of 4 large images and a small one; two such small ones more
+    assert gain.spread == pytest.approx(math.sqrt(squares) / 10)
 
 
 def attempts(gain, generator, draws=10, images=300):
@@ -59,12 +61,24 @@ def attempts(gain, generator, draws=10, images=300):
     return found
 
 
-def test_chance_is_seldom_called_a_difference_and_a_small_one_is_seen():
-    """What makes an image or a draw hard for both cancels, so a gain is seen that their own spreads would hide."""
+@pytest.mark.parametrize(("draws", "images"), [(10, 300), (3, 300), (10, 5), (10, 3000)])
+def test_chance_is_seldom_called_a_difference(draws, images):
     generator = torch.Generator().manual_seed(0)
-    nothing = [one.less(other).direction for one, other in (attempts(0.0, generator) for _ in range(400))]
-    assert sum(map(abs, nothing)) / 400 < 0.07
+    pairs = (attempts(0.0, generator, draws, images) for _ in range(400))
+    assert sum(abs(one.less(other).direction) for one, other in pairs) / 400 < 0.06
+
+
+def test_a_gain_is_seen_that_the_spreads_of_the_scores_would_hide():
+    """What makes an image or a draw hard for both cancels."""
+    generator = torch.Generator().manual_seed(0)
     pairs = [attempts(0.3, generator) for _ in range(100)]
     assert sum(one.less(other).direction for one, other in pairs) > 90
     assert all(one.less(other).value < 2 * math.hypot(one.spread, other.spread) for one, other in pairs)
     assert pairs[0][0].less(pairs[0][1]).over == "10 draws of the labels and 300 test images"
+
+
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_the_mean_of_a_few_values_is_as_uncertain_as_students_t_has_it(count):
+    values = np.random.default_rng(count).normal(size=count)
+    low, high = stats.t.interval(0.95, count - 1, values.mean(), stats.sem(values))
+    assert error_of_mean(values.tolist()) == pytest.approx((high - low) / 4)

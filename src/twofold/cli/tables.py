@@ -50,7 +50,7 @@ def evaluation(result: dict[str, Any]) -> str:
     lines = [f"± {mark}: over {over}" for over, mark in marks.items()]
     bases = {gain["above"] for gain in gains.values()}
     lines += [
-        *(f"gain: pretrained less {base}, ± the standard error of the difference" for base in bases),
+        *(f"gain: pretrained less {base}, ± how uncertain that is (evaluation.json says over what)" for base in bases),
         *result["notes"],
         f"{clean(data['name'])}: {data['train']} training and {data['test']} test images, {data['split']}",
         *result["verdict"],

@@ -63,7 +63,7 @@ def compare(
 
     Every one gets the same compute: the first has ``epochs``, the others as many as cost the same number of
     floating-point operations, forward and backward, of networks on their views. What came out is also said in words:
-    whether the starting weights are best as they are, or which way is better. What is done already is not done again,
+    whether a way is better than the starting weights as they are. What is done already is not done again,
     so a stopped comparison goes on. The processes of a `torchrun` launch share the runs, each of which has one process
     and, if there are enough, a GPU of its own.
 

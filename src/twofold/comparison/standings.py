@@ -13,7 +13,7 @@ from pathlib import Path
 from scipy.stats import kendalltau
 
 from twofold.data.opening import Data
-from twofold.evaluation.score import Score
+from twofold.evaluation.score import Score, error_of_mean
 from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS, row_title
 from twofold.evaluation.verdict import VERDICTS, Json, figures
 from twofold.recipe.version import VERSION
@@ -46,7 +46,7 @@ def collected(folder: Path, budget: dict[str, Json], seeds: int, data: Data) -> 
             "runs": runs,
             "knn": [result.get("knn", []) for result in results],
             "scores": {who: over_runs(evaluations, who) for who in ("pretrained", *BEGINNINGS)},
-            "gains": gains_of([result["gains"] for result in results if result.get("gains")]),
+            "gains": gains_of([result.get("gains", {}) for result in results if result["evaluation"]]),
             SCORE: {
                 run: result["evaluation"][SCORE]["pretrained"]["value"]
                 for run, result in zip(runs, results, strict=True)
@@ -139,7 +139,7 @@ def verdict(found: dict[str, Json]) -> list[str]:
 def above(own: Json, row: str, base: Json) -> Score:
     """How far a way's features are above a beginning; above its own, image by image, as its runs' evaluations say."""
     gain = own["gains"].get(row)
-    if gain and own["scores"][gain["above"]][row] == base:
+    if gain and own["scores"][gain["above"]][row]["value"] == base["value"]:
         return Score(gain["value"], gain["spread"], gain["over"])
     return less(own["scores"]["pretrained"][row], base)
 
@@ -151,13 +151,19 @@ def less(one: Json, other: Json) -> Score:
 
 
 def gains_of(found: list[dict[str, Json]]) -> dict[str, Json]:
-    """Of each row of several runs, the mean gain, and how far that of another run on other images may lie from it."""
+    """Of each row that all of several runs have, the mean gain and its standard error over images and over runs.
+
+    The runs are tested on the same images, so that more of them do not make the error over images smaller.
+    """
     rows: dict[str, Json] = {}
-    for row in dict.fromkeys(row for gains in found for row in gains):
+    for row in found[0] if found else ():
         own = [gains[row] for gains in found if row in gains]
+        if len(own) < len(found):
+            continue
         values = [gain["value"] for gain in own]
-        errors = math.sqrt(statistics.fmean(gain["spread"] ** 2 for gain in own))
-        spread = math.hypot(errors, statistics.stdev(values) if len(values) > 1 else 0.0)
+        over_images = math.sqrt(statistics.fmean(gain["spread"] ** 2 for gain in own))
+        over_runs = error_of_mean(values) if len(values) > 1 else 0.0
+        spread = math.hypot(over_images, over_runs)
         rows[row] = {**own[0], "value": statistics.fmean(values), "spread": spread, "values": values}
     return rows
 

@@ -95,7 +95,8 @@ def evaluate(
     Returns:
         ``scores[row][representation]``, each with ``metric``, ``value``, ``spread``, what the spread is ``over``, and
         often ``labels``, how many were used; ``gains[row]``, of a run, how far ``pretrained`` is ``above`` the start or
-        the untrained network, as a ``value`` with its standard error, ``spread``; ``representations`` in their order;
+        the untrained network, by the same images and draws of labels where a score has a figure for each image, as a
+        ``value`` with its standard error, ``spread``, and what that is ``over``; ``representations`` in their order;
         ``verdict``, of a run, sentences on what came out; ``notes``, ``seconds`` by protocol, ``data``, ``recipe`` (of
         a run), ``seed``, ``date``, ``versions``. With ``together``, nothing on processes other than the first.
 

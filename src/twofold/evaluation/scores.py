@@ -138,10 +138,13 @@ def ranking(train: Features, test: Features, tell: Tell = silent) -> Ranking:
     images = len(precision)
     error = float(precision.std(correction=0)) / math.sqrt(max(1, images - 1))
     over = f"{images} test images"
-    shares = dict(zip(retrieval.DEPTHS, found.mean(0).tolist(), strict=True))
+    shares = dict(zip(retrieval.DEPTHS, zip(found.mean(0).tolist(), found.T.bool(), strict=True), strict=True))
     return Ranking(
         Score(float(precision.mean()), error, over, "mean average precision", each=precision[None]),
-        {depth: Score.of_share(share, images, metric=f"recall at {depth}") for depth, share in shares.items()},
+        {
+            depth: Score.of_share(share, images, metric=f"recall at {depth}", each=right[None])
+            for depth, (share, right) in shares.items()
+        },
     )
 
 
