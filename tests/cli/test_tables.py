@@ -36,13 +36,13 @@ def test_an_evaluation_is_a_row_a_measurement_and_says_what_spreads_are_over():
             "knn": {"raw_pixels": score(0.5, "359 test images"), "pretrained": score(0.755, "359 test images")},
             "few_1": {"pretrained": score(0.25, "10 draws of the labels")},
         },
-        "gains": {"knn": {"above": "untrained", "value": -0.021, "spread": 0.008}},
+        "gains": {"knn": {"above": "untrained", "value": 0.021, "spread": 0.008}},
         "notes": ["a note"],
         "verdict": ["what came out"],
         "data": {"name": "digits", "train": 1438, "test": 359, "split": "the data's own test part"},
     }
     text = tables.evaluation(result)
-    assert re.search(r"^ *knn +50\.0 ± 1\.2 +75\.5 ± 1\.2 +-2\.1 ± 0\.8 a$", text, re.M)
+    assert re.search(r"^ *knn +50\.0 ± 1\.2 +75\.5 ± 1\.2 +\+2\.1 ± 0\.8 a$", text, re.M)
     assert re.search(r"^ *1 a class +25\.0 ± 1\.2 +b$", text, re.M)
     assert text.splitlines()[-6:] == [
         "± a: over 359 test images",

@@ -19,7 +19,7 @@ from twofold.encoding.extract import Features
 from twofold.encoding.progress import Tell, silent
 from twofold.evaluation import clusters as grouping
 from twofold.evaluation import fewshot, mlp, patch_retrieval, retrieval, segmentation
-from twofold.evaluation.knn import accuracy, knn_predict, neighbours
+from twofold.evaluation.knn import knn_predict, neighbours
 from twofold.evaluation.linear import fit_probe
 from twofold.evaluation.score import Score
 
@@ -195,14 +195,14 @@ def _clustering(
     for shots in grouping.LABELS:
         if filled * shots > len(train.labels) / 2:
             break
-        values, used = [], []
+        predicted, used = [], []
         for draw in range(grouping.DRAWS):
             members, asked = groupings[draw % len(groupings)]
             names, labels = grouping.named(members, train.labels, count, shots, seed, draw)
-            values.append(accuracy(names[asked], test.labels))
+            predicted.append(names[asked])
             used.append(labels)
         over = "draws of the labels" + (f", {len(groupings)} starts of k-means" if len(groupings) > 1 else "")
-        named[shots] = Score.of_several(values, over, labels=round(statistics.fmean(used)))
+        named[shots] = Score.of_attempts(predicted, test.labels, over, labels=round(statistics.fmean(used)))
     nmi = _agreement("NMI", normalized_mutual_info_score, test.labels, groupings, seed)
     ari = _agreement("ARI", adjusted_rand_score, test.labels, groupings, seed)
     return Clustering(nmi, ari, named)
