@@ -151,7 +151,7 @@ def less(one: Json, other: Json) -> Score:
 
 
 def gains_of(found: list[dict[str, Json]]) -> dict[str, Json]:
-    """Of each row that all of several runs have, the mean gain and its standard error over images and over runs.
+    """Of each row that all of several runs have, the mean gain and its standard error over images and over seeds.
 
     The runs are tested on the same images, so that more of them do not make the error over images smaller.
     """
@@ -162,8 +162,8 @@ def gains_of(found: list[dict[str, Json]]) -> dict[str, Json]:
             continue
         values = [gain["value"] for gain in own]
         over_images = math.sqrt(statistics.fmean(gain["spread"] ** 2 for gain in own))
-        over_runs = error_of_mean(values) if len(values) > 1 else 0.0
-        spread = math.hypot(over_images, over_runs)
+        over_seeds = error_of_mean(values) if len(values) > 1 else 0.0
+        spread = math.hypot(over_images, over_seeds)
         rows[row] = {**own[0], "value": statistics.fmean(values), "spread": spread, "values": values}
     return rows
 

@@ -115,9 +115,9 @@ class Score:
 
 
 def error_of_mean(values: Sequence[float]) -> float:
-    """The standard error of the mean of several values, so much larger as their small number asks for.
+    """The standard error of the mean of several values, made larger where they are few.
 
-    Twice of it is where the mean lies in 95 of 100 cases by Student's t: of many values 1.96 of their errors, of three
-    4.3.
+    It is such that in 95 of 100 cases the true mean lies within twice of it, by Student's t. Without that, this would
+    be 1.96 times the error of many values, but 4.3 times that of three.
     """
     return float(stdtrit(len(values) - 1, 0.975)) / 2 * statistics.stdev(values) / math.sqrt(len(values))
