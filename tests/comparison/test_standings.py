@@ -108,7 +108,9 @@ def test_a_gain_is_the_mean_over_seeds_and_as_uncertain_as_seeds_and_images_make
     over_seeds = 4.302653 / 2 * 0.01 / 3**0.5  # Student's t of three seeds
     assert found["spread"] == pytest.approx((0.003**2 + over_seeds**2) ** 0.5)
     assert (found["above"], found["values"]) == ("start", [0.02, 0.03, 0.04])
-    assert standings.gains_of([gain(0.02)])["linear"]["spread"] == pytest.approx(0.003)
+    assert found["over"] == "500 test images and 3 seeds"
+    alone = standings.gains_of([gain(0.02)])["linear"]
+    assert (alone["spread"], alone["over"]) == (pytest.approx(0.003), "500 test images")
     assert standings.gains_of([gain(0.02), {}]) == standings.gains_of([{}, gain(0.02)]) == {}  # one has none
     assert standings.gains_of([]) == {}
 

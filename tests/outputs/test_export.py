@@ -72,8 +72,8 @@ def test_any_share_of_what_a_run_from_weights_has_learned(finished, tmp_path):
     own = run.backbone().state_dict()
     assert all(torch.equal(value, own[name]) for name, value in load_file(tmp_path / "own.safetensors").items())
 
-    for wrong in (0, 1.5):
-        with pytest.raises(UsageError, match="interpolate_weights must be"):
+    for wrong, why in ((0, "above 0, not 0"), (1.5, "at most 1, not 1.5")):
+        with pytest.raises(UsageError, match=f"interpolate_weights must be {why}"):
             export(run, tmp_path / "wrong.safetensors", interpolate_weights=wrong)
     for without in (finished, run.path / "start"):
         with pytest.raises(UsageError, match="interpolate_weights needs a run that started from weights"):

@@ -26,6 +26,7 @@ def test_numbers_and_lists_are_taken_as_meant():
         (dict(epochs=2.5), "epochs must be a whole number"),
         (dict(epochs=0), "epochs must be at least 1"),
         (dict(lr=-1.0), "lr must be above 0"),
+        (dict(layer_decay=2.0), "layer_decay must be at most 1, not 2"),
         (dict(lr=True), "lr must be a number"),
         (dict(crop_scale=(0.5,)), "crop_scale must be 2 float values"),
         (dict(crop_scale=(0.9, 0.1)), "lowest first"),

@@ -162,9 +162,10 @@ def gains_of(found: list[dict[str, Json]]) -> dict[str, Json]:
             continue
         values = [gain["value"] for gain in own]
         over_images = math.sqrt(statistics.fmean(gain["spread"] ** 2 for gain in own))
-        over_seeds = error_of_mean(values) if len(values) > 1 else 0.0
-        spread = math.hypot(over_images, over_seeds)
-        rows[row] = {**own[0], "value": statistics.fmean(values), "spread": spread, "values": values}
+        rows[row] = {**own[0], "value": statistics.fmean(values), "spread": over_images, "values": values}
+        if len(values) > 1:
+            rows[row]["spread"] = math.hypot(over_images, error_of_mean(values))
+            rows[row]["over"] += f" and {len(values)} seeds"
     return rows
 
 

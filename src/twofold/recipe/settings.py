@@ -55,7 +55,8 @@ class Declaration:
             low = -math.inf if self.low is None else self.low
             high = self.high if isinstance(self.high, int | float) else math.inf
             if not low <= number <= high:
-                span = f"at least {low:g}" if high >= 1e6 else f"from {low:g} to {high:g}"
+                at_most = f"at most {high:g}" if self.low is None else f"from {low:g} to {high:g}"
+                span = f"at least {low:g}" if high >= 1e6 else at_most
                 raise UsageError(f"{name} must be {span}, not {number:g}")
         if self.ordered and numbers[0] > numbers[1]:
             raise UsageError(f"{name} needs two numbers, lowest first, not {show(value)}")
