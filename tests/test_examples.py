@@ -1,19 +1,12 @@
 """The examples run as they stand, on less."""
 
-import csv
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import timm
-from PIL import Image
-from safetensors.torch import save_file
-
-import twofold
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -60,25 +53,6 @@ def test_own_data_and_backbone(tmp_path):
     for protocol in ("knn", "linear"):
         scores = re.search(rf"^{protocol} .*untrained': '([\d.]+)%'.*pretrained': '([\d.]+)%'", said, re.M)
         assert float(scores[2]) > float(scores[1])
-
-
-def test_label_the_rest(tmp_path):
-    """Two kinds of images, three of each with a label: the others get the right one."""
-    for k in range(16):
-        kind = ("dark", "light")[k % 2]
-        pixels = np.random.default_rng(k).integers(0, 60, (24, 24, 3)) + 180 * (k % 2)
-        path = tmp_path / (f"labelled/{kind}" if k < 6 else "photos") / f"{kind}-{k}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels.astype(np.uint8)).save(path)
-    weights = tmp_path / "weights.safetensors"
-    save_file(timm.create_model("test_resnet").state_dict(), weights)
-    for name in ("labelled", "photos"):
-        twofold.embed(weights, tmp_path / name, out=tmp_path / f"{name}.parquet", backbone="test_resnet")
-    files = [str(tmp_path / name) for name in ("labelled.parquet", "photos.parquet", "classes.csv")]
-    assert "10 images, classes from 6" in run([sys.executable, "label_the_rest.py", *files])
-    rows = list(csv.DictReader((tmp_path / "classes.csv").read_text().splitlines()))
-    assert len(rows) == 10
-    assert all(row["path"].startswith(row["class"]) and float(row["probability"]) > 0.5 for row in rows)
 
 
 def test_sklearn_features():

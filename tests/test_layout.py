@@ -38,6 +38,8 @@ CROSSING = {
 
 UNTESTED = {
     "__main__.py",  # by test_strangers.py, and by every test that starts `python -m twofold`
+    "cli/common.py",  # by test_commands.py, through every command
+    "cli/outputs.py",  # likewise, and each command by the test of what it calls
     "data/cache.py",  # a folder's name, which the tests of what is kept there set
     "encoding/progress.py",  # what is told, by whoever tells it
     "evaluation/scores.py",  # by test_probes.py, through which people have them

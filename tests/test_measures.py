@@ -246,3 +246,11 @@ def test_stale_entries():
     age = torch.tensor([0, 1, 5, 10, -1])
     assert measures.stale_share(age, 4.0) == 0.6
     assert measures.stale_share(age, 100.0) == 0.2
+
+
+def test_the_cosine_of_what_is_0():
+    """Zeros are alike, and like nothing else; among other vectors they count as cosines of 0."""
+    assert measures.mean_cosine(torch.zeros(20, 8)) == 1
+    two = torch.tensor([[0.0, 0.0], [0.0, 0.0], [1.0, 2.0], [1.0, 2.0]])
+    assert measures.mean_cosine(two) == pytest.approx(2 / 6)
+    assert measures.mean_cosine(two[1:]) == pytest.approx(1 / 3)

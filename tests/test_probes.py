@@ -20,7 +20,7 @@ from twofold.rng import fold
 X, Y = blobs(240, spread=3.0)
 TEST, TRUTH = blobs(100, seed=1, spread=3.0)
 SPLIT = (X, Y, TEST, TRUTH)
-EVERY = ("knn", "linear", "mlp", "few_labels", "clusters", "retrieval")
+EVERY = ("knn", "linear", "mlp", "few_labels", "transductive", "clusters", "retrieval")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_the_example_is_true():
 
 
 def test_every_probe_is_there():
-    assert {name for name in probes.__all__ if name.islower()} == {*EVERY, "segmentation"}
+    assert {name for name in probes.__all__ if name.islower()} == {*EVERY, "segmentation", "label_the_rest"}
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from twofold.evaluation.evaluate import evaluate
     from twofold.methods.base import Method, Output, Setup
     from twofold.methods.create import create_method, list_methods
+    from twofold.methods.views import create_views
     from twofold.outputs.embed import embed
     from twofold.outputs.export import export
+    from twofold.outputs.label import label
     from twofold.outputs.pack import pack
     from twofold.page.report import report
     from twofold.recipe.rules import Facts
@@ -43,11 +45,13 @@ _HOMES = {
     "Views": "augment.views",
     "compare": "comparison.compare",
     "create_method": "methods.create",
+    "create_views": "methods.views",
     "diagnose": "diagnosis.diagnose",
     "embed": "outputs.embed",
     "evaluate": "evaluation.evaluate",
     "export": "outputs.export",
     "features": "encoding.features",
+    "label": "outputs.label",
     "list_methods": "methods.create",
     "load_backbone": "run",
     "neighbours": "training.neighbours",
@@ -62,9 +66,9 @@ _HOMES = {
 _MODULES = ("losses", "measures", "probes")
 
 __all__ = [
-    "Batch", "Distortion", "Facts", "Method", "Output", "Run", "Setup", "Views", "compare", "create_method", "diagnose",
-    "embed", "evaluate", "export", "features", "list_methods", "load_backbone", "losses", "measures",
-    "neighbours", "pack", "pretrain", "probes", "report", "scan", "setting",
+    "Batch", "Distortion", "Facts", "Method", "Output", "Run", "Setup", "Views", "compare", "create_method",
+    "create_views", "diagnose", "embed", "evaluate", "export", "features", "label", "list_methods", "load_backbone",
+    "losses", "measures", "neighbours", "pack", "pretrain", "probes", "report", "scan", "setting",
 ]  # fmt: skip
 
 

@@ -242,9 +242,15 @@ def uniformity(z: Embeddings) -> float:
 
 
 def mean_cosine(z: Embeddings) -> float:
-    """Mean cosine between different images, -1 to 1: (|sum of unit vectors|^2 - N) / (N (N - 1))."""
+    """Mean cosine between different images, -1 to 1: (|sum of unit vectors|^2 - N) / (N (N - 1)).
+
+    Two embeddings that are the same are wholly alike, also where both are 0, though that has no direction; 0 and
+    another vector have the cosine 0.
+    """
     unit, n = F.normalize(_double(z)), len(z)
-    return float((unit.sum(0).square().sum() - n) / (n * (n - 1)))
+    zeros = int((unit == 0).all(1).sum())
+    alike = unit.sum(0).square().sum() - (n - zeros) + zeros * (zeros - 1)
+    return float(alike / (n * (n - 1)))
 
 
 def energy_share(terms: dict[str, float], energies: Sequence[str] = ENERGIES) -> float:

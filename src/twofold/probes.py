@@ -17,27 +17,27 @@ training features that it holds out. Figures come as a `Score`: a value, its spr
     >>> gain = probes.linear(*split).less(score)                 # of one score over another, by the same test images
     >>> print(f"{gain.value:.3f} ± {gain.spread:.3f}")
     0.005 ± 0.013
+    >>> found = probes.label_the_rest(x[:200], y[:200], x[200:])  # classes for all others, of which nothing is known
+    >>> guesses = [found.classes[number] for number in found.probabilities.argmax(1)]
+    >>> print(f"{sum(map(str.__eq__, guesses, y[200:].astype(str))) / len(guesses):.2f}")
+    0.87
 """
 
 from collections.abc import Sequence
 
-import numpy as np
-from torch import Tensor
-
+from twofold.encoding.extract import Features
 from twofold.errors import UsageError
 from twofold.evaluation import fewshot, scores
-from twofold.evaluation.arrays import as_maps, as_splits
+from twofold.evaluation.arrays import Array, Labels, as_maps, as_splits
 from twofold.evaluation.clusters import STARTS
 from twofold.evaluation.score import Score
 from twofold.evaluation.scores import Clustering, Ranking, Segmentation
+from twofold.evaluation.transductive import Labelled, label_the_rest
 
 __all__ = [
-    "Clustering", "Ranking", "Score", "Segmentation", "clusters", "few_labels", "knn", "linear", "mlp", "retrieval",
-    "segmentation",
+    "Clustering", "Labelled", "Ranking", "Score", "Segmentation", "clusters", "few_labels", "knn", "label_the_rest",
+    "linear", "mlp", "retrieval", "segmentation", "transductive",
 ]  # fmt: skip
-
-Array = Tensor | np.ndarray
-Labels = Array | Sequence[int] | Sequence[str]
 
 
 def knn(train: Array, train_labels: Labels, test: Array, test_labels: Labels, k: int | None = None) -> Score:
@@ -130,12 +130,50 @@ def few_labels(
     Raises:
         UsageError: if the arrays are not such features and labels, or a number is too small.
     """
-    if draws < 2 or not labels_per_class or min(labels_per_class) < 1:
-        raise UsageError("few_labels needs at least 1 label a class, and at least 2 draws, which its spread is over")
     fitting, asked, *_ = as_splits(train, train_labels, test, test_labels)
-    quotas = [fewshot.shot(fitting.labels, number) for number in labels_per_class]
-    found = (scores.few_labels(fitting, asked, quota, total, draws, seed) for quota, total in quotas)
-    return dict(zip(labels_per_class, found, strict=True))
+    quotas = _quotas(fitting, labels_per_class, draws)
+    return {number: scores.few_labels(fitting, asked, *quota, draws, seed) for number, quota in quotas.items()}
+
+
+def transductive(
+    train: Array,
+    train_labels: Labels,
+    test: Array,
+    test_labels: Labels,
+    labels_per_class: Sequence[int] = fewshot.SHOTS,
+    draws: int = fewshot.DRAWS,
+    seed: int = 0,
+) -> dict[int, Score]:
+    """Accuracy of `label_the_rest` from a few labels of each class: mean and deviation over several draws of which.
+
+    Unlike `few_labels`, which draws the same labels, it looks at all rows at once: the training rows that are not drawn
+    and the test rows say, without their labels, which rows are of one kind.
+
+    Args:
+        train: features of the training images, float [N, D].
+        train_labels: their labels, [N].
+        test: features of the test images, float [M, D].
+        test_labels: their labels, [M].
+        labels_per_class: numbers of labels of each class, each at least 1; a class that has fewer gives all.
+        draws: how often the labels are drawn, at least twice.
+        seed: decides the draws, together with the labels alone.
+
+    Returns:
+        The score for each of ``labels_per_class``.
+
+    Raises:
+        UsageError: if the arrays are not such features and labels, or a number is too small.
+    """
+    fitting, asked, *_ = as_splits(train, train_labels, test, test_labels)
+    quotas = {str(number): quota for number, quota in _quotas(fitting, labels_per_class, draws).items()}
+    found = scores.few_labels_of_all(fitting, asked, quotas, draws, seed)
+    return {int(number): score for number, score in found.items()}
+
+
+def _quotas(fitting: Features, labels_per_class: Sequence[int], draws: int) -> dict[int, fewshot.Quota]:
+    if draws < 2 or not labels_per_class or min(labels_per_class) < 1:
+        raise UsageError("few labels need at least 1 label a class, and at least 2 draws, which the spread is over")
+    return {number: fewshot.shot(fitting.labels, number) for number in labels_per_class}
 
 
 def clusters(

@@ -256,3 +256,17 @@ def test_settings_that_cannot_be_are_said(settings, words):
 def test_images_that_cannot_be_are_said(images, words):
     with pytest.raises(UsageError, match=words):
         Views(32)(images)
+
+
+def test_in_a_worker_the_step_must_be_given():
+    """Each worker has a copy that begins at step 0, in each epoch anew."""
+    images = [torch.rand(3, 8, 8) for _ in range(8)]
+    views = Views(8)
+
+    def batches(collate):
+        return list(torch.utils.data.DataLoader(images, 4, num_workers=1, collate_fn=collate))
+
+    with pytest.raises(UsageError, match="in a worker of a DataLoader every epoch would have the same draws"):
+        batches(views)
+    given = batches(lambda some: views(some, step=7).views[0].images)
+    assert torch.equal(given[0], views(images[:4], step=7).views[0].images)

@@ -124,3 +124,9 @@ def test_a_network_of_one_output_has_collapsed():
 def test_what_cannot_be_looked_at_is_one_line(arguments, words):
     with pytest.raises(UsageError, match=words):
         twofold.diagnose(**arguments)
+
+
+def test_embeddings_that_are_all_0_have_collapsed_completely():
+    """As after a ReLU that never fires."""
+    for z in (torch.zeros(64, 16), torch.relu(torch.randn(64, 16, generator=torch.Generator().manual_seed(0)) - 9)):
+        assert [finding["name"] for finding in twofold.diagnose(z)["findings"]] == [COMPLETE]

@@ -109,3 +109,14 @@ def test_the_margin_pushes_what_is_near_alone():
     cost = losses.margin_hinge(alike, alike, 0.8)
     assert cost.item() == pytest.approx(0.32, abs=1e-5)
     assert torch.autograd.grad(cost, alike)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.5])
+def test_a_temperature_may_be_learned(temperature):
+    """Its gradient is that of the slope of the loss, as that of a number would be."""
+    x, y = embeddings(12, 6, 2)
+    learned = torch.tensor(temperature, dtype=torch.float64, requires_grad=True)
+    (found,) = torch.autograd.grad(losses.nt_xent(x, y, learned), learned)
+    step = 1e-6
+    slope = (losses.nt_xent(x, y, temperature + step) - losses.nt_xent(x, y, temperature - step)) / (2 * step)
+    assert float(found) == pytest.approx(float(slope), rel=1e-4)

@@ -154,3 +154,18 @@ def test_names_are_found_by_completion():
 def test_the_list_has_all_methods():
     assert twofold.list_methods()[:2] == ["pirl", "simclr"]
     assert len(twofold.list_methods()) >= 16
+
+
+@pytest.mark.parametrize("name", methods())
+def test_a_look_at_the_loss_in_eval_mode_changes_nothing(name):
+    """Neither a queue, a bank or a centre nor a batch norm: validation images are no training images."""
+    more = {"swav": {"queue": 16, "queue_from": 0.0}, "moco": {"queue": 16}, "pirl": {"images": 32}}.get(name, {})
+    if name == "joint":
+        more = {"energy": "cross_entropy", "codes": "centred", "memory": 16, "functionals": "repulsion:1"}
+    method, size = small(name, **more)
+    method.eval()
+    before = {key: value.clone() for key, value in method.state_dict().items()}
+    images = torch.randint(0, 256, (16, 3, size, size), dtype=torch.uint8)
+    with torch.no_grad():
+        assert method(twofold.create_views(method)(images, index=torch.arange(16)), progress=0.5).loss.isfinite()
+    assert all(torch.equal(value, before[key]) for key, value in method.state_dict().items())

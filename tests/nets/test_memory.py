@@ -38,3 +38,14 @@ def test_a_bank_averages_each_image_alone():
     numbers, rows = bank.draw(torch.tensor([0.0, 0.3, 0.99, 1.0]))
     assert numbers.tolist() == [0, 1, 3, 3]
     assert torch.equal(rows, bank.rows[numbers])
+
+
+def test_in_eval_mode_nothing_is_remembered():
+    queue, bank = Queue(6, 3).eval(), Bank(5, 3).eval()
+    before = [{name: rows.clone() for name, rows in memory.state_dict().items()} for memory in (queue, bank)]
+    queue.enqueue(torch.randn(4, 3))
+    bank.update(torch.tensor([1, 3]), torch.randn(2, 3), 0.5)
+    for memory, had in zip((queue, bank), before, strict=True):
+        assert all(torch.equal(rows, had[name]) for name, rows in memory.state_dict().items())
+    queue.train().enqueue(torch.ones(4, 3))
+    assert len(queue.filled) == 4

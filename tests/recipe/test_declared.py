@@ -112,7 +112,7 @@ def test_entry_points_give_names(place, monkeypatch):
         ("nowhere_at_all:Mine", None, "no module nowhere_at_all"),
         ("nowhere.at.all:Mine", None, "cannot be found"),
         ("broken_a:Mine", "class Minne(Method): pass", "no method.* did you mean Minne"),
-        ("broken_f:Mine", "class Mine: pass", "must be a class derived from twofold.Method"),
+        ("broken_f:Mine", "class Mine: pass", r"its class line must name twofold\.Method"),
         ("broken_g:Mine", "class Options:\n    x: int = setting(None, 'x')\nclass Mine(Method): pass", "no rule auto="),
         (
             "broken_h:Mine",

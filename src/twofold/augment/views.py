@@ -112,8 +112,14 @@ class Views(nn.Module):
             second: n other images, such as neighbours of the first ones, which the second view shows instead.
 
         Raises:
-            UsageError: for images of another type, range or number of channels, or another number of second ones.
+            UsageError: for images of another type, range or number of channels, or another number of second ones;
+                without ``step`` in a worker of a DataLoader, whose copy of this module begins anew in each epoch.
         """
+        if step is None and torch.utils.data.get_worker_info() is not None:
+            raise UsageError(
+                "in a worker of a DataLoader every epoch would have the same draws: call Views in the loop on the "
+                "whole batch, where it is also faster, or give it the number of the step"
+            )
         stacks = stacks_of(images)
         others = stacks if second is None else stacks_of(second)
         self.check(stacks if second is None else [*stacks, *others])

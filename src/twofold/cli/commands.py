@@ -4,48 +4,15 @@ Nothing here imports torch before a command runs, so that `--help` is there at o
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from twofold.cli.words import DATA_HELP, PROTOCOLS_HELP, Parser, comparison_of, number, recipe_of, whole
+from twofold.cli.common import Command, parser_of, show
+from twofold.cli.outputs import embed, export, label, pack, report, scan
+from twofold.cli.words import DATA_HELP, PROTOCOLS_HELP, comparison_of, number, recipe_of, whole
 from twofold.recipe.declared import methods, spec
 from twofold.recipe.recipe import check_declaration
 from twofold.storage.names import clean
-
-
-def show(text: str) -> None:
-    """Print lines, with nothing in them that would act on a terminal."""
-    print("\n".join(map(clean, text.split("\n"))))
-
-
-def parser_of(
-    command: Callable[[Sequence[str]], None],
-    name: str,
-    *,
-    run: bool = False,
-    backbone: bool = False,
-    device: bool = False,
-) -> Parser:
-    """A command's parser, its help headed by the command's docstring."""
-    parser = Parser(f"twofold {name}", command.__doc__ or "")
-    if run:
-        parser.add_argument("run", metavar="RUN", type=Path, help="the directory of a run")
-    if backbone:
-        known = "the directory of a run, a file of weights, or the name of a timm model with its published weights"
-        parser.add_argument("what", metavar="RUN", help=known)
-        fits = "the timm model that the weights belong to, where RUN is a file of weights"
-        parser.add_argument("--backbone", metavar="NAME", help=fits)
-    if device:
-        parser.add_argument(
-            "--device", choices=("cpu", "cuda", "mps"), help="where to compute; by default on a GPU if there is one"
-        )
-    return parser
-
-
-Command = Callable[[Sequence[str]], None]
-
-
-# -- commands ---------------------------------------------------------------------------------------------------------
 
 
 def pretrain(words: Sequence[str]) -> None:
@@ -91,28 +58,6 @@ def evaluate(words: Sequence[str]) -> None:
         show(clean(f"wrote {written}"))
 
 
-def embed(words: Sequence[str]) -> None:
-    """Write a vector for each image, or for each of its patches: the features of a backbone.
-
-    A command that was stopped goes on when it is given again: what is done is kept in FILE.partial.
-    """
-    parser = parser_of(embed, "embed", backbone=True, device=True)
-    parser.add_argument("data", metavar="DATA", help=DATA_HELP)
-    file = "the file to write: NAME.parquet (path, label, vector), or NAME.npy with NAME.index.csv (path, label)"
-    parser.add_argument("--out", metavar="FILE", type=Path, required=True, help=file)
-    places = "write a vector for each patch, with its row, its column and its centre x, y in pixels of the image"
-    parser.add_argument("--patches", action="store_true", help=places)
-    asked = parser.read(words)
-
-    from twofold.cli import tables
-    from twofold.outputs.embed import embed as write
-    from twofold.training.log import progress
-
-    with progress() as tell:
-        written = write(**asked, tell=tell, together=True)
-    show(tables.written(written))
-
-
 def diagnose(words: Sequence[str]) -> None:
     """Say whether a run has collapsed, since when, why and what to try; measure it without labels.
 
@@ -150,76 +95,6 @@ def compare(words: Sequence[str]) -> None:
 
     show(tables.comparison(carry_out(**wanted)))
     show(clean(f"wrote {wanted['out'] / 'compare.json'} and {wanted['out'] / 'compare.html'}"))
-
-
-def report(words: Sequence[str]) -> None:
-    """Write report.html, one page that shows a run and loads nothing from elsewhere."""
-    parser = parser_of(report, "report", run=True, device=True)
-    parser.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; by default those of the pretraining")
-    parser.add_argument("--points", type=whole, default=50_000, help="how many images the map shows at most")
-    shown = "the three channels to show as red, green and blue, or one, counted from 1; by default the first ones"
-    parser.add_argument("--bands", type=whole, nargs="+", metavar="BAND", help=shown)
-    asked = parser.read(words)
-
-    from twofold.page.report import report as write
-    from twofold.training.log import progress
-
-    with progress() as tell:
-        path = write(**asked, tell=tell)
-    show(clean(f"wrote {path}"))
-
-
-def export(words: Sequence[str]) -> None:
-    """Write a backbone as a file for other programs: timm, torchvision or ONNX."""
-    parser = parser_of(export, "export", backbone=True)
-    parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the file to write")
-    parser.add_argument(
-        "--format", choices=("timm", "torchvision", "onnx"), default="timm", help="the program that reads the file"
-    )
-    share = "of a run from weights, how much of what it has learned to write, at most 1; by default as its recipe says"
-    parser.add_argument("--interpolate-weights", metavar="SHARE", type=number(float), help=share)
-    asked = parser.read(words)
-
-    from twofold.outputs.export import export as write
-
-    show(write(**asked))
-
-
-def scan(words: Sequence[str]) -> None:
-    """Decode every image once and list those that cannot be read; exit code 1 if there are any."""
-    parser = parser_of(scan, "scan")
-    parser.add_argument("data", metavar="DATA", help=DATA_HELP)
-    parser.add_argument("--threads", type=whole, default=4, help="how many images are decoded at a time")
-    asked = parser.read(words)
-
-    from twofold.cli import tables
-    from twofold.data.scan import scan as look
-
-    found = look(**asked)
-    for split, result in found.items():
-        show(tables.scanned(split if len(found) > 1 else "", result))
-    if any(result.bad for result in found.values()):
-        sys.exit(1)
-
-
-def pack(words: Sequence[str]) -> None:
-    """Write images as tar shards, named as WebDataset does; a command that was stopped goes on."""
-    parser = parser_of(pack, "pack")
-    parser.add_argument("data", metavar="DATA", help=DATA_HELP)
-    parser.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="the folder to write the shards to")
-    smaller = "scale images down so that their longer side has at most this many pixels; by default none is changed"
-    parser.add_argument("--longest", metavar="PIXELS", type=number(int), help=smaller)
-    parser.add_argument("--shard-mib", metavar="MIB", type=whole, default=256, help="largest size of a shard in MiB")
-    parser.add_argument("--threads", type=whole, default=4, help="how many images are read at a time")
-    asked = parser.read(words)
-
-    from twofold.cli import tables
-    from twofold.outputs.pack import pack as write
-    from twofold.training.log import progress
-
-    with progress() as tell:
-        written = write(**asked, tell=tell)
-    show(tables.packed(written))
 
 
 def show_methods(words: Sequence[str]) -> None:
@@ -283,6 +158,7 @@ COMMANDS: dict[str, Command] = {
     "diagnose": diagnose,
     "compare": compare,
     "embed": embed,
+    "label": label,
     "report": report,
     "export": export,
     "scan": scan,

@@ -26,7 +26,7 @@ DATA_HELP = (
     "address s3://, gs://, hf:// or https://), an .npz or .npy file, digits (a small set that comes with twofold), "
     "torchvision:NAME or hf:owner/name"
 )
-PROTOCOLS_HELP = "knn, linear, mlp, finetune, fewshot, clusters, retrieval, segmentation, patch_retrieval"
+PROTOCOLS_HELP = "knn, linear, mlp, finetune, fewshot, transductive, clusters, retrieval, segmentation, patch_retrieval"
 
 
 NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE)

@@ -12,8 +12,12 @@ from twofold.errors import UsageError
 from twofold.evaluation.split import every_fifth
 from twofold.measures import as_embeddings
 
+Array = Tensor | np.ndarray
+Labels = Array | Sequence[int] | Sequence[str]
+
 GIVEN = "the test features that were given"
 HELD_OUT = "every fifth row of each class held out for testing"
+ONE_CLASS = "the labels are all of one class: there is nothing to tell apart"
 
 
 def as_splits(
@@ -45,9 +49,24 @@ def as_splits(
         (labels, truth), classes = number_labels(given)
         splits = (values, labels), (rows, truth)
     if len(labels.unique()) < 2:
-        raise UsageError("the labels are all of one class: there is nothing to tell apart")
+        raise UsageError(ONE_CLASS)
     first, second = (Features(x, list(range(len(x))), y) for x, y in splits)
     return first, second, classes, HELD_OUT if test is None else GIVEN
+
+
+def as_few(labelled: object, labels: object, others: object) -> tuple[Tensor, Tensor, Tensor, list[str]]:
+    """Features [n, D] and class numbers [n] of images that have a label, features [M, D] of others; the classes' names.
+
+    Raises:
+        UsageError: if these are no features or labels, do not go together, or are all of one class.
+    """
+    values, rest = _values(labelled, "features"), _values(others, "other features")
+    if rest.shape[1] != values.shape[1]:
+        raise UsageError(f"features of {values.shape[1]} numbers say nothing of others of {rest.shape[1]} numbers each")
+    (numbers,), classes = number_labels({"labels": (labels, len(values))})
+    if len(classes) < 2:
+        raise UsageError(ONE_CLASS)
+    return values, numbers, rest, classes
 
 
 def _values(features: object, what: str) -> Tensor:

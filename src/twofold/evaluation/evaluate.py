@@ -17,7 +17,7 @@ from twofold.encoding.progress import Tell, silent, within
 from twofold.errors import Failed, UsageError, did_you_mean, refuse
 from twofold.evaluation.fewshot import quotas
 from twofold.evaluation.patches import patches_of
-from twofold.evaluation.protocols import DENSE, PROTOCOLS, Task
+from twofold.evaluation.protocols import DENSE, DRAWN, PROTOCOLS, Task
 from twofold.evaluation.score import Score
 from twofold.evaluation.subject import (
     Subject,
@@ -70,9 +70,9 @@ def evaluate(
             ``teacher``; a network, images [N, C, H, W] -> features [N, D]; or features, float [N, D].
         data: images with labels or masks, as `open_data` takes them, with or without a test part. By default, of a run,
             those of the pretraining.
-        protocols: any of ``knn``, ``linear``, ``mlp``, ``finetune``, ``fewshot``, ``clusters``, ``retrieval``,
-            ``segmentation``, ``patch_retrieval``; several also as one text with commas. ``segmentation`` needs masks of
-            the images (`twofold.data.masks`) instead of labels.
+        protocols: any of ``knn``, ``linear``, ``mlp``, ``finetune``, ``fewshot``, ``transductive``, ``clusters``,
+            ``retrieval``, ``segmentation``, ``patch_retrieval``; several also as one text with commas.
+            ``segmentation`` needs masks of the images (`twofold.data.masks`) instead of labels.
         device: cpu, cuda or mps; None: a network that is given stays where it is, others go to a GPU if there is one.
         tell: a function that is told what is being done, how much of it is done, and how much there is.
         labels: the labels of features, [N], whole numbers or texts.
@@ -169,7 +169,7 @@ def measured(
     scores: dict[str, dict[str, Score]] = {}
     seconds = dict.fromkeys(protocols, 0.0)
     every = subject.representations
-    notes = quotas(next(iter(every.values())).train.labels)[1] if "fewshot" in protocols else []
+    notes = quotas(next(iter(every.values())).train.labels)[1] if set(protocols) & set(DRAWN) else []
     dense = patches_of(every) if set(protocols) & set(DENSE) else {}
     tasks = {who: Task(it, subject.splits, seed, silent, dense.get(who), notes) for who, it in every.items()}
     for protocol in protocols:

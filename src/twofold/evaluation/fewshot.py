@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from twofold import rng
-from twofold.evaluation.linear import fit_probes
+from twofold.evaluation.linear import Probe, fit_probes
 from twofold.evaluation.split import draw
 
 SHOTS = (1, 2, 5, 10)
@@ -15,13 +15,15 @@ SHARES = (0.01, 0.1)
 """Which shares of all labels are drawn."""
 DRAWS = 10
 """How often each number of labels is drawn."""
+Quota = tuple[Tensor, int]
+"""How many images of each class are drawn, [K], and how many in all."""
 ELEMENTS = 1 << 27
 """How many numbers of drawn features are held at once: half a gigabyte."""
 
 
 def quotas(
     labels: Tensor, shots: Sequence[int] = SHOTS, shares: Sequence[float] = SHARES
-) -> tuple[dict[str, tuple[Tensor, int]], list[str]]:
+) -> tuple[dict[str, Quota], list[str]]:
     """How many labelled images are drawn, by the name of the row that shows it; and why some rows are left out.
 
     Args:
@@ -56,7 +58,7 @@ def quotas(
     return rows, skipped
 
 
-def shot(labels: Tensor, number: int) -> tuple[Tensor, int]:
+def shot(labels: Tensor, number: int) -> Quota:
     """``number`` images of each class, or all of a class that has fewer: how many of each, [K], and how many in all."""
     quota = labels.unique(return_counts=True)[1].clamp_max(number)
     return quota, int(quota.sum())
@@ -72,10 +74,14 @@ def draws(labels: Tensor, quota: Tensor, total: int, seed: int, count: int = DRA
 
 
 def few_shot(train: Tensor, train_labels: Tensor, test: Tensor, chosen: Tensor) -> list[Tensor]:
-    """Labels that the linear probe of each row of ``chosen``, numbers of images [B, n], gives to test features [M, D].
+    """Labels of test features [M, D] by the linear probe of each row of ``chosen``, numbers of images [B, n]."""
+    return [probe.predict(test) for probe in probes_of(train, train_labels, chosen)]
+
+
+def probes_of(features: Tensor, labels: Tensor, chosen: Tensor) -> list[Probe]:
+    """The linear probe of each row of ``chosen``, numbers of labelled images [B, n].
 
     Its strength is `linear.DEFAULT`: so few labels leave none to choose it by.
     """
-    at_once = max(1, ELEMENTS // (chosen.shape[1] * train.shape[1]))
-    probes = [probe for some in chosen.split(at_once) for probe in fit_probes(train, train_labels, some)]
-    return [probe.predict(test) for probe in probes]
+    at_once = max(1, ELEMENTS // (chosen.shape[1] * features.shape[1]))
+    return [probe for some in chosen.split(at_once) for probe in fit_probes(features, labels, some)]

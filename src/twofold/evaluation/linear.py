@@ -30,6 +30,10 @@ class Probe:
         """Labels [N] of features [N, D]."""
         return self.names[(features @ self.weights + self.intercepts).argmax(1)]
 
+    def probabilities(self, features: Tensor) -> Tensor:
+        """The probability of each of ``names`` for features [N, D]: [N, K]."""
+        return (features @ self.weights + self.intercepts).softmax(1)
+
 
 def fit_probe(
     features: Tensor, labels: Tensor, strength: float | None = None, seed: int = 0, groups: Tensor | None = None
@@ -64,7 +68,7 @@ def fit_probe(
 def fit_probes(features: Tensor, labels: Tensor, chosen: Tensor, strength: float = DEFAULT) -> list[Probe]:
     """A probe from each row of ``chosen``, numbers of images [B, n] among which every class has one.
 
-    The features are scaled by all images, which needs no labels.
+    The features are scaled by all images, which needs no labels; ``labels`` may be those of the first ones alone.
     """
     mean, length = scale_of(features)
     names, y = labels.unique(return_inverse=True)

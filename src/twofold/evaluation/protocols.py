@@ -90,6 +90,12 @@ def _fewshot(task: Task) -> dict[str, Score]:
     return found | {"all_labels": task.linear}
 
 
+def _transductive(task: Task) -> dict[str, Score]:
+    quotas, _ = fewshot.quotas(task.train.labels)
+    named = {row.replace("few", "transductive"): quota for row, quota in quotas.items()}
+    return scores.few_labels_of_all(task.train, task.test, named, seed=task.seed, tell=task.tell)
+
+
 def _clusters(task: Task) -> dict[str, Score]:
     train, test = task.train, task.test
     found: dict[str, Score] = {}
@@ -150,6 +156,7 @@ PROTOCOLS: dict[str, Callable[[Task], dict[str, Score]]] = {
     "mlp": _mlp,
     "finetune": _finetune,
     "fewshot": _fewshot,
+    "transductive": _transductive,
     "clusters": _clusters,
     "retrieval": _retrieval,
     "segmentation": _segmentation,
@@ -158,6 +165,8 @@ PROTOCOLS: dict[str, Callable[[Task], dict[str, Score]]] = {
 """Each gives scores by the names of their rows, whose titles are in `titles`; none where a representation is not made
 for it."""
 
+DRAWN = ("fewshot", "transductive")
+"""Protocols that draw a few of the labels."""
 DENSE = ("segmentation", "patch_retrieval")
 """Protocols on features of patches."""
 UNLABELLED = ("segmentation",)

@@ -6,7 +6,7 @@ test labels.
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from twofold import rng
 from twofold.encoding.extract import Features
 from twofold.encoding.progress import Tell, silent
 from twofold.evaluation import clusters as grouping
-from twofold.evaluation import fewshot, mlp, patch_retrieval, retrieval, segmentation
+from twofold.evaluation import fewshot, mlp, patch_retrieval, retrieval, segmentation, transductive
 from twofold.evaluation.knn import knn_predict, neighbours
 from twofold.evaluation.linear import fit_probe
 from twofold.evaluation.score import Score
@@ -101,6 +101,30 @@ def few_labels(
     chosen = fewshot.draws(train.labels, quota, total, seed, draws)
     predicted = fewshot.few_shot(train.values, train.labels, test.values, chosen)
     return Score.of_attempts(predicted, test.labels, "draws of the labels", labels=total)
+
+
+def few_labels_of_all(
+    train: Features,
+    test: Features,
+    quotas: Mapping[str, fewshot.Quota],
+    draws: int = fewshot.DRAWS,
+    seed: int = 0,
+    tell: Tell = silent,
+) -> dict[str, Score]:
+    """Few labels that spread among the training and the test images, beside the linear probe, by the name of a quota.
+
+    The labels are those that `few_labels` draws.
+    """
+    features, names = torch.cat([train.values, test.values]), train.labels.unique()
+    graph = transductive.graph_of(features)
+    found = {}
+    for done, (row, (quota, total)) in enumerate(quotas.items()):
+        tell(row, done, len(quotas))
+        chosen = fewshot.draws(train.labels, quota, total, seed, draws)
+        answers = transductive.probabilities(features, graph, train.labels, chosen)
+        predicted = [names[answer[len(train.values) :].argmax(1)] for answer in answers]
+        found[row] = Score.of_attempts(predicted, test.labels, "draws of the labels", labels=total)
+    return found
 
 
 def clusters(

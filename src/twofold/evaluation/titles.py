@@ -12,6 +12,8 @@ ROWS = (
     (r"(knn|linear)_balanced", r"\1, balanced"),
     (r"few_(\d+)", r"\1 a class"),
     (r"few_([\d.]+)_percent", r"\1 % of labels"),
+    (r"transductive_(\d+)", r"\1 a class, transductive"),
+    (r"transductive_([\d.]+)_percent", r"\1 % of labels, transductive"),
     (r"retrieval_map", r"retrieval, mAP"),
     (r"recall_at_(\d+)", r"retrieval, recall at \1"),
     (r"segmentation_miou", r"segmentation, mean IoU"),

@@ -21,11 +21,13 @@ from twofold.losses.energy import Embeddings, Scalar
 from twofold.losses.pairs import REACH, hinges, mean_against, mutual
 from twofold.losses.precision import exact
 
+Temperature = float | Float[Tensor, ""]
+"""A number, or a tensor of one that may be learned."""
 Same = tuple[Int[Tensor, " n"], Int[Tensor, " k"]] | None
 
 
 @exact
-def nt_xent(x: Embeddings, y: Embeddings, temperature: float = 0.5, gather: bool = False) -> Scalar:
+def nt_xent(x: Embeddings, y: Embeddings, temperature: Temperature = 0.5, gather: bool = False) -> Scalar:
     """SimCLR's loss, mean over the 2n views (arXiv 2002.05709 eq. 1).
 
     Each view's positive is the other view of its image; its negatives are the 2n - 2 views of other images. Where all
@@ -42,7 +44,7 @@ def nt_xent(x: Embeddings, y: Embeddings, temperature: float = 0.5, gather: bool
 
 @exact
 def attraction(
-    x: Embeddings, y: Embeddings, temperature: float = 0.5, normalize: bool = True, gather: bool = False
+    x: Embeddings, y: Embeddings, temperature: Temperature = 0.5, normalize: bool = True, gather: bool = False
 ) -> Scalar:
     """The energy of `nt_xent` and `info_nce`: mean of (1 - cos(x, y)) / temperature, from 0 to 2 / temperature.
 
@@ -63,7 +65,7 @@ def attraction(
 def repulsion(
     x: Embeddings,
     y: Embeddings,
-    temperature: float = 0.5,
+    temperature: Temperature = 0.5,
     normalize: bool = True,
     memory: Float[Tensor, "k d"] | None = None,
     gather: bool = False,
@@ -83,7 +85,8 @@ def repulsion(
     if gather and memory is not None:
         x, y, gather = dist.gather(x), dist.gather(y), False
     views = F.normalize(torch.cat([x, y])) if normalize else torch.cat([x, y])
-    others = mutual(views / math.sqrt(temperature), normalize and 1 / temperature <= REACH, gather)
+    root = temperature.sqrt() if isinstance(temperature, Tensor) else math.sqrt(temperature)
+    others = mutual(views / root, normalize and 1 / temperature <= REACH, gather)
     if memory is None:
         return others.mean() - 1 / temperature
     past = F.normalize(memory.to(x.dtype)) if normalize else memory.to(x.dtype)
@@ -95,7 +98,7 @@ def info_nce(
     query: Embeddings,
     key: Embeddings,
     negatives: Float[Tensor, "k d"],
-    temperature: float = 0.2,
+    temperature: Temperature = 0.2,
     gather: bool = False,
 ) -> Scalar:
     """MoCo's loss, mean over queries (arXiv 1911.05722 eq. 1): each query's own key against k shared negatives.
@@ -119,7 +122,7 @@ def repulsion_from(
     key: Embeddings,
     negatives: Float[Tensor, "k d"],
     same: Same = None,
-    temperature: float = 0.2,
+    temperature: Temperature = 0.2,
     normalize: bool = True,
     gather: bool = False,
 ) -> Scalar:

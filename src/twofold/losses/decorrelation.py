@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from twofold import dist
 from twofold.losses.energy import Embeddings, Scalar, squared
-from twofold.losses.precision import exact
+from twofold.losses.precision import exact, once
 
 
 @exact
@@ -145,6 +145,6 @@ class _Twice(torch.autograd.Function):
         return value.clone()
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once
     def backward(_: Any, gradient: Tensor) -> Tensor:
         return 2 * gradient

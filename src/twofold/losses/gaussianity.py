@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from twofold import dist
 from twofold.losses.energy import Embeddings, Scalar
 from twofold.losses.pairs import tile
-from twofold.losses.precision import exact
+from twofold.losses.precision import exact, once
 
 POINT = 0.402
 """What SIGReg is where all embeddings are 0, the least that it is where they are all alike."""
@@ -72,7 +72,7 @@ class _Waves(torch.autograd.Function):
         return found
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (angles,) = ctx.saved_tensors
         of_angles, points = torch.zeros_like(angles), gradient.shape[2]

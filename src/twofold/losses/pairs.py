@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from twofold import dist
+from twofold.losses.precision import once
 
 TILE = {"cpu": 1 << 20}
 """Similarities held at once, by the kind of device: few enough for a processor's cache, many enough for others."""
@@ -125,7 +126,7 @@ class _Mutual(torch.autograd.Function):
         return sums
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         own, every, sums, one = ctx.saved_tensors
         first, bounded, all_rows = ctx.first, ctx.bounded, slice(None)
@@ -214,7 +215,7 @@ class _MeanAgainst(torch.autograd.Function):
         return total / n
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         of = (None if part is None else part * gradient for part in ctx.saved_tensors)
         return *of, None, None, None
@@ -248,7 +249,7 @@ class _Hinges(torch.autograd.Function):
         return total
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         of = (None if part is None else part * gradient for part in ctx.saved_tensors)
         return *of, None, None, None

@@ -1,8 +1,8 @@
-"""Losses are computed in float32 or better, whatever precision the networks run in."""
+"""Losses are computed in float32 or better; what has a gradient written by hand has no second one."""
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,6 +25,27 @@ def exact(loss: Callable[P, R]) -> Callable[P, R]:
             return loss(*map(_raised, args), **{k: _raised(v) for k, v in kwargs.items()})  # type: ignore[arg-type]
 
     return in_full
+
+
+def once(backward: Callable[..., R]) -> Callable[..., R]:
+    """Refuse to be differentiated twice: for the ``backward`` of an autograd function.
+
+    torch's ``once_differentiable`` alone refuses it only where the gradient that comes in has a gradient itself. A
+    loss is the last thing computed, so a plain 1 comes in, and torch would take the first derivative for a constant.
+    """
+    single = torch.autograd.function.once_differentiable(backward)
+
+    @wraps(backward)
+    def refusing(*args: Any) -> R:
+        if torch.is_grad_enabled():  # as it is in a backward pass under create_graph=True alone
+            raise RuntimeError(
+                "a second derivative is asked for (create_graph=True), and there is a first one only: for a "
+                "penalty on gradients, write the loss with torch's own functions"
+            )
+        found: R = single(*args)
+        return found
+
+    return refusing
 
 
 def _raised(value: object) -> object:

@@ -17,6 +17,7 @@ from twofold.errors import UsageError
 from twofold.nets.backbone import BackboneSpec
 from twofold.nets.chunks import Chunked, in_chunks
 from twofold.nets.vit import encode
+from twofold.recipe.general import Recipe
 
 T = TypeVar("T")
 
@@ -109,6 +110,8 @@ class Method(nn.Module, Chunked, ABC):
     """whether its second view, if it has one, may show another, similar image"""
     MASK: ClassVar[Literal["allowed", "needed", "refused"]] = "allowed"
     """whether patches of its first view may, must or must not be masked"""
+    recipe: Recipe | None = None
+    """what it was made by, where `twofold.create_method` or a run has made it; its views follow it"""
     whole: bool = False
     """whether it needs each image, when it first comes, also whole and undistorted, as the last view"""
 

@@ -1,6 +1,7 @@
 """Methods for anyone's loop: by name or as a class, on any backbone."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -69,7 +70,8 @@ def create_method(
     stray = [key for key in settings if key not in defaults_of(asked.spec.options) and key not in BACKBONE]
     if stray:
         raise UsageError(f"{stray[0]} is no option of {asked.method}; it belongs to Views, the optimizer or the loop")
-    resolved, _ = resolve(asked, images, _Open(), steps)
+    resolved, _ = resolve(asked, images, _Open(channels), steps)
+    resolved = replace(resolved, mean=tuple(mean), std=tuple(std))
     if not isinstance(backbone, str | nn.Module):
         kind = getattr(backbone, "__name__", type(backbone).__name__)
         raise UsageError(
@@ -107,16 +109,20 @@ def build_method(resolved: Recipe, backbone: nn.Module, setup: Setup) -> Method:
         make: Callable[..., Method] = kind
         method = make(backbone, setup, resolved.options)
     set_chunk(method, resolved.chunk or None)
+    method.recipe = resolved
     return method
 
 
 class _Open:
     """What rules would ask of images and machine that a loop of one's own has and a method does not need."""
 
-    natural_size, channels, depth, grey, mirrored_alike = SMALL, 3, "uint8", False, True
+    natural_size, depth, grey, mirrored_alike = SMALL, "uint8", False, True
     interpolation = "bicubic"
     statistics = ((), ())
     precision = "fp32"
+
+    def __init__(self, channels: int) -> None:
+        self.channels = channels
 
     def fits_in_memory(self, batch_size: int) -> bool:
         return True

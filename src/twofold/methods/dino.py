@@ -55,8 +55,7 @@ class Options:
         None, "the teacher's momentum at the start and at the end of the run; 0 0: it is the student itself",
         low=0, high=1, auto=published_momentum)  # fmt: skip
     exported: Literal["online", "target"] = setting(
-        "target", "which backbone is evaluated and exported: online, the student's, or target, the teacher's"
-    )
+        "target", "which backbone is evaluated and exported; online: the student's; target: the teacher's")  # fmt: skip
     projector: tuple[int, ...] = setting((2048, 2048, 256), "widths of the projector's layers; empty: none", low=1)
     projector_norm: Literal["batch", "layer", "none"] = setting("none", "norm after all projector layers but the last")
 
@@ -79,10 +78,11 @@ class DINO(Method):
         teacher = together(self.target, batch.views[:2])
         sharpness = low + (high - low) * min(1.0, progress / max(o.teacher_warmup, 1e-9))
         codes = [losses.centred_softmax(t, self.center, sharpness) for t in teacher]
-        loss = losses.multi_crop(student, codes, o.student_temperature)
-        latest = dist.mean(torch.cat(teacher).mean(0, keepdim=True))  # after the loss
-        self.center = o.center_momentum * self.center + (1 - o.center_momentum) * latest
-        return Output({"energy": dist.mean(loss)}, tuple(dist.gather(z) for z in embedded))
+        loss = dist.mean(losses.multi_crop(student, codes, o.student_temperature))
+        if self.training:
+            latest = dist.mean(torch.cat(teacher).mean(0, keepdim=True))
+            self.center = o.center_momentum * self.center + (1 - o.center_momentum) * latest
+        return Output({"energy": loss}, tuple(dist.gather(z) for z in embedded))
 
     @property
     def exported(self) -> Exported:

@@ -145,7 +145,8 @@ class Codes(nn.Module):
             every = [torch.cat([y, past.to(y.dtype)]) for y in scores]
             return [losses.sinkhorn(rows, self.temperature)[: len(y)] for rows, y in zip(every, scores, strict=True)]
         codes = [losses.centred_softmax(y, self.centre, self.temperature) for y in scores]
-        self.centre = CENTRE * self.centre + (1 - CENTRE) * torch.cat(scores).detach().mean(0, keepdim=True)
+        if self.training:
+            self.centre = CENTRE * self.centre + (1 - CENTRE) * torch.cat(scores).detach().mean(0, keepdim=True)
         return codes
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from twofold.losses.precision import once
+
 Draws = list[tuple[Callable[[Tensor], object], Tensor]]
 
 
@@ -79,7 +81,7 @@ class _TwoPasses(torch.autograd.Function):
             return torch.cat([network(*some) for some in _cut(tensors[:count], parts)])
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         rows, weights = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
         wanted = [row is not None and row.requires_grad for row in rows]

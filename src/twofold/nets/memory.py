@@ -30,11 +30,11 @@ class Queue(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, embeddings: Tensor) -> None:
-        """Let new embeddings [n, width] in, and as many of the oldest out.
+        """Let new embeddings [n, width] in, and as many of the oldest out; in eval mode nothing changes.
 
         The rows become another tensor: a loss that was computed of the old ones can still be differentiated.
         """
-        if length := len(self.rows):
+        if self.training and (length := len(self.rows)):
             count = min(length, len(self.filled) + len(embeddings))
             self.rows = torch.cat([embeddings.detach().to(self.rows.dtype), self.rows])[:length]
             new = torch.zeros(len(embeddings), dtype=torch.long, device=self.age.device)
@@ -65,7 +65,12 @@ class Bank(nn.Module):
 
     @torch.no_grad()
     def update(self, index: Tensor, embeddings: Tensor, momentum: float) -> None:
-        """entry <- momentum * entry + (1 - momentum) * embedding, scaled to length 1 before and after."""
+        """entry <- momentum * entry + (1 - momentum) * embedding, scaled to length 1 before and after.
+
+        In eval mode nothing changes.
+        """
+        if not self.training:
+            return
         new = F.normalize(embeddings.detach().to(self.rows.dtype))
         self.rows[index] = F.normalize(momentum * self.read(index, new) + (1 - momentum) * new)
         self.age = older(self.age).index_fill(0, index, 0)

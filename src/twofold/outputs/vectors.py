@@ -7,13 +7,14 @@ labels in ``.index.csv`` and the record in ``.npy.json`` beside it.
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from twofold.errors import UsageError
 from twofold.outputs.rows import Embedded
 from twofold.storage.files import write_atomically, write_text
 
@@ -69,6 +70,49 @@ def record_of(target: Path) -> Record | None:
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
         return None
     return record if isinstance(record, dict) else None
+
+
+class Vectors(NamedTuple):
+    """What a whole file has: a name and a vector for each row, the labels of those that have one, and what it is of."""
+
+    names: list[str]
+    labels: list[str | None]
+    values: np.ndarray
+    of: Record
+
+
+def read(path: Path) -> Vectors:
+    """A file that `assemble` has written.
+
+    Raises:
+        UsageError: if it is not there, is damaged, or is no such file.
+    """
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
+    of = (record_of(path) or {}).get("of")
+    try:
+        if not isinstance(of, dict):
+            raise ValueError("it does not say what its vectors are of")
+        if path.suffix == ".parquet":
+            table = _table(path, ["path", "label", "vector"])
+            values = np.stack(table["vector"].to_numpy())
+        else:
+            text = pyarrow.csv.ConvertOptions(
+                column_types={"path": pa.string(), "label": pa.string()},
+                include_columns=["path", "label"],
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            )
+            lines = pyarrow.csv.ParseOptions(newlines_in_values=True)
+            with open(index(path), "rb") as file:
+                table = pyarrow.csv.read_csv(file, parse_options=lines, convert_options=text)
+            values = np.load(path)
+        if len(table) != len(values):
+            raise ValueError(f"{len(values)} vectors with {len(table)} names")
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise UsageError(f"{path} is not whole, or not a file that twofold embed has written: {error}") from None
+    return Vectors(table["path"].to_pylist(), table["label"].to_pylist(), values, of)
 
 
 def files(target: Path) -> list[Path]:

@@ -102,7 +102,7 @@ def spec(name: str) -> Spec:
 
 
 def is_method(node: ast.ClassDef) -> bool:
-    """Whether a class in a source is derived from `Method`, by whatever path it is imported."""
+    """Whether a class in a source is derived from `Method` itself, by whatever path it is imported."""
     return "Method" in [ast.unparse(base).split(".")[-1] for base in node.bases]
 
 
@@ -142,7 +142,10 @@ def _read(name: str, module: str, class_name: str) -> Spec:
     classes = {node.name: node for node in source.body if isinstance(node, ast.ClassDef)}
     kinds = [kind for kind, node in classes.items() if is_method(node)]
     if class_name not in kinds:
-        what = "is no method, it must be a class derived from twofold.Method"
+        what = (
+            "is no method: its class line must name twofold.Method, not a class that is derived from it, since the "
+            "file is read, not run"
+        )
         raise UsageError(f"{module}:{class_name} {what}{did_you_mean(class_name, kinds)}")
     card = ast.get_docstring(source) or ast.get_docstring(classes[class_name]) or class_name
     fields = list(_fields(classes["Options"], source, module)) if "Options" in classes else []

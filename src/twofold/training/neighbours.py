@@ -2,18 +2,17 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from twofold import dist
 from twofold.data.sources import Source
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.extract import extract
+from twofold.encoding.nearest import nearest
 from twofold.errors import UsageError
 from twofold.run import Run
 from twofold.storage import files
 
 KEPT = "neighbours.safetensors"
-BLOCK = 1 << 25  # similarities that are in memory at once
 
 
 def neighbours(features: Tensor, count: int) -> Tensor:
@@ -31,15 +30,7 @@ def neighbours(features: Tensor, count: int) -> Tensor:
     """
     if features.ndim != 2 or len(features) < 2 or count < 1:
         raise UsageError(f"at least 1 neighbour among 2 rows [N, D], not {count} among {list(features.shape)}")
-    units = F.normalize(features.float() - features.float().mean(0))
-    found = []
-    rows_at_once = max(1, BLOCK // len(units))
-    for first in range(0, len(units), rows_at_once):
-        similarity = units[first : first + rows_at_once] @ units.T
-        rows = torch.arange(len(similarity), device=units.device)
-        similarity[rows, rows + first] = -torch.inf
-        found.append(similarity.topk(min(count, len(units) - 1)).indices)
-    return torch.cat(found)
+    return nearest(features, count)[1]
 
 
 def find(run: Run, source: Source, encoder: Encoder, size: int, count: int) -> None:
