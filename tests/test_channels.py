@@ -123,7 +123,7 @@ def test_the_backbone_of_bands_elsewhere(run, tmp_path, capsys):
     images = torch.rand(2, 5, 8, 8)
     with torch.no_grad():
         torch.testing.assert_close(plain.eval()(images), twofold.load_backbone(run)(images))
-    code, _, error = command(capsys, "export", run.path, "--out", tmp_path / "t", "--format", "torchvision")
+    code, _, error = command(capsys, "export", run.path, "--out", tmp_path / "t.safetensors", "--format", "torchvision")
     assert (code, "torchvision's networks take 3 channels, this one 5" in error) == (2, True)
 
 

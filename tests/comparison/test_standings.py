@@ -67,13 +67,13 @@ def way(value, spread=0.01, start=None, untrained=0.5, knn=()):
 
 def test_the_verdict_names_the_best_way_and_says_whether_it_beats_the_beginning():
     (said,) = standings.verdict({"simclr": way(0.6), "vicreg": way(0.7)})
-    assert said == "linear: vicreg is best with 70.0 ± 1.0, clearly better than the untrained network (50.0)"
+    assert said == "linear: the best way is vicreg with 70.0 ± 1.0, clearly better than the untrained network (50.0)"
     (said,) = standings.verdict({"simclr": way(0.6), "vicreg-published": way(0.81, start=0.8)})
     assert said.endswith(
         "not clearly better than the weights as they are (80.0): these do as well, as far as these images tell"
     )
     (said,) = standings.verdict({"simclr": way(0.4)})
-    assert said == "linear: simclr is best with 40.0 ± 1.0, clearly worse than the untrained network (50.0)"
+    assert said == "linear: the best way is simclr with 40.0 ± 1.0, clearly worse than the untrained network (50.0)"
     (said,) = standings.verdict({"vicreg-published": way(0.7, start=0.8)})
     assert said.endswith("clearly worse than the weights as they are (80.0): use these")
     (said,) = standings.verdict({"vicreg-published": way(0.41, start=0.4)})  # of weights worse than none
@@ -88,7 +88,8 @@ def test_the_verdict_names_the_best_way_and_says_whether_it_beats_the_beginning(
     for ways in (starts, dict(reversed(starts.items()))):
         (said,) = standings.verdict(ways)
         assert said.endswith(
-            "simclr-b is best with 80.0 ± 1.0, clearly worse than the weights of simclr-b as they are (90.0): use these"
+            "the best way is simclr-b with 80.0 ± 1.0, clearly worse than the weights of simclr-b as they are (90.0): "
+            "use these"
         )
     (said,) = standings.verdict({"simclr": way(0.6, untrained=0.5), "mae": way(0.7, untrained=0.69)})
     assert said.endswith("not clearly better than the untrained network of mae (69.0)")

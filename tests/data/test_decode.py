@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from tests.conftest import encoded, picture
-from twofold.data.decode import Unreadable, decode, pixels_of
+from twofold.data.decode import Unreadable, as_images, decode, pixels_of
+from twofold.errors import UsageError
 
 
 def saved(image, kind="PNG", **options):
@@ -171,3 +172,9 @@ def test_what_is_no_image_is_unreadable():
     for file in (b"hello", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0" + bytes(100)):
         with pytest.raises(Unreadable):
             decode(file)
+
+
+def test_one_picture_is_not_taken_for_many_narrow_ones():
+    with pytest.raises(UsageError, match="looks like one image: give several"):
+        as_images(np.zeros((48, 64, 3), np.uint8), "an array")
+    assert as_images(np.zeros((48, 4, 3), np.uint8), "an array").shape == (48, 3, 4, 3)

@@ -65,10 +65,11 @@ def test_a_run_is_measured_beside_its_yardsticks(finished, quick, monkeypatch):
     every = ["raw_pixels", "untrained", "pretrained", "projector"]
     assert result["representations"] == every
     few = ["few_1", "few_2", "few_5", "few_10", "few_10_percent", "all_labels"]
+    spread = [row.replace("few", "transductive") for row in few[:-1]]
     found = [f"clusters_10_labels_{n}" for n in (1, 2, 5, 10)]
     ranked = ["retrieval_map", *(f"recall_at_{k}" for k in (1, 5, 10))]
     assert list(result["scores"]) == [
-        "knn", "linear", "mlp", "finetune", *few, "clusters_10_nmi", "clusters_10_ari", *found, *ranked,
+        "knn", "linear", "mlp", "finetune", *few, *spread, "clusters_10_nmi", "clusters_10_ari", *found, *ranked,
         "patch_retrieval",
     ]  # fmt: skip
     metrics = {"clusters_10_nmi": "NMI", "clusters_10_ari": "ARI", "retrieval_map": "mean average precision"}

@@ -16,7 +16,11 @@ def test_a_fifth_asks_the_others(finished, monkeypatch):
     source, backbone = open_data("digits").train, finished.backbone()
     knn = OnlineKNN.of(source, finished.spec, torch.device("cpu"), "fp32")
     values = Encoder(backbone, finished.spec, torch.device("cpu"))(knn.images)
-    asking = torch.arange(400) % 5 == 0
+    asking = torch.zeros(400, dtype=torch.bool)
+    for label in range(10):  # about a fifth of each class, whatever order they come in
+        own = (knn.labels == label).nonzero()[:, 0]
+        assert abs(int(knn.asking[own].sum()) - len(own) / 5) < 1
+    asking[knn.asking] = True
     predicted = knn_predict(values[~asking], knn.labels[~asking], values[asking])
     assert knn.score(backbone.train()) == pytest.approx(float((predicted == knn.labels[asking]).float().mean()))
     assert knn.asked == 80
@@ -27,3 +31,5 @@ def test_it_needs_labels_and_some_images(finished):
     cpu, digits = torch.device("cpu"), open_data("digits").train
     assert OnlineKNN.of(Array(digits.images), finished.spec, cpu, "fp32") is None
     assert OnlineKNN.of(Subset(digits, range(19)), finished.spec, cpu, "fp32") is None
+    zeros = Subset(digits, [number for number, label in enumerate(digits.labels) if label == 0])
+    assert OnlineKNN.of(zeros, finished.spec, cpu, "fp32") is None  # of one class all are right

@@ -82,3 +82,10 @@ def test_any_share_of_what_a_run_from_weights_has_learned(finished, tmp_path):
     with pytest.raises(UsageError, match="has no checkpoint yet"):
         export(run, tmp_path / "wrong.safetensors", interpolate_weights=1)
     assert not (tmp_path / "wrong.safetensors").exists()
+
+
+def test_a_file_is_what_its_ending_says(finished, tmp_path):
+    for name, format in (("w.onnx", "timm"), ("w.pth", "torchvision"), ("w.safetensors", "onnx")):
+        with pytest.raises(UsageError, match=rf"w\.\w+ must end in \.\w+ in the format {format}"):
+            export(finished, tmp_path / name, format)
+    assert not list(tmp_path.iterdir())

@@ -133,6 +133,9 @@ def comparison(result: dict[str, Any]) -> str:
             table.add_row(name, str(own["epochs"]), *cells, *costs, ", ".join(found) or "none")
     lines = []
     for measure, own in result["ranking"].items():
+        if not own["order"]:
+            lines.append(f"by {measure}: it cannot be told from so few images")
+            continue
         agreed = f"; agreement with the linear probe {own['agreement']} (Kendall's tau)"
         lines.append(f"by {measure}: {', '.join(own['order'])}{agreed if own['agreement'] is not None else ''}")
     if few := [own["runs"] for own in result["ranking"].values() if own["agreement"] is None and own["runs"] > 1]:

@@ -57,6 +57,8 @@ class Parser(argparse.ArgumentParser):
         ``hint``: what else it says of an option that there is not, beside the nearest one.
         """
         found, stray = self.parse_known_args(self.with_none(words))
+        if len(stray) == 1 and not stray[0].startswith("-") and vars(found).get("data", "") is None:
+            found.data = stray.pop()  # argparse takes an optional word for missing where an option stands before it
         if stray:
             options = [option for action in self._actions for option in action.option_strings]
             name = stray[0].partition("=")[0]

@@ -125,7 +125,7 @@ def verdict(found: dict[str, Json]) -> list[str]:
         named = f" of {first}" if several else ""
         than = f"the weights{named} as they are" if starts else f"the untrained network{named}"
         compared = f"{word} than {than} ({100 * base['value']:.1f})"
-        said.append(f"{row_title(row)}: {best} is best with {figures(ways[best])}, {compared}")
+        said.append(f"{row_title(row)}: the best way is {best} with {figures(ways[best])}, {compared}")
         own = untrained.get(best) if starts and best not in starts else None
         if own and above(found[best], row, own).direction < 0:
             said[-1] += f" but clearly worse than its own untrained network ({figures(own)})"

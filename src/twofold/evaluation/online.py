@@ -11,7 +11,7 @@ from twofold.evaluation.knn import accuracy, knn_predict
 from twofold.nets.backbone import BackboneSpec
 
 IMAGES = 2500
-"""How many images are kept: every fifth is asked about, the others answer."""
+"""How many images are kept: every fifth of each class is asked about, the others answer."""
 BYTES = 2 << 30
 """So much memory ends it earlier, where images are large or have many channels."""
 
@@ -23,12 +23,15 @@ class OnlineKNN:
         self, images: Tensor, labels: Tensor, spec: BackboneSpec, device: torch.device, precision: str
     ) -> None:
         self.images, self.labels = images.to(device), labels.to(device)
+        by_class = labels.argsort(stable=True)
+        self.asking = torch.zeros(len(labels), dtype=torch.bool, device=device)
+        self.asking[by_class[4::5].to(device)] = True
         self.spec, self.device, self.precision = spec, device, precision
 
     @classmethod
     def of(cls, source: Source, spec: BackboneSpec, device: torch.device, precision: str) -> "OnlineKNN | None":
-        """Of a source of images for a backbone that is described by ``spec``; None if fewer than 20 have labels."""
-        if source.labels is None or len(source) < 20:
+        """Of images for a backbone described by ``spec``; None if fewer than 20 have labels, or all the same."""
+        if source.labels is None or len(source) < 20 or len(set(source.labels)) < 2:
             return None
         chosen = sample(source, IMAGES)
         kept: list[Tensor] = []
@@ -43,12 +46,11 @@ class OnlineKNN:
     @property
     def asked(self) -> int:
         """How many images are asked about."""
-        return len(self.images[::5])
+        return int(self.asking.sum())
 
     def score(self, backbone: nn.Module) -> float:
         """Accuracy, 0 to 1, of a fifth of the images by their neighbours among the rest."""
         encoder = Encoder(backbone, self.spec, precision=self.precision)
         values = torch.cat([encoder(images) for images in self.images.split(BATCH)])
-        asking = torch.arange(len(values), device=self.device) % 5 == 0
-        predicted = knn_predict(values[~asking], self.labels[~asking], values[asking])
-        return accuracy(predicted, self.labels[asking])
+        predicted = knn_predict(values[~self.asking], self.labels[~self.asking], values[self.asking])
+        return accuracy(predicted, self.labels[self.asking])

@@ -86,7 +86,7 @@ def repulsion(
         x, y, gather = dist.gather(x), dist.gather(y), False
     views = F.normalize(torch.cat([x, y])) if normalize else torch.cat([x, y])
     root = temperature.sqrt() if isinstance(temperature, Tensor) else math.sqrt(temperature)
-    others = mutual(views / root, normalize and 1 / temperature <= REACH, gather)
+    others = mutual(views / root, normalize and bool(1 / temperature <= REACH), gather)
     if memory is None:
         return others.mean() - 1 / temperature
     past = F.normalize(memory.to(x.dtype)) if normalize else memory.to(x.dtype)

@@ -20,7 +20,8 @@ from twofold.recipe.foreign import is_foreign
 from twofold.run import Run
 from twofold.storage import files
 
-FORMATS = ("timm", "torchvision", "onnx")
+FORMATS = {"timm": ".safetensors", "torchvision": ".safetensors", "onnx": ".onnx"}
+"""How the files of each format end."""
 
 
 def export(
@@ -35,7 +36,7 @@ def export(
     Args:
         what: a run or its directory; a folder in it that keeps a backbone (``start``, ``teacher``); a file of weights;
             or the name of a timm model, which comes with its published weights.
-        out: the file to write.
+        out: the file to write; it ends in ``.onnx`` for that format and else in ``.safetensors``.
         format: ``timm`` and ``torchvision`` are safetensors with that library's key names (torchvision: ResNets
             of the plain kind only); ``onnx`` is a graph that takes normalised images, in batches of any size.
         backbone: for a file of weights, the name of the timm model that they belong to.
@@ -44,12 +45,15 @@ def export(
             checkpoint and its ``start``.
 
     Raises:
-        UsageError: if there is no such backbone, format or folder, the backbone cannot be had in that format, or there
-            is no checkpoint or start to interpolate between.
+        UsageError: if there is no such backbone, format or folder, the file has another format's ending, the backbone
+            cannot be had in that format, or there is no checkpoint or start to interpolate between.
     """
     if format not in FORMATS:
         raise UsageError(f"there is no format {format!r}{did_you_mean(format, FORMATS)}; {', '.join(FORMATS)}")
     out = Path(out)
+    if out.suffix != FORMATS[format]:
+        other = " (--format onnx writes an .onnx file)" if out.suffix == ".onnx" else ""
+        raise UsageError(f"{out} must end in {FORMATS[format]} in the format {format}{other}")
     files.target(out)
     encoder = open_backbone(what, backbone=backbone, device="cpu")
     spec, network = encoder.spec, encoder.backbone

@@ -58,7 +58,8 @@ def of_few(settings: Recipe, images: int, steps: int, taught: bool) -> list[str]
         taught: whether it learns from another network, which may have been published.
     """
     if images < FEW_IMAGES:
-        return [f"{images} images are few to learn from: try published weights as they are (twofold embed MODEL DATA)"]
+        use = "as they are (twofold embed MODEL DATA)" if settings.channels == 3 else "(--weights published)"
+        return [f"{images} images are few to learn from: try published weights {use}"]
     said = [f"{steps} steps are few to learn from random weights: more --epochs"] if steps < FEW_STEPS else []
     if images < FEW_PHOTOGRAPHS and not taught and passed_over(settings):
         name = settings.backbone
