@@ -166,6 +166,10 @@ def test_a_look_at_the_loss_in_eval_mode_changes_nothing(name):
     method.eval()
     before = {key: value.clone() for key, value in method.state_dict().items()}
     images = torch.randint(0, 256, (16, 3, size, size), dtype=torch.uint8)
+    views = twofold.create_views(method)
+    views(images)
+    views.eval()
     with torch.no_grad():
-        assert method(twofold.create_views(method)(images, index=torch.arange(16)), progress=0.5).loss.isfinite()
+        assert method(views(images, index=torch.arange(16)), progress=0.5).loss.isfinite()
+    assert views.step == 1  # the training goes on with the draws that it would have had
     assert all(torch.equal(value, before[key]) for key, value in method.state_dict().items())

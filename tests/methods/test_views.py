@@ -1,6 +1,8 @@
 """The views of a method's own recipe, in a loop of one's own."""
 
+import copy
 import dataclasses
+import pickle
 
 import pytest
 import torch
@@ -10,7 +12,6 @@ import twofold
 from tests.methods.test_create import NARROW, TRANSFORMERS, small
 from tests.training.making import pretrain
 from twofold.errors import UsageError
-from twofold.recipe import recipe
 from twofold.recipe.declared import methods, spec
 from twofold.training.prepare import views_for
 
@@ -34,7 +35,7 @@ def test_they_are_what_the_method_declares(name):
 
 
 def test_they_are_those_of_a_run(tmp_path):
-    """The same images, seed and step give a loop of one's own the batch that a run's method gets."""
+    """A run's method has its recipe, so that views made for it are the run's, with its seed and its sizes."""
     run = pretrain(tmp_path / "run", "byol", epochs=1, image_size=16, seed=3)
     of_run = run.recipe
     method = run.method()
@@ -69,9 +70,10 @@ def test_what_has_no_use_is_refused():
     class Own(twofold.Method):
         forward = collapsed_loss = None
 
-    with pytest.raises(UsageError, match=r"only twofold\.create_method makes methods that have a recipe"):
-        twofold.create_views(Own(nn.Identity()))
     method, _ = small("vicreg")
+    for other in (Own(nn.Identity()), nn.DataParallel(method)):
+        with pytest.raises(UsageError, match=r"only what twofold\.create_method has made has a recipe"):
+            twofold.create_views(other)
     with pytest.raises(UsageError, match=r"views have no setting 'crop_scal'.*crop_scale"):
         twofold.create_views(method, crop_scal=(0.5, 1))
     with pytest.raises(UsageError, match="masking is for vision transformers"):
@@ -81,7 +83,8 @@ def test_what_has_no_use_is_refused():
         twofold.create_views(method, small_crops=2)
 
 
-def test_a_recipe_is_no_part_of_the_state():
+def test_a_copy_has_the_same_views():
     method, _ = small("simclr")
-    assert method.recipe == recipe.replace(method.recipe)
-    assert not any("recipe" in key for key in method.state_dict())
+    for copied in (copy.deepcopy(method), pickle.loads(pickle.dumps(method))):
+        assert copied.recipe == method.recipe
+        assert twofold.create_views(copied).augment == twofold.create_views(method).augment

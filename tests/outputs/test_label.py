@@ -77,6 +77,14 @@ def test_what_cannot_be_labelled_is_said(made, tmp_path):
     half = tmp_path / "half.parquet"
     half.write_bytes(photos.read_bytes()[: photos.stat().st_size // 2])
     refused("half.parquet is not whole, or not a file that twofold embed has written", two=half)
+    index = made / "photos.index.csv"
+    had = index.read_bytes()
+    refused("has the names of vectors that are read here", two=made / "photos.npy", out=index)
+    assert index.read_bytes() == had
+    for name in ("photos.index.csv", "photos.npy.json"):
+        (tmp_path / name).write_bytes((made / name).read_bytes())
+    (tmp_path / "photos.npy").touch()
+    refused("photos.npy is not whole, or not a file that twofold embed has written", two=tmp_path / "photos.npy")
     foreign = tmp_path / "foreign.npy"
     np.save(foreign, np.ones((4, 8)))
     refused("foreign.npy is not whole, or not a file that twofold embed has written", two=foreign)

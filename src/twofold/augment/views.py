@@ -108,7 +108,8 @@ class Views(nn.Module):
             images: [n, C, H, W], or n images [C, H, W] of several sizes; uint8, uint16, or float, of colours
                 from 0 to 1.
             index: the images' numbers in the data, int64 [n], for methods that remember each image.
-            step: the number of the step, from 0; None: one more than at the call before, 0 at the first.
+            step: the number of the step, from 0; None: one more than at the call before in training mode, 0 at the
+                first.
             second: n other images, such as neighbours of the first ones, which the second view shows instead.
 
         Raises:
@@ -127,7 +128,8 @@ class Views(nn.Module):
             raise UsageError(f"{sum(map(len, others))} second images for {sum(map(len, stacks))} first ones")
         n, on = sum(map(len, stacks)), stacks[0].device
         step = self.step if step is None else step
-        self.step = step + 1
+        if self.training:
+            self.step = step + 1
         rows = slice(dist.rank() * n, (dist.rank() + 1) * n)
         chance = Chance(self.seed, step, n * dist.world(), rows, 0, torch.empty(0, device=on))
         draws = [drawn.rows(rows) for drawn in self.draw(step, chance.total)]

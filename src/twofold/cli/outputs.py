@@ -69,7 +69,8 @@ def report(words: Sequence[str]) -> None:
 def export(words: Sequence[str]) -> None:
     """Write a backbone as a file for other programs: timm, torchvision or ONNX."""
     parser = parser_of(export, "export", backbone=True)
-    parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the file to write")
+    file = "the file to write, which ends in .onnx for that format and else in .safetensors"
+    parser.add_argument("--out", metavar="FILE", type=Path, required=True, help=file)
     parser.add_argument(
         "--format", choices=("timm", "torchvision", "onnx"), default="timm", help="the program that reads the file"
     )

@@ -134,7 +134,7 @@ def comparison(result: dict[str, Any]) -> str:
     lines = []
     for measure, own in result["ranking"].items():
         if not own["order"]:
-            lines.append(f"by {measure}: it cannot be told from so few images")
+            lines.append(f"by {measure}: it could not be measured")
             continue
         agreed = f"; agreement with the linear probe {own['agreement']} (Kendall's tau)"
         lines.append(f"by {measure}: {', '.join(own['order'])}{agreed if own['agreement'] is not None else ''}")

@@ -31,7 +31,7 @@ class OnlineKNN:
     @classmethod
     def of(cls, source: Source, spec: BackboneSpec, device: torch.device, precision: str) -> "OnlineKNN | None":
         """Of images for a backbone described by ``spec``; None if fewer than 20 have labels, or all the same."""
-        if source.labels is None or len(source) < 20 or len(set(source.labels)) < 2:
+        if source.labels is None:
             return None
         chosen = sample(source, IMAGES)
         kept: list[Tensor] = []
@@ -41,6 +41,8 @@ class OnlineKNN:
             labels += [chosen.label(number) for number in numbers]
             if sum(batch.nbytes for batch in kept) >= BYTES:
                 break
+        if len(labels) < 20 or len(set(labels)) < 2:
+            return None
         return cls(torch.cat(kept), torch.tensor(labels), spec, device, precision)
 
     @property

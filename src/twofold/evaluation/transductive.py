@@ -4,9 +4,10 @@ A probe from a few labels sees these images alone. Here the images without label
 kind: each hands on what it has to its nearest neighbours, and gets something back from them.
 
 Labels spread by F = (1 - a) (I - a S)^-1 Y, S = D^-1/2 W D^-1/2, with D the sums of the rows of W (Zhou et al.,
-Learning with Local and Global Consistency, NeurIPS 2003). As in arXiv 1904.04717, section 3, W = A + A^T, where A_ij is
+Learning with Local and Global Consistency, NeurIPS 2003). As in arXiv 1904.04717 and its code, W = A + A^T, where A_ij is
 max(0, cosine)^3 if j is one of the nearest neighbours of i, and else 0; and a class has the same weight in Y however
-many labels it has. Their graph, of 50,000 images and more, has 50 neighbours and a = 0.99.
+many labels it has. Unlike there the mean of all features is taken off first, and for fewer images than their 50,000
+there are 10 neighbours instead of 50 and a = 0.95 instead of 0.99.
 """
 
 from collections.abc import Iterator
@@ -26,7 +27,8 @@ POWER = 3
 SHARE = 0.95
 """a: how much of what an image has comes from its neighbours; the rest is its own label."""
 ROUNDS = 90
-"""How often images hand on what they have. a to this power, 1 %, bounds what more rounds would add."""
+"""How often images hand on what they have. More rounds would add at most a to this power, 1 %, of all that there is; an
+image so many neighbours away from every label counts as reached by none."""
 
 
 def graph_of(features: Tensor) -> csr_array:
@@ -95,7 +97,7 @@ def label_the_rest(labelled: Array, labels: Labels, others: Array) -> Labelled:
 
     The probabilities are the mean of two: those of a linear probe of the labelled images, and those of labels that
     spread over a graph of the 10 nearest neighbours of all images (Zhou et al., Learning with Local and Global
-    Consistency, NeurIPS 2003, with the weights of arXiv 1904.04717). They order images by how sure their class is, but
+    Consistency, NeurIPS 2003, on the graph of arXiv 1904.04717). They order images by how sure their class is, but
     they are no frequencies: with few labels more of them are right than the probabilities say.
 
     Args:

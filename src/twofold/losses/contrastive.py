@@ -22,7 +22,7 @@ from twofold.losses.pairs import REACH, hinges, mean_against, mutual
 from twofold.losses.precision import exact
 
 Temperature = float | Float[Tensor, ""]
-"""A number, or a tensor of one that may be learned."""
+"""A number, or a tensor without dimensions, which may be learned."""
 Same = tuple[Int[Tensor, " n"], Int[Tensor, " k"]] | None
 
 

@@ -39,8 +39,8 @@ def once(backward: Callable[..., R]) -> Callable[..., R]:
     def refusing(*args: Any) -> R:
         if torch.is_grad_enabled():  # as it is in a backward pass under create_graph=True alone
             raise RuntimeError(
-                "a second derivative is asked for (create_graph=True), and there is a first one only: for a "
-                "penalty on gradients, write the loss with torch's own functions"
+                "a second derivative is asked for (create_graph=True), and what is computed in blocks has a first one "
+                "only: for a penalty on gradients take no chunks, and write the loss with torch's own functions"
             )
         found: R = single(*args)
         return found

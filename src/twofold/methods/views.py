@@ -30,9 +30,11 @@ def create_views(method: Method, *, dtype: torch.dtype = torch.float32, **settin
         UsageError: for a method that `create_method` has not made, a setting that does not exist or does not fit, and
             for small or masked views that the method or its backbone cannot take.
     """
-    if method.recipe is None:
-        raise UsageError("only twofold.create_method makes methods that have a recipe: for others use twofold.Views")
-    recipe = method.recipe
+    recipe: Recipe | None = getattr(method, "recipe", None)
+    if recipe is None:
+        raise UsageError(
+            "only what twofold.create_method has made has a recipe; give it before it is wrapped, or use twofold.Views"
+        )
     augment = augmentation({**dataclasses.asdict(recipe.augment), **settings}, recipe.channels)
     return views_for(dataclasses.replace(recipe, augment=augment), method, dtype)
 

@@ -45,7 +45,7 @@ def export(
             checkpoint and its ``start``.
 
     Raises:
-        UsageError: if there is no such backbone, format or folder, the file has another format's ending, the backbone
+        UsageError: if there is no such backbone, format or folder, the file has another ending, the backbone
             cannot be had in that format, or there is no checkpoint or start to interpolate between.
     """
     if format not in FORMATS:

@@ -16,8 +16,9 @@ COLUMNS = ("path", "class", "probability")
 def label(labelled: str | Path, others: str | Path, out: str | Path | None = None) -> Labelled:
     """The likeliest class of each image, and how likely it is, from the vectors of a few labelled images and of all.
 
-    How, is said at `twofold.probes.label_the_rest`, which does the same for arrays. Memory holds all vectors, and the
-    time that it takes to find which images are alike grows with the square of their number.
+    How, is said at `twofold.probes.label_the_rest`, which does the same for arrays. Memory holds all vectors and some
+    numbers for each image and class, and the time that it takes to find which images are alike grows with the square of
+    their number.
 
     Args:
         labelled: a file that `twofold.embed` has written, of images with labels; those without one are left out.
@@ -29,14 +30,16 @@ def label(labelled: str | Path, others: str | Path, out: str | Path | None = Non
         The classes, and the probability of each for each image of ``others``.
 
     Raises:
-        UsageError: if these are no such files, are of different backbones or of patches, or there are no labels of at
-            least two classes.
+        UsageError: if these are no such files, are of different backbones or of patches, there are no labels of at
+            least two classes, or ``out`` belongs to one of the files.
     """
     target = files.target(out)
     if target and (target.suffix != ".csv" or target.is_dir()):
         raise UsageError(f"{target} must be a file that ends in .csv")
+    if target and target in (vectors.index(Path(path)) for path in (labelled, others)):
+        raise UsageError(f"{target} has the names of vectors that are read here: write to another file")
     known, rest = (_of_images(Path(path)) for path in (labelled, others))
-    if known.of.get("backbone") != rest.of.get("backbone"):
+    if known.of["backbone"] != rest.of["backbone"]:
         raise UsageError(f"{labelled} and {others} are by different backbones: embed both by the same one")
     rows = [row for row, name in enumerate(known.labels) if name is not None]
     if not rows:
@@ -61,6 +64,6 @@ def _of_images(path: Path) -> Vectors:
         UsageError: if a file is not of vectors of images.
     """
     found = vectors.read(path)
-    if found.of.get("rows") != "images":
+    if found.of["rows"] != "images":
         raise UsageError(f"{path} has vectors of patches: embed the images without --patches")
     return found

@@ -91,7 +91,7 @@ def read(path: Path) -> Vectors:
         raise UsageError(f"there is no file {path}")
     of = (record_of(path) or {}).get("of")
     try:
-        if not isinstance(of, dict):
+        if not isinstance(of, dict) or not {"backbone", "rows"} <= of.keys():
             raise ValueError("it does not say what its vectors are of")
         if path.suffix == ".parquet":
             table = _table(path, ["path", "label", "vector"])
@@ -110,7 +110,7 @@ def read(path: Path) -> Vectors:
             values = np.load(path)
         if len(table) != len(values):
             raise ValueError(f"{len(values)} vectors with {len(table)} names")
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+    except (pa.ArrowException, OSError, EOFError, ValueError, KeyError) as error:
         raise UsageError(f"{path} is not whole, or not a file that twofold embed has written: {error}") from None
     return Vectors(table["path"].to_pylist(), table["label"].to_pylist(), values, of)
 
