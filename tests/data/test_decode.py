@@ -175,6 +175,6 @@ def test_what_is_no_image_is_unreadable():
 
 
 def test_one_picture_is_not_taken_for_many_narrow_ones():
-    with pytest.raises(UsageError, match="looks like one image: give several"):
+    with pytest.raises(UsageError, match="looks like one image: give"):
         as_images(np.zeros((48, 64, 3), np.uint8), "an array")
     assert as_images(np.zeros((48, 4, 3), np.uint8), "an array").shape == (48, 3, 4, 3)

@@ -224,9 +224,7 @@ def as_images(array: np.ndarray, name: str) -> np.ndarray:
     """
     shape = list(array.shape)
     if array.ndim == 3 and shape[2] <= 4 < shape[1]:
-        raise UsageError(
-            f"{name} of shape {shape} looks like one image: give several, [N, H, W, C], with C = 1 if they are grey"
-        )
+        raise UsageError(f"{name} of shape {shape} looks like one image: give [N, H, W, C], of grey ones with C = 1")
     images = _planes(array, name)
     if images is None:
         raise UsageError(f"{name} must have shape [N, H, W], [N, H, W, C] or [N, C, H, W], C 1 to 16, not {shape}")

@@ -4,8 +4,8 @@ A probe from a few labels sees these images alone. Here the images without label
 kind: each hands on what it has to its nearest neighbours, and gets something back from them.
 
 Labels spread by F = (1 - a) (I - a S)^-1 Y, S = D^-1/2 W D^-1/2, with D the sums of the rows of W (Zhou et al.,
-Learning with Local and Global Consistency, NeurIPS 2003). As in arXiv 1904.04717 and its code, W = A + A^T, where A_ij is
-max(0, cosine)^3 if j is one of the nearest neighbours of i, and else 0; and a class has the same weight in Y however
+Learning with Local and Global Consistency, NeurIPS 2003). As in arXiv 1904.04717 and its code, W = A + A^T, where A_ij
+is max(0, cosine)^3 if j is one of the nearest neighbours of i, and else 0; and a class has the same weight in Y however
 many labels it has. Unlike there the mean of all features is taken off first, and for fewer images than their 50,000
 there are 10 neighbours instead of 50 and a = 0.95 instead of 0.99.
 """
