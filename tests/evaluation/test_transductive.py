@@ -11,7 +11,7 @@ from twofold.evaluation import scores
 from twofold.evaluation.fewshot import draws, probes_of, quotas, shot
 from twofold.evaluation.knn import accuracy
 from twofold.evaluation.split import every_fifth
-from twofold.evaluation.transductive import NEIGHBOURS, graph_of, probabilities, spread
+from twofold.evaluation.transductive import graph_of, probabilities, spread
 
 
 def plain(features, labelled, classes, count):
@@ -22,7 +22,7 @@ def plain(features, labelled, classes, count):
     cosines = x @ x.T
     one_way = np.zeros_like(cosines)
     for i, row in enumerate(cosines):
-        for j in [j for j in np.argsort(-row) if j != i][:NEIGHBOURS]:
+        for j in [j for j in np.argsort(-row) if j != i][:10]:
             one_way[i, j] = max(0.0, row[j]) ** 3
     both = one_way + one_way.T
     degree = both.sum(1)
