@@ -134,6 +134,8 @@ def test_a_comparison_shows_a_beginning_that_ways_share_once_and_no_agreement_of
     assert text.count("untrained") == 1
     assert text.splitlines()[-1] == "2 runs are too few to say how far that agrees with the linear probe"
     result["methods"]["byol"] = way(0.7, 0.6)
+    text = tables.comparison({**result, "ranking": {"lidar": {**order, "order": []}}})
+    assert "by lidar: it could not be measured" in text
     text = tables.comparison({**result, "ranking": {"rank": {**order, "agreement": 0.5, "runs": 4}}})
     assert text.count("untrained") == 2  # of another size, or another network
     assert "agreement with the linear probe 0.5" in text

@@ -1,6 +1,7 @@
 """What a run says of itself before its first step."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import timm
@@ -25,6 +26,9 @@ def test_too_few_images_or_steps_are_pointed_out(tmp_path):
     assert "128 images are few to learn from" in (run.path / "log.txt").read_text()
     assert of_few(run.recipe, 200, 49, False) == ["49 steps are few to learn from random weights: more --epochs"]
     assert of_few(run.recipe, 200, 50, False) == []
+    colours, bands = (replace(run.recipe, channels=channels) for channels in (3, 4))
+    assert "published weights as they are (twofold embed MODEL DATA)" in of_few(colours, 90, 50, False)[0]
+    assert "published weights (--weights published)" in of_few(bands, 90, 50, False)[0]  # which adapts the first layer
 
 
 def test_photographs_whose_network_has_published_weights_are_told_of_them():
