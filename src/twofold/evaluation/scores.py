@@ -111,9 +111,9 @@ def few_labels_of_all(
     seed: int = 0,
     tell: Tell = silent,
 ) -> dict[str, Score]:
-    """Few labels that spread among the training and the test images, beside the linear probe, by the name of a quota.
+    """Accuracy when a few labels spread over training and test images, averaged with the linear probe (`transductive`).
 
-    The labels are those that `few_labels` draws.
+    It is measured for each of ``quotas``, by its name. The labels are those that `few_labels` draws.
     """
     features, names = torch.cat([train.values, test.values]), train.labels.unique()
     graph = transductive.graph_of(features)

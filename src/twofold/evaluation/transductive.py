@@ -1,13 +1,13 @@
-"""Few labels for many images that are all there: labels spread between nearest neighbours, beside a linear probe.
+"""Classes for all of a collection from a few labels: labels spread between neighbours, and a linear probe.
 
-A probe from a few labels sees these images alone. Here the images without labels say, too, which images are of one
-kind: each hands on what it has to its nearest neighbours, and gets something back from them.
+A linear probe learns from the few labelled images alone. Here the images without labels are used too, since they show
+which images are of one kind: every image passes the labels that reach it on to its nearest neighbours.
 
 Labels spread by F = (1 - a) (I - a S)^-1 Y, S = D^-1/2 W D^-1/2, with D the sums of the rows of W (Zhou et al.,
 Learning with Local and Global Consistency, NeurIPS 2003). As in arXiv 1904.04717 and its code, W = A + A^T, where A_ij
 is max(0, cosine)^3 if j is one of the nearest neighbours of i, and else 0; and a class has the same weight in Y however
-many labels it has. Unlike there the mean of all features is taken off first, and for fewer images than their 50,000
-there are 10 neighbours instead of 50 and a = 0.95 instead of 0.99.
+many labels it has. Two things differ from that paper: the mean of all features is subtracted before cosines are taken;
+and there are 10 neighbours instead of 50 and a = 0.95 instead of 0.99, for collections smaller than its 50,000 images.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ POWER = 3
 SHARE = 0.95
 """a: how much of what an image has comes from its neighbours; the rest is its own label."""
 ROUNDS = 90
-"""How often images hand on what they have. More rounds would add at most a to this power, 1 %, of all that there is; an
+"""How often images pass labels on. More rounds would add at most a to this power, 1 %, of all that there is; an
 image so many neighbours away from every label counts as reached by none."""
 
 
@@ -65,8 +65,8 @@ def spread(graph: csr_array, labelled: Tensor, classes: Tensor, count: int) -> T
 def probabilities(features: Tensor, graph: csr_array, labels: Tensor, chosen: Tensor) -> Iterator[Tensor]:
     """Of all images, for each of several draws of labels, the probability of each class, [N, K], in their order.
 
-    It is the mean of what the linear probe of the drawn labels says and of what spreads from them. With few labels the
-    probe says little, and with many it is sure.
+    It is the mean of the linear probe's probabilities and those of the labels that spread. With few labels the probe's
+    are nearly the same for all classes, so that spreading decides; with many the probe's are near 0 and 1 and decide.
 
     Args:
         features: of all images, [N, D].

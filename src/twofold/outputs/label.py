@@ -16,9 +16,8 @@ COLUMNS = ("path", "class", "probability")
 def label(labelled: str | Path, others: str | Path, out: str | Path | None = None) -> Labelled:
     """The likeliest class of each image, and how likely it is, from the vectors of a few labelled images and of all.
 
-    How, is said at `twofold.probes.label_the_rest`, which does the same for arrays. Memory holds all vectors and some
-    numbers for each image and class, and the time that it takes to find which images are alike grows with the square of
-    their number.
+    `twofold.probes.label_the_rest` says how they are found, and does the same for arrays. All vectors are in memory,
+    with some numbers for each image and class. The time to find similar images grows with the square of their number.
 
     Args:
         labelled: a file that `twofold.embed` has written, of images with labels; those without one are left out.
