@@ -46,6 +46,7 @@ UNTESTED = {
     "evaluation/protocols.py",  # each protocol by its own test, their names by test_evaluate.py
     "recipe/augment.py",  # settings, as those of a recipe: by test_settings.py, test_rules.py and through Views
     "recipe/general.py",  # likewise
+    "recipe/source.py",  # what a method's file says: by test_declared.py
     "outputs/rows.py",  # an image or a patch each, written and read back by test_embed.py
     "outputs/vectors.py",  # files of vectors, read back by test_embed.py
     "page/versus.py",  # the page of a comparison, opened by test_compare.py

@@ -1,10 +1,11 @@
-"""Losses are computed in float32 or better."""
+"""Losses are computed in float32 or better, from tensors of the shapes that they declare."""
 
 import pytest
 import torch
 
 from tests.losses.plain import embeddings
 from twofold import losses
+from twofold.errors import UsageError
 
 OF_PAIRS = [losses.nt_xent, losses.vicreg, losses.barlow_twins, losses.negative_cosine, losses.margin_hinge]
 OF_PAIRS += [losses.sigreg, lambda x, y: losses.multi_crop([x, y], (y, x))]
@@ -51,3 +52,30 @@ def test_where_a_second_derivative_is_given_it_is_right():
     """Barlow Twins of more images than dimensions is torch's own operations."""
     x, y = embeddings(6, 3, 2)
     assert torch.autograd.gradgradcheck(losses.barlow_twins, (x[:5], y[:5]), atol=1e-4)
+
+
+STRANGE = {
+    "a column": (losses.cosine, (16, 1), r"cosine: y has the shape \[16, 1\], not \[n, d\], where n is 16, d is 8"),
+    "one row": (losses.vicreg, (1, 8), r"vicreg: y has the shape \[1, 8\]"),
+    "fewer images": (losses.nt_xent, (12, 8), r"nt_xent: y has the shape \[12, 8\]"),
+    "one vector": (losses.barlow_twins, (8,), r"barlow_twins: y has the shape \[8\]"),
+    "any shape, but the same": (losses.squared, (16, 1), r"squared: y has the shape \[16, 1\], not \[\*shape\]"),
+    "in a sequence": (lambda x, y: losses.multi_crop([x, x], (x, y)), (12, 8), r"codes has the shape \[12, 8\]"),
+    "by name": (lambda x, y: losses.info_nce(x, x, negatives=y), (5, 7), r"negatives has the shape \[5, 7\], not"),
+    "three dimensions": (lambda x, y: losses.uniformity(y), (2, 8, 8), r"uniformity: x has the shape \[2, 8, 8\]"),
+}
+
+
+@pytest.mark.parametrize("case", STRANGE)
+def test_other_shapes_are_refused_rather_than_broadcast(case):
+    loss, shape, message = STRANGE[case]
+    with pytest.raises(UsageError, match=message):
+        loss(torch.randn(16, 8), torch.randn(shape))
+
+
+def test_shapes_that_a_signature_allows_are_taken():
+    """A centre with one dimension or two, any common shape, a temperature that is learned."""
+    x, y = torch.randn(2, 6, 4)
+    torch.testing.assert_close(losses.dino(x, y, torch.ones(4)), losses.dino(x, y, torch.ones(1, 4)))
+    assert losses.squared(x[0], y[0]).shape == losses.smooth_l1(x[None], y[None]).shape == ()
+    assert losses.nt_xent(x, y, torch.tensor(0.5)) == losses.nt_xent(x, y, 0.5)

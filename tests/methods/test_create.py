@@ -50,9 +50,9 @@ def test_plain_tensors_are_views_too():
     torch.manual_seed(0)
     method, size = small("vicreg")
     x, y = torch.randn(2, 8, 3, size, size)
-    assert method((x, y)).loss == method([x, y], progress=0.5).loss
+    assert method((x, y), 0.5).loss == method([x, y], progress=0.5).loss
     with pytest.raises(UsageError, match="views must be tensors"):
-        method((x, y[:3]))
+        method((x, y[:3]), 0.0)
 
 
 def test_chance_is_torchs_where_a_loop_gives_none():
@@ -63,7 +63,7 @@ def test_chance_is_torchs_where_a_loop_gives_none():
     losses = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        losses.append((method([images]).loss.item(), method([images]).loss.item()))
+        losses.append((method([images], 0.0).loss.item(), method([images], 0.0).loss.item()))
     assert losses[0] == losses[1]
     assert len({*losses[0], *losses[2]}) == 4
 
@@ -74,8 +74,8 @@ def test_pirl_has_a_bank_where_images_have_numbers():
     views = twofold.Views(size)
     images = torch.randint(0, 256, (8, 3, size, size), dtype=torch.uint8)
     with pytest.raises(UsageError, match=r"views\(images, index=numbers\)"):
-        method(views(images))
-    output = method(views(images, index=torch.arange(8) + 10))
+        method(views(images), 0.0)
+    output = method(views(images, index=torch.arange(8) + 10), 0.0)
     assert (method.bank.age >= 0).nonzero()[:, 0].tolist() == list(range(10, 18))
     assert math.isfinite(output.loss.item())
     assert len(small("pirl")[0].bank.rows) == 0
@@ -86,7 +86,7 @@ def test_any_module_is_a_backbone():
     method = twofold.create_method("simclr", network, size=8, channels=4, projector=(16,))
     assert method.backbone is network
     views = twofold.Views(8, mean=(0.5,) * 4, std=(0.25,) * 4)
-    output = method(views(torch.rand(6, 4, 8, 8)))
+    output = method(views(torch.rand(6, 4, 8, 8)), 0.0)
     assert [tuple(rows.shape) for rows in output.embeddings] == [(6, 16), (6, 16)]
 
 
@@ -121,7 +121,7 @@ def test_what_a_loop_gives_is_checked_at_the_door():
     method, size = small("simclr")
     images = torch.randn(4, 3, size, size)
     with pytest.raises(UsageError, match="needs 2 views of each image, not 1"):
-        method(images)
+        method(images, 0.0)
     with pytest.raises(UsageError, match="from 0 to 1, not 30"):
         method((images, images), progress=30)
     array = torch.randint(0, 256, (4, 3, size, size), dtype=torch.uint8).numpy()

@@ -26,7 +26,7 @@ def test_the_loss_is_the_share_of_the_teachers_variance_that_is_not_explained():
     y = (theirs - theirs.mean(0)) / theirs.std(0, unbiased=False)
     with torch.no_grad():
         x = method.projector(method.backbone(view))
-        loss = method([view]).loss
+        loss = method([view], 0.0).loss
     assert loss.item() == pytest.approx(((x - y) ** 2).mean().item(), rel=1e-3)  # a thousandth: variances have a floor
 
 
@@ -111,7 +111,7 @@ def test_a_method_in_ones_own_loop_is_told_how_views_are_normalised():
     method = twofold.create_method(
         "distill", "test_resnet", 16, teacher="tests.networks:teacher", mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6)
     )
-    (given,) = inputs_of(method.teacher.network, lambda: method(views(images)))
+    (given,) = inputs_of(method.teacher.network, lambda: method(views(images), 0.0))
     plain = twofold.Views(16, views=1, crop_scale=(1.0, 1.0))(images).views[0].images
     torch.testing.assert_close(given, plain, rtol=1e-4, atol=1e-5)
     assert teacher()(plain).shape == (8, method.teacher.width)

@@ -34,7 +34,7 @@ def test_it_is_the_authors_loss():
     views += [View(0.5 * views[0].images), View(views[1].images[..., :6, :6])]  # one more of full size, a small one
     method.encode(views[0])  # batch norms have seen something
     method.eval()
-    terms = method(Batch(tuple(views), batch.index, batch.chance)).terms
+    terms = method(Batch(tuple(views), batch.index, batch.chance), 0.0).terms
     z, lines = embedded(method, views), batch.chance.shared_normal("lines", 3, 16)
     middle = (z[0] + z[1] + z[2]) / 3
     energy = sum(((rows - middle) ** 2).mean() for rows in z) / 4
@@ -46,8 +46,9 @@ def test_it_is_the_authors_loss():
 def test_lambda_means_the_same_with_any_batch():
     method, batch = made("lejepa")
     method.eval()
-    once = method(batch).terms
-    twice = method(Batch(tuple(View(view.images.repeat(2, 1, 1, 1)) for view in batch.views), None, batch.chance)).terms
+    once = method(batch, 0.0).terms
+    doubled = tuple(View(view.images.repeat(2, 1, 1, 1)) for view in batch.views)
+    twice = method(Batch(doubled, None, batch.chance), 0.0).terms
     for name, term in once.items():
         torch.testing.assert_close(twice[name], term)
 
@@ -55,14 +56,14 @@ def test_lambda_means_the_same_with_any_batch():
 def test_lines_are_a_function_of_the_step():
     method, batch = made("lejepa", slices=4)
     method.eval()
-    first, again = (method(batch).terms["sigreg"].item() for _ in "ab")
+    first, again = (method(batch, 0.0).terms["sigreg"].item() for _ in "ab")
     assert first == again
-    assert method(batch._replace(chance=batch.chance._replace(step=1))).terms["sigreg"].item() != first
+    assert method(batch._replace(chance=batch.chance._replace(step=1)), 0.0).terms["sigreg"].item() != first
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 def test_either_term_may_be_off(weight):
     method, batch = made("lejepa", sigreg=weight)
-    terms = method(batch).terms
+    terms = method(batch, 0.0).terms
     assert (terms["energy"].item() == 0) == (weight == 1)
     assert (terms["sigreg"].item() == 0) == (weight == 0)

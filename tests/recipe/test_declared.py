@@ -1,15 +1,19 @@
-"""What a method's file declares is read from its source: without torch, without running it."""
+"""What a method's file declares is read from its source, without running it; a class may be given without a file."""
 
 import subprocess
 import sys
 import textwrap
+from dataclasses import dataclass
 
 import pytest
+import torch
+from torch import nn
 
+import twofold
 from twofold.errors import UsageError
 from twofold.recipe import recipe
-from twofold.recipe.declared import methods, spec
-from twofold.recipe.settings import declarations, defaults_of, types_of
+from twofold.recipe.declared import methods, name_of, spec
+from twofold.recipe.settings import declarations, defaults_of, setting, types_of
 
 OWN = '''
 """Mine, of nowhere.
@@ -156,3 +160,118 @@ def test_own_defaults_are_held_against_the_settings(place, text, words):
     write(place, name, f"{text}\nclass Mine(Method): pass")
     with pytest.raises(UsageError, match=words):
         recipe.wanted(f"{name}:Mine")
+
+
+class Pull(twofold.Method):
+    """Pull, of a notebook."""
+
+    def __init__(self, backbone, setup, options):
+        super().__init__(backbone)
+        self.o = options
+
+    def forward(self, batch, progress):
+        x, y = (self.encode(view) for view in batch.views)
+        return twofold.Output({"energy": self.o.strength * twofold.losses.squared(x, y)}, (x, y))
+
+    def collapsed_loss(self, batch_size):
+        return 0.0
+
+
+def written_in_a_cell(default):
+    """A method with options of its own, as a cell of a notebook defines both, once more each time it is run."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        strength: float = setting(default, "weight of the energy", low=0)
+
+    class Mine(twofold.Method):
+        """Mine, of a cell."""
+
+        RECIPE = dict(flip=0.25)
+
+        def __init__(self, backbone: nn.Module, setup: twofold.Setup, options: Options) -> None:
+            super().__init__(backbone)
+            self.o = options
+
+        forward, collapsed_loss = Pull.forward, Pull.collapsed_loss
+
+    return Mine
+
+
+def test_a_class_without_a_file_has_its_own_options_and_recipe():
+    """Also where a later cell has other options under the same name, and where the cell is run again."""
+    first, second = written_in_a_cell(2.0), written_in_a_cell(3.0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4))
+    images = torch.rand(4, 3, 16, 16)
+    losses = {}
+    for kind, settings in ((first, {}), (second, {}), (first, {"strength": 3})):
+        method = twofold.create_method(kind, network, 16, **settings)
+        views = twofold.create_views(method)
+        assert views.augment.flip == 0.25
+        losses[kind, str(settings)] = method(views(images), 0.0).loss.item()
+    twice, thrice, asked = losses.values()
+    assert thrice == pytest.approx(1.5 * twice, rel=1e-6)
+    assert asked == pytest.approx(thrice, rel=1e-6)
+    assert spec(name_of(first)).title == "Mine, of a cell"
+    with pytest.raises(UsageError, match="strength must be at least 0"):
+        twofold.create_method(second, network, 16, strength=-1.0)
+
+
+def test_a_class_of_a_module_is_read_from_its_file():
+    assert name_of(type(twofold.create_method("vicreg", "test_resnet", 32))) == "twofold.methods.vicreg:VICReg"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("Mine = type('Mine', (), {})", "it must be derived from twofold.Method"),
+        ("Mine = type('Mine', (twofold.methods.simclr.SimCLR,), {})", "derived from twofold.Method, and from no other"),
+        ("Options = object\nclass Mine(twofold.Method): pass", "Options must be a dataclass"),
+        (
+            "@dataclass\nclass Options:\n    x: int = setting(None, 'x')\nclass Mine(twofold.Method): pass",
+            "Options.x has no default and no rule auto=",
+        ),
+        ("Mine = twofold.create_method('vicreg', 'test_resnet', 32)", "given as a class"),
+    ],
+)
+def test_what_a_class_without_a_file_lacks_is_said(body, words, monkeypatch):
+    cell = type(sys)("a_notebook")
+    monkeypatch.setitem(sys.modules, "a_notebook", cell)
+    names = vars(cell)
+    names.update(twofold=twofold, dataclass=dataclass, setting=setting)
+    exec(body, names)
+    with pytest.raises(UsageError, match=words):
+        name_of(names["Mine"])
+
+
+PROGRAM = """
+import sys
+import twofold
+
+class Pull(twofold.Method):
+    def forward(self, batch, progress):
+        x, y = (self.encode(view) for view in batch.views)
+        return twofold.Output({"energy": twofold.losses.nt_xent(x, y)}, (x, y))
+
+    def __init__(self, backbone, setup, options):
+        super().__init__(backbone)
+
+    def collapsed_loss(self, batch_size):
+        return 1.0
+
+if __name__ == "__main__":
+    run = twofold.pretrain("digits", method=Pull, backbone="test_resnet", epochs=1, limit=64, out="run", quiet=True)
+    print(sorted(twofold.evaluate(run, protocols=("knn",))["scores"]))
+"""
+
+
+def test_a_program_uses_its_own_method_and_others_are_told(tmp_path):
+    """From pretraining to evaluation; the run cannot be opened where there is no such class, and that is said."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    python = [sys.executable, "-W", "error"]
+    own = subprocess.run([*python, "program.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert own.stdout.strip().endswith("['knn']"), own.stderr
+    other = subprocess.run([*python, "-m", "twofold", "evaluate", "run"], cwd=tmp_path, capture_output=True, text=True)
+    assert other.returncode == 2
+    assert "the method Pull was defined in a notebook or a program" in other.stderr
+    assert "Traceback" not in other.stderr

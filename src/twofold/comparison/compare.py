@@ -236,9 +236,9 @@ def operations(settings: Recipe, source: Source, weights: Weights | None = None)
     crops = next(iter(loader.load(Plan(count, count, 0), prepare.views, [MicroBatch(0, slice(0, count))])))
     batch = prepare(crops)
     with torch.no_grad():
-        method(batch)  # which has seen these images then
+        method(batch, 0.5)  # which has seen these images then
     plain = sdpa_kernel(SDPBackend.MATH)  # fused attention is not counted on the CPU
     with plain, FlopCounterMode(display=False) as counter:
-        method(batch).loss.backward()
+        method(batch, 0.5).loss.backward()
     total: int = counter.get_total_flops()
     return total // count

@@ -1,11 +1,14 @@
-"""Losses are computed in float32 or better; what has a gradient written by hand has no second one."""
+"""What holds for every loss: float32 or better, the shapes that it declares, no second derivative by hand."""
 
+import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, get_args, get_type_hints
 
 import torch
 from torch import Tensor
+
+from twofold.errors import UsageError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -14,11 +17,18 @@ R = TypeVar("R")
 def exact(loss: Callable[P, R]) -> Callable[P, R]:
     """Raise half-precision tensors to float32, and keep autocast from lowering what is computed of them.
 
-    That holds for tensors among the arguments, and in lists or tuples among them.
+    That holds for tensors among the arguments, and in lists or tuples among them. Their shapes must be as the loss
+    declares them: what torch would broadcast, or take along another dimension, would be another loss.
+
+    Raises:
+        UsageError: when the loss is called with other shapes.
     """
+    names = list(inspect.signature(loss).parameters)
+    declared = _declared_shapes(loss)
 
     @wraps(loss)
     def in_full(*args: P.args, **kwargs: P.kwargs) -> R:
+        _check_shapes(loss.__name__, declared, {**dict(zip(names, args, strict=False)), **kwargs})
         first = next(a for a in (*args, *kwargs.values()) if isinstance(a, Tensor | list | tuple))
         first = first if isinstance(first, Tensor) else first[0]
         with torch.autocast(first.device.type, enabled=False):
@@ -46,6 +56,38 @@ def once(backward: Callable[..., R]) -> Callable[..., R]:
         return found
 
     return refusing
+
+
+def _declared_shapes(loss: Callable[..., Any]) -> dict[str, list[str]]:
+    """The dimensions that each parameter's annotation names, as ``n d``; ``*name`` stands for any number of them."""
+    hints = get_type_hints(loss)
+    del hints["return"]
+    kinds = {name: (hint, *get_args(hint)) for name, hint in hints.items()}  # one alone, or None, or a sequence of it
+    found = {name: [kind.dim_str for kind in of_it if hasattr(kind, "dim_str")] for name, of_it in kinds.items()}
+    return {name: shapes[0].split() for name, shapes in found.items() if shapes}
+
+
+def _check_shapes(loss: str, declared: dict[str, list[str]], given: dict[str, object]) -> None:
+    """
+    Raises:
+        UsageError: if a tensor has another number of dimensions than its parameter declares, or a dimension of one
+            name has two sizes.
+    """
+    sizes: dict[str, tuple[int, ...]] = {}
+    for name, dims in declared.items():
+        value = given.get(name)
+        for tensor in value if isinstance(value, list | tuple) else (value,):
+            if not isinstance(tensor, Tensor):
+                continue
+            shape = tuple(tensor.shape)
+            parts: list[tuple[int, ...]] = [(size,) for size in shape]
+            if dims and dims[0].startswith("*"):
+                free = max(0, len(shape) - len(dims) + 1)
+                parts = [shape[:free], *parts[free:]]
+            expected = [sizes.setdefault(dim, part) for dim, part in zip(dims, parts, strict=False)]
+            if len(parts) != len(dims) or parts != expected:
+                known = ", ".join(f"{dim} is {' x '.join(map(str, sizes[dim]))}" for dim in dims if dim in sizes)
+                raise UsageError(f"{loss}: {name} has the shape {list(shape)}, not [{', '.join(dims)}], where {known}")
 
 
 def _raised(value: object) -> object:

@@ -119,7 +119,7 @@ class Method(nn.Module, Chunked, ABC):
         super().__init__()
         self.backbone = backbone
 
-    def __call__(self, batch: Batch | Sequence[Tensor], progress: float = 0.0) -> Output:
+    def __call__(self, batch: Batch | Sequence[Tensor], progress: float) -> Output:
         """Compute the terms of the loss and the embeddings of a batch.
 
         Args:

@@ -14,7 +14,7 @@ from twofold.methods.base import Method, Setup
 from twofold.nets.backbone import SMALL, describe, features_of, stem_for
 from twofold.nets.chunks import set_chunk
 from twofold.recipe import recipe
-from twofold.recipe.declared import methods, spec
+from twofold.recipe.declared import methods, name_of, spec
 from twofold.recipe.general import Recipe
 from twofold.recipe.resolve import resolve
 from twofold.recipe.settings import defaults_of
@@ -43,7 +43,8 @@ def create_method(
     """A method as a module in training mode, ready for a loop of one's own.
 
     Args:
-        method: a name that `list_methods` has, ``package.module:Class``, or a subclass of `Method`.
+        method: a name that `list_methods` has, ``package.module:Class``, or a subclass of `Method`, which may be one of
+            a notebook.
         backbone: a timm name, ``package.module:function``, or a module that maps images [N, C, size, size] to features
             [N, D]; a module is taken as it is, not copied.
         size: a full-size view's side in pixels. Up to 40 a ResNet gets a small stem; from 128 on the method's defaults
@@ -65,7 +66,7 @@ def create_method(
     Raises:
         UsageError: for a method, a backbone or an option that does not exist, or that do not go together.
     """
-    name = method if isinstance(method, str) else f"{method.__module__}:{method.__qualname__}"
+    name = method if isinstance(method, str) else name_of(method)
     asked = recipe.wanted(name, **settings, image_size=size, batch_size=batch_size, seed=seed, chunk=chunk)
     stray = [key for key in settings if key not in defaults_of(asked.spec.options) and key not in BACKBONE]
     if stray:

@@ -8,25 +8,31 @@ named by its file in `twofold.methods`, by an entry point of the group ``twofold
     RECIPE, LARGE    its own defaults for settings that all methods have, what changes for photographs; both optional
     Options          a class of settings (see `settings.setting`), whose defaults and bounds are plain values; optional
     the class        derived from `Method`
+
+From Python a class may be given that is in no such file: one of a notebook, of the program that runs, of a function.
 """
 
 import ast
 import importlib
+import inspect
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, make_dataclass
+import sys
+import typing
+from dataclasses import dataclass, is_dataclass, make_dataclass
 from functools import cache
 from importlib.metadata import entry_points
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from twofold.errors import UsageError, did_you_mean
 from twofold.recipe.foreign import is_foreign, load
-from twofold.recipe.settings import Declaration, declarations, setting
+from twofold.recipe.settings import declarations, defaults_of
+from twofold.recipe.source import file_of, is_method, options_in, table
 
 HOME = Path(__file__).parents[1] / "methods"
 GROUP = "twofold.methods"
+PROGRAM = "__main__"
+"""the module of a notebook, and of the program that runs"""
 FAMILIES = ("contrastive", "non-contrastive", "clustering", "distillation", "pretext", "generative", "build your own")
 
 
@@ -45,6 +51,8 @@ class Spec:
     """its own defaults for settings that all methods have"""
     large: dict[str, Any]
     """what changes for photographs, from `rules.LARGE` pixels on"""
+    given: type[Any] | None = None
+    """the method's class, where it was given from Python and is in no file"""
 
     @property
     def title(self) -> str:
@@ -62,7 +70,7 @@ class Spec:
 
     def load(self) -> type[Any]:
         """The method's class; its module is imported, and torch with it."""
-        found: type[Any] = load(f"{self.module}:{self.class_name}", "a method")
+        found: type[Any] = self.given or load(f"{self.module}:{self.class_name}", "a method")
         return found
 
     @property
@@ -77,6 +85,8 @@ class Spec:
         Raises:
             UsageError: if the module has other options than its source declares.
         """
+        if self.given:
+            return self.options
         self.load()
         declared: type[Any] = getattr(importlib.import_module(self.module), "Options", self.options)
         if declarations(declared).keys() != declarations(self.options).keys():
@@ -90,6 +100,13 @@ def spec(name: str) -> Spec:
     Raises:
         UsageError: if there is no such method, or its file declares what cannot be read.
     """
+    if name in _given:
+        return _given[name]
+    if name.startswith(f"{PROGRAM}:"):
+        raise UsageError(
+            f"the method {name.removeprefix(f'{PROGRAM}:')} was defined in a notebook or a program, and can be used "
+            "only there; write it to a file and name it as module:Class, so that its runs can be used elsewhere too"
+        )
     if is_foreign(name):
         return _read(name, *name.split(":"))
     key = name.strip().replace("-", "_").lower()
@@ -101,9 +118,46 @@ def spec(name: str) -> Spec:
     return _read(key, *names[key].split(":"))
 
 
-def is_method(node: ast.ClassDef) -> bool:
-    """Whether a class in a source is derived from `Method` itself, by whatever path it is imported."""
-    return "Method" in [ast.unparse(base).split(".")[-1] for base in node.bases]
+_given: dict[str, Spec] = {}
+"""The methods that `name_of` has kept."""
+
+
+def name_of(kind: type[Any]) -> str:
+    """The name, ``module:Class``, by which `spec` finds a method that was given as a class.
+
+    What a module declares is read from its file, as ever. A class of a notebook, of the program that runs or of a
+    function is kept for this process, with the options and the defaults that stand beside it now.
+
+    Raises:
+        UsageError: if it is no class that is derived from `Method` itself, or its options cannot be used.
+    """
+    if not isinstance(kind, type):
+        raise UsageError(f"a method is named or given as a class, not as {kind!r}")
+    name, module = f"{kind.__module__}:{kind.__name__}", sys.modules.get(kind.__module__)
+    in_file = getattr(module, "__spec__", None) and getattr(module, kind.__name__, None) is kind
+    if kind.__module__ == PROGRAM or not in_file:
+        _given[name] = _spec_of(kind, name, vars(module) if module else {})
+    else:
+        _given.pop(name, None)
+    return name
+
+
+def _spec_of(kind: type[Any], name: str, beside: dict[str, Any]) -> Spec:
+    """The declaration of a class, and of what stands ``beside`` it, by the names of a module."""
+    if "Method" not in [base.__name__ for base in kind.__bases__]:
+        raise UsageError(f"{name} is no method: it must be derived from twofold.Method, and from no other method")
+    hints = typing.get_type_hints(kind.__init__).values()
+    classes = [hint for hint in hints if isinstance(hint, type) and is_dataclass(hint)]
+    annotated = [each for each in classes if declarations(each)]  # a notebook may have many of the name Options
+    options = (annotated or [beside.get("Options", make_dataclass("Options", []))])[0]
+    if not (isinstance(options, type) and is_dataclass(options)):
+        raise UsageError(f"{name}: Options must be a dataclass, with @dataclass(frozen=True, kw_only=True)")
+    for option, declaration in declarations(options).items():
+        if defaults_of(options)[option] is None and declaration.auto is None:
+            raise UsageError(f"{name}: Options.{option} has no default and no rule auto= that would choose it")
+    recipe, large = (getattr(kind, table, beside.get(table, {})) for table in ("RECIPE", "LARGE"))
+    card = inspect.getdoc(kind) if kind.__doc__ else kind.__name__
+    return Spec(name, kind.__module__, kind.__name__, card or kind.__name__, options, recipe, large, kind)
 
 
 def owners(option: str) -> list[str]:
@@ -134,7 +188,7 @@ def methods() -> dict[str, str]:
 
 @cache
 def _read(name: str, module: str, class_name: str) -> Spec:
-    path = _file_of(module, name)
+    path = file_of(module, name)
     try:
         source = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
@@ -148,97 +202,5 @@ def _read(name: str, module: str, class_name: str) -> Spec:
         )
         raise UsageError(f"{module}:{class_name} {what}{did_you_mean(class_name, kinds)}")
     card = ast.get_docstring(source) or ast.get_docstring(classes[class_name]) or class_name
-    fields = list(_fields(classes["Options"], source, module)) if "Options" in classes else []
-    options = make_dataclass("Options", fields, kw_only=True, frozen=True)
-    values = {n: _table(source, n, module) for n in ("RECIPE", "LARGE")}
-    return Spec(name, module, class_name, card, options, values["RECIPE"], values["LARGE"])
-
-
-def _file_of(module: str, name: str) -> Path:
-    """A module's source file; the packages around it are imported, the module itself is not."""
-    try:
-        found = find_spec(module)
-    except Exception as error:  # a package around it that is not there, or that fails
-        raise UsageError(f"the method {name!r} cannot be found: {type(error).__name__}: {error}") from None
-    if found is None or not found.origin or not found.origin.endswith(".py"):
-        raise UsageError(f"there is no module {module} with the method {name!r} on Python's path")
-    return Path(found.origin)
-
-
-def _table(source: ast.Module, name: str, module: str) -> dict[str, Any]:
-    """What ``NAME = dict(key=value, ...)`` or ``NAME = {...}`` assigns; nothing where there is no such line."""
-    for node in source.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
-            if isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "dict" and not node.value.args:
-                return {str(k.arg): _plain(k.value, f"{module}.{name}: {k.arg}") for k in node.value.keywords}
-            return dict(_plain(node.value, f"{module}.{name}"))
-    return {}
-
-
-def _fields(options: ast.ClassDef, source: ast.Module, module: str) -> Iterator[tuple[str, Any, Any]]:
-    """The settings of a class ``Options`` as `make_dataclass` takes them."""
-    for node in options.body:
-        if not isinstance(node, ast.AnnAssign):
-            continue
-        name = ast.unparse(node.target)
-        call = node.value
-        if not isinstance(call, ast.Call) or ast.unparse(call.func).split(".")[-1] != "setting":
-            raise UsageError(f"{module}: Options.{name} must be declared as setting(default, 'what it is', ...)")
-        given = dict(zip(("default", "help"), call.args, strict=False)) | {str(k.arg): k.value for k in call.keywords}
-        rule = given.pop("auto", None)
-        values = {key: _plain(value, f"{module}.Options.{name}") for key, value in given.items()}
-        if rule is not None:
-            values["auto"] = _rule(ast.unparse(rule), source, module)
-        elif values.get("default") is None:
-            raise UsageError(f"{module}.Options.{name} has no default and no rule auto= that would choose it")
-        yield name, _type(node.annotation, f"{module}.Options.{name}"), setting(**values)
-
-
-def _rule(name: str, source: ast.Module, module: str) -> Any:
-    """A stand-in for a rule, with the docstring of the function in this file, or in the one it is imported from."""
-    text = None
-    for node in source.body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            text = ast.get_docstring(node)
-        elif isinstance(node, ast.ImportFrom) and node.module and name in [a.asname or a.name for a in node.names]:
-            other = ast.parse(_file_of(node.module, name).read_text(encoding="utf-8"))
-            text = next(
-                (ast.get_docstring(n) for n in other.body if isinstance(n, ast.FunctionDef) and n.name == name), None
-            )
-
-    def rule(_: object) -> Any:
-        raise RuntimeError(f"{module}.{name} was read from its source, not run: Spec.real_options has rules to call")
-
-    rule.__doc__ = text
-    return rule
-
-
-def _plain(node: ast.expr, where: str) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        raise UsageError(f"{where} must be a plain value, not {ast.unparse(node)}: it is read, not run") from None
-
-
-SCALARS: dict[str, type] = {"float": float, "int": int, "str": str, "bool": bool, "dict": dict}
-
-
-def _type(node: ast.expr, where: str) -> Any:
-    """``float``, ``int``, ``str``, ``bool``, ``tuple[...]`` of them, or ``Literal[...]``."""
-    text = ast.unparse(node)
-    if text in SCALARS:
-        return SCALARS[text]
-    if isinstance(node, ast.Subscript):
-        inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        head = ast.unparse(node.value).split(".")[-1]
-        if head == "Literal":
-            return Literal[tuple(_plain(element, where) for element in inner)]
-        if head == "tuple":
-            parts = [... if ast.unparse(element) == "..." else _type(element, where) for element in inner]
-            return tuple.__class_getitem__(tuple(parts))
-    hint = "; write it without None, which is no value but means that a rule chooses" if "None" in text else ""
-    allowed = "a setting is a float, int, str, bool, dict, a tuple of them, or a Literal"
-    raise UsageError(f"{where} has the type {text}: {allowed}{hint}")
-
-
-__all__ = ["Declaration", "Spec", "methods", "spec"]
+    recipe, large = (table(source, n, module) for n in ("RECIPE", "LARGE"))
+    return Spec(name, module, class_name, card, options_in(source, module), recipe, large)

@@ -108,7 +108,7 @@ def recorded(settings: dict[str, Any], where: str) -> Recipe:
     try:
         recipe = complete(_settings(settings))
     except UsageError as error:
-        raise UsageError(f"the recipe of {where} is damaged, or another version's: {error}") from None
+        raise UsageError(f"the recipe of {where} is damaged, another version's or of no use here: {error}") from None
     owners = (Recipe, type(recipe.augment), type(recipe.options))
     chosen = {name for owner in owners for name, declared in declarations(owner).items() if declared.auto}
     if missing := [name for name, value in settings_of(recipe).items() if value is None and name in chosen]:

@@ -8,7 +8,7 @@ from torch import nn
 from twofold.data.opening import DataLike, name_of
 from twofold.methods.base import Method
 from twofold.nets import given
-from twofold.recipe import recipe
+from twofold.recipe import declared, recipe
 from twofold.run import Run
 from twofold.training.log import terminal
 from twofold.training.loop import train
@@ -30,8 +30,8 @@ def pretrain(
         data: what the command line calls DATA: a folder, tar shards, Parquet, .npz, .npy, ``digits``, ...; or an array
             of images, a list of images or of paths, a torch or Hugging Face Dataset: see
             `twofold.data.opening.open_data`. A run that was given such an object needs it again to go on.
-        method: a name that `twofold methods` has, ``package.module:Class``, or a subclass of `Method` that can be
-            imported.
+        method: a name that `twofold methods` has, ``package.module:Class``, or a subclass of `Method`. What it makes of
+            a class of a notebook, or of the program that runs, can be used there only.
         backbone: a timm name, ``package.module:function``, or a module that maps images [N, C, H, W] to features
             [N, D]. Of a module a copy is trained, from the weights that it has; to open the run in another process,
             it has to be given again.
@@ -47,7 +47,7 @@ def pretrain(
         Diverged: when the loss is no longer finite.
         Collapsed: with ``on_collapse="stop"``, when signs of collapse are found.
     """
-    name = method if isinstance(method, str) else f"{method.__module__}:{method.__qualname__}"
+    name = method if isinstance(method, str) else declared.name_of(method)
     network = given.keep(backbone) if isinstance(backbone, nn.Module) else backbone
     wanted = recipe.wanted(name, data=name_of(data), backbone=network, **_texts(settings))
     return train(wanted, None if quiet else terminal(), data)

@@ -40,7 +40,7 @@ def run(stage: Stage) -> Measured:
 
 def gradient(method: Method, batch: Batch) -> Tensor:
     """Of the loss by the weights of the backbone."""
-    found = torch.autograd.grad(method(batch).loss, list(method.backbone.parameters()))
+    found = torch.autograd.grad(method(batch, 0.0).loss, list(method.backbone.parameters()))
     return torch.cat([each.flatten() for each in found])
 
 

@@ -36,7 +36,7 @@ def operations(stage: Stage, name: str, options: Settings) -> int:
     """Of a step, forward and backward."""
     method, batch = stage.method(name, **options), stage.views()(stage.images[:BATCH])
     with FlopCounterMode(display=False) as counter:
-        method(batch).loss.backward()
+        method(batch, 0.5).loss.backward()
     total: int = counter.get_total_flops()
     return total
 

@@ -29,7 +29,7 @@ def run(stage: Stage) -> Measured:
             backbone = stage.transformer() if kind == "transformer" else stage.backbone()
             method = stage.method("simclr", backbone, projector=(128, 64))
             with FlopCounterMode(display=False) as counter:
-                method(stage.views(**views)(stage.images[:16])).loss.backward()
+                method(stage.views(**views)(stage.images[:16]), 0.0).loss.backward()
             method.zero_grad()
             costs.append(counter.get_total_flops())
             found["few"][arm] = stage.few(stage.train(arm, method, STEPS, views=views).backbone)
