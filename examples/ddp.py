@@ -25,8 +25,8 @@ def learn(backbone: str = "test_resnet", steps: int = 30, batch_size: int = 128)
     grey = torch.tensor(load_digits().images * 255 / 16).round().byte()
     images = grey[:, None].expand(-1, 3, -1, -1).to(device)
 
-    views = twofold.Views(size=8, flip=0.0)
     method = twofold.create_method("simclr", backbone, size=8, projector=(128, 64)).to(device)
+    views = twofold.create_views(method, flip=0.0)  # the method's own crops and colours
     method = synchronise(method)  # batch norms take the statistics of all processes, on CPUs too
     # SwAV and DINO freeze their prototypes at first: those two need find_unused_parameters=True.
     model = DistributedDataParallel(method)

@@ -18,8 +18,8 @@ def main(backbone: str = "test_resnet", epochs: int = 2, batch_size: int = 128) 
     data = TensorDataset(grey[:, None].expand(-1, 3, -1, -1))
     loader = fabric.setup_dataloaders(DataLoader(data, batch_size, shuffle=True, drop_last=True))
 
-    views = twofold.Views(size=8, flip=0.0)
     method = twofold.create_method("byol", backbone, size=8, projector=(128, 64), predictor=(128, 64))
+    views = twofold.create_views(method, flip=0.0)
     model, optimizer = fabric.setup(method, torch.optim.AdamW(method.parameters(), lr=1e-3))
 
     steps, losses = epochs * len(loader), []

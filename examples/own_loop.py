@@ -20,8 +20,8 @@ def main(backbone: str = "resnet18", epochs: int = 10, batch_size: int = 128) ->
     train = images[~test]
 
     torch.manual_seed(0)
-    views = twofold.Views(size=8, flip=0.0)  # a digit's mirror image is no digit
     method = twofold.create_method("vicreg", backbone, size=8, projector=(256, 256))
+    views = twofold.create_views(method, flip=0.0)  # a digit's mirror image is no digit
     optimizer = torch.optim.AdamW(method.parameters(), lr=1e-3)
 
     def accuracy() -> float:

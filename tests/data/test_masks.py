@@ -17,9 +17,10 @@ from twofold.errors import UsageError
 
 def put(root, names):
     """Masks whose only value is their position in the list."""
+    kinds = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
     for value, name in enumerate(names):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(encoded(np.full((16, 16), value, np.uint8)))
+        (root / name).write_bytes(encoded(np.full((16, 16), value, np.uint8), kinds[(root / name).suffix.lower()]))
 
 
 def seen(source):
@@ -49,6 +50,8 @@ def seen(source):
         (["a.jpg", "b.tif"], ["a_MASK.png", "b_mask.PNG"], ["a_masked.jpg"]),
         (["Images/a.jpg", "Images/b.jpg"], ["Masks/a.png", "Masks/b.png"], []),
         (["images/a.jpg", "images/b.1.jpg"], ["masks/a_mask.png", "masks/b.1_mask.png"], []),
+        (["images/a.tif", "images/b.tif"], ["masks/a.tif", "masks/b.TIFF"], []),
+        (["a.png", "b.jpg"], ["a_mask.tiff", "b_mask.bmp"], []),
         (["images/a.jpg", "images/b.jpg"], ["annotations/trimaps/a.png", "annotations/trimaps/b.png"], []),  # the pets
     ],
 )
@@ -70,7 +73,7 @@ def test_a_folder_of_masks_holds_nothing_else(tmp_path):
 
 def test_masks_that_are_not_read_are_no_images(tmp_path):
     """Those of other formats, of several parts of one image, and all in a folder of masks beside one of images."""
-    fill(tmp_path / "one", ["a.jpg", "a_mask.tif", "b.png", "b_mask_1.png", "b_mask_2.png", "mask_1.png"])
+    fill(tmp_path / "one", ["a.jpg", "a_mask.jpg", "b.png", "b_mask_1.png", "b_mask_2.png", "mask_1.png"])
     assert seen(open_data(tmp_path / "one").train) == dict.fromkeys(["a.jpg", "b.png", "mask_1.png"])
     fill(tmp_path / "two", ["images/a.jpg", "masks/a.jpg", "masks/b.png"])
     two = open_data(tmp_path / "two").train
@@ -124,7 +127,7 @@ def test_parts(train, test, tmp_path):
 def test_masks_beside_the_folder_that_is_named(tmp_path, monkeypatch):
     """Whoever names the folder of images has the masks beside it, also by a relative path."""
     fill(tmp_path, ["images/a.jpg", "images/deep/b.jpg", "images/c.jpg"])
-    put(tmp_path, ["masks/a.png", "masks/deep/b.png"])
+    put(tmp_path, ["masks/a.png", "masks/deep/b.tif"])
     monkeypatch.chdir(tmp_path)
     expected = {"a.jpg": 0, "c.jpg": None, "deep/b.jpg": 1}
     assert seen(open_data("images").train) == seen(open_data(tmp_path / "images").train) == expected
@@ -139,6 +142,10 @@ def test_grey_values_palettes_and_bits_are_class_numbers():
     assert decode_mask(bytes_of(palette), "m").tolist() == values.tolist()
     assert decode_mask(bytes_of(Image.fromarray(values > 3)), "m").tolist() == [[0, 0], [1, 1]]
     assert decode_mask(bytes_of(Image.fromarray(values.astype(np.uint16))), "m").tolist() == values.tolist()
+    for kind in ("TIFF", "BMP"):
+        assert decode_mask(encoded(values, kind), "m").tolist() == values.tolist()
+    deep = encoded(values.astype(np.uint16), "TIFF", compression="tiff_lzw")
+    assert decode_mask(deep, "m").tolist() == values.tolist()
     for mode in ("LA", "RGB", "RGBA"):  # which some programs save greys as
         assert decode_mask(bytes_of(Image.fromarray(values).convert(mode)), "m").tolist() == values.tolist()
 

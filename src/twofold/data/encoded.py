@@ -144,7 +144,7 @@ class Folder(Files):
             str(path.relative_to(folder).with_suffix("")): path
             for folder in reversed(masks.folders_outside(root))
             for path in files_under(folder)
-            if path.suffix.lower() == ".png"
+            if path.suffix.lower() in masks.ENDINGS
         }
         if outside:
             beyond = {path: outside.get(str(Path(path).with_suffix(""))) for path in self.paths}

@@ -1,9 +1,11 @@
 """Masks of images: where they lie in a folder, and the class of each pixel that they hold.
 
-A mask is a PNG file, and belongs to an image of the same name (without the ending) by one of three rules:
+A mask is a file of a format that keeps every pixel's value (`ENDINGS`), and belongs to an image of the same name
+(without the ending) by one of three rules:
 
 - it lies beside the image and its name ends in ``_mask``: ``photos/a_mask.png`` for ``photos/a.jpg``;
-- it lies beside the image, which is of another format, and has no colours: ``photos/a.png`` for ``photos/a.jpg``;
+- it is a PNG file beside the image, which is of another format, and has no colours: ``photos/a.png`` for
+  ``photos/a.jpg``;
 - it lies in a folder of masks (`FOLDERS`) as the image does in the folder around that, or in the images' own folder
   (`IMAGES`) beside it: ``X/masks/sub/a.png`` for ``X/sub/a.jpg`` or ``X/images/sub/a.jpg``. So do Pascal VOC
   (``JPEGImages/a.jpg``, ``SegmentationClass/a.png``) and ADE20K (``images/training/a.jpg``,
@@ -13,7 +15,7 @@ A mask is a PNG file, and belongs to an image of the same name (without the endi
 Its values are class numbers, whether they are grey values or numbers of colours in a palette.
 
 Other files that are masks by their place are no images either, though they are not read: those beside an image whose
-name goes on with ``_mask`` (``a_mask_1.png``, ``a_mask.tif``), and all in a folder of masks that has masks of images or
+name goes on with ``_mask`` (``a_mask_1.png``, ``a_mask.jpg``), and all in a folder of masks that has masks of images or
 a folder of images beside it.
 """
 
@@ -30,6 +32,8 @@ from twofold.errors import UsageError
 IGNORED = 255
 """The value of pixels that are of no class."""
 PNG = ".png"
+ENDINGS = (PNG, ".tif", ".tiff", ".bmp")
+"""Endings of files that are read as masks, in any case."""
 BESIDE = "_mask"
 FOLDERS = ("masks", "mask", "annotations", "segmentationclass", "labels", "segmentationobject")
 """Names of folders of masks, in any case. An image that has several gets the first; VOC's of objects are only no
@@ -70,12 +74,12 @@ def paired(paths: Iterable[str], root: Path) -> tuple[dict[str, str], set[str]]:
     found: dict[str, str] = {}
     theirs = beside | {path for path, name in named.items() if name in images}
     for mask in sorted(theirs):
-        if mask in beside or mask.lower().endswith(BESIDE + PNG):
+        if mask in beside or mask.lower().endswith(tuple(BESIDE + ending for ending in ENDINGS)):
             found.setdefault(images[named.get(mask, _without_ending(mask))], mask)
     folders = {folder for folder in placed.values() if _parent(folder) in around}
     order = {name: position for position, name in enumerate(FOLDERS)}
     for mask in sorted(placed, key=lambda path: (order[placed[path].rpartition("/")[2].lower()], path)):
-        keys = _images_of(mask, placed[mask], around) if mask.lower().endswith(PNG) else ()
+        keys = _images_of(mask, placed[mask], around) if mask.lower().endswith(ENDINGS) else ()
         if key := next((key for key in keys if key in images), None):
             found.setdefault(images[key], mask)
             folders.add(placed[mask])
