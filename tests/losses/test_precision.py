@@ -62,6 +62,11 @@ STRANGE = {
     "any shape, but the same": (losses.squared, (16, 1), r"squared: y has the shape \[16, 1\], not \[\*shape\]"),
     "in a sequence": (lambda x, y: losses.multi_crop([x, x], (x, y)), (12, 8), r"codes has the shape \[12, 8\]"),
     "by name": (lambda x, y: losses.info_nce(x, x, negatives=y), (5, 7), r"negatives has the shape \[5, 7\], not"),
+    "a temperature of one dimension": (
+        lambda x, y: losses.nt_xent(x, x, y),
+        (1,),
+        r"temperature has the shape \[1\], not \[\]$",
+    ),
     "three dimensions": (lambda x, y: losses.uniformity(y), (2, 8, 8), r"uniformity: x has the shape \[2, 8, 8\]"),
 }
 

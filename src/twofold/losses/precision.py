@@ -87,7 +87,8 @@ def _check_shapes(loss: str, declared: dict[str, list[str]], given: dict[str, ob
             expected = [sizes.setdefault(dim, part) for dim, part in zip(dims, parts, strict=False)]
             if len(parts) != len(dims) or parts != expected:
                 known = ", ".join(f"{dim} is {' x '.join(map(str, sizes[dim]))}" for dim in dims if dim in sizes)
-                raise UsageError(f"{loss}: {name} has the shape {list(shape)}, not [{', '.join(dims)}], where {known}")
+                where = f", where {known}" if known else ""
+                raise UsageError(f"{loss}: {name} has the shape {list(shape)}, not [{', '.join(dims)}]{where}")
 
 
 def _raised(value: object) -> object:

@@ -146,7 +146,10 @@ def _spec_of(kind: type[Any], name: str, beside: dict[str, Any]) -> Spec:
     """The declaration of a class, and of what stands ``beside`` it, by the names of a module."""
     if "Method" not in [base.__name__ for base in kind.__bases__]:
         raise UsageError(f"{name} is no method: it must be derived from twofold.Method, and from no other method")
-    hints = typing.get_type_hints(kind.__init__).values()
+    try:
+        hints = list(typing.get_type_hints(kind.__init__).values())
+    except NameError:  # annotations that are texts, in a function, whose names only that function knows
+        hints = []
     classes = [hint for hint in hints if isinstance(hint, type) and is_dataclass(hint)]
     annotated = [each for each in classes if declarations(each)]  # a notebook may have many of the name Options
     options = (annotated or [beside.get("Options", make_dataclass("Options", []))])[0]
@@ -155,9 +158,9 @@ def _spec_of(kind: type[Any], name: str, beside: dict[str, Any]) -> Spec:
     for option, declaration in declarations(options).items():
         if defaults_of(options)[option] is None and declaration.auto is None:
             raise UsageError(f"{name}: Options.{option} has no default and no rule auto= that would choose it")
-    recipe, large = (getattr(kind, table, beside.get(table, {})) for table in ("RECIPE", "LARGE"))
-    card = inspect.getdoc(kind) if kind.__doc__ else kind.__name__
-    return Spec(name, kind.__module__, kind.__name__, card or kind.__name__, options, recipe, large, kind)
+    recipe, large = (getattr(kind, own, beside.get(own, {})) for own in ("RECIPE", "LARGE"))
+    card = inspect.cleandoc(kind.__doc__ or kind.__name__)
+    return Spec(name, kind.__module__, kind.__name__, card, options, recipe, large, kind)
 
 
 def owners(option: str) -> list[str]:
