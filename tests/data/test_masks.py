@@ -124,6 +124,14 @@ def test_parts(train, test, tmp_path):
     assert list(seen(data.test).values()) == [1]
 
 
+def test_of_masks_in_several_formats_the_png_is_read(tmp_path):
+    """Whether the folder of images is named or the one around it."""
+    fill(tmp_path, ["images/a.jpg"])
+    put(tmp_path, ["masks/a.bmp", "masks/a.png", "masks/a.tif"])
+    assert seen(open_data(tmp_path).train) == {"images/a.jpg": 1}
+    assert seen(open_data(tmp_path / "images").train) == {"a.jpg": 1}
+
+
 def test_masks_beside_the_folder_that_is_named(tmp_path, monkeypatch):
     """Whoever names the folder of images has the masks beside it, also by a relative path."""
     fill(tmp_path, ["images/a.jpg", "images/deep/b.jpg", "images/c.jpg"])
@@ -156,10 +164,21 @@ def bytes_of(image):
     return file.getvalue()
 
 
+def pages(count):
+    file = io.BytesIO()
+    first, *others = (Image.fromarray(np.zeros((4, 4), np.uint8)) for _ in range(count))
+    first.save(file, "TIFF", save_all=True, append_images=others)
+    return file.getvalue()
+
+
 def test_what_is_no_mask_is_one_line():
     for file, words in (
         (encoded(picture(4, 4)), r"m holds colours \(RGB\), not a class number"),
-        (bytes_of(Image.fromarray(np.full((4, 4), 300, np.uint16))), "numbers up to 300, not classes from 0 to 254"),
+        (bytes_of(Image.fromarray(np.full((4, 4), 300, np.uint16))), "from 300 to 300, not classes from 0 to 254"),
+        (encoded(np.array([[0.25, 0.75]], np.float32), "TIFF"), "numbers from 0.25 to 0.75, not classes"),
+        (encoded(np.array([[np.nan, 1]], np.float32), "TIFF"), "numbers from nan to nan, not classes"),
+        (encoded(np.array([[-1, 1]], np.int32), "TIFF"), "numbers from -1 to 1, not classes"),
+        (pages(2), "the mask m holds 2 pages"),
         (b"no image", "the mask m cannot be read: cannot identify"),
         (encoded(np.random.default_rng(0).integers(0, 9, (40, 40), np.uint8))[:200], "the mask m cannot be read"),
     ):

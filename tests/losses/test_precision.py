@@ -67,7 +67,11 @@ STRANGE = {
         (1,),
         r"temperature has the shape \[1\], not \[\]$",
     ),
-    "three dimensions": (lambda x, y: losses.uniformity(y), (2, 8, 8), r"uniformity: x has the shape \[2, 8, 8\]"),
+    "three dimensions": (
+        lambda x, y: losses.uniformity(y),
+        (2, 8, 8),
+        r"uniformity: x has the shape \[2, 8, 8\], not \[n, d\]$",
+    ),
 }
 
 

@@ -218,7 +218,16 @@ def test_a_class_without_a_file_has_its_own_options_and_recipe():
 
 
 def test_a_class_of_a_module_is_read_from_its_file():
-    assert name_of(type(twofold.create_method("vicreg", "test_resnet", 32))) == "twofold.methods.vicreg:VICReg"
+    name = name_of(type(twofold.create_method("vicreg", "test_resnet", 32)))
+    assert name == "twofold.methods.vicreg:VICReg"
+    assert spec(name).given is None
+
+
+def test_recipe_and_large_may_stand_in_the_class_of_a_file(place):
+    text = "RECIPE = dict(lr=0.1)\nclass Mine(Method):\n    RECIPE = dict(flip=0.25)\n    LARGE = {'hue': 0.2}"
+    write(place, "mine_tables", text)
+    found = spec("mine_tables:Mine")
+    assert (found.recipe, found.large) == ({"flip": 0.25}, {"hue": 0.2})
 
 
 @pytest.mark.parametrize(
@@ -229,7 +238,17 @@ def test_a_class_of_a_module_is_read_from_its_file():
             "Mine = type('Mine', (type(twofold.create_method('simclr', 'test_resnet', 32)),), {})",
             "derived from twofold.Method, and from no other",
         ),
-        ("Options = object\nclass Mine(twofold.Method): pass", "Options must be a dataclass"),
+        ("Options = object\nclass Mine(twofold.Method): pass", "options must be a dataclass"),
+        (
+            "@dataclass\nclass Own:\n    x: int = 3\n"
+            "class Mine(twofold.Method):\n    def __init__(self, backbone, setup, options: Own): pass",
+            "Options.x must be declared as setting",
+        ),
+        (
+            "class Mine(twofold.Method):\n    def __init__(self, backbone, setup, options: 'Nope'): pass",
+            "annotated with cannot be found .NameError",
+        ),
+        ("RECIPE = [1]\nclass Mine(twofold.Method): pass", "RECIPE must be a dict of settings, not list"),
         (
             "@dataclass\nclass Options:\n    x: int = setting(None, 'x')\nclass Mine(twofold.Method): pass",
             "Options.x has no default and no rule auto=",
@@ -263,7 +282,9 @@ class Pull(twofold.Method):
         return 1.0
 
 if __name__ == "__main__":
-    run = twofold.pretrain("digits", method=Pull, backbone="test_resnet", epochs=1, limit=64, out="run", quiet=True)
+    run = twofold.Run("run")
+    if not run.begun:
+        twofold.pretrain("digits", method=Pull, backbone="test_resnet", epochs=1, limit=64, out="run", quiet=True)
     print(sorted(twofold.evaluate(run, protocols=("knn",))["scores"]))
 """
 
@@ -272,8 +293,9 @@ def test_a_program_uses_its_own_method_and_others_are_told(tmp_path):
     """From pretraining to evaluation; the run cannot be opened where there is no such class, and that is said."""
     (tmp_path / "program.py").write_text(PROGRAM)
     python = [sys.executable, "-W", "error"]
-    own = subprocess.run([*python, "program.py"], cwd=tmp_path, capture_output=True, text=True)
-    assert own.stdout.strip().endswith("['knn']"), own.stderr
+    for _ in ("learns", "opens the run only"):
+        own = subprocess.run([*python, "program.py"], cwd=tmp_path, capture_output=True, text=True)
+        assert own.stdout.strip().endswith("['knn']"), own.stderr
     other = subprocess.run([*python, "-m", "twofold", "evaluate", "run"], cwd=tmp_path, capture_output=True, text=True)
     assert other.returncode == 2
     assert "the method Pull was defined in a notebook or a program" in other.stderr

@@ -143,7 +143,7 @@ class Folder(Files):
         outside = {
             str(path.relative_to(folder).with_suffix("")): path
             for folder in reversed(masks.folders_outside(root))
-            for path in files_under(folder)
+            for path in sorted(files_under(folder), key=lambda path: masks.likeliest(str(path)), reverse=True)
             if path.suffix.lower() in masks.ENDINGS
         }
         if outside:

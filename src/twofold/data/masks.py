@@ -33,7 +33,7 @@ IGNORED = 255
 """The value of pixels that are of no class."""
 PNG = ".png"
 ENDINGS = (PNG, ".tif", ".tiff", ".bmp")
-"""Endings of files that are read as masks, in any case."""
+"""Endings of files that are read as masks, in any case, the likeliest first."""
 BESIDE = "_mask"
 FOLDERS = ("masks", "mask", "annotations", "segmentationclass", "labels", "segmentationobject")
 """Names of folders of masks, in any case. An image that has several gets the first; VOC's of objects are only no
@@ -73,17 +73,23 @@ def paired(paths: Iterable[str], root: Path) -> tuple[dict[str, str], set[str]]:
 
     found: dict[str, str] = {}
     theirs = beside | {path for path, name in named.items() if name in images}
-    for mask in sorted(theirs):
+    for mask in sorted(theirs, key=likeliest):
         if mask in beside or mask.lower().endswith(tuple(BESIDE + ending for ending in ENDINGS)):
             found.setdefault(images[named.get(mask, _without_ending(mask))], mask)
     folders = {folder for folder in placed.values() if _parent(folder) in around}
     order = {name: position for position, name in enumerate(FOLDERS)}
-    for mask in sorted(placed, key=lambda path: (order[placed[path].rpartition("/")[2].lower()], path)):
+    for mask in sorted(placed, key=lambda path: (order[placed[path].rpartition("/")[2].lower()], *likeliest(path))):
         keys = _images_of(mask, placed[mask], around) if mask.lower().endswith(ENDINGS) else ()
         if key := next((key for key in keys if key in images), None):
             found.setdefault(images[key], mask)
             folders.add(placed[mask])
     return found, theirs | {path for path, folder in placed.items() if folder in folders}
+
+
+def likeliest(path: str) -> tuple[int, str]:
+    """What to sort the masks of an image by, where it has several: by their formats as `ENDINGS` has them."""
+    ending = f".{path.rpartition('.')[2].lower()}"
+    return ENDINGS.index(ending) if ending in ENDINGS else len(ENDINGS), path
 
 
 def _folder_of_masks(path: str) -> str | None:
@@ -201,6 +207,7 @@ def decode_mask(file: bytes, name: str) -> np.ndarray:
             image.load()
             values = np.asarray(image)
             colours = len(image.getbands()) - image.mode.endswith("A")
+            pages = getattr(image, "n_frames", 1)
     except (MemoryError, UsageError):
         raise
     except Exception as error:  # Pillow's plugins raise nearly every kind on broken files
@@ -209,9 +216,15 @@ def decode_mask(file: bytes, name: str) -> np.ndarray:
         values = values[..., 0]
     if values.ndim != 2:
         raise UsageError(f"the mask {name} holds colours ({image.mode}), not a class number for each pixel")
-    if values.dtype != bool and (values.min() < 0 or values.max() > 255):
-        raise UsageError(f"the mask {name} holds numbers up to {values.max()}, not classes from 0 to 254")
-    return values.astype(np.uint8)
+    if pages > 1:
+        raise UsageError(f"the mask {name} holds {pages} pages, not one with a class number for each pixel")
+    with np.errstate(invalid="ignore"):  # of what is no number
+        classes: np.ndarray = values.astype(np.uint8)
+    if (classes != values).any():
+        raise UsageError(
+            f"the mask {name} holds numbers from {values.min()} to {values.max()}, not classes from 0 to 254"
+        )
+    return classes
 
 
 def black_and_white(counts: np.ndarray) -> bool:

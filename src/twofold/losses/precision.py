@@ -61,7 +61,7 @@ def once(backward: Callable[..., R]) -> Callable[..., R]:
 def _declared_shapes(loss: Callable[..., Any]) -> dict[str, list[str]]:
     """The dimensions that each parameter's annotation names, as ``n d``; ``*name`` stands for any number of them."""
     hints = get_type_hints(loss)
-    del hints["return"]
+    hints.pop("return", None)
     kinds = {name: (hint, *get_args(hint)) for name, hint in hints.items()}  # one alone, or None, or a sequence of it
     found = {name: [kind.dim_str for kind in of_it if hasattr(kind, "dim_str")] for name, of_it in kinds.items()}
     return {name: shapes[0].split() for name, shapes in found.items() if shapes}
@@ -84,10 +84,12 @@ def _check_shapes(loss: str, declared: dict[str, list[str]], given: dict[str, ob
             if dims and dims[0].startswith("*"):
                 free = max(0, len(shape) - len(dims) + 1)
                 parts = [shape[:free], *parts[free:]]
-            expected = [sizes.setdefault(dim, part) for dim, part in zip(dims, parts, strict=False)]
-            if len(parts) != len(dims) or parts != expected:
-                known = ", ".join(f"{dim} is {' x '.join(map(str, sizes[dim]))}" for dim in dims if dim in sizes)
-                where = f", where {known}" if known else ""
+            known = [f"{dim} is {' x '.join(map(str, sizes[dim]))}" for dim in dims if sizes.get(dim)]
+            same_count = len(parts) == len(dims)
+            if not same_count or any(
+                sizes.setdefault(dim, part) != part for dim, part in zip(dims, parts, strict=True)
+            ):
+                where = f", where {', '.join(known)}" if known else ""
                 raise UsageError(f"{loss}: {name} has the shape {list(shape)}, not [{', '.join(dims)}]{where}")
 
 

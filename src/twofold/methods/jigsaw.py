@@ -28,6 +28,8 @@ from twofold.recipe.settings import setting
 RECIPE = dict(crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.3)
 LARGE = dict(permutations=1000)
 
+cross_entropy = exact(F.cross_entropy)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -59,7 +61,7 @@ class Jigsaw(Method):
         every = torch.arange(len(images), device=images.device)[:, None]
         features = self.encode(View(tiles[every, self.orders[number]].flatten(0, 1)))
         joined = F.relu(self.projector(features)).unflatten(0, (-1, TILES)).flatten(1)
-        loss = exact(F.cross_entropy)(self.classifier(joined), number)
+        loss = cross_entropy(self.classifier(joined), number)
         embeddings = features.unflatten(0, (-1, TILES)).mean(1)
         return Output({"energy": dist.mean(loss)}, (dist.gather(embeddings),))
 

@@ -26,6 +26,8 @@ from twofold.recipe.settings import setting
 RECIPE = dict(crop_scale=(0.4, 1.0), jitter=0.0, grayscale=0.0)
 TURNS = 4
 
+cross_entropy = exact(F.cross_entropy)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -46,7 +48,7 @@ class Rotation(Method):
         keep = None if view.ids_keep is None else view.ids_keep.repeat(TURNS, 1)
         features = self.encode(View(turned, keep))
         turn = torch.arange(TURNS, device=features.device).repeat_interleave(len(view.images))
-        loss = exact(F.cross_entropy)(self.classifier(features), turn)
+        loss = cross_entropy(self.classifier(features), turn)
         return Output({"energy": dist.mean(loss)}, (dist.gather(features[: len(view.images)]),))
 
     def collapsed_loss(self, batch_size: int) -> float:

@@ -5,7 +5,8 @@ named by its file in `twofold.methods`, by an entry point of the group ``twofold
 ``package.module:Class``. Its file holds:
 
     the card         the module's docstring: a title, an empty line, rows of a word and its text
-    RECIPE, LARGE    its own defaults for settings that all methods have, what changes for photographs; both optional
+    RECIPE, LARGE    its own defaults for settings that all methods have, what changes for photographs; both optional,
+                     and they may stand in the class
     Options          a class of settings (see `settings.setting`), whose defaults and bounds are plain values; optional
     the class        derived from `Method`
 
@@ -17,8 +18,7 @@ import importlib
 import inspect
 import re
 import sys
-import typing
-from dataclasses import dataclass, is_dataclass, make_dataclass
+from dataclasses import dataclass, fields, is_dataclass, make_dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -33,6 +33,8 @@ HOME = Path(__file__).parents[1] / "methods"
 GROUP = "twofold.methods"
 PROGRAM = "__main__"
 """the module of a notebook, and of the program that runs"""
+OPTIONS = 3
+"""place of the options among a constructor's parameters, after self, the backbone and the setup"""
 FAMILIES = ("contrastive", "non-contrastive", "clustering", "distillation", "pretext", "generative", "build your own")
 
 
@@ -103,9 +105,12 @@ def spec(name: str) -> Spec:
     if name in _given:
         return _given[name]
     if name.startswith(f"{PROGRAM}:"):
+        class_name = name.partition(":")[2]
+        if isinstance(kind := getattr(sys.modules[PROGRAM], class_name, None), type):  # defined here once more
+            return _given[name_of(kind)]
         raise UsageError(
-            f"the method {name.removeprefix(f'{PROGRAM}:')} was defined in a notebook or a program, and can be used "
-            "only there; write it to a file and name it as module:Class, so that its runs can be used elsewhere too"
+            f"the method {class_name} was defined in a notebook or a program, and is not defined here: write it to a "
+            "file and name it as module:Class, so that its runs can be used elsewhere too"
         )
     if is_foreign(name):
         return _read(name, *name.split(":"))
@@ -126,13 +131,14 @@ def name_of(kind: type[Any]) -> str:
     """The name, ``module:Class``, by which `spec` finds a method that was given as a class.
 
     What a module declares is read from its file, as ever. A class of a notebook, of the program that runs or of a
-    function is kept for this process, with the options and the defaults that stand beside it now.
+    function is kept for this process, with the options and the defaults that it has now. One that is defined anew,
+    under the same name, takes the place of the former.
 
     Raises:
         UsageError: if it is no class that is derived from `Method` itself, or its options cannot be used.
     """
     if not isinstance(kind, type):
-        raise UsageError(f"a method is named or given as a class, not as {kind!r}")
+        raise UsageError(f"a method is named or given as a class, not as an object of the kind {type(kind).__name__}")
     name, module = f"{kind.__module__}:{kind.__name__}", sys.modules.get(kind.__module__)
     in_file = getattr(module, "__spec__", None) and getattr(module, kind.__name__, None) is kind
     if kind.__module__ == PROGRAM or not in_file:
@@ -147,18 +153,26 @@ def _spec_of(kind: type[Any], name: str, beside: dict[str, Any]) -> Spec:
     if "Method" not in [base.__name__ for base in kind.__bases__]:
         raise UsageError(f"{name} is no method: it must be derived from twofold.Method, and from no other method")
     try:
-        hints = list(typing.get_type_hints(kind.__init__).values())
-    except NameError:  # annotations that are texts, in a function, whose names only that function knows
-        hints = []
-    classes = [hint for hint in hints if isinstance(hint, type) and is_dataclass(hint)]
-    annotated = [each for each in classes if declarations(each)]  # a notebook may have many of the name Options
-    options = (annotated or [beside.get("Options", make_dataclass("Options", []))])[0]
+        parameters = list(inspect.signature(kind.__init__, eval_str=True).parameters.values())
+    except Exception as error:  # whatever a text that stands for a type comes to
+        reason = f"{type(error).__name__}: {error}"
+        raise UsageError(f"{name}: what its constructor is annotated with cannot be found ({reason})") from None
+    annotation = parameters[OPTIONS].annotation if len(parameters) > OPTIONS else inspect.Parameter.empty
+    without = annotation in (inspect.Parameter.empty, Any)  # else the class itself: a notebook may have many Options
+    options = beside.get("Options", make_dataclass("Options", [])) if without else annotation
     if not (isinstance(options, type) and is_dataclass(options)):
-        raise UsageError(f"{name}: Options must be a dataclass, with @dataclass(frozen=True, kw_only=True)")
-    for option, declaration in declarations(options).items():
-        if defaults_of(options)[option] is None and declaration.auto is None:
+        raise UsageError(f"{name}: its options must be a dataclass, with @dataclass(frozen=True, kw_only=True)")
+    declared, defaults = declarations(options), defaults_of(options)
+    for option in [field.name for field in fields(options)]:
+        if option not in declared:
+            raise UsageError(f"{name}: Options.{option} must be declared as setting(default, 'what it is', ...)")
+        if defaults[option] is None and declared[option].auto is None:
             raise UsageError(f"{name}: Options.{option} has no default and no rule auto= that would choose it")
-    recipe, large = (getattr(kind, own, beside.get(own, {})) for own in ("RECIPE", "LARGE"))
+    tables = {own: getattr(kind, own, beside.get(own, {})) for own in ("RECIPE", "LARGE")}
+    for own, values in tables.items():
+        if not isinstance(values, dict):
+            raise UsageError(f"{name}: {own} must be a dict of settings, not {type(values).__name__}")
+    recipe, large = (dict(values) for values in tables.values())
     card = inspect.cleandoc(kind.__doc__ or kind.__name__)
     return Spec(name, kind.__module__, kind.__name__, card, options, recipe, large, kind)
 
@@ -205,5 +219,5 @@ def _read(name: str, module: str, class_name: str) -> Spec:
         )
         raise UsageError(f"{module}:{class_name} {what}{did_you_mean(class_name, kinds)}")
     card = ast.get_docstring(source) or ast.get_docstring(classes[class_name]) or class_name
-    recipe, large = (table(source, n, module) for n in ("RECIPE", "LARGE"))
+    recipe, large = (table(classes[class_name], n, module) or table(source, n, module) for n in ("RECIPE", "LARGE"))
     return Spec(name, module, class_name, card, options_in(source, module), recipe, large)

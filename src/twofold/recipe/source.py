@@ -27,7 +27,7 @@ def file_of(module: str, name: str) -> Path:
     return Path(found.origin)
 
 
-def table(source: ast.Module, name: str, module: str) -> dict[str, Any]:
+def table(source: ast.Module | ast.ClassDef, name: str, module: str) -> dict[str, Any]:
     """What ``NAME = dict(key=value, ...)`` or ``NAME = {...}`` assigns; nothing where there is no such line."""
     for node in source.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:

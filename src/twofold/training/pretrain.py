@@ -30,8 +30,8 @@ def pretrain(
         data: what the command line calls DATA: a folder, tar shards, Parquet, .npz, .npy, ``digits``, ...; or an array
             of images, a list of images or of paths, a torch or Hugging Face Dataset: see
             `twofold.data.opening.open_data`. A run that was given such an object needs it again to go on.
-        method: a name that `twofold methods` has, ``package.module:Class``, or a subclass of `Method`. What it makes of
-            a class of a notebook, or of the program that runs, can be used there only.
+        method: a name that `twofold methods` has, ``package.module:Class``, or a subclass of `Method`. A run of a
+            class of a notebook, or of the program that runs, can be used where that class is defined.
         backbone: a timm name, ``package.module:function``, or a module that maps images [N, C, H, W] to features
             [N, D]. Of a module a copy is trained, from the weights that it has; to open the run in another process,
             it has to be given again.
