@@ -223,6 +223,13 @@ def test_a_class_of_a_module_is_read_from_its_file():
     assert spec(name).given is None
 
 
+def test_what_a_program_has_imported_is_read_from_its_file(monkeypatch):
+    """A run that names a class of the program, which has moved to a file since, finds it where it is imported."""
+    simclr = type(twofold.create_method("simclr", "test_resnet", 32))
+    monkeypatch.setattr(sys.modules["__main__"], "Moved", simclr, raising=False)
+    assert spec("__main__:Moved").module == "twofold.methods.simclr"
+
+
 def test_recipe_and_large_may_stand_in_the_class_of_a_file(place):
     text = "RECIPE = dict(lr=0.1)\nclass Mine(Method):\n    RECIPE = dict(flip=0.25)\n    LARGE = {'hue': 0.2}"
     write(place, "mine_tables", text)
@@ -246,7 +253,7 @@ def test_recipe_and_large_may_stand_in_the_class_of_a_file(place):
         ),
         (
             "class Mine(twofold.Method):\n    def __init__(self, backbone, setup, options: 'Nope'): pass",
-            "annotated with cannot be found .NameError",
+            "annotations of its constructor cannot be found .NameError",
         ),
         ("RECIPE = [1]\nclass Mine(twofold.Method): pass", "RECIPE must be a dict of settings, not list"),
         (

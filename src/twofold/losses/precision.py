@@ -85,10 +85,8 @@ def _check_shapes(loss: str, declared: dict[str, list[str]], given: dict[str, ob
                 free = max(0, len(shape) - len(dims) + 1)
                 parts = [shape[:free], *parts[free:]]
             known = [f"{dim} is {' x '.join(map(str, sizes[dim]))}" for dim in dims if sizes.get(dim)]
-            same_count = len(parts) == len(dims)
-            if not same_count or any(
-                sizes.setdefault(dim, part) != part for dim, part in zip(dims, parts, strict=True)
-            ):
+            pairs = zip(dims, parts, strict=False)
+            if len(parts) != len(dims) or any(sizes.setdefault(dim, part) != part for dim, part in pairs):
                 where = f", where {', '.join(known)}" if known else ""
                 raise UsageError(f"{loss}: {name} has the shape {list(shape)}, not [{', '.join(dims)}]{where}")
 

@@ -43,8 +43,8 @@ def create_method(
     """A method as a module in training mode, ready for a loop of one's own.
 
     Args:
-        method: a name that `list_methods` has, ``package.module:Class``, or a subclass of `Method`, which may be one of
-            a notebook.
+        method: a name that `list_methods` has, ``package.module:Class``, or a subclass of `Method`, which may be
+            defined in a notebook.
         backbone: a timm name, ``package.module:function``, or a module that maps images [N, C, size, size] to features
             [N, D]; a module is taken as it is, not copied.
         size: a full-size view's side in pixels. Up to 40 a ResNet gets a small stem; from 128 on the method's defaults

@@ -107,7 +107,7 @@ def spec(name: str) -> Spec:
     if name.startswith(f"{PROGRAM}:"):
         class_name = name.partition(":")[2]
         if isinstance(kind := getattr(sys.modules[PROGRAM], class_name, None), type):  # defined here once more
-            return _given[name_of(kind)]
+            return spec(name_of(kind))
         raise UsageError(
             f"the method {class_name} was defined in a notebook or a program, and is not defined here: write it to a "
             "file and name it as module:Class, so that its runs can be used elsewhere too"
@@ -152,14 +152,29 @@ def _spec_of(kind: type[Any], name: str, beside: dict[str, Any]) -> Spec:
     """The declaration of a class, and of what stands ``beside`` it, by the names of a module."""
     if "Method" not in [base.__name__ for base in kind.__bases__]:
         raise UsageError(f"{name} is no method: it must be derived from twofold.Method, and from no other method")
+    tables = {own: getattr(kind, own, beside.get(own, {})) for own in ("RECIPE", "LARGE")}
+    for own, values in tables.items():
+        if not isinstance(values, dict):
+            raise UsageError(f"{name}: {own} must be a dict of settings, not {type(values).__name__}")
+    recipe, large = (dict(values) for values in tables.values())
+    card = inspect.cleandoc(kind.__doc__ or kind.__name__)
+    return Spec(name, kind.__module__, kind.__name__, card, _options_of(kind, name, beside), recipe, large, kind)
+
+
+def _options_of(kind: type[Any], name: str, beside: dict[str, Any]) -> type[Any]:
+    """The options that a class's constructor is annotated with; without an annotation what is called ``Options``.
+
+    Raises:
+        UsageError: if they are no dataclass of settings, or one has neither a default nor a rule.
+    """
     try:
         parameters = list(inspect.signature(kind.__init__, eval_str=True).parameters.values())
     except Exception as error:  # whatever a text that stands for a type comes to
         reason = f"{type(error).__name__}: {error}"
-        raise UsageError(f"{name}: what its constructor is annotated with cannot be found ({reason})") from None
+        raise UsageError(f"{name}: a type in the annotations of its constructor cannot be found ({reason})") from None
     annotation = parameters[OPTIONS].annotation if len(parameters) > OPTIONS else inspect.Parameter.empty
-    without = annotation in (inspect.Parameter.empty, Any)  # else the class itself: a notebook may have many Options
-    options = beside.get("Options", make_dataclass("Options", [])) if without else annotation
+    without = annotation in (inspect.Parameter.empty, Any)
+    options: Any = beside.get("Options", make_dataclass("Options", [])) if without else annotation
     if not (isinstance(options, type) and is_dataclass(options)):
         raise UsageError(f"{name}: its options must be a dataclass, with @dataclass(frozen=True, kw_only=True)")
     declared, defaults = declarations(options), defaults_of(options)
@@ -168,13 +183,7 @@ def _spec_of(kind: type[Any], name: str, beside: dict[str, Any]) -> Spec:
             raise UsageError(f"{name}: Options.{option} must be declared as setting(default, 'what it is', ...)")
         if defaults[option] is None and declared[option].auto is None:
             raise UsageError(f"{name}: Options.{option} has no default and no rule auto= that would choose it")
-    tables = {own: getattr(kind, own, beside.get(own, {})) for own in ("RECIPE", "LARGE")}
-    for own, values in tables.items():
-        if not isinstance(values, dict):
-            raise UsageError(f"{name}: {own} must be a dict of settings, not {type(values).__name__}")
-    recipe, large = (dict(values) for values in tables.values())
-    card = inspect.cleandoc(kind.__doc__ or kind.__name__)
-    return Spec(name, kind.__module__, kind.__name__, card, options, recipe, large, kind)
+    return options
 
 
 def owners(option: str) -> list[str]:
