@@ -125,11 +125,15 @@ def test_parts(train, test, tmp_path):
 
 
 def test_of_masks_in_several_formats_the_png_is_read(tmp_path):
-    """Whether the folder of images is named or the one around it."""
-    fill(tmp_path, ["images/a.jpg"])
-    put(tmp_path, ["masks/a.bmp", "masks/a.png", "masks/a.tif"])
-    assert seen(open_data(tmp_path).train) == {"images/a.jpg": 1}
-    assert seen(open_data(tmp_path / "images").train) == {"a.jpg": 1}
+    """Whether the folder of images is named or the one around it, and where they lie beside the image."""
+    fill(tmp_path / "beside", ["a.jpg"])
+    put(tmp_path / "beside", ["a_mask.bmp", "a_mask.png", "a_mask.tif"])
+    assert seen(open_data(tmp_path / "beside").train) == {"a.jpg": 1}
+    apart = tmp_path / "apart"
+    fill(apart, ["images/a.jpg"])
+    put(apart, ["masks/a.bmp", "masks/a.png", "masks/a.tif"])
+    assert seen(open_data(apart).train) == {"images/a.jpg": 1}
+    assert seen(open_data(apart / "images").train) == {"a.jpg": 1}
 
 
 def test_masks_beside_the_folder_that_is_named(tmp_path, monkeypatch):
