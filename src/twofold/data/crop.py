@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from twofold.augment.pipeline import Draws, ViewPipeline
+from twofold.augment.pipeline import Box, Draws, ViewPipeline
 from twofold.data.decode import Reduction, Scaled
 from twofold.nets.normalize import unit
 
@@ -15,7 +15,7 @@ FINER = 2
 """An image may be decoded smaller as long as a crop of it has so many times the view's pixels along each side."""
 
 
-def crop_one(image: np.ndarray, box: Sequence[int], flip: bool, size: int, interpolation: str) -> Tensor:
+def crop_one(image: np.ndarray, box: Box, flip: bool, size: int, interpolation: str) -> Tensor:
     """Cut a box out of one decoded image and resize it: [C, size, size], uint8 where the image is, else as `unit`.
 
     Whole numbers stay in their range; floats may overshoot a little at edges, as the cubic filter does. The channels of
@@ -33,6 +33,20 @@ def crop_one(image: np.ndarray, box: Sequence[int], flip: bool, size: int, inter
     return crop[0] if crop.dtype == torch.uint8 else crop[0].contiguous()
 
 
+def crop_scaled(image: Scaled, box: Box, flip: bool, size: int, interpolation: str) -> Tensor:
+    """`crop_one` by a box in the file's pixels, whose edges become whole pixels of an image that was decoded smaller."""
+    top, left, height, width = box
+    rows, columns = image.pixels.shape[1:]
+    first, last = _within(top, height, rows, image.height)
+    start, end = _within(left, width, columns, image.width)
+    return crop_one(image.pixels, (first, start, last - first, end - start), flip, size, interpolation)
+
+
+def reduction(box: Box, size: int) -> int:
+    """By how much an image may be decoded smaller of which that box, in the file's pixels, becomes ``size`` pixels."""
+    return max(1, min(box[2:]) // (FINER * size))
+
+
 class Cutter:
     """The crops of one view of a batch, taken out of one image after the other."""
 
@@ -42,20 +56,16 @@ class Cutter:
 
     def reduction(self, row: int, height: int, width: int) -> int:
         """By how much an image of that size, the batch's ``row``, may be decoded smaller."""
-        return max(1, min(self._find(row, height, width)[2:]) // (FINER * self.view.size))
+        return reduction(self._find(row, height, width), self.view.size)
 
     def cut(self, row: int, image: Scaled) -> None:
         """Take the next crop."""
         self.crops.append(self.crop(row, image))
 
     def crop(self, row: int, image: Scaled) -> Tensor:
-        """The crop of the batch's ``row``. Of an image that was decoded smaller its edges are whole pixels of that."""
-        top, left, height, width = self._find(row, image.height, image.width)
-        rows, columns = image.pixels.shape[1:]
-        first, last = _within(top, height, rows, image.height)
-        start, end = _within(left, width, columns, image.width)
-        box = (first, start, last - first, end - start)
-        return crop_one(image.pixels, box, self._flips[row], self.view.size, self.view.augment.interpolation)
+        """The crop of the batch's ``row``, as `crop_scaled`'s."""
+        box = self._find(row, image.height, image.width)
+        return crop_scaled(image, box, self._flips[row], self.view.size, self.view.augment.interpolation)
 
 
 def finest(cutters: Sequence[Cutter], row: int) -> Reduction:

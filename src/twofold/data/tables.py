@@ -15,21 +15,19 @@ commas, semicolons or tabs, and its first row names the columns:
 What would have to be guessed is refused.
 """
 
-import csv
-import io
-import re
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
-from twofold.data import bounds
+from twofold.data import spreadsheet
 from twofold.data.compact import Numbers
 from twofold.data.encoded import ARRAY, LABELS, SUFFIXES, Files, Folder
 from twofold.data.folders import TEST, TRAIN
 from twofold.data.sources import number
+from twofold.data.spreadsheet import Rows
 from twofold.errors import UsageError
 from twofold.storage.names import escaped, unescaped
 
@@ -37,13 +35,10 @@ FILES = ("path", "file_name")
 """Names that the column of files has, in any case, if it is to be found by its name."""
 PARTS = ("split", "part", "set", "subset", "partition")
 """Names that a column of parts has, in any case."""
-SEPARATORS = ("\t", ";", ",")
 ENDINGS = SUFFIXES | {ARRAY}
 """Of what can be an image in a folder."""
 SEVERAL = -1
 """Stands for the number of an image where a text could mean several."""
-
-Rows = Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -62,8 +57,8 @@ def open_table(file: Path) -> tuple[Files, Files | None, tuple[str, ...]]:
         UsageError: if it cannot be read, names no image, or could be understood in several ways.
     """
     shown = escaped(str(file))
-    columns, *rows = _read(file, shown)
     folder = Folder(file.parent)
+    (columns, *rows), encoding = spreadsheet.read(file, shown, folder.paths)
     names = _Names(folder.paths)
     files = _column_of_files(columns, rows, names, folder, shown)
     label, part = _columns_beside(files, columns, rows)
@@ -72,7 +67,7 @@ def open_table(file: Path) -> tuple[Files, Files | None, tuple[str, ...]]:
 
     named = [("files", files), ("labels", label), ("parts", part)]
     said = ", ".join(f"{what} in column {_short(columns[place])}" for what, place in named if place is not None)
-    notes.insert(0, f"{shown} has {said}")
+    notes.insert(0, f"{shown}{encoding} has {said}")
     if label is None:
         notes.append(f"no column of {shown} is called label, so no image has one (columns: {_listed(columns)})")
     if missed:
@@ -83,45 +78,6 @@ def open_table(file: Path) -> tuple[Files, Files | None, tuple[str, ...]]:
         _labelled(Files((image.path for image in part), folder.root, folder.masks), part) for part in (train, test)
     ]
     return sources[0], sources[1] if test else None, (*folder.closed, *notes)
-
-
-def _read(file: Path, shown: str) -> Rows:
-    """The rows of a table, all of one length. The first has the columns' names; empty rows are left out."""
-    try:
-        content = bounds.read_file(file)
-        wide = content.startswith((BOM_UTF16_LE, BOM_UTF16_BE))  # as spreadsheets write "Unicode text"
-        text = content.decode("utf-16") if wide else content.decode("utf-8-sig", "surrogateescape")
-    except (OSError, bounds.Refused, UnicodeError) as error:
-        raise UsageError(f"{shown} cannot be read as a table: {getattr(error, 'strerror', None) or error}") from None
-    text = re.sub(r"\Asep=.\r?\n", "", text)  # a line for spreadsheets
-    first = text.lstrip().partition("\n")[0]
-    used = sorted((separator for separator in SEPARATORS if separator in first), key=first.count)
-    found: list[Rows] = []
-    refused = ""
-    for separator in used or SEPARATORS[-1:]:
-        try:
-            found.append(_separated(text, separator))
-        except (csv.Error, ValueError) as error:
-            refused = str(error)
-    if not found:
-        raise UsageError(f"{shown} cannot be read as a table: {refused}")
-    rows = max(found, key=lambda rows: len(rows[0]) if rows else 0)
-    if len(rows) < 2:
-        raise UsageError(f"{shown} is no table: it has a row of names and one for each image at least")
-    return rows
-
-
-def _separated(text: str, separator: str) -> Rows:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
-    rows: list[list[str]] = []
-    for read in reader:
-        row = [value.strip() for value in read]
-        width = len(rows[0]) if rows else len(row)
-        if (len(row) < width and any(row)) or any(row[width:]):
-            raise ValueError(f"line {reader.line_num} has {len(row)} values, and the first one has {width}")
-        if any(row):
-            rows.append(row[:width])
-    return rows
 
 
 class _Names:
@@ -159,8 +115,11 @@ class _Names:
 
 
 def _keys(path: Sequence[str]) -> tuple[str, str]:
-    """A path as it is, but for an image's ending in small letters, and without its ending."""
-    whole = "/".join(path)
+    """A path as it is, but for an image's ending in small letters, and without its ending.
+
+    A letter with an accent may be written as one character or, as macOS did in names of files, as two.
+    """
+    whole = normalize("NFC", "/".join(path))
     stem, dot, ending = whole.rpartition(".")
     if not dot or "/" in ending:
         return whole, whole

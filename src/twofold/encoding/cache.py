@@ -19,6 +19,7 @@ from twofold.encoding.encoder import Encoder
 from twofold.encoding.extract import Encode, Features, extract_each
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import Failed, UsageError
+from twofold.recipe import version
 from twofold.storage import files
 
 UNSAFE = r"[^-\w. ]"
@@ -97,7 +98,7 @@ class Cache:
         return found
 
     def _path(self, name: str, key: str, size: int) -> Path:
-        about = [self.split, size, self.fingerprint, key]
+        about = [self.split, size, self.fingerprint, key, version.COMPUTES_ANEW[-1]]
         return self.directory / f"{re.sub(UNSAFE, '_', name)}-{digest(about)}.npz"
 
     def _keep(self, path: Path, features: Features) -> None:

@@ -4,10 +4,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
-import numpy as np
 from torch import Tensor
 
-from twofold.data.crop import crop_one, stacked
+from twofold.augment.pipeline import Box
+from twofold.data.crop import crop_scaled, reduction, stacked
 from twofold.data.decode import Unreadable
 from twofold.data.parallel import pool_of
 from twofold.data.sources import Source
@@ -22,10 +22,16 @@ T = TypeVar("T")
 
 
 class Crop(NamedTuple):
-    """A central crop, [C, size, size] as `crop_one`'s, and the ``box`` that was cut: top, left and side in pixels."""
+    """A central crop, [C, size, size] as `crop_one`'s, and the height and width in pixels of the image in its file."""
 
     pixels: Tensor
-    box: tuple[int, int, int]
+    height: int
+    width: int
+
+    @property
+    def box(self) -> tuple[int, int, int]:
+        """What was cut, as `central_box` has it."""
+        return central_box(self.height, self.width)
 
 
 def central_box(height: int, width: int) -> tuple[int, int, int]:
@@ -36,10 +42,22 @@ def central_box(height: int, width: int) -> tuple[int, int, int]:
     return (height - side) // 2, (width - side) // 2, side
 
 
-def central_crop(image: np.ndarray, size: int, interpolation: str = "bicubic") -> Tensor:
-    """The square of an image that `central_box` names, resized: [C, size, size] as `crop_one`'s."""
-    top, left, side = central_box(*image.shape[1:])
-    return crop_one(image, (top, left, side, side), False, size, interpolation)
+def central_crop(source: Source, number: int, size: int, interpolation: str = "bicubic") -> Crop:
+    """The square of one image that `central_box` names, resized.
+
+    A large JPEG file is decoded smaller, as far as `reduction` permits.
+
+    Raises:
+        Unreadable: if the image cannot be read.
+    """
+
+    def box(height: int, width: int) -> Box:
+        top, left, side = central_box(height, width)
+        return top, left, side, side
+
+    image = source.scaled(number, lambda *shape: reduction(box(*shape), size))
+    crop = crop_scaled(image, box(image.height, image.width), False, size, interpolation)
+    return Crop(crop, image.height, image.width)
 
 
 def central_crops(
@@ -60,12 +78,7 @@ def read_ahead(
     source: Source, size: int, ranges: Iterable[range], interpolation: str = "bicubic"
 ) -> Iterator[list[tuple[int, Crop | str]]]:
     """For each range its images in order: the number and the central crop, or the number and why it cannot be read."""
-
-    def read(number: int) -> Crop:
-        image = source.image(number)
-        return Crop(central_crop(image, size, interpolation), central_box(*image.shape[1:]))
-
-    return ahead(read, ranges)
+    return ahead(lambda number: central_crop(source, number, size, interpolation), ranges)
 
 
 def ahead(read: Callable[[int], T], ranges: Iterable[Iterable[int]]) -> Iterator[list[tuple[int, T | str]]]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from twofold import rng
 from twofold.data.crop import stacked
 from twofold.data.sources import Source
-from twofold.encoding.crops import BATCH, ahead, central_box, central_crop
+from twofold.encoding.crops import BATCH, ahead, central_crop
 from twofold.encoding.dense import Patchwise, patchwise, raw_patches
 from twofold.encoding.progress import Tell
 from twofold.errors import UsageError
@@ -62,12 +62,14 @@ def masked_maps(
     """
 
     def read(number: int) -> tuple[Tensor, Tensor]:
-        image, mask = source.image(number), source.mask(number)
+        crop, mask = central_crop(source, number, dense.size, dense.interpolation), source.mask(number)
         assert mask is not None
-        if mask.shape != image.shape[1:]:
-            (h, w), (height, width) = mask.shape, image.shape[1:]
-            raise UsageError(f"the mask of {source.name(number)} has {w} x {h} pixels, the image {width} x {height}")
-        return central_crop(image, dense.size, dense.interpolation), cut_mask(mask, central_box(*mask.shape))
+        if mask.shape != (crop.height, crop.width):
+            h, w = mask.shape
+            raise UsageError(
+                f"the mask of {source.name(number)} has {w} x {h} pixels, the image {crop.width} x {crop.height}"
+            )
+        return crop.pixels, cut_mask(mask, crop.box)
 
     done = 0
     for found in ahead(read, _batches(numbers, dense)):
@@ -82,7 +84,7 @@ def maps_of(source: Source, numbers: Sequence[int], dense: Patchwise, tell: Tell
     """The patches' features, float32 [n, h, w, D], of images that are known to be readable."""
 
     def read(number: int) -> Tensor:
-        return central_crop(source.image(number), dense.size, dense.interpolation)
+        return central_crop(source, number, dense.size, dense.interpolation).pixels
 
     done = 0
     for found in ahead(read, _batches(numbers, dense)):

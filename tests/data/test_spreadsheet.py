@@ -1,0 +1,34 @@
+"""Tables in the encodings that spreadsheets write."""
+
+import unicodedata
+
+import pytest
+
+from tests.data.making import fill
+from tests.data.test_tables import listed
+from twofold.data import spreadsheet
+from twofold.data.opening import open_data
+
+ROWS = "Datei;label\nGröße 1.jpg;Gänseblümchen\nGröße 2.jpg;„Löwenzahn“ – 5 €\n"
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_names_and_labels_are_read_in_each_encoding_and_found_however_accents_are_written(encoding, form, tmp_path):
+    names = [unicodedata.normalize(form, f"Größe {number}.jpg") for number in (1, 2)]
+    fill(tmp_path, names)
+    (tmp_path / "t.csv").write_bytes(ROWS.encode(encoding))
+    data = open_data(tmp_path / "t.csv")
+    assert listed(data.train) == [(names[0], "Gänseblümchen"), (names[1], "„Löwenzahn“ – 5 €")]
+    said = " (read as Windows-1252, since it is no UTF-8)" if encoding == "cp1252" else ""
+    assert data.notes == (f"{tmp_path}/t.csv{said} has files in column Datei, labels in column label",)
+
+
+def test_bytes_that_are_no_text_are_kept_where_files_have_such_names(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"path,label\ncaf\xe9.jpg,a\n")
+    there = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
+    assert spreadsheet.read(path, "t.csv", [there]) == ([["path", "label"], [there, "a"]], "")
+    rows, said = spreadsheet.read(path, "t.csv", ["café.jpg"])
+    assert rows[1] == ["café.jpg", "a"]
+    assert said
