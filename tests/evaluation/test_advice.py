@@ -10,17 +10,17 @@ def settings(**changes):
 
 
 def test_published_weights_beside_a_run_from_random_ones():
-    (said,) = unmeasured(settings(), [])
+    (said,) = unmeasured(settings(), [], "photos")
     assert said.endswith("--baseline resnet18")
-    assert unmeasured(settings(), ["resnet50"]) == []
-    assert unmeasured(settings(image_size=32), []) == []
+    assert unmeasured(settings(), ["resnet50"], "photos") == []
+    assert unmeasured(settings(image_size=32), [], "photos") == []
 
 
 def test_starting_weights_that_are_made_for_larger_images(tmp_path):
-    (said,) = unmeasured(settings(weights="published"), [])
+    (said,) = unmeasured(settings(weights="published"), [], "photos")
     assert "96 pixels; the starting weights are made for 224" in said
-    assert said.endswith("twofold evaluate resnet18")
-    (said,) = unmeasured(settings(weights="w.pth"), ["resnet50"])
-    assert said.endswith("twofold evaluate w.pth --backbone resnet18")
-    assert unmeasured(settings(weights="published", image_size=224), []) == []
-    assert unmeasured(settings(weights=str(tmp_path)), []) == []  # another run's
+    assert said.endswith("twofold evaluate resnet18 photos")
+    (said,) = unmeasured(settings(weights="w.pth"), ["resnet50"], "photos")
+    assert said.endswith("twofold evaluate w.pth --backbone resnet18 photos")
+    assert unmeasured(settings(weights="published", image_size=224), [], "photos") == []
+    assert unmeasured(settings(weights=str(tmp_path)), [], "photos") == []  # another run's

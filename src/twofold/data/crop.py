@@ -34,7 +34,7 @@ def crop_one(image: np.ndarray, box: Box, flip: bool, size: int, interpolation: 
 
 
 def crop_scaled(image: Scaled, box: Box, flip: bool, size: int, interpolation: str) -> Tensor:
-    """`crop_one` by a box in the file's pixels, whose edges become whole pixels of an image that was decoded smaller."""
+    """`crop_one` by a box in the file's pixels. Of an image decoded smaller its edges become whole pixels."""
     top, left, height, width = box
     rows, columns = image.pixels.shape[1:]
     first, last = _within(top, height, rows, image.height)

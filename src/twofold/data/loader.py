@@ -22,6 +22,7 @@ from twofold.errors import Failed, UsageError
 from twofold.nets.normalize import unit
 
 CONSECUTIVE = 100  # unreadable images in a row before a search for a readable one gives up
+SCAN = "twofold scan lists the files that cannot be decoded, and counts the others by their channels and depth"
 
 Bad = Callable[[str, str], None]
 """Told the name and the reason of each unreadable image, once."""
@@ -142,7 +143,7 @@ def check_share(bad: int, of: int, most: float, example: str) -> None:
     if bad > most * of:
         raise UsageError(
             f"{bad} of {of} images cannot be read, more than the permitted share of {most:g} (--max-unreadable): "
-            f"{example}; twofold scan lists them all"
+            f"{example}; {SCAN}"
         )
 
 
@@ -153,4 +154,4 @@ def none_readable(source: Source, tried: str) -> UsageError:
         reason = ""
     except Unreadable as error:
         reason = f", the first, {source.name(0)}: {error}"
-    return UsageError(f"not one of {tried} can be read{reason}; twofold scan lists them all")
+    return UsageError(f"not one of {tried} can be read{reason}; {SCAN}")

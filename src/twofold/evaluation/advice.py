@@ -7,14 +7,15 @@ from twofold.nets.weights import PUBLISHED
 from twofold.recipe.general import Recipe
 
 
-def unmeasured(settings: Recipe, baselines: list[str]) -> list[str]:
+def unmeasured(settings: Recipe, baselines: list[str], data: str) -> list[str]:
     """Sentences on published weights that a run could be compared with, and was not.
 
     Args:
         settings: the run's.
         baselines: what was measured beside it.
+        data: the name of the images that it was measured on.
     """
-    found = [smaller_than_its_weights(settings)]
+    found = [smaller_than_its_weights(settings, data)]
     if passed_over(settings) and not baselines:
         found.append(
             f"published weights of {settings.backbone} were not measured beside this run, and on photographs they are "
@@ -23,7 +24,7 @@ def unmeasured(settings: Recipe, baselines: list[str]) -> list[str]:
     return [sentence for sentence in found if sentence]
 
 
-def smaller_than_its_weights(settings: Recipe) -> str:
+def smaller_than_its_weights(settings: Recipe, data: str) -> str:
     """That a run's images are smaller than those its starting weights are for, if they are."""
     config = config_of(settings.backbone) if settings.weights and not Path(settings.weights).is_dir() else None
     if config is None or settings.image_size >= (own := int(config.input_size[-1])):
@@ -31,5 +32,5 @@ def smaller_than_its_weights(settings: Recipe) -> str:
     what = settings.backbone if settings.weights == PUBLISHED else f"{settings.weights} --backbone {settings.backbone}"
     return (
         f"all networks here see images of {settings.image_size} pixels; the starting weights are made for {own}, at "
-        f"which they may be better as they are: twofold evaluate {what}"
+        f"which they may be better as they are: twofold evaluate {what} {data}"
     )

@@ -65,7 +65,7 @@ def run_subject(
     found = of_run(run, caches, baselines, device, tell, together)
     about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
     about |= {"recipe": settings_of(settings), "steps": len(run.metrics)}
-    return Subject(found, splits, about, (*opened.notes, *unmeasured(settings, baselines)), run)
+    return Subject(found, splits, about, (*opened.notes, *unmeasured(settings, baselines, opened.name)), run)
 
 
 def backbone_subject(
