@@ -152,10 +152,12 @@ def masking_table(names: list[str]) -> str:
 def loading_table(names: list[str]) -> str:
     """Images a second of one core, and how many times torchvision's."""
     (result,) = load(names)
-    lines = ["| photographs | twofold | torchvision | ratio |", "|---|---:|---:|---:|"]
-    for name, row in result["rows"].items():
-        cells = [f"{middle:.0f} ({low:.0f} to {high:.0f})" for low, middle, high in row.values()]
-        lines.append(f"| {name} | {' | '.join(cells)} | {row['twofold'][1] / row['torchvision'][1]:.1f} |")
+    lines = ["| photographs | crops | twofold | torchvision | ratio |", "|---|---|---:|---:|---:|"]
+    for name, kinds in result["rows"].items():
+        for kind, row in kinds.items():
+            cells = [f"{middle:.0f} ({low:.0f} to {high:.0f})" for low, middle, high in row.values()]
+            ratio = row["twofold"][1] / row["torchvision"][1]
+            lines.append(f"| {name} | {kind} | {' | '.join(cells)} | {ratio:.1f} |")
     return "\n".join(lines)
 
 
