@@ -55,6 +55,9 @@ def test_parameters_are_drawn_as_said():
 
     assert share(first.flip) == pytest.approx(0.5, abs=0.03)
     assert share(first.grayscale) == pytest.approx(0.2, abs=0.02)
+    assert not first.turn.any()
+    turns = Views(32, turn=0.6).draw(0, n)[1].turn.bincount() / n
+    assert turns.tolist() == pytest.approx([0.4, 0.2, 0.2, 0.2], abs=0.02)
     assert share(first.sigma > 0) == 1.0
     assert share(second.sigma > 0) == pytest.approx(0.1, abs=0.015)
     assert share(first.solarize) == 0.0
@@ -85,6 +88,7 @@ NAMED = {
     "area": dict(crop_scale=(0.5, 1.0)),
     "ratio": dict(crop_ratio=(1.0, 2.0)),
     "flip": dict(flip=0.9),
+    "turn": dict(turn=0.9),
     "factors": dict(jitter=0.1, brightness=0.1, contrast=0.2, saturation=0.9, hue=0.5),
     "grayscale": dict(grayscale=0.7),
     "sigma": dict(blur=(0.5, 0.5), blur_sigma=(1.0, 3.0)),

@@ -6,7 +6,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
 from tests.augment.levels import FLOAT, IMAGES, N, assert_levels, each
-from twofold.augment.resample import gaussian_blur, resized_crop
+from twofold.augment.resample import gaussian_blur, quarter_turns, resized_crop
 
 
 @pytest.mark.parametrize(("sigma", "window"), [(0.1, 3), (1.0, 5), (2.0, 23)])
@@ -42,6 +42,12 @@ def test_resized_crop(name, mode, size):
     torch.testing.assert_close(resized_crop(FLOAT, boxes, flip, size, mode.value), ours)
     assert_levels(ours, theirs(IMAGES) / 255, 1.51)
     assert_levels(ours, theirs(FLOAT).clamp(0, 1), 0.01)
+
+
+def test_quarter_turns_are_torchvisions():
+    turns, square = torch.arange(N) % 4, FLOAT[..., :40]
+    expected = [tv.rotate(image, 90.0 * turn) for image, turn in zip(square, turns.tolist(), strict=True)]
+    assert torch.equal(quarter_turns(square, turns), torch.stack(expected))
 
 
 def test_padding_is_never_seen():

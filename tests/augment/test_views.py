@@ -224,6 +224,16 @@ def test_sixteen_bits_are_seen_as_eight_are():
         torch.testing.assert_close(one.images, other.images, atol=1e-4, rtol=1e-4)
 
 
+def test_turned_views_are_the_same_views_turned_but_for_the_whole_one():
+    views = {turn: Views(16, seed=3, turn=turn, whole=True, small_crops=1) for turn in (0.0, 0.75)}
+    upright, turned = (both(IMAGES).views for both in views.values())
+    drawn = views[0.75].draw(0, N)
+    for one, other, draws in zip(upright, turned, drawn, strict=True):
+        for before, after, quarters in zip(one.images, other.images, draws.turn.tolist(), strict=True):
+            torch.testing.assert_close(after, before.rot90(quarters, (1, 2)), atol=1e-5, rtol=1e-5)
+    assert [bool(draws.turn.any()) for draws in drawn] == [True, True, True, False]
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

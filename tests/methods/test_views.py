@@ -81,6 +81,8 @@ def test_what_has_no_use_is_refused():
     method, _ = small("rotation")
     with pytest.raises(UsageError, match="rotation has no use for small crops"):
         twofold.create_views(method, small_crops=2)
+    with pytest.raises(UsageError, match="rotation learns which way images are turned: set --turn 0"):
+        twofold.create_views(method, turn=0.75)
 
 
 def test_a_copy_has_the_same_views():

@@ -15,7 +15,7 @@ from twofold.data.plan import Plan
 from twofold.data.resident import Resident
 from twofold.errors import Diverged
 from twofold.methods.building import backbone_spec, build_method
-from twofold.recipe.declared import methods
+from twofold.recipe.declared import methods, spec
 from twofold.training.optimizer import create_optimizer, set_rates
 from twofold.training.prepare import MicroBatches, Preparation
 from twofold.training.step import learn
@@ -40,7 +40,8 @@ def pretending(monkeypatch):
 
 @pytest.mark.parametrize("name", methods())
 def test_no_method_waits(name, pretending):
-    settings = resolved(images=IMAGES, **tiny(name, **FULL, limit=IMAGES, batch_size=BATCH))
+    turn = 0.75 * spec(name).load().TURNED
+    settings = resolved(images=IMAGES, **tiny(name, **FULL, turn=turn, limit=IMAGES, batch_size=BATCH))
     method = build_method(settings, backbone_spec(settings), IMAGES).train()
     side, total = settings.image_size, BEFORE + STEPS
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (IMAGES, 3, side, side), np.uint8))

@@ -21,7 +21,7 @@ from twofold import device as devices
 from twofold import rng
 from twofold.augment.color import band_jitter, color_jitter, solarize, to_grayscale
 from twofold.augment.distortion import Drawn, Named, each
-from twofold.augment.resample import gaussian_blur
+from twofold.augment.resample import gaussian_blur, quarter_turns
 from twofold.recipe.augment import Augment
 from twofold.recipe.rules import FLIP
 
@@ -40,6 +40,7 @@ class Draws(NamedTuple):
     ratio: Float[Tensor, "n tries"]  # width over height
     place: Float[Tensor, "n 2"]  # of the box, top and left, from 0 to 1
     flip: Tensor  # bool [n]
+    turn: Int[Tensor, " n"]  # quarter turns, 0 to 3
     factors: Float[Tensor, "n 4"]  # brightness, contrast, saturation, hue; neutral where there is no jitter
     blends: Int[Tensor, "n 3"]  # the order of the first three
     hue_place: Int[Tensor, " n"]  # how many of them come before the hue
@@ -92,7 +93,7 @@ def together(several: Sequence[Draws]) -> Draws:
 
 @dataclass(frozen=True)
 class ViewPipeline:
-    """One view of each image: cropped, mirrored, distorted.
+    """One view of each image: cropped, mirrored, turned, distorted.
 
     ``size``: of its side, in pixels. ``scale``: lowest and highest share of the image's area that it covers. ``blur``
     and ``solarize``: their probabilities. ``mask``: share of its patches. ``augment``: what all views have in common.
@@ -133,6 +134,7 @@ class ViewPipeline:
             ratio=torch.from_numpy(np.exp(random.uniform("ratio", (n, TRIES), log_low, log_high).numpy())),
             place=random.uniform("place", (n, 2)),
             flip=random.chance("flip", n, a.flip),
+            turn=torch.where(random.chance("turn", n, a.turn), 1 + random.integers("quarters", n, 3), 0),
             factors=torch.where(jittered[:, None], torch.stack(factors, 1), NEUTRAL),
             blends=random.uniform("blends", (n, 3)).argsort(1),
             hue_place=random.integers("hue_place", n, 4),
@@ -187,7 +189,7 @@ class ViewPipeline:
         return find
 
     def distort(self, crops: Float[Tensor, "n c h w"], draws: Draws) -> Float[Tensor, "n c h w"]:
-        """Jitter, greyscale, blur, solarise, own distortions, in that order.
+        """Quarter turns, jitter, greyscale, blur, solarise, own distortions, in that order.
 
         ``crops`` are cropped and flipped, of colours 0 to 1, and may be overwritten. ``draws`` lie on the CPU.
         """
@@ -196,6 +198,8 @@ class ViewPipeline:
     def apply(self, crops: Float[Tensor, "n c h w"], drawn: Sent) -> Float[Tensor, "n c h w"]:
         """`distort` with draws that are on the images' device."""
         a, draws = self.augment, drawn.draws
+        if a.turn > 0:
+            crops = quarter_turns(crops, draws.turn)
         if a.jitter > 0 and self.spread:
             crops = band_jitter(crops, draws.gain, draws.offset)
         elif a.jitter > 0:
@@ -249,7 +253,7 @@ def pipelines(
                 ViewPipeline(a.small_size, a.small_scale, a.small_blur, a.small_solarize, 0.0, a, mine, spread)
             )
     if whole:
-        plain = dataclasses.replace(a, crop_ratio=(1.0, 1.0), flip=0.0, jitter=0.0, grayscale=0.0)
+        plain = dataclasses.replace(a, crop_ratio=(1.0, 1.0), flip=0.0, turn=0.0, jitter=0.0, grayscale=0.0)
         found.append(ViewPipeline(size, (1.0, 1.0), 0.0, 0.0, 0.0, plain, (), spread))
     return tuple(found)
 

@@ -108,6 +108,8 @@ class Method(nn.Module, Chunked, ABC):
     """whether it also takes small views"""
     NEIGHBOURS: ClassVar[bool] = True
     """whether its second view, if it has one, may show another, similar image"""
+    TURNED: ClassVar[bool] = True
+    """whether its views may be turned by 90, 180 and 270 degrees"""
     MASK: ClassVar[Literal["allowed", "needed", "refused"]] = "allowed"
     """whether patches of its first view may, must or must not be masked"""
     recipe: Recipe | None = None

@@ -36,7 +36,7 @@ class Options:
 
 
 class Rotation(Method):
-    VIEWS, MULTI_CROP = 1, False
+    VIEWS, MULTI_CROP, TURNED = 1, False, False
 
     def __init__(self, backbone: nn.Module, setup: Setup, options: Options) -> None:
         super().__init__(backbone)

@@ -28,7 +28,7 @@ def create_views(method: Method, *, dtype: torch.dtype = torch.float32, **settin
 
     Raises:
         UsageError: for a method that `create_method` has not made, a setting that does not exist or does not fit, and
-            for small or masked views that the method or its backbone cannot take.
+            for small, masked or turned views that the method or its backbone cannot take.
     """
     recipe: Recipe | None = getattr(method, "recipe", None)
     if recipe is None:
@@ -43,10 +43,12 @@ def views_for(settings: Recipe, method: Method, dtype: torch.dtype = torch.float
     """The views that a resolved recipe makes for its method.
 
     Raises:
-        UsageError: for small or masked views that this method or its backbone cannot take.
+        UsageError: for small, masked or turned views that this method or its backbone cannot take.
     """
     if settings.augment.small_crops and not method.MULTI_CROP:
         raise UsageError(f"{settings.method} has no use for small crops: set --small-crops 0")
+    if settings.augment.turn and not method.TURNED:
+        raise UsageError(f"{settings.method} learns which way images are turned: set --turn 0")
     first, second = settings.augment.mask
     if max(first, second) > 0 and method.MASK == "refused":
         raise UsageError(f"{settings.method} has no use for masked views: set --mask 0 0")

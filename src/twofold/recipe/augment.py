@@ -40,6 +40,13 @@ class Augment:
         auto=rules.colours,
     )
     flip: float = setting(None, "probability of a horizontal flip", low=0, high=1, auto=rules.flip)
+    turn: float = setting(
+        0.0,
+        "probability that a view is turned by 90, 180 or 270 degrees, for images that have no up, as from microscopes "
+        "and satellites; with 0.75 all four ways are equally likely",
+        low=0,
+        high=1,
+    )
     jitter: float = setting(
         0.8, "probability of the colour jitter, which changes brightness, contrast, saturation and hue", low=0, high=1
     )
