@@ -136,7 +136,7 @@ def test_a_disk_that_fills_during_a_checkpoint_ends_the_run_at_once(photos, tmp_
     assert "goes on from there" in said
 
 
-def test_a_second_interrupt_leaves_no_worker(photos, tmp_path):
+def test_an_interrupt_that_comes_twice_leaves_no_worker(photos, tmp_path):
     run = started("-m", "twofold", "pretrain", photos, "--out", tmp_path / "run", *SMALL)
     workers = running(run, tmp_path / "run")
     for _ in range(2):

@@ -56,16 +56,23 @@ def test_one_that_was_lost_is_found_before_the_first_step():
             interrupt.between_steps()
 
 
-def test_a_second_one_ends_the_block():
-    def asked_twice():
-        with Interrupt() as interrupt:
-            interrupt.between_steps()
-            os.kill(os.getpid(), signal.SIGINT)
-            assert interrupt.asked
-            os.kill(os.getpid(), signal.SIGINT)
+def asked_twice():
+    with Interrupt() as interrupt:
+        interrupt.between_steps()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupt.asked
+        os.kill(os.getpid(), signal.SIGINT)
 
+
+def test_a_second_one_ends_the_block(monkeypatch):
+    monkeypatch.setattr("twofold.training.interrupt.TOGETHER", -1)
     with pytest.raises(KeyboardInterrupt):
         asked_twice()
+
+
+def test_one_request_may_come_twice_at_once():
+    """As from Slurm and from torchrun, which passes it on."""
+    asked_twice()
 
 
 def test_nohup_is_respected():

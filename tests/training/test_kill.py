@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -128,11 +129,14 @@ def test_workers_do_not_outlive_a_killed_parent(photos, tmp_path):
     wait_for(lambda: not any(alive(worker) for worker in workers), 5)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_ends_a_run_after_a_checkpoint(number, photos, tmp_path):
+@pytest.mark.parametrize(("number", "times"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGTERM, 2)])
+def test_an_interrupt_ends_a_run_after_a_checkpoint(number, times, photos, tmp_path):
+    """Also one that comes twice at once, as from Slurm and from torchrun."""
     run = start(photos, tmp_path / "run", "--epochs", "100000")
     wait_for(lambda: len(read_metrics(tmp_path / "run" / "metrics.jsonl")) > 3)
-    os.killpg(run.pid, number)  # as a terminal or a job scheduler does: to the workers as well
+    for _ in range(times):
+        os.killpg(run.pid, number)  # as a terminal or a job scheduler does: to the workers as well
+        time.sleep(0.05)
     _, said = run.communicate(timeout=60)
     assert run.returncode == 1
     assert "Traceback" not in said

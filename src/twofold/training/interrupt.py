@@ -2,22 +2,27 @@
 
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Any, Self
+
+
+TOGETHER = 1.0
+"""Signals within so many seconds of the first are one request: Slurm tells every process, and torchrun its own again."""
 
 
 class Interrupt:
     """Inside the block, the first signal is a KeyboardInterrupt; after `between_steps` it only sets ``asked``.
 
-    A second one acts as it would have without the block. SIGHUP, the end of the terminal, is a signal like the others,
-    unless it is ignored, as ``nohup`` has it.
+    A second one, later than `TOGETHER`, acts as it would have without the block. SIGHUP, the end of the terminal, is a
+    signal like the others, unless it is ignored, as ``nohup`` has it.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self) -> None:
         self.asked = False
-        self._waits = False
+        self._waits, self._first = False, 0.0
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -42,7 +47,11 @@ class Interrupt:
             raise KeyboardInterrupt
 
     def _ask(self, number: int, _: FrameType | None) -> None:
-        self.asked = True
-        signal.signal(number, self._before[signal.Signals(number)])
-        if not self._waits:
-            raise KeyboardInterrupt
+        now = time.monotonic()
+        if not self.asked:
+            self.asked, self._first = True, now
+            if not self._waits:
+                raise KeyboardInterrupt
+        elif now - self._first > TOGETHER:
+            signal.signal(number, self._before[signal.Signals(number)])
+            signal.raise_signal(number)
