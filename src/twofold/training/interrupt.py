@@ -6,9 +6,8 @@ import time
 from types import FrameType
 from typing import Any, Self
 
-
 TOGETHER = 1.0
-"""Signals within so many seconds of the first are one request: Slurm tells every process, and torchrun its own again."""
+"""Signals within so many seconds of the first are one request: Slurm asks every process, and torchrun asks its own."""
 
 
 class Interrupt:
