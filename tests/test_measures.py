@@ -235,6 +235,12 @@ def test_distance_of_weights():
     assert measures.parameter_distance([torch.tensor([3.0, 1]), torch.tensor([[4.0]])], online) == 0.2
 
 
+def test_distance_of_the_weights_of_two_modules():
+    online, target = (torch.nn.Linear(3, 3) for _ in "xy")
+    expected = measures.parameter_distance([*target.parameters()], [*online.parameters()])
+    assert measures.parameter_distance(target.parameters(), online.parameters()) == expected > 0
+
+
 def test_use_of_prototypes():
     assert measures.prototype_entropy(torch.zeros(50, dtype=torch.long), 10) == 0
     assert measures.prototype_entropy(torch.arange(50) % 10, 10) == pytest.approx(1)
@@ -254,3 +260,10 @@ def test_the_cosine_of_what_is_0():
     two = torch.tensor([[0.0, 0.0], [0.0, 0.0], [1.0, 2.0], [1.0, 2.0]])
     assert measures.mean_cosine(two) == pytest.approx(2 / 6)
     assert measures.mean_cosine(two[1:]) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("length", [1e-20, 1e20])
+def test_directions_do_not_depend_on_lengths(length):
+    z = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 1
+    for measure in (measures.mean_cosine, measures.uniformity, lambda z: measures.alignment(z, z.flip(0))):
+        assert measure(length * z) == pytest.approx(measure(z))

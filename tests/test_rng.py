@@ -4,6 +4,7 @@ import itertools
 import math
 import tracemalloc
 
+import numpy as np
 import pytest
 import torch
 
@@ -100,3 +101,11 @@ def test_a_batch_of_very_many_takes_little_memory(count):
     assert len(batch.unique()) == 4096
     assert 0 <= batch.min() < count // 100
     assert count - count // 100 < batch.max() < count
+
+
+def test_whole_numbers_of_any_kind_are_the_same_name():
+    plain = Streams(3, ("view", 2)).uniform("area", 4)
+    for whole in (np.int64, np.uint8, torch.tensor):
+        assert torch.equal(Streams(whole(3), ("view", whole(2))).uniform("area", 4), plain)
+    with pytest.raises(TypeError):
+        Streams(3.0).uniform("area", 4)

@@ -19,7 +19,7 @@ ALIGNED = 16
 T = TypeVar("T", bound=nn.Module)
 
 
-def choose(name: str | None = None) -> torch.device:
+def choose(name: str | torch.device | None = None) -> torch.device:
     """The device of that name, ``cpu``, ``cuda`` or ``mps``; None: a GPU if there is one.
 
     Raises:
@@ -28,6 +28,9 @@ def choose(name: str | None = None) -> torch.device:
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name is None:
         name = next(kind for kind, there in available.items() if there)
+    name = str(name)
+    if ":" in name:
+        raise UsageError(f"a device is cpu, cuda or mps, not {name}; CUDA_VISIBLE_DEVICES says which GPU cuda is")
     if not available.get(name):
         raise UsageError(f"there is no {name} device here; without --device another one is chosen")
     if name == "cuda":

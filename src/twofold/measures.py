@@ -17,7 +17,7 @@ in float64. What is no such array, has fewer than two rows or holds a value that
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -44,6 +44,8 @@ HEAD = 10
 """A power law is not fitted to so many of the largest eigenvalues."""
 ENERGIES = ("energy", "attraction", "invariance")
 """The names that methods give to the terms of their energy."""
+SHORTEST = 1e-300
+"""What a length is at least where it divides."""
 WITHIN = 1e-4
 """What is added to the diagonal of the covariance within images, times its mean (arXiv 2312.04000, section 4)."""
 
@@ -112,13 +114,13 @@ def spread(z: Embeddings) -> float:
     """
     z = _double(z)
     length = z.square().sum(1).mean().sqrt()
-    return float((z - z.mean(0)).square().sum(1).mean().sqrt() / length.clamp_min(1e-300))
+    return float((z - z.mean(0)).square().sum(1).mean().sqrt() / length.clamp_min(SHORTEST))
 
 
 def dead_dimensions(z: Embeddings) -> float:
     """Share of dimensions, 0 to 1, whose deviation is below `DEAD` times the root mean square of all entries."""
     z = _double(z)
-    rms = z.square().mean().sqrt().clamp_min(1e-300)
+    rms = z.square().mean().sqrt().clamp_min(SHORTEST)
     return float((deviations(z) < DEAD * rms).double().mean())
 
 
@@ -131,7 +133,7 @@ def covariance_spectrum(z: Embeddings, noise: float = 1e-20) -> Spectrum:
     z = _double(z)
     values = _squared_singular_values(z - z.mean(0))
     values = torch.where(values > noise * z.square().sum(), values, 0.0)
-    return values / values.sum().clamp_min(1e-300)
+    return values / values.sum().clamp_min(SHORTEST)
 
 
 def rounding(z: Embeddings) -> float:
@@ -154,7 +156,7 @@ def rankme(z: Embeddings) -> float:
 def effective_rank(spectrum: Spectrum) -> float:
     """exp of the entropy of the square roots of eigenvalues [r], as shares: `rankme` of what has this covariance."""
     singular = spectrum.sqrt()
-    return _effective(singular / singular.sum().clamp_min(1e-300))
+    return _effective(singular / singular.sum().clamp_min(SHORTEST))
 
 
 def alpha_req(z: Embeddings) -> float:
@@ -203,7 +205,7 @@ def lidar(views: Float[Tensor, "n q d"] | Float[np.ndarray, "n q d"]) -> float:
     apart = means - means.mean(0)
     within = (views - means[:, None]).flatten(0, 1)
     inner = within.T @ within / freedom
-    floor = WITHIN * inner.diagonal().mean().clamp_min(1e-300)
+    floor = WITHIN * inner.diagonal().mean().clamp_min(SHORTEST)
     root = torch.linalg.cholesky(inner + floor * torch.eye(d, dtype=views.dtype, device=views.device))
     alive = float(torch.linalg.solve_triangular(root, within.T, upper=False).square().sum()) / freedom
     whitened = torch.linalg.solve_triangular(root, apart.T, upper=False)
@@ -229,8 +231,7 @@ def alignment(x: Embeddings, y: Embeddings) -> float:
     x, y = _double(x), _double(y)
     if x.shape != y.shape:
         raise UsageError(f"the two views must have one shape, not {list(x.shape)} and {list(y.shape)}")
-    x, y = F.normalize(x), F.normalize(y)
-    return float((x - y).square().sum(1).mean())
+    return float((F.normalize(x, eps=SHORTEST) - F.normalize(y, eps=SHORTEST)).square().sum(1).mean())
 
 
 def uniformity(z: Embeddings) -> float:
@@ -238,7 +239,7 @@ def uniformity(z: Embeddings) -> float:
 
     0: all alike; about -4: spread over the whole sphere.
     """
-    return float((-2 * torch.pdist(F.normalize(_double(z))).square()).exp().mean().log())
+    return float((-2 * torch.pdist(F.normalize(_double(z), eps=SHORTEST)).square()).exp().mean().log())
 
 
 def mean_cosine(z: Embeddings) -> float:
@@ -247,7 +248,7 @@ def mean_cosine(z: Embeddings) -> float:
     Two embeddings that are the same are wholly alike, also where both are 0, though that has no direction; 0 and
     another vector have the cosine 0.
     """
-    unit, n = F.normalize(_double(z)), len(z)
+    unit, n = F.normalize(_double(z), eps=SHORTEST), len(z)
     zeros = int((unit == 0).all(1).sum())
     alike = unit.sum(0).square().sum() - (n - zeros) + zeros * (zeros - 1)
     return float(alike / (n * (n - 1)))
@@ -262,10 +263,12 @@ def energy_share(terms: dict[str, float], energies: Sequence[str] = ENERGIES) ->
     return sum(abs(terms.get(name, 0.0)) for name in energies) / size if size else math.nan
 
 
-def parameter_distance(target: Sequence[Tensor], online: Sequence[Tensor]) -> float:
+def parameter_distance(target: Iterable[Tensor], online: Iterable[Tensor]) -> float:
     """How far a momentum encoder's weights are from those it follows: |target - online| / |online|, over all."""
-    apart = sum(float((t.double() - o.double()).square().sum()) for t, o in zip(target, online, strict=True))
-    size = sum(float(o.double().square().sum()) for o in online)
+    apart = size = 0.0
+    for t, o in zip(target, online, strict=True):
+        apart += float((t.detach().double() - o.detach().double()).square().sum())
+        size += float(o.detach().double().square().sum())
     return math.sqrt(apart / size) if size else math.nan
 
 

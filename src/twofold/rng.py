@@ -6,6 +6,7 @@ draws what the uninterrupted one would have drawn.
 
 import hashlib
 import math
+import operator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,8 +19,9 @@ ROUNDS = 16
 
 
 def fold(seed: int, *names: int | str) -> int:
-    """A 63-bit seed that depends on ``seed`` and every name, in order."""
-    digest = hashlib.blake2b(repr((seed, *names)).encode(), digest_size=8).digest()
+    """A 63-bit seed that depends on ``seed`` and every name, in order; whole numbers may be NumPy's or torch's."""
+    plain = tuple(name if isinstance(name, str) else operator.index(name) for name in (seed, *names))
+    digest = hashlib.blake2b(repr(plain).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 

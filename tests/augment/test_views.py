@@ -1,5 +1,6 @@
 """Views in a training loop: what goes in, what comes out, and that it is the same however it is computed."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -243,6 +244,8 @@ def test_turned_views_are_the_same_views_turned_but_for_the_whole_one():
         (dict(size=0), "at least 1"),
         (dict(mean=(0.5,)), "a number for each channel"),
         (dict(std=(0.5, 0.0, 0.5)), "std above 0"),
+        (dict(std=np.full(3, np.nan)), "std above 0"),
+        (dict(dtype=torch.uint8), "floating-point numbers, not uint8"),
     ],
 )
 def test_settings_that_cannot_be_are_said(settings, words):
@@ -280,3 +283,34 @@ def test_in_a_worker_the_step_must_be_given():
         batches(views)
     given = batches(lambda some: views(some, step=7).views[0].images)
     assert torch.equal(given[0], views(images[:4], step=7).views[0].images)
+
+
+def test_second_images_need_a_second_view():
+    for settings in (dict(views=1), dict(views=1, whole=True), dict(views=1, small_crops=2)):
+        with pytest.raises(UsageError, match="there is only one: views=2"):
+            Views(16, **settings)(IMAGES, second=IMAGES)
+
+
+def test_the_images_numbers_may_be_a_list_and_must_be_as_many():
+    assert Views(16)(IMAGES, index=list(range(N))).index.tolist() == list(range(N))
+    with pytest.raises(UsageError, match=r"the number of each of 8 images, not the shape \[2\]"):
+        Views(16)(IMAGES, index=[0, 1])
+
+
+def test_the_range_of_floats_is_looked_at_also_after_whole_numbers():
+    views = Views(16)
+    views(IMAGES)
+    with pytest.raises(UsageError, match="float images must be from 0 to 1"):
+        views(IMAGES.float())
+
+
+def test_numbers_and_arrays_of_numpy_are_as_good():
+    """Seeds and steps of any kind; arrays that run backwards or have the bytes of their numbers in the other order."""
+    plain = Views(16, seed=3)(IMAGES, step=2).views[0].images
+    for step in (np.int64(2), torch.tensor(2)):
+        assert torch.equal(Views(16, seed=np.int64(3))(IMAGES, step=step).views[0].images, plain)
+    deep = IMAGES.numpy().astype(np.uint16)
+    for one, other in ((IMAGES.numpy()[:, ::-1], IMAGES.flip(1)), (deep.astype(">u2"), torch.from_numpy(deep))):
+        assert torch.equal(Views(16)(one).views[0].images, Views(16)(other).views[0].images)
+    with pytest.raises(TypeError):
+        Views(16, seed="a")(IMAGES)

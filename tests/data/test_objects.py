@@ -383,3 +383,17 @@ def test_a_comparison_of_objects(photos, tmp_path, monkeypatch):
         compared((255 - np.stack(images), labels))
     with pytest.raises(UsageError, match="python:Pairs cannot be pickled"):
         compared(Pairs(images, labels, lambda image: image))
+
+
+@pytest.mark.parametrize("none", [None, -1])
+@pytest.mark.parametrize("beside", [False, True])
+def test_images_without_a_label_among_labelled_ones_are_mentioned(none, beside):
+    images = list(np.zeros((12, 8, 8, 3), np.uint8))
+    for missing, notes in (((), 0), ((3, 5), 1), (range(12), 0)):
+        labels = [none if number in missing else number % 2 for number in range(12)]
+        data = (images, labels) if beside else list(zip(images, labels, strict=True))
+        opened = open_data({"train": images, "test": data})
+        assert opened.test.labels == (None if missing else labels)
+        assert len(opened.notes) == len(open_data(data).notes) == notes
+        if notes:
+            assert opened.notes[0].endswith("but 2 of 12 have none (as item 3)")

@@ -1,5 +1,6 @@
 """Losses are computed in float32 or better, from tensors of the shapes that they declare."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -88,3 +89,10 @@ def test_shapes_that_a_signature_allows_are_taken():
     torch.testing.assert_close(losses.dino(x, y, torch.ones(4)), losses.dino(x, y, torch.ones(1, 4)))
     assert losses.squared(x[0], y[0]).shape == losses.smooth_l1(x[None], y[None]).shape == ()
     assert losses.nt_xent(x, y, torch.tensor(0.5)) == losses.nt_xent(x, y, 0.5)
+
+
+def test_what_is_no_tensor_is_said():
+    with pytest.raises(UsageError, match="vicreg: x must be a torch tensor, not a NumPy array"):
+        losses.vicreg(*np.zeros((2, 4, 8)))
+    with pytest.raises(TypeError, match="missing"):
+        losses.vicreg()

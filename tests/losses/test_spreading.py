@@ -94,3 +94,9 @@ def test_length_does_not_matter_and_a_step_spreads(loss):
     spread = (crowded - 0.01 * gradient).detach()
     unit = [torch.stack(unit_rows(z)) for z in (crowded.detach(), spread)]
     assert torch.pdist(unit[1]).mean() > torch.pdist(unit[0]).mean()
+
+
+@pytest.mark.parametrize("shape", [(8, 4), (4, 8)])
+def test_the_coding_rate_of_what_are_no_numbers_is_none(shape):
+    """As that of other losses, so that a run says that it has diverged."""
+    assert losses.coding_rate(torch.full(shape, torch.nan)).isnan()

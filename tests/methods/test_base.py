@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from twofold.batch import View
+from twofold.errors import UsageError
 from twofold.methods.base import Method, Output, Setup, directions, mean, pairs, together, unit
 
 
@@ -67,3 +68,20 @@ def test_features_are_projected_where_there_is_a_projector(layers):
         assert torch.equal(method.project(features), layers[0](features))
     else:
         assert method.project(features) is None
+
+
+@pytest.mark.parametrize("terms", [{}, {"energy": torch.ones(4)}, {"energy": 1.0}])
+def test_terms_that_are_no_scalars_are_said(terms):
+    """A tensor of several numbers would be summed, and the loss would grow with the batch."""
+
+    class Mine(Method):
+        VIEWS = 1
+
+        def forward(self, batch, progress):
+            return Output(terms, (batch.views[0].images.flatten(1),))
+
+        def collapsed_loss(self, batch_size):
+            return 0.0
+
+    with pytest.raises(UsageError, match="the terms of Mine's loss must be scalar tensors"):
+        Mine(nn.Identity())([torch.zeros(4, 3, 8, 8)], 0.0)

@@ -53,6 +53,23 @@ def test_a_whole_image_is_shown_to_the_teacher_once():
     assert loss_of(method, seen) == before
 
 
+def test_other_images_and_an_earlier_state_leave_no_wrong_answers():
+    """In eval mode an image's number is not that of a training image; a state that is loaded knows what it knew."""
+    method, batch = made("distill", teacher_view="whole")
+    numbered = Batch(batch.views, torch.arange(32), batch.chance)
+    before = {name: value.clone() for name, value in method.state_dict().items()}
+    method.eval()
+    assert [len(inputs_of(method.teacher, lambda: loss_of(method, numbered))) for _ in "xy"] == [1, 1]
+    assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
+    method.train()
+    method.known[32:] = True
+    for _ in "xy":
+        loss_of(method, numbered)
+    assert method.all_known
+    method.load_state_dict(before)
+    torch.testing.assert_close(method.answers(numbered), method.teacher(batch.views[1].images))
+
+
 def test_images_without_numbers_and_distorted_ones_are_shown_every_time():
     method, batch = made("distill", teacher_view="whole")
     for views, index in ((batch.views, None), (batch.views[:1], batch.index)):

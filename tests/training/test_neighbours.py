@@ -59,3 +59,11 @@ def test_without_them_a_run_cannot_go_on(finished, tmp_path):
     (run.path / "neighbours.safetensors").unlink()
     with pytest.raises(UsageError, match=r"neighbours\.safetensors is missing"):
         pretrain(tmp_path / "run", weights=finished.path, epochs=1)
+
+
+def test_features_that_are_no_numbers_have_no_neighbours():
+    features = torch.randn(6, 4)
+    assert torch.equal(neighbours(features.numpy(), 2), neighbours(features, 2))
+    features[2, 1] = torch.nan
+    with pytest.raises(UsageError, match="not finite"):
+        neighbours(features, 2)

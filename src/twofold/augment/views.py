@@ -1,8 +1,9 @@
 """Views of images for any training loop: cropped, distorted, normalised and masked on the images' own device."""
 
 import dataclasses
+import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -48,9 +49,9 @@ class Views(nn.Module):
         *,
         views: int = 2,
         whole: bool = False,
-        seed: int = 0,
-        mean: Sequence[float] = IMAGENET_MEAN,
-        std: Sequence[float] = IMAGENET_STD,
+        seed: SupportsIndex = 0,
+        mean: Sequence[float] | np.ndarray = IMAGENET_MEAN,
+        std: Sequence[float] | np.ndarray = IMAGENET_STD,
         patch_size: int | None = None,
         dtype: torch.dtype = torch.float32,
         distortions: Sequence[Distortion | type[Distortion] | str] = (),
@@ -83,7 +84,8 @@ class Views(nn.Module):
         super().__init__()
         if min(size, views) < 1:
             raise UsageError(f"size and views must be at least 1, not {size} and {views}")
-        if len(mean) != len(std) or not mean or min(std) <= 0:
+        mean, std = tuple(map(float, mean)), tuple(map(float, std))
+        if len(mean) != len(std) or not mean or not all(width > 0 for width in std):
             raise UsageError(f"mean and std must be a number for each channel, std above 0, not {mean} and {std}")
         augment = augmentation(settings, len(mean))
         if augment.small_crops and not augment.small_size:
@@ -95,12 +97,19 @@ class Views(nn.Module):
             )
         kinds = pipelines(augment, size, views, named(distortions), std, whole)
         self.augment, self.pipelines = augment, kinds
-        self.seed, self.whole, self.normalize = seed, whole, Normalize(mean, std)
+        if not dtype.is_floating_point:
+            raise UsageError(f"views are floating-point numbers, not {str(dtype).removeprefix('torch.')}")
+        self.full_size = views
+        self.seed, self.whole, self.normalize = operator.index(seed), whole, Normalize(mean, std)
         self.patch_size, self.dtype = patch_size, dtype
         self.step, self.checked = 0, False
 
     def forward(
-        self, images: Images, index: Tensor | None = None, step: int | None = None, second: Images | None = None
+        self,
+        images: Images,
+        index: Tensor | np.ndarray | Sequence[int] | None = None,
+        step: SupportsIndex | None = None,
+        second: Images | None = None,
     ) -> Batch:
         """The views of one step, on the images' device.
 
@@ -113,7 +122,8 @@ class Views(nn.Module):
             second: n other images, such as neighbours of the first ones, which the second view shows instead.
 
         Raises:
-            UsageError: for images of another type, range or number of channels, or another number of second ones;
+            UsageError: for images of another type or number of channels, floats of another range, where they come for
+                the first time, another number of second ones or of ``index``, or second ones without a second view;
                 without ``step`` in a worker of a DataLoader, whose copy of this module begins anew in each epoch.
         """
         if step is None and torch.utils.data.get_worker_info() is not None:
@@ -126,8 +136,13 @@ class Views(nn.Module):
         self.check(stacks if second is None else [*stacks, *others])
         if sum(map(len, stacks)) != sum(map(len, others)):
             raise UsageError(f"{sum(map(len, others))} second images for {sum(map(len, stacks))} first ones")
+        if second is not None and self.full_size < 2:
+            raise UsageError("second images are for the second view of full size, and there is only one: views=2")
         n, on = sum(map(len, stacks)), stacks[0].device
-        step = self.step if step is None else step
+        numbers = None if index is None else torch.as_tensor(index).to(on)
+        if numbers is not None and numbers.shape != (n,):
+            raise UsageError(f"index must have the number of each of {n} images, not the shape {list(numbers.shape)}")
+        step = operator.index(self.step if step is None else step)
         if self.training:
             self.step = step + 1
         rows = slice(dist.rank() * n, (dist.rank() + 1) * n)
@@ -138,7 +153,7 @@ class Views(nn.Module):
                 cut(others if number == 1 else stacks, view, drawn)
                 for number, (view, drawn) in enumerate(zip(self.pipelines, draws, strict=True))
             ]
-            return self.finish(crops, draws, None if index is None else index.to(on), chance)
+            return self.finish(crops, draws, numbers, chance)
 
     def draw(self, step: int, n: int) -> list[Draws]:
         """Everything random about the views of one step but the masks, for its whole batch of ``n`` images."""
@@ -197,13 +212,13 @@ class Views(nn.Module):
                     f"float images must be from 0 to 1, not from {images.min():.3g} to {images.max():.3g}: views are "
                     "normalised afterwards, by mean and std"
                 )
-        self.checked = True  # of values the first step's are looked at; others do not wait for the device
+            self.checked |= look  # the first ones of the kind; others do not wait for the device
 
 
 def stacks_of(images: Images) -> list[Tensor]:
     """Images as tensors [n, C, H, W], each of one size."""
     if isinstance(images, np.ndarray):
-        images = torch.from_numpy(images)
+        images = torch.from_numpy(np.ascontiguousarray(images, images.dtype.newbyteorder("=")))
     return [images] if isinstance(images, Tensor) else [torch.as_tensor(image)[None] for image in images]
 
 

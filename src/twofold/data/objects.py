@@ -30,7 +30,9 @@ def source_of(data: Any, name: str) -> Source:
         return data
     if isinstance(data, tuple) and len(data) == 2:
         source = copy(source_of(data[0], name))
-        source.labels, source.classes = class_numbers(given_labels(data[1], len(source), name))
+        labels = given_labels(data[1], len(source), name)
+        source.labels, source.classes = class_numbers(labels)
+        source.notes = (*source.notes, *_without_label(labels))
         return source
     if isinstance(data, Tensor) or (isinstance(data, np.ndarray) and data.dtype.kind not in "OU"):
         return Array(as_images(as_array(data), name))
@@ -61,14 +63,26 @@ def _listed(items: Iterable[Any], name: str) -> Source:
     images = [image for image, _ in pairs]
     labels = [label for _, label in pairs]
     if images and all(isinstance(image, str | Path) for image in images):
-        source = Files([str(image) for image in images])
-        source.labels, source.classes = class_numbers(labels)
-        return source
+        files = Files([str(image) for image in images])
+        files.labels, files.classes = class_numbers(labels)
+        files.notes = _without_label(labels)
+        return files
     for image in images:
         if isinstance(image, Image.Image):
             with suppress(Exception):  # whatever Pillow says of a broken one: it is met again when its turn comes
                 image.load()  # it may still have an open file, which worker processes cannot share
-    return Items(images, name, labels)
+    source = Items(images, name, labels)
+    source.notes = _without_label(labels)
+    return source
+
+
+def _without_label(labels: Sequence[Label]) -> tuple[str, ...]:
+    """What is said of a list of which some images have a label and others have none."""
+    missing = [place for place, label in enumerate(labels) if class_numbers([label])[0] is None]
+    if len(missing) in (0, len(labels)):
+        return ()
+    count = f"{len(missing)} of {len(labels)}"
+    return (f"no image has a label: all must have one, but {count} have none (as item {missing[0]})",)
 
 
 class Items(Source):

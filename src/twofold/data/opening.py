@@ -124,11 +124,13 @@ def name_of(data: DataLike) -> str:
 
 def _objects(data: Any, name: str) -> Data:
     if not isinstance(data, Mapping):
-        return Data(source_of(data, name))
+        source = source_of(data, name)
+        return Data(source, notes=source.notes)
     if "train" not in data:
         raise UsageError(f"{name} has no part named train (it has {', '.join(map(str, data)) or 'none'})")
-    test = next((data[part] for part in TEST if part in data), None)
-    return Data(source_of(data["train"], name), None if test is None else source_of(test, name))
+    part = next((part for part in TEST if part in data), None)
+    train, test = source_of(data["train"], name), None if part is None else source_of(data[part], name)
+    return Data(train, test, notes=(*train.notes, *(test.notes if test else ())))
 
 
 def _numbered_alike(train: Source, test: Source) -> tuple[Source, str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, get_args, get_type_hints
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +22,7 @@ def exact(loss: Callable[P, R]) -> Callable[P, R]:
     declares them: what torch would broadcast, or take along another dimension, would be another loss.
 
     Raises:
-        UsageError: when the loss is called with other shapes.
+        UsageError: when the loss is called with other shapes, or with NumPy arrays.
     """
     names = list(inspect.signature(loss).parameters)
     declared = _declared_shapes(loss)
@@ -29,8 +30,10 @@ def exact(loss: Callable[P, R]) -> Callable[P, R]:
     @wraps(loss)
     def in_full(*args: P.args, **kwargs: P.kwargs) -> R:
         _check_shapes(loss.__name__, declared, {**dict(zip(names, args, strict=False)), **kwargs})
-        first = next(a for a in (*args, *kwargs.values()) if isinstance(a, Tensor | list | tuple))
-        first = first if isinstance(first, Tensor) else first[0]
+        first = next((a for a in (*args, *kwargs.values()) if isinstance(a, Tensor | list | tuple)), None)
+        first = first[0] if isinstance(first, list | tuple) else first
+        if not isinstance(first, Tensor):
+            return loss(*args, **kwargs)  # which says what is missing
         with torch.autocast(first.device.type, enabled=False):
             return loss(*map(_raised, args), **{k: _raised(v) for k, v in kwargs.items()})  # type: ignore[arg-type]
 
@@ -70,13 +73,15 @@ def _declared_shapes(loss: Callable[..., Any]) -> dict[str, list[str]]:
 def _check_shapes(loss: str, declared: dict[str, list[str]], given: dict[str, object]) -> None:
     """
     Raises:
-        UsageError: if a tensor has another number of dimensions than its parameter declares, or a dimension of one
-            name has two sizes.
+        UsageError: if one is a NumPy array, a tensor has another number of dimensions than its parameter declares, or a
+            dimension of one name has two sizes.
     """
     sizes: dict[str, tuple[int, ...]] = {}
     for name, dims in declared.items():
         value = given.get(name)
         for tensor in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(tensor, np.ndarray):
+                raise UsageError(f"{loss}: {name} must be a torch tensor, not a NumPy array (torch.from_numpy)")
             if not isinstance(tensor, Tensor):
                 continue
             shape = tuple(tensor.shape)

@@ -130,7 +130,7 @@ class Method(nn.Module, Chunked, ABC):
 
         Raises:
             UsageError: for fewer views than the method needs, for progress outside 0 to 1, or if ``forward`` returns
-                no `Output`.
+                no `Output` or one whose terms are no scalar tensors.
         """
         given = Batch.of(batch)
         if len(given.views) < self.VIEWS:
@@ -144,6 +144,10 @@ class Method(nn.Module, Chunked, ABC):
         if not isinstance(output, Output):
             kind = type(self).__name__
             raise UsageError(f"forward of {kind} must return a twofold.Output, not {type(output).__name__}")
+        odd = [name for name, term in output.terms.items() if not isinstance(term, Tensor) or term.ndim]
+        if odd or not output.terms:
+            what = f"{odd[0]} is none" if odd else "there is none"
+            raise UsageError(f"the terms of {type(self).__name__}'s loss must be scalar tensors, and {what}")
         return output
 
     @abstractmethod

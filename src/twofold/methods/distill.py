@@ -34,13 +34,9 @@ def view_for_teacher(facts: Facts) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    teacher: str = setting(
-        "", "the network to learn from: a timm model, a run, or package.module:function that builds a torch module"
-    )
+    teacher: str = setting("", "the network to learn from: a timm model, a run, or package.module:function of a module")
     teacher_weights: str = setting("published", "weights of a timm model as the teacher: published, a file or a run")
-    teacher_size: int = setting(
-        0, "side of the teacher's images in pixels; 0: the views', or its own if that is fixed", low=0, high=4096
-    )
+    teacher_size: int = setting(0, "side of its images in pixels; 0: the views', or its own if fixed", low=0, high=4096)
     teacher_view: Literal["whole", "same"] = setting(
         None, "what the teacher sees; whole: an image's central square, once, so it is kept; same: the student's view",
         auto=view_for_teacher,
@@ -72,9 +68,9 @@ class Distill(Method):
         return Output({"energy": dist.mean(loss)}, (dist.gather(learned),))
 
     def answers(self, batch: Batch) -> Tensor:
-        """The teacher's features of the last view [n, width]; of a whole image they are computed only once."""
+        """The teacher's features of the last view [n, width]; a whole training image's are computed only once."""
         images, index = batch.views[-1].images, batch.index
-        if index is None or not len(self.taught):
+        if index is None or not len(self.taught) or not self.training:
             return torch.as_tensor(self.teacher(images))
         rows, new = self.taught[index], ~self.known[index]
         self.all_known = self.all_known or bool(self.known.all())
@@ -87,6 +83,10 @@ class Distill(Method):
         every = dist.gather(index)
         self.taught[every], self.known[every] = dist.gather(rows), True
         return rows
+
+    def _load_from_state_dict(self, *state: object) -> None:
+        super()._load_from_state_dict(*state)
+        self.all_known = False
 
     def given(self) -> dict[str, tuple[nn.Module, BackboneSpec]]:
         return {"teacher": (self.teacher.network, self.teacher.spec)}

@@ -26,10 +26,13 @@ def neighbours(features: Tensor, count: int) -> Tensor:
         int64 [N, count], or [N, N - 1] where there are fewer other rows.
 
     Raises:
-        UsageError: if these are not at least two rows, or the count is below 1.
+        UsageError: if these are not at least two rows of finite numbers, or the count is below 1.
     """
+    features = torch.as_tensor(features)
     if features.ndim != 2 or len(features) < 2 or count < 1:
         raise UsageError(f"at least 1 neighbour among 2 rows [N, D], not {count} among {list(features.shape)}")
+    if not features.isfinite().all():
+        raise UsageError("the features hold numbers that are not finite, so nothing is near to anything")
     return nearest(features, count)[1]
 
 
