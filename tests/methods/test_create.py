@@ -135,6 +135,8 @@ def test_what_a_loop_gives_is_checked_at_the_door():
         (lambda: twofold.create_method("vicreg", "resnet81"), "did you mean resnet18"),
         (lambda: twofold.create_method("vicreg", size=32, varience=1.0), "did you mean variance"),
         (lambda: twofold.create_method("vicreg", size=32, lr=0.1), "lr is no option of vicreg"),
+        (lambda: twofold.create_method("moco", size=32, steps=0), "steps must be at least 1, not 0"),
+        (lambda: twofold.create_method("pirl", size=32, images=-5), "images must be at least 1, not -5"),
         (lambda: twofold.create_method("mae", size=32), "vision transformers"),
         (lambda: twofold.create_method("vicreg", nn.Identity(), size=32), "one vector an image"),
         (lambda: twofold.create_method(nn.Linear, size=32), "no method"),

@@ -66,6 +66,9 @@ def create_method(
     Raises:
         UsageError: for a method, a backbone or an option that does not exist, or that do not go together.
     """
+    for what, count in (("images", images), ("steps", steps)):
+        if count is not None and count < 1:
+            raise UsageError(f"{what} must be at least 1, not {count}")
     name = method if isinstance(method, str) else name_of(method)
     asked = recipe.wanted(name, **settings, image_size=size, batch_size=batch_size, seed=seed, chunk=chunk)
     stray = [key for key in settings if key not in defaults_of(asked.spec.options) and key not in BACKBONE]
