@@ -29,8 +29,6 @@ def choose(name: str | torch.device | None = None) -> torch.device:
     if name is None:
         name = next(kind for kind, there in available.items() if there)
     name = str(name)
-    if ":" in name:
-        raise UsageError(f"a device is cpu, cuda or mps, not {name}; CUDA_VISIBLE_DEVICES says which GPU cuda is")
     if not available.get(name):
         raise UsageError(f"there is no {name} device here; without --device another one is chosen")
     if name == "cuda":

@@ -20,7 +20,7 @@ def test_names_and_labels_are_read_in_each_encoding_and_found_however_accents_ar
     (tmp_path / "t.csv").write_bytes(ROWS.encode(encoding))
     data = open_data(tmp_path / "t.csv")
     assert listed(data.train) == [(names[0], "Gänseblümchen"), (names[1], "„Löwenzahn“ – 5 €")]
-    said = " (read as Windows-1252, since it is no UTF-8)" if encoding == "cp1252" else ""
+    said = " (read as Windows-1252 where it is no UTF-8)" if encoding == "cp1252" else ""
     assert data.notes == (f"{tmp_path}/t.csv{said} has files in column Datei, labels in column label",)
 
 
@@ -29,6 +29,20 @@ def test_bytes_that_are_no_text_are_kept_where_files_have_such_names(tmp_path):
     path.write_bytes(b"path,label\ncaf\xe9.jpg,a\n")
     there = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
     assert spreadsheet.read(path, "t.csv", [there]) == ([["path", "label"], [there, "a"]], "")
-    rows, said = spreadsheet.read(path, "t.csv", ["café.jpg"])
-    assert rows[1] == ["café.jpg", "a"]
-    assert said
+    for others in (["café.jpg"], ["café.jpg", b"\xfc.jpg".decode("utf-8", "surrogateescape")]):
+        rows, said = spreadsheet.read(path, "t.csv", others)
+        assert rows[1] == ["café.jpg", "a"]
+        assert said
+
+
+def test_a_stray_byte_spoils_only_its_own_line(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes("path,label\nä.jpg,a\n".encode() + b"\xfc.jpg,b\n")
+    assert spreadsheet.read(path, "t.csv", [])[0][1:] == [["ä.jpg", "a"], ["ü.jpg", "b"]]
+
+
+def test_two_files_whose_names_differ_only_in_how_accents_are_written(tmp_path):
+    names = [unicodedata.normalize(form, "ä.jpg") for form in ("NFC", "NFD")]
+    fill(tmp_path, names)
+    (tmp_path / "t.csv").write_text(f"path,label\n{names[1]},b\n{names[0]},a\n")
+    assert listed(open_data(tmp_path / "t.csv").train) == [(names[1], "b"), (names[0], "a")]

@@ -62,3 +62,17 @@ def test_damaged_features_are_named_and_computed_again(damage, tmp_path, caplog)
     caplog.clear()
     assert torch.equal(cache.extracted(extractors)["raw"].values, first["raw"].values)  # it is whole again
     assert caplog.messages == []
+
+
+def test_features_of_other_crops_are_not_taken_from_the_cache(tmp_path, monkeypatch):
+    cache = Cache(tmp_path / "features", "test", open_data("digits").test)
+    asked = []
+
+    def pixels(images):
+        asked.append(len(images))
+        return raw_pixels(images)
+
+    for crops, times in ((1, 1), (1, 1), (2, 2)):
+        monkeypatch.setattr("twofold.encoding.cache.CROPS", crops)
+        cache.extracted({"raw": Extractor("raw", 8, pixels)})
+        assert sum(asked) == times * len(cache.source)

@@ -49,3 +49,12 @@ def test_in_eval_mode_nothing_is_remembered():
         assert all(torch.equal(rows, had[name]) for name, rows in memory.state_dict().items())
     queue.train().enqueue(torch.ones(4, 3))
     assert len(queue.filled) == 4
+
+
+def test_in_eval_mode_a_bank_takes_no_image_for_one_of_its_own():
+    """Validation images have numbers of their own, also beyond those of the bank."""
+    bank, images = Bank(4, 3), torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
+    bank.update(torch.arange(2), -images, 0.5)
+    bank.eval()
+    for index in ([0, 1], [7, 8]):
+        torch.testing.assert_close(bank.read(torch.tensor(index), images), torch.nn.functional.normalize(images))

@@ -124,3 +124,15 @@ def test_what_there_is_not_is_said_of_a_file_too(tmp_path):
         toml.load(tmp_path / "r.toml")
     with pytest.raises(UsageError, match="cannot be read"):
         toml.read(tmp_path)
+
+
+def test_a_setting_that_an_earlier_version_did_not_have_is_no_change():
+    """It has its default, in whichever of the two it is missing; another value is a change."""
+    settings = {"method": "simclr", "lr": 0.1}
+    for kept, written, changed in (
+        (settings, settings | {"turn": 0.0}, []),
+        (settings | {"turn": 0.0}, settings, []),
+        (settings, settings | {"turn": 0.75}, ["turn"]),
+        (settings, settings | {"lr": 0.2}, ["lr"]),
+    ):
+        assert toml.agreed(kept, written)[1] == changed

@@ -64,14 +64,14 @@ def asked_twice():
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_second_one_ends_the_block(monkeypatch):
-    monkeypatch.setattr("twofold.training.interrupt.TOGETHER", -1)
+def test_a_second_one_ends_the_block():
     with pytest.raises(KeyboardInterrupt):
         asked_twice()
 
 
-def test_one_request_may_come_twice_at_once():
-    """As from Slurm and from torchrun, which passes it on."""
+def test_under_torchrun_a_second_one_is_the_same_request(monkeypatch):
+    """As from Slurm, which tells all processes, and from torchrun, which passes it on."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "7")
     asked_twice()
 
 

@@ -130,8 +130,10 @@ def test_workers_do_not_outlive_a_killed_parent(photos, tmp_path):
 
 
 @pytest.mark.parametrize(("number", "times"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGTERM, 2)])
-def test_an_interrupt_ends_a_run_after_a_checkpoint(number, times, photos, tmp_path):
-    """Also one that comes twice at once, as from Slurm and from torchrun."""
+def test_an_interrupt_ends_a_run_after_a_checkpoint(number, times, photos, tmp_path, monkeypatch):
+    """Under torchrun also one that comes twice, as from Slurm and from torchrun itself."""
+    if times == 2:
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "7")
     run = start(photos, tmp_path / "run", "--epochs", "100000")
     wait_for(lambda: len(read_metrics(tmp_path / "run" / "metrics.jsonl")) > 3)
     for _ in range(times):

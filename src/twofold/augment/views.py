@@ -122,9 +122,10 @@ class Views(nn.Module):
             second: n other images, such as neighbours of the first ones, which the second view shows instead.
 
         Raises:
-            UsageError: for images of another type or number of channels, floats of another range, where they come for
-                the first time, another number of second ones or of ``index``, or second ones without a second view;
-                without ``step`` in a worker of a DataLoader, whose copy of this module begins anew in each epoch.
+            UsageError: for images of another type or number of channels, another number of second ones or of
+                ``index``, or second ones without a second view; for floats of another range, of which only the first
+                ones are looked at; without ``step`` in a worker of a DataLoader, whose copy of this module begins anew
+                in each epoch.
         """
         if step is None and torch.utils.data.get_worker_info() is not None:
             raise UsageError(

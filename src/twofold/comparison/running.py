@@ -18,6 +18,7 @@ from twofold import device as devices
 from twofold.data.opening import Data, open_data
 from twofold.data.workers import end_with_parent
 from twofold.diagnosis.diagnose import diagnose
+from twofold.encoding.crops import CROPS
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import Collapsed, Diverged, Failed, UsageError
 from twofold.evaluation.evaluate import evaluate
@@ -101,7 +102,8 @@ def result_of(settings: Json, path: Path, shared: Shared) -> Json:
 def asked_of(wanted: Wanted, shared: Shared) -> Json:
     """What decides a run: its settings, its images, and what is in the files that its networks start from."""
     networks = {name: contents(str(wanted.given.get(name) or "")) for name in ("weights", "teacher", "teacher_weights")}
-    return wanted.given | {"images": shared.fingerprint} | {name: found for name, found in networks.items() if found}
+    shown = {"images": shared.fingerprint, "crops": CROPS}
+    return wanted.given | shown | {name: found for name, found in networks.items() if found}
 
 
 def contents(weights: str) -> str:

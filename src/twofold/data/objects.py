@@ -32,7 +32,7 @@ def source_of(data: Any, name: str) -> Source:
         source = copy(source_of(data[0], name))
         labels = given_labels(data[1], len(source), name)
         source.labels, source.classes = class_numbers(labels)
-        source.notes = (*source.notes, *_without_label(labels))
+        source.notes = _without_label(labels)  # instead of what was said of the images' own labels
         return source
     if isinstance(data, Tensor) or (isinstance(data, np.ndarray) and data.dtype.kind not in "OU"):
         return Array(as_images(as_array(data), name))

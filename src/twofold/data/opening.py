@@ -130,7 +130,8 @@ def _objects(data: Any, name: str) -> Data:
         raise UsageError(f"{name} has no part named train (it has {', '.join(map(str, data)) or 'none'})")
     part = next((part for part in TEST if part in data), None)
     train, test = source_of(data["train"], name), None if part is None else source_of(data[part], name)
-    return Data(train, test, notes=(*train.notes, *(test.notes if test else ())))
+    notes = dict.fromkeys((*train.notes, *(test.notes if test else ())))  # both may say the same
+    return Data(train, test, notes=tuple(notes))
 
 
 def _numbered_alike(train: Source, test: Source) -> tuple[Source, str]:

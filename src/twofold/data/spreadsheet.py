@@ -5,7 +5,7 @@ import io
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from twofold.data import bounds
 from twofold.errors import UsageError
@@ -23,8 +23,8 @@ def read(file: Path, shown: str, paths: Iterable[str]) -> tuple[Rows, str]:
     Args:
         file: the table.
         shown: its name for messages.
-        paths: the files that it may name. Bytes that are no UTF-8 are kept if a path has such bytes; else the text is
-            taken for Windows-1252, which spreadsheets in Western Europe and America write.
+        paths: the files that it may name. Bytes that are no UTF-8 are kept if it names a file with such bytes; else the
+            lines that have some are taken for Windows-1252, which spreadsheets in Western Europe and America write.
 
     Raises:
         UsageError: if it cannot be read, or has no two rows.
@@ -41,9 +41,15 @@ def _text(file: Path, shown: str, paths: Iterable[str]) -> tuple[str, str]:
         text = content.decode("utf-8-sig", "surrogateescape")
     except (OSError, bounds.Refused, UnicodeError) as error:
         raise UsageError(f"{shown} cannot be read as a table: {getattr(error, 'strerror', None) or error}") from None
-    if _is_unicode(text) or not all(map(_is_unicode, paths)):  # bytes that are no text may name files of such names
+    strange = (PurePosixPath(path).stem for path in paths if not _is_unicode(path))
+    if _is_unicode(text) or any(name in text for name in strange):
         return text, ""
-    return content.decode("cp1252", "surrogateescape"), " (read as Windows-1252, since it is no UTF-8)"
+    lines = (line if _is_unicode(line) else _windows(line) for line in text.split("\n"))
+    return "\n".join(lines), " (read as Windows-1252 where it is no UTF-8)"
+
+
+def _windows(line: str) -> str:
+    return line.encode("utf-8", "surrogateescape").decode("cp1252", "surrogateescape")
 
 
 def _is_unicode(text: str) -> bool:

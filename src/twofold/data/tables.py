@@ -88,20 +88,20 @@ class _Names:
 
     @cached_property
     def _whole(self) -> dict[str, int]:
-        return _unique((text, place) for place, path in enumerate(self._paths) for text in _keys(path))
+        return _found_by((text, place) for place, path in enumerate(self._paths) for text in _keys(path))
 
     @cached_property
     def _ends(self) -> dict[str, int]:
         """By all ends of their paths."""
         ends = ((path[n:], place) for place, path in enumerate(self._paths) for n in range(len(path)))
-        return _unique((text, place) for end, place in ends for text in _keys(end))
+        return _found_by((text, place) for end, place in ends for text in _keys(end))
 
     def find(self, text: str) -> tuple[int, str] | None:
         """The number of the file that a text names, and the first folders in the text that the file's path lacks.
 
         None if there is no such file, or several.
         """
-        for written in dict.fromkeys((text, unescaped(text), text.replace("\\", "/"))):
+        for written in dict.fromkeys((text, unescaped(text), text.replace("\\", "/"), _composed(text))):
             path = PurePosixPath(written).parts
             names = [_keys(path[n:])[0] for n in range(len(path))]
             for known, tried in ((self._whole, names[:1]), (self._ends, names[:1]), (self._whole, names[1:])):
@@ -115,11 +115,8 @@ class _Names:
 
 
 def _keys(path: Sequence[str]) -> tuple[str, str]:
-    """A path as it is, but for an image's ending in small letters, and without its ending.
-
-    A letter with an accent may be written as one character or, as macOS did in names of files, as two.
-    """
-    whole = normalize("NFC", "/".join(path))
+    """A path as it is, but for an image's ending in small letters, and without its ending."""
+    whole = "/".join(path)
     stem, dot, ending = whole.rpartition(".")
     if not dot or "/" in ending:
         return whole, whole
@@ -128,6 +125,17 @@ def _keys(path: Sequence[str]) -> tuple[str, str]:
 
 def _has_ending(text: str) -> bool:
     return PurePosixPath(text).suffix.lower() in ENDINGS
+
+
+def _composed(text: str) -> str:
+    """A text in which letters with accents are one character each, and not two, as macOS did it in names of files."""
+    return text if text.isascii() else normalize("NFC", text)
+
+
+def _found_by(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """What each text stands for, also where accents are written otherwise."""
+    exact = _unique(pairs)
+    return _unique((_composed(text), place) for text, place in exact.items()) | exact
 
 
 def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:

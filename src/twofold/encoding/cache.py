@@ -14,12 +14,11 @@ from torch import Tensor, nn
 
 from twofold import dist
 from twofold.data.sources import Source, digest
-from twofold.encoding.crops import BATCH
+from twofold.encoding.crops import BATCH, CROPS
 from twofold.encoding.encoder import Encoder
 from twofold.encoding.extract import Encode, Features, extract_each
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import Failed, UsageError
-from twofold.recipe import version
 from twofold.storage import files
 
 UNSAFE = r"[^-\w. ]"
@@ -98,7 +97,7 @@ class Cache:
         return found
 
     def _path(self, name: str, key: str, size: int) -> Path:
-        about = [self.split, size, self.fingerprint, key, version.COMPUTES_ANEW[-1]]
+        about = [self.split, size, self.fingerprint, key, CROPS]
         return self.directory / f"{re.sub(UNSAFE, '_', name)}-{digest(about)}.npz"
 
     def _keep(self, path: Path, features: Features) -> None:

@@ -13,6 +13,8 @@ from twofold.data.parallel import pool_of
 from twofold.data.sources import Source
 from twofold.nets.backbone import SMALL
 
+CROPS = 2
+"""Changes when the same image gives another central crop: features of others are not taken for those of these."""
 BATCH = 256
 """Images that are decoded together, one batch ahead of the network."""
 PHOTO_SHARE = 0.875

@@ -146,7 +146,7 @@ class Method(nn.Module, Chunked, ABC):
             raise UsageError(f"forward of {kind} must return a twofold.Output, not {type(output).__name__}")
         odd = [name for name, term in output.terms.items() if not isinstance(term, Tensor) or term.ndim]
         if odd or not output.terms:
-            what = f"{odd[0]} is none" if odd else "there is none"
+            what = f"{odd[0]} is not" if odd else "there are none"
             raise UsageError(f"the terms of {type(self).__name__}'s loss must be scalar tensors, and {what}")
         return output
 

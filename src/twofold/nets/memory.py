@@ -59,8 +59,13 @@ class Bank(nn.Module):
 
     @torch.no_grad()
     def read(self, index: Tensor, embeddings: Tensor) -> Tensor:
-        """The images' entries; of those that have none yet, their present embeddings."""
+        """The images' entries; of those that have none yet, and of all in eval mode, their present embeddings.
+
+        In eval mode images are others than those of the bank, though they may have the same numbers.
+        """
         new = F.normalize(embeddings.detach().to(self.rows.dtype))
+        if not self.training:
+            return new
         return torch.where((self.age[index] >= 0)[:, None], self.rows[index], new)
 
     @torch.no_grad()

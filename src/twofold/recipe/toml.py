@@ -7,10 +7,11 @@ from typing import Any
 
 from twofold.errors import UsageError
 from twofold.recipe import version
+from twofold.recipe.augment import Augment
 from twofold.recipe.foreign import check_code
 from twofold.recipe.general import Recipe
 from twofold.recipe.recipe import Wanted, complete, settings_of, wanted
-from twofold.recipe.settings import BYTES, declarations
+from twofold.recipe.settings import BYTES, declarations, defaults_of
 from twofold.storage.names import escaped, unescaped
 
 VERSION = "twofold"
@@ -94,7 +95,9 @@ def agreed(kept: dict[str, Any], written: dict[str, Any]) -> tuple[dict[str, Any
     How the run is carried out is as it is written, everything else as it was kept.
     """
     free = {VERSION, *(name for name, declared in declarations(Recipe).items() if declared.operational)}
-    changed = [name for name in {**kept, **written} if name not in free and kept.get(name) != written.get(name)]
+    usual = defaults_of(Recipe) | defaults_of(Augment)  # of what an earlier version did not have
+    had, has = usual | kept, usual | written
+    changed = [name for name in {**kept, **written} if name not in free and had.get(name) != has.get(name)]
     return kept | {name: value for name, value in written.items() if name in free}, changed
 
 

@@ -2,26 +2,25 @@
 
 import signal
 import threading
-import time
 from types import FrameType
 from typing import Any, Self
 
-TOGETHER = 1.0
-"""Signals within so many seconds of the first are one request: Slurm asks every process, and torchrun asks its own."""
+from torch.distributed import is_torchelastic_launched
 
 
 class Interrupt:
     """Inside the block, the first signal is a KeyboardInterrupt; after `between_steps` it only sets ``asked``.
 
-    A second one, later than `TOGETHER`, acts as it would have without the block. SIGHUP, the end of the terminal, is a
-    signal like the others, unless it is ignored, as ``nohup`` has it.
+    A second one acts as it would have without the block. Under torchrun it is part of the same request: torchrun passes
+    on what Slurm or a terminal has told all processes already, and itself ends those that take too long. SIGHUP, the
+    end of the terminal, is a signal like the others, unless it is ignored, as ``nohup`` has it.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self) -> None:
         self.asked = False
-        self._waits, self._first = False, 0.0
+        self._waits, self._passed_on = False, is_torchelastic_launched()
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -46,11 +45,10 @@ class Interrupt:
             raise KeyboardInterrupt
 
     def _ask(self, number: int, _: FrameType | None) -> None:
-        now = time.monotonic()
-        if not self.asked:
-            self.asked, self._first = True, now
-            if not self._waits:
-                raise KeyboardInterrupt
-        elif now - self._first > TOGETHER:
+        again, self.asked = self.asked, True
+        if not self._passed_on:
             signal.signal(number, self._before[signal.Signals(number)])
-            signal.raise_signal(number)
+        elif again:
+            return
+        if not self._waits:
+            raise KeyboardInterrupt
