@@ -15,7 +15,7 @@ FINER = 2
 """An image may be decoded smaller as long as a crop of it has so many times the view's pixels along each side."""
 
 
-def crop_one(image: np.ndarray, box: Box, flip: bool, size: int, interpolation: str) -> Tensor:
+def crop_one(image: np.ndarray, box: Sequence[int], flip: bool, size: int, interpolation: str) -> Tensor:
     """Cut a box out of one decoded image and resize it: [C, size, size], uint8 where the image is, else as `unit`.
 
     Whole numbers stay in their range; floats may overshoot a little at edges, as the cubic filter does. The channels of

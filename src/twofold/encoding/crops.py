@@ -14,7 +14,8 @@ from twofold.data.sources import Source
 from twofold.nets.backbone import SMALL
 
 CROPS = 2
-"""Changes when the same image gives another central crop: features of others are not taken for those of these."""
+"""A number that changes whenever an image would give another central crop, so that features which were kept of the
+earlier crops are not taken for features of these."""
 BATCH = 256
 """Images that are decoded together, one batch ahead of the network."""
 PHOTO_SHARE = 0.875
