@@ -287,7 +287,7 @@ def test_in_a_worker_the_step_must_be_given():
 
 def test_second_images_need_a_second_view():
     for settings in (dict(views=1), dict(views=1, whole=True), dict(views=1, small_crops=2)):
-        with pytest.raises(UsageError, match="there is only one: views=2"):
+        with pytest.raises(UsageError, match="have only one: set views=2"):
             Views(16, **settings)(IMAGES, second=IMAGES)
 
 

@@ -127,9 +127,13 @@ def test_what_is_done_is_not_done_again(compared):
     assert {**again, "date": ""} == {**result, "date": ""}
 
 
-def test_another_recipe_is_refused_and_other_protocols_are_measured_anew(compared):
+def test_another_recipe_is_refused_and_other_protocols_are_measured_anew(compared, monkeypatch):
     out, _ = compared
     settings = {**SMALL, "limit": 200, "epochs": 4}
+    with monkeypatch.context() as later:
+        later.setattr("twofold.comparison.running.CROPS", 99)
+        with pytest.raises(UsageError, match=r"made with other settings \(crops: \d+ -> 99"):
+            twofold.compare("digits", "simclr,rotation", out, seeds=2, quiet=True, **settings)
     with pytest.raises(UsageError, match=r"made with other settings \(lr: 0.002 -> 3"):
         twofold.compare("digits", "rotation,simclr", out, quiet=True, **settings | {"lr": 3.0})
     before = {path: path.stat().st_mtime_ns for path in out.glob("*/checkpoint.pt")}

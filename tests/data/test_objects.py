@@ -396,4 +396,4 @@ def test_images_without_a_label_among_labelled_ones_are_mentioned(none, beside):
         assert opened.test.labels == (None if missing else labels)
         assert len(opened.notes) == len(open_data(data).notes) == notes
         if notes:
-            assert opened.notes[0].endswith("but 2 of 12 have none (as item 3)")
+            assert opened.notes[0].endswith("but 2 of 12 have none, for example item 3")

@@ -13,15 +13,21 @@ ROWS = "Datei;label\nGröße 1.jpg;Gänseblümchen\nGröße 2.jpg;„Löwenzahn�
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])  # which has no form but NFC
 def test_names_and_labels_are_read_in_each_encoding_and_found_however_accents_are_written(encoding, form, tmp_path):
     names = [unicodedata.normalize(form, f"Größe {number}.jpg") for number in (1, 2)]
     fill(tmp_path, names)
     (tmp_path / "t.csv").write_bytes(ROWS.encode(encoding))
     data = open_data(tmp_path / "t.csv")
     assert listed(data.train) == [(names[0], "Gänseblümchen"), (names[1], "„Löwenzahn“ – 5 €")]
-    said = " (read as Windows-1252 where it is no UTF-8)" if encoding == "cp1252" else ""
+    said = " (read as Windows-1252 where it is not UTF-8)" if encoding == "cp1252" else ""
     assert data.notes == (f"{tmp_path}/t.csv{said} has files in column Datei, labels in column label",)
+
+
+def test_names_with_accents_of_two_characters_find_files_with_accents_of_one(tmp_path):
+    fill(tmp_path, ["Größe 1.jpg", "Größe 2.jpg"])
+    (tmp_path / "t.csv").write_text(unicodedata.normalize("NFD", ROWS))
+    assert [name for name, _ in listed(open_data(tmp_path / "t.csv").train)] == ["Größe 1.jpg", "Größe 2.jpg"]
 
 
 def test_bytes_that_are_no_text_are_kept_where_files_have_such_names(tmp_path):

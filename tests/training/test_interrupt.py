@@ -75,6 +75,23 @@ def test_under_torchrun_a_second_one_is_the_same_request(monkeypatch):
     asked_twice()
 
 
+def test_under_torchrun_what_is_being_tidied_up_is_not_interrupted_again(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "7")
+    tidied = []
+
+    def interrupted():
+        with Interrupt():
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
+                tidied.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert tidied
+
+
 def test_nohup_is_respected():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

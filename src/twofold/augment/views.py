@@ -138,7 +138,9 @@ class Views(nn.Module):
         if sum(map(len, stacks)) != sum(map(len, others)):
             raise UsageError(f"{sum(map(len, others))} second images for {sum(map(len, stacks))} first ones")
         if second is not None and self.full_size < 2:
-            raise UsageError("second images are for the second view of full size, and there is only one: views=2")
+            raise UsageError(
+                "second images are shown in the second full-size view, and these views have only one: set views=2"
+            )
         n, on = sum(map(len, stacks)), stacks[0].device
         numbers = None if index is None else torch.as_tensor(index).to(on)
         if numbers is not None and numbers.shape != (n,):

@@ -82,7 +82,7 @@ def _without_label(labels: Sequence[Label]) -> tuple[str, ...]:
     if len(missing) in (0, len(labels)):
         return ()
     count = f"{len(missing)} of {len(labels)}"
-    return (f"no image has a label: all must have one, but {count} have none (as item {missing[0]})",)
+    return (f"no image has a label: all must have one, but {count} have none, for example item {missing[0]}",)
 
 
 class Items(Source):

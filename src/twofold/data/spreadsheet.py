@@ -23,8 +23,8 @@ def read(file: Path, shown: str, paths: Iterable[str]) -> tuple[Rows, str]:
     Args:
         file: the table.
         shown: its name for messages.
-        paths: the files that it may name. Bytes that are no UTF-8 are kept if it names a file with such bytes; else the
-            lines that have some are taken for Windows-1252, which spreadsheets in Western Europe and America write.
+        paths: the files that it may name. Bytes that are not UTF-8 are kept if it names a file with such bytes; else
+            the lines that have some are taken for Windows-1252, which spreadsheets in Western Europe and America write.
 
     Raises:
         UsageError: if it cannot be read, or has no two rows.
@@ -45,7 +45,7 @@ def _text(file: Path, shown: str, paths: Iterable[str]) -> tuple[str, str]:
     if _is_unicode(text) or any(name in text for name in strange):
         return text, ""
     lines = (line if _is_unicode(line) else _windows(line) for line in text.split("\n"))
-    return "\n".join(lines), " (read as Windows-1252 where it is no UTF-8)"
+    return "\n".join(lines), " (read as Windows-1252 where it is not UTF-8)"
 
 
 def _windows(line: str) -> str:
@@ -53,7 +53,7 @@ def _windows(line: str) -> str:
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether it has none of the characters that stand for bytes that are no UTF-8."""
+    """Whether it has none of the characters that stand for bytes that are not UTF-8."""
     return not any("\udc80" <= character <= "\udcff" for character in text)
 
 

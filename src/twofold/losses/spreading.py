@@ -70,8 +70,8 @@ def coding_rate(x: Embeddings, epsilon: float = 0.2, gather: bool = False) -> Sc
         rows = dist.gather(rows) if gather else rows
         gram = rows @ rows.T
     one = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    root, failed = torch.linalg.cholesky_ex(one + gram * d / (n * epsilon))
-    return torch.where(failed == 0, -root.diagonal().log().sum(), torch.nan)  # as of embeddings that are no numbers
+    root: Tensor = torch.linalg.cholesky_ex(one + gram * d / (n * epsilon)).L  # of no numbers it is none, without error
+    return -root.diagonal().log().sum()
 
 
 @exact
