@@ -16,7 +16,7 @@ from twofold.methods.building import backbone_spec, build_method, fresh_backbone
 from twofold.nets import given
 from twofold.nets.backbone import BackboneSpec
 from twofold.nets.interpolated import interpolate
-from twofold.nets.recorded import DESCRIPTION, WEIGHTS, fill, recorded_spec, recorded_weights, write
+from twofold.nets.recorded import DESCRIPTION, WEIGHTS, fill, recorded_spec, recorded_weights, unlike, write
 from twofold.nets.whole import whole_network
 from twofold.recipe import toml
 from twofold.recipe.general import Recipe
@@ -159,12 +159,15 @@ class Run:
         ``into``: a network of the same kind that gets the weights; by default one is built.
 
         Raises:
-            UsageError: if the run has no backbone yet.
+            UsageError: if the run has no backbone yet, or ``into`` is of another kind.
         """
         if not (self.path / WEIGHTS).exists():
             raise UsageError(f"{self.path} has no backbone yet: its pretraining has not ended")
+        weights = recorded_weights(self.path)
+        if into is not None and (differ := unlike(into.state_dict(), weights)):
+            raise UsageError(f"{self.path / WEIGHTS} is not of a network like the one that was given: {differ}")
         backbone = self.spec.build() if into is None else into
-        fill(backbone, recorded_weights(self.path), self.path / WEIGHTS)
+        fill(backbone, weights, self.path / WEIGHTS)
         backbone.pretrained_cfg = self.spec.timm_config()  # type: ignore[assignment]
         return backbone.eval()
 
@@ -268,10 +271,13 @@ def load_backbone(what: "str | Path | Run", backbone: nn.Module | str | None = N
             given as a module, a module of the same kind, which gets the weights.
 
     Raises:
-        UsageError: if there is no such run or file, it has no backbone yet, or its weights fit another network.
+        UsageError: if there is no such run or file, it has no backbone yet, its weights fit another network, or a file
+            comes without ``backbone``.
     """
     if isinstance(backbone, str):
         network, spec = whole_network(backbone, str(what.path if isinstance(what, Run) else what))
         network.pretrained_cfg = spec.timm_config()  # type: ignore[assignment]
         return network
+    if not isinstance(what, Run) and Path(what).is_file():
+        raise UsageError(f"{what} holds weights: backbone='NAME' says which of timm's models they are of")
     return Run.with_backbone(what).backbone(backbone)

@@ -152,6 +152,10 @@ class Cropped(Distortion):
         return images[..., 1:]
 
 
+class Third(Gamma):
+    views = (2,)
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -162,6 +166,7 @@ class Cropped(Distortion):
         ("own_noise:Speckle", "distortions must be a list"),
         ([Short()], "Short.draw must give a tensor with a row for each"),
         ([Cropped()], r"Cropped.apply must give images of the shape \[8, 3, 32, 32\], not \[8, 3, 32, 31\]"),
+        ([Third()], r"Third would be applied to no view: its views are \[2\], the views have the numbers 0 to 1"),
     ],
 )
 def test_what_is_no_distortion_is_said(given, words):

@@ -46,6 +46,8 @@ def test_a_file_of_weights_is_measured_embedded_exported_and_looked_at_without_a
     assert encoder.spec.mean == encoder.spec.std == (0.5, 0.5, 0.5)
     torch.testing.assert_close(encoder(images), theirs)
     torch.testing.assert_close(twofold.load_backbone(file, "test_resnet")((images - 0.5) / 0.5), theirs)
+    with pytest.raises(UsageError, match=r"weights\.pth holds weights: backbone='NAME' says"):
+        twofold.load_backbone(file)
 
     photos = tmp_path / "photos"
     fill(photos, [f"{kind}/{number}.png" for kind in ("ant", "bee") for number in range(10)])

@@ -145,6 +145,8 @@ def test_a_module_from_python_is_given_again_in_another_process(tmp_path, monkey
         twofold.load_backbone(run)
     with pytest.raises(UsageError, match="given as a Python object"):
         twofold.evaluate(run, protocols="knn")
+    with pytest.raises(UsageError, match=r"not of a network like the one that was given: it lacks weight$"):
+        twofold.load_backbone(run, backbone=nn.Linear(3, 3))
     again = twofold.load_backbone(
         run, backbone=nn.Sequential(*(type(n)(3, 10, 3, 2) if i == 0 else n for i, n in enumerate(network)))
     )

@@ -22,6 +22,7 @@ from twofold import rng
 from twofold.augment.color import band_jitter, color_jitter, solarize, to_grayscale
 from twofold.augment.distortion import Drawn, Named, each
 from twofold.augment.resample import gaussian_blur, quarter_turns
+from twofold.errors import UsageError
 from twofold.recipe.augment import Augment
 from twofold.recipe.rules import FLIP
 
@@ -235,13 +236,22 @@ def pipelines(
     ``whole`` adds a last one of full size that is always the same: the largest central square, in its own colours.
     Of a pair of probabilities the first is the first view's and the second that of all others. ``std``: of each
     channel, needed where ``augment.colours`` is none.
+
+    Raises:
+        UsageError: if a distortion would be applied to none of the views.
     """
+    count = views + augment.small_crops
+    for one in own:
+        chosen = one.distortion.views
+        if chosen is not None and not set(chosen) & set(range(count)):
+            there = "the only view is number 0" if count == 1 else f"the views have the numbers 0 to {count - 1}"
+            raise UsageError(f"{one.name} would be applied to no view: its views are {list(chosen)}, {there}")
     spread = tuple(std) if augment.colours == "none" else ()
     flip = FLIP if augment.flip is None else augment.flip
     a = dataclasses.replace(augment, interpolation=augment.interpolation or "bicubic", flip=flip)
     found = []
     scales = (a.crop_scale, a.second_scale or a.crop_scale)
-    for number in range(views + a.small_crops):
+    for number in range(count):
         mine = tuple(one for one in own if one.distortion.views is None or number in one.distortion.views)
         pair = min(number, 1)
         if number < views:

@@ -56,18 +56,18 @@ def fill(module: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
     try:
         module.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError):  # other names, other shapes, no tensors
-        differ = f"{path} does not fit the network that is described beside it ({unlike(module.state_dict(), state)})"
+        differ = f"{path} does not fit the network that is described beside it ({unlike(module.state_dict(), state) or 'it is damaged'})"
         raise UsageError(f"{differ}: {REMEDY}") from None
 
 
 def unlike(own: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -> str:
-    """What first tells the tensors of a file from those of a network, in words."""
+    """What first tells the tensors of a file from those of a network, in words; "" if names and shapes agree."""
     for key in own:
         if key not in state:
             return f"it lacks {key}"
         if (there := list(getattr(state[key], "shape", ()))) != list(own[key].shape):
             return f"{key} is {there} in it and {list(own[key].shape)} there"
-    return f"it also has {next((key for key in state if key not in own), 'something else')}"
+    return next((f"it also has {key}" for key in state if key not in own), "")
 
 
 def recorded_spec(folder: Path) -> BackboneSpec:

@@ -69,21 +69,24 @@ def known(declared: Spec) -> dict[str, tuple[Declaration, Any]]:
 def check_declaration(declared: Spec) -> None:
     """
     Raises:
-        UsageError: if a method's own defaults hold what does not fit, or an option has another setting's name.
+        UsageError: if a method's own defaults do not fit, its options' included, or an option has another setting's
+            name.
     """
     common = {name for owner in GROUPS for name in declarations(owner)}
     for name in declarations(declared.options):
         if name in common:
             raise UsageError(f"{declared.module}.Options.{name} is called as a setting that all methods have")
     settable = known(declared)
-    for table, values in (("RECIPE", declared.recipe), ("LARGE", declared.large)):
+    defaults = {name: value for name, value in defaults_of(declared.options).items() if value is not None}
+    for table, values in (("Options", defaults), ("RECIPE", declared.recipe), ("LARGE", declared.large)):
         for name, value in values.items():
             if name not in settable:
                 raise UsageError(
                     f"{declared.module}.{table}: there is no setting {name!r}{did_you_mean(name, settable)}"
                 )
             declaration, kind = settable[name]
-            declaration.check(name, convert(value, kind, f"{declared.module}.{table}: {name}"))
+            where = f"{declared.module}.{table}: {name}"
+            declaration.check(where, convert(value, kind, where))
 
 
 def wanted(method: str = "simclr", **settings: Any) -> Wanted:
