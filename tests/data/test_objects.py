@@ -20,6 +20,7 @@ from twofold.data.opening import Data, name_of, open_data
 from twofold.data.plan import MicroBatch, Plan
 from twofold.data.sources import Array
 from twofold.errors import UsageError
+from twofold.evaluation.split import labelled_splits
 
 CPU = torch.device("cpu")
 CLASSES = ("cat", "dog")
@@ -183,6 +184,12 @@ def test_labels_count_only_if_every_image_has_one(labels):
     images = [picture(8, 8, number) for number in range(4)]
     assert open_data(Pairs(images, labels)).train.labels is None
     assert open_data(list(zip(images, labels))).train.labels is None
+
+
+def test_the_first_item_without_a_label_is_named_where_labels_are_needed():
+    data = open_data(Pairs([picture(8, 8, number) for number in range(4)], [0, 1, None, None]))
+    with pytest.raises(UsageError, match=r"; no image has a label: all must have one, but item 2 has none$"):
+        labelled_splits(data)
 
 
 def test_items_that_cannot_be_read(tmp_path):

@@ -47,6 +47,14 @@ def test_a_stray_byte_spoils_only_its_own_line(tmp_path):
     assert spreadsheet.read(path, "t.csv", [])[0][1:] == [["ä.jpg", "a"], ["ü.jpg", "b"]]
 
 
+def test_a_label_whose_accents_are_written_in_two_ways_is_one_class(tmp_path):
+    fill(tmp_path, ["1.jpg", "2.jpg"])
+    rows = [f"{number}.jpg,{unicodedata.normalize(form, 'Käfer')}" for number, form in ((1, "NFC"), (2, "NFD"))]
+    (tmp_path / "t.csv").write_text("\n".join(["image,label", *rows]), encoding="utf-8")
+    source = open_data(tmp_path / "t.csv").train
+    assert (list(source.labels), source.classes) == ([0, 0], ["Käfer"])
+
+
 def test_two_files_whose_names_differ_only_in_how_accents_are_written(tmp_path):
     names = [unicodedata.normalize(form, "ä.jpg") for form in ("NFC", "NFD")]
     fill(tmp_path, names)

@@ -22,5 +22,9 @@ def test_starting_weights_that_are_made_for_larger_images(tmp_path):
     assert said.endswith("twofold evaluate resnet18 photos")
     (said,) = unmeasured(settings(weights="w.pth"), ["resnet50"], "photos")
     assert said.endswith("twofold evaluate w.pth --backbone resnet18 photos")
+    (said,) = unmeasured(settings(weights="published"), [], "python:list")
+    assert said.endswith("twofold.evaluate('resnet18', data=...)")
+    (said,) = unmeasured(settings(weights="w.pth"), ["resnet50"], "python:list")
+    assert said.endswith("twofold.evaluate('w.pth', backbone='resnet18', data=...)")
     assert unmeasured(settings(weights="published", image_size=224), [], "photos") == []
     assert unmeasured(settings(weights=str(tmp_path)), [], "photos") == []  # another run's

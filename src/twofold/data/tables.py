@@ -206,7 +206,8 @@ def _images(
             continue
         place, beginning = file
         beginnings.setdefault(beginning, row[files])
-        image = Image(folder.paths[place], "" if label is None else row[label], "" if part is None else row[part])
+        told = ("" if column is None else _composed(row[column]) for column in (label, part))
+        image = Image(folder.paths[place], *told)
         if found.setdefault(place, image) != image:
             raise UsageError(f"{shown} has rows with different labels or parts for one image, {_short(image.path)}")
     if len(beginnings) > 1:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from twofold.data.names import PYTHON
 from twofold.nets.published import config_of, passed_over
 from twofold.nets.weights import PUBLISHED
 from twofold.recipe.general import Recipe
@@ -29,8 +30,14 @@ def smaller_than_its_weights(settings: Recipe, data: str) -> str:
     config = config_of(settings.backbone) if settings.weights and not Path(settings.weights).is_dir() else None
     if config is None or settings.image_size >= (own := int(config.input_size[-1])):
         return ""
-    what = settings.backbone if settings.weights == PUBLISHED else f"{settings.weights} --backbone {settings.backbone}"
+    published = settings.weights == PUBLISHED
+    if data.startswith(PYTHON):
+        file = f"{settings.weights!r}, backbone={settings.backbone!r}"
+        command = f"twofold.evaluate({repr(settings.backbone) if published else file}, data=...)"
+    else:
+        what = settings.backbone if published else f"{settings.weights} --backbone {settings.backbone}"
+        command = f"twofold evaluate {what} {data}"
     return (
         f"all networks here see images of {settings.image_size} pixels; the starting weights are made for {own}, at "
-        f"which they may be better as they are: twofold evaluate {what} {data}"
+        f"which they may be better as they are: {command}"
     )

@@ -73,7 +73,8 @@ def labelled_splits(data: Data) -> tuple[Source, Source, str]:
         UsageError: if there are no labels, or fewer than two classes.
     """
     name, labels = data.name, data.train.labels
-    more = "".join(f"; {note}" for note in data.notes)
+    notes = dict.fromkeys((*data.notes, *data.train.notes))  # some are known only when labels have been asked for
+    more = "".join(f"; {note}" for note in notes)
     if labels is None:
         raise UsageError(
             f"the images in {name} have no labels: evaluation needs class folders, a column of labels, or "
