@@ -13,7 +13,7 @@ from twofold.data.opening import Data, open_data
 from twofold.data.sources import Array
 from twofold.encoding import extract
 from twofold.errors import UsageError
-from twofold.evaluation import finetune, mlp
+from twofold.evaluation import finetune, mlp, subject
 from twofold.evaluation.protocols import DENSE, PROTOCOLS
 from twofold.evaluation.split import labelled_splits
 from twofold.storage.files import read_json, write_json
@@ -188,6 +188,13 @@ def test_a_run_and_its_backbone_have_the_same_scores(finished):
     data = open_data("digits").limited(finished.recipe.limit)
     backbone = twofold.evaluate(twofold.load_backbone(finished), data, "linear")["scores"]["linear"]["backbone"]
     assert backbone == run
+
+
+def test_what_it_advises_is_of_the_images_it_measured(finished, monkeypatch):
+    monkeypatch.setattr(subject, "unmeasured", lambda settings, baselines, data: [f"{baselines} of {data}"])
+    images = open_data("digits").train.images[:40]
+    measured = twofold.evaluate(finished, (images, [0, 1] * 20), "knn", baseline=str(finished.path))
+    assert measured["notes"][0] == f"['{finished.path}'] of python:ndarray"
 
 
 def test_features_are_measured_without_images():
