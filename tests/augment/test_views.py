@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.augment.levels import FLOAT, IMAGES, N
 from twofold import Distortion, device, dist
@@ -45,6 +46,13 @@ def test_a_whole_view_is_the_central_square_and_the_same_at_every_step():
         torch.testing.assert_close(batch.views[1].images, plain.views[0].images)
     without = Views(40, views=1, **STRONG | dict(small_crops=0))
     assert torch.equal(batch.views[0].images, without(IMAGES, step=2).views[0].images)  # others' draws stay
+
+
+def objects(*images):
+    """An array of objects, as NumPy holds images of several sizes."""
+    held = np.empty(len(images), object)
+    held[:] = images
+    return held
 
 
 @pytest.mark.parametrize(
@@ -260,7 +268,9 @@ def test_settings_that_cannot_be_are_said(settings, words):
         (FLOAT - 0.5, "normalised afterwards"),
         (IMAGES[0], r"not uint8 \[3, 40, 48\]"),
         (IMAGES.long(), "not int64"),
-        (IMAGES[:, :1], "images of 1 channels need a mean and a std of 1 values"),
+        (IMAGES[:, :1], "images of 1 channels need a mean and a std of 1 values, not 3$"),
+        (IMAGES.movedim(1, 3), r"channels come first: give images of 3 channels as \[n, 3, H, W\]"),
+        (objects(Image.new("RGB", (9, 8))), "not Image; of PIL images torchvision's pil_to_tensor makes such tensors"),
         ([], "no images"),
         (IMAGES[:0], "no images"),
         (torch.tensor(0.5), r"not float32 \[\]"),
@@ -302,6 +312,15 @@ def test_the_range_of_floats_is_looked_at_also_after_whole_numbers():
     views(IMAGES)
     with pytest.raises(UsageError, match="float images must be from 0 to 1"):
         views(IMAGES.float())
+
+
+def test_arrays_may_be_read_only_and_of_several_sizes():
+    images = [IMAGES[0].numpy().copy(), IMAGES[1, :, 5:].numpy().copy()]
+    expected = Views(16)([torch.from_numpy(image) for image in images]).views[0].images
+    for image in images:
+        image.flags.writeable = False
+    for given in (images, objects(*images)):
+        assert torch.equal(Views(16)(given).views[0].images, expected)
 
 
 def test_numbers_and_arrays_of_numpy_are_as_good():

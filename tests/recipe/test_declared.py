@@ -152,7 +152,10 @@ def test_what_cannot_be_read_is_said(place, name, text, words):
         ("RECIPE = dict(optimiser='adamw')", "RECIPE: there is no setting 'optimiser'; did you mean optimizer"),
         ("RECIPE = dict(lr='fast')", "RECIPE: lr must be a number"),
         ("LARGE = dict(epochs=0)", "LARGE: epochs must be at least 1"),
-        ("class Options:\n    keep: float = setting(0.0, 'mine', low=0.1)", "Options: keep must be at least 0.1, not 0"),
+        (
+            "class Options:\n    keep: float = setting(0.0, 'mine', low=0.1)",
+            "Options: keep must be at least 0.1, not 0",
+        ),
         ("class Options:\n    keep: int = setting('all', 'mine')", "Options: keep must be a whole number, not 'all'"),
         ("class Options:\n    epochs: int = setting(3, 'mine')", "called as a setting that all methods have"),
     ],

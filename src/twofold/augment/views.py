@@ -24,7 +24,7 @@ from twofold.recipe.rules import FLIP, small_view
 from twofold.recipe.settings import convert, declarations, types_of
 from twofold.rng import Streams
 
-Images = Tensor | np.ndarray | Sequence[Tensor]
+Images = Tensor | np.ndarray | Sequence[Tensor | np.ndarray]
 """[n, C, H, W], or n images [C, H, W] of several sizes; uint8, uint16, or float."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -208,7 +208,9 @@ class Views(nn.Module):
                 )
             c, due = images.shape[1], self.normalize.mean.shape[1]
             if c != due:
-                raise UsageError(f"images of {c} channels need a mean and a std of {c} values, not {due}")
+                last = f"; channels come first: give images of {due} channels as [n, {due}, H, W]"
+                hint = last if images.shape[3] == due else ""
+                raise UsageError(f"images of {c} channels need a mean and a std of {c} values, not {due}{hint}")
             look = self.augment.colours != "none" and images.is_floating_point() and not self.checked
             if look and not 0 <= images.min() <= images.max() <= 1:
                 raise UsageError(
@@ -219,10 +221,28 @@ class Views(nn.Module):
 
 
 def stacks_of(images: Images) -> list[Tensor]:
-    """Images as tensors [n, C, H, W], each of one size."""
-    if isinstance(images, np.ndarray):
-        images = torch.from_numpy(np.ascontiguousarray(images, images.dtype.newbyteorder("=")))
-    return [images] if isinstance(images, Tensor) else [torch.as_tensor(image)[None] for image in images]
+    """Images as tensors [n, C, H, W], each of one size.
+
+    Raises:
+        UsageError: if these are neither tensors nor arrays.
+    """
+    if isinstance(images, Tensor) or (isinstance(images, np.ndarray) and images.dtype != object):  # which is a list
+        return [_as_tensor(images)]
+    return [_as_tensor(image)[None] for image in images]
+
+
+def _as_tensor(image: Any) -> Tensor:
+    if isinstance(image, Tensor):
+        return image
+    if not isinstance(image, np.ndarray):
+        raise UsageError(
+            f"images must be tensors or arrays [C, H, W], not {type(image).__name__}; of PIL images torchvision's "
+            "pil_to_tensor makes such tensors"
+        )
+    native = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
+    return torch.from_numpy(
+        native if native.flags.writeable else native.copy()
+    )  # torch warns of those it may not write
 
 
 def augmentation(settings: dict[str, Any], channels: int) -> Augment:
