@@ -242,7 +242,7 @@ def _as_tensor(image: Any) -> Tensor:
     native = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
     return torch.from_numpy(
         native if native.flags.writeable else native.copy()
-    )  # torch warns of those it may not write
+    )  # torch warns of others
 
 
 def augmentation(settings: dict[str, Any], channels: int) -> Augment:

@@ -56,8 +56,8 @@ def fill(module: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
     try:
         module.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError):  # other names, other shapes, no tensors
-        differ = f"{path} does not fit the network that is described beside it ({unlike(module.state_dict(), state) or 'it is damaged'})"
-        raise UsageError(f"{differ}: {REMEDY}") from None
+        how = unlike(module.state_dict(), state) or "it holds something else than tensors"
+        raise UsageError(f"{path} does not fit the network that is described beside it ({how}): {REMEDY}") from None
 
 
 def unlike(own: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -> str:
