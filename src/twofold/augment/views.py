@@ -240,9 +240,7 @@ def _as_tensor(image: Any) -> Tensor:
             "pil_to_tensor makes such tensors"
         )
     native = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
-    return torch.from_numpy(
-        native if native.flags.writeable else native.copy()
-    )  # torch warns of others
+    return torch.from_numpy(native if native.flags.writeable else native.copy())  # torch warns of others
 
 
 def augmentation(settings: dict[str, Any], channels: int) -> Augment:
