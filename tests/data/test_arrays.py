@@ -6,6 +6,7 @@ import pytest
 from tests.conftest import picture
 from twofold.data.opening import open_data
 from twofold.errors import UsageError
+from twofold.evaluation.split import labelled_splits
 
 
 def test_arrays(tmp_path):
@@ -33,6 +34,20 @@ def test_arrays(tmp_path):
     np.savez(tmp_path / "e.npz", pictures=images)
     with pytest.raises(UsageError, match="pictures"):
         open_data(tmp_path / "e.npz")
+
+
+def test_labels_are_numbers_or_texts(tmp_path):
+    images = np.zeros((4, 8, 8), np.uint8)
+    np.savez(tmp_path / "named.npz", images=images, labels=np.array(["b", "a", "b", "a"]))
+    named = open_data(tmp_path / "named.npz").train
+    assert (named.labels, named.classes) == ([1, 0, 1, 0], ["a", "b"])
+    for number, labels in enumerate((np.eye(4), np.array([0.5, 1, 2, 3]), np.array([0, 1, -1, 2]))):
+        np.savez(tmp_path / f"{number}.npz", images=images, labels=labels)
+        data = open_data(tmp_path / f"{number}.npz")
+        with pytest.raises(
+            UsageError, match=rf"labels of images in .*{number}.npz are no class numbers .*{labels.dtype}"
+        ):
+            labelled_splits(data)
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x05\x06" + bytes(18), b"\x93NUMPY\x09\x00", b"PK\x03\x04" + bytes(60)])

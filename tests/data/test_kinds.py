@@ -7,7 +7,7 @@ from tests.conftest import picture
 from tests.data.making import photos
 from twofold.data.decode import Unreadable
 from twofold.data.decoded import decode_all
-from twofold.data.kinds import Kind, OfKind, converted, of_kind
+from twofold.data.kinds import OfKind, converted, of_kind
 from twofold.data.objects import source_of
 from twofold.errors import UsageError
 
@@ -41,7 +41,7 @@ def test_a_source_of_one_kind():
     source = of_kind(given, 3, "uint8")
     assert isinstance(source, OfKind)
     assert [source.image(number).shape for number in range(2)] == [(3, 6, 8)] * 2
-    assert source.changed == {Kind(1, "uint16")}
+    assert source.changes == ["images with 1 channel of uint16 are made 3 channels of uint8"]
     assert (source.labels, source.classes) == ([0, 1], ["a", "b"])
     assert (source.name(1), source.fingerprint()) == (given.name(1), given.fingerprint())
     with pytest.raises(UsageError, match=r"row 0 has 3 channels of uint8, row 1 has 1 channel of uint16: images must"):
@@ -50,3 +50,6 @@ def test_a_source_of_one_kind():
     plain = photos(2)
     assert of_kind(plain, 3, "uint8") is of_kind(plain, None) is plain
     assert of_kind(plain, 3, "uint16").image(0).dtype == np.uint16
+    floats = of_kind(plain, None, "float32")
+    floats.image(0)
+    assert floats.changes == ["images with 3 channels of uint8 are made 3 channels of float32, from 0 to 1"]

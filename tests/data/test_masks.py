@@ -85,17 +85,24 @@ def test_photographs_beside_other_files_of_their_names_are_images(tmp_path):
     fill(tmp_path / "colours", ["a.jpg", "a.png", "b.webp", "b.png"])
     assert open_data(tmp_path / "colours").train.masked == []
     assert len(open_data(tmp_path / "colours").train) == 4
-    for kind, shade in (("grey", np.uint8), ("deep", np.uint16)):
+    for kind, factor in (("grey", np.uint8(1)), ("dark", np.uint16(1)), ("deep", np.uint16(257))):
         (tmp_path / kind).mkdir()
         for number in range(3):
-            grey = picture(32, 32, number)[..., 0].astype(shade)
-            (tmp_path / kind / f"{number}.png").write_bytes(encoded(grey))
-            (tmp_path / kind / f"{number}.jpg").write_bytes(encoded(grey.astype(np.uint8), "JPEG"))
+            grey = picture(32, 32, number)[..., 0]
+            (tmp_path / kind / f"{number}.png").write_bytes(encoded(grey * factor))
+            (tmp_path / kind / f"{number}.jpg").write_bytes(encoded(grey, "JPEG"))
         source = open_data(tmp_path / kind).train
         assert (len(source), source.masked) == (6, [])
     fill(tmp_path / "vectors", ["a.png"])
     np.save(tmp_path / "vectors" / "a.npy", np.zeros((8, 8), np.float32))
     assert seen(open_data(tmp_path / "vectors").train) == {"a.png": None}
+
+
+def test_class_numbers_of_sixteen_bits_beside_photographs_are_masks(tmp_path):
+    fill(tmp_path, ["a.jpg", "b.jpg"])
+    for name in "ab":
+        (tmp_path / f"{name}.png").write_bytes(encoded(np.arange(256, dtype=np.uint16).reshape(16, 16) % 3))
+    assert seen(open_data(tmp_path).train) == {"a.jpg": 0, "b.jpg": 0}
 
 
 def test_the_images_folder_is_no_class(tmp_path):
@@ -146,13 +153,13 @@ def test_masks_beside_the_folder_that_is_named(tmp_path, monkeypatch):
     assert seen(Subset(open_data("images").train, [1, 2])) == {"c.jpg": None, "deep/b.jpg": 1}
 
 
-def test_grey_values_palettes_and_bits_are_class_numbers():
+def test_grey_values_and_palettes_are_class_numbers_and_bits_are_black_and_white():
     values = np.array([[0, 3], [255, 20]], np.uint8)
     assert decode_mask(encoded(values), "m").tolist() == values.tolist()
     palette = Image.frombytes("P", (2, 2), values.tobytes())
     palette.putpalette([number for value in range(256) for number in (value, 0, 128)])
     assert decode_mask(bytes_of(palette), "m").tolist() == values.tolist()
-    assert decode_mask(bytes_of(Image.fromarray(values > 3)), "m").tolist() == [[0, 0], [1, 1]]
+    assert decode_mask(bytes_of(Image.fromarray(values > 3)), "m").tolist() == [[0, 0], [255, 255]]
     assert decode_mask(bytes_of(Image.fromarray(values.astype(np.uint16))), "m").tolist() == values.tolist()
     for kind in ("TIFF", "BMP"):
         assert decode_mask(encoded(values, kind), "m").tolist() == values.tolist()

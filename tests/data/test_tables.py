@@ -131,6 +131,12 @@ def test_images_without_a_label_are_learned_from_and_not_scored(tmp_path):
         labelled_splits(data)
 
 
+def test_a_name_that_several_files_have_is_said(tmp_path):
+    fill(tmp_path, ["one/1.jpg", "two/1.jpg"])
+    with pytest.raises(UsageError, match=r"images in .*; several files are called 1.jpg: give their paths"):
+        open_data(table(tmp_path / "t.csv", "path,label", "1.jpg,a"))
+
+
 def test_masks_beside_the_images_are_theirs(tmp_path):
     """And a column of masks names no images, wherever it stands."""
     fill(tmp_path, ["set/images/1.jpg", "set/images/2.jpg"])

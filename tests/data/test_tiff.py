@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
 import pytest
@@ -91,10 +92,24 @@ def test_a_fourth_channel_is_a_band_unless_it_is_transparency():
     pixels = np.moveaxis(values((4, 8, 10), "uint8"), 0, -1)
     infrared = decode(tiff(pixels, photometric="rgb", planarconfig="contig", extrasamples=["unspecified"]))
     assert np.array_equal(infrared, np.moveaxis(pixels, -1, 0))
-    for kind in (np.uint8, np.uint16):
-        clear = (pixels * np.array([1, 1, 1, 0])).astype(kind)
-        white = decode(tiff(clear, photometric="rgb", planarconfig="contig", extrasamples=["unassalpha"]))
-        assert (white.shape, (white == np.iinfo(kind).max).all()) == ((3, 8, 10), True)
+    for kind, declared in product((np.uint8, np.uint16), ("unassalpha", "assocalpha")):
+        full = np.iinfo(kind).max
+        clear = pixels.astype(kind)
+        clear[..., 3] = np.where(np.arange(10) < 4, 0, full)  # of each row the first four pixels are transparent
+        clear[0, 0, 3] = full // 2
+        as_picture = dict(photometric="rgb", planarconfig="contig", extrasamples=[declared])
+        if declared == "assocalpha":
+            clear[..., :3] = clear[..., :3] * (clear[..., 3:] / full)
+        white = decode(tiff(clear, **as_picture))
+        assert (white.shape, (white[:, 1:, :4] == full).all()) == ((3, 8, 10), True)
+        assert np.array_equal(white[:, :, 4:], np.moveaxis(clear[:, 4:, :3], -1, 0))
+        assert np.abs(white[:, 0, 0] - (full - full // 2 + pixels[0, 0, :3] / 2)).max() <= 1 + (kind == np.uint16) * 128
+        nothing = decode(tiff(np.zeros_like(clear), **as_picture))
+        assert (nothing.shape, (nothing == full).all()) == ((3, 8, 10), True)
+        measured = pixels.astype(kind)  # as tifffile writes any four channels
+        empty = measured * np.array([1, 1, 1, 0], kind)
+        for bands in (measured, empty):
+            assert np.array_equal(decode(tiff(bands, **as_picture)), np.moveaxis(bands, -1, 0))
 
 
 def test_white_is_the_highest_value():
@@ -123,8 +138,40 @@ def test_broken_files_are_unreadable():
         for share in (0.3, 0.6, 0.95):
             with pytest.raises(Unreadable, match="a broken TIFF file"):
                 decode(whole[: int(len(whole) * share)])
-    with pytest.raises(Unreadable):
-        decode(file[:20])
+    for length in (10, 20):
+        with pytest.raises(Unreadable, match="a broken TIFF file"):
+            decode(file[:length])
+
+
+@pytest.mark.parametrize("options", [{}, {"imagej": True}, {"bigtiff": True}, {"ome": True}, {"compression": "zlib"}])
+def test_a_stack_that_lacks_its_last_pages_is_unreadable(options):
+    """tifffile itself gives the pages that are left."""
+    planes = values((5, 32, 32))
+    stack = io.BytesIO()
+    tifffile.imwrite(stack, planes, photometric="minisblack", **options)
+    file = stack.getvalue()
+    assert np.array_equal(decode(file), planes)
+    with tifffile.TiffFile(io.BytesIO(file)) as tiff_file:
+        pages = [page.offset for page in tiff_file.pages]
+    for length in {*np.linspace(64, pages[-1] + 8, 20).astype(int), *pages[1:]}:
+        with pytest.raises(Unreadable, match="a broken TIFF file"):
+            decode(file[:length])
+
+
+def test_stacks_of_many_pages_are_told_what_to_do():
+    with pytest.raises(Unreadable, match="64 pages or more: save each image of a stack or series as a file"):
+        decode(tiff(values((70, 4, 4)), photometric="minisblack"))
+
+
+@pytest.mark.parametrize("compression", ["jpeg2000", "jpegxl", "png", "webp"])
+def test_pictures_that_pillow_cannot_unpack(compression):
+    pixels = picture(32, 40)
+    lossless = {"lossless": True} if compression == "webp" else None
+    options = dict(photometric="rgb", compression=compression, compressionargs=lossless)
+    assert np.array_equal(decode(tiff(pixels, **options)), np.moveaxis(pixels, -1, 0))
+    if compression != "webp":
+        grey = decode(tiff(pixels[..., 0], photometric="minisblack", compression=compression))
+        assert np.array_equal(grey, np.repeat(pixels[None, ..., 0], 3, 0))
 
 
 @pytest.mark.parametrize("compression", ["lzw", "zstd"])

@@ -10,6 +10,7 @@ import numpy as np
 
 from twofold.data import bounds
 from twofold.data.decode import as_images
+from twofold.data.items import class_numbers, label_of
 from twofold.data.sources import Array
 from twofold.errors import UsageError
 from twofold.storage.names import clean
@@ -94,11 +95,11 @@ def _array(file: IO[bytes], length: int, name: str) -> np.ndarray:
 
 
 def _images(pixels: np.ndarray, name: str, labels: np.ndarray | None) -> Array:
-    return Array(as_images(pixels, name), class_numbers(labels))
-
-
-def class_numbers(labels: np.ndarray | None) -> list[int] | None:
-    """Labels as a list, if each is one number that names a class."""
-    if labels is None or labels.dtype.kind not in "iu" or labels.size != len(labels) or labels.min(initial=0) < 0:
-        return None
-    return [int(label) for label in labels.ravel()]
+    own = [] if labels is None else [label_of(label) for label in np.atleast_1d(labels)]
+    found = Array(as_images(pixels, name), *class_numbers(own))
+    if labels is not None and found.labels is None:
+        kind = f"{labels.dtype} {list(labels.shape)}"
+        found.notes = (
+            f"no image has a label: the labels of {name} are no class numbers from 0 on, nor texts ({kind})",
+        )
+    return found

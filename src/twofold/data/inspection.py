@@ -191,9 +191,7 @@ class Inspection:
     @property
     def changes(self) -> list[str]:
         """In words, which kinds of images were converted, as far as images have been read."""
-        if not isinstance(self.source, OfKind):
-            return []
-        return [f"images with {kind} are made {self.kind}" for kind in sorted(self.source.changed, key=str)]
+        return self.source.changes if isinstance(self.source, OfKind) else []
 
     @property
     def grey(self) -> bool:

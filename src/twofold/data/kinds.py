@@ -67,17 +67,18 @@ def converted(image: np.ndarray, channels: int | None, depth: str | None) -> np.
     if depth in (None, have.depth):
         return image
     if have.depth == "float32" and not 0 <= image.min() <= image.max() <= 1:
-        raise Unreadable(f"floating-point pixels outside 0 to 1, where {depth} is due: scale them")
+        why = "numbers with a sign or a fraction are floats, from 0 to 1 where they are made whole"
+        raise Unreadable(f"pixels outside 0 to 1, where {depth} is due: scale them ({why})")
     scaled = image * np.float64(FULL[depth] / FULL[have.depth])
     return (scaled if depth == "float32" else np.rint(scaled)).astype(depth)
 
 
 class OfKind(Source):
-    """The images of another source, converted; ``changed``: the kinds of which an image has been."""
+    """The images of another source, converted."""
 
     def __init__(self, source: Source, channels: int | None, depth: str | None) -> None:
         self._source, self._channels, self._depth = source, channels, depth
-        self.changed: set[Kind] = set()
+        self._changed: dict[Kind, Kind] = {}
 
     @cached_property
     def labels(self) -> Sequence[int] | None:
@@ -104,8 +105,17 @@ class OfKind(Source):
     def _converted(self, image: np.ndarray) -> np.ndarray:
         result = converted(image, self._channels, self._depth)
         if result is not image:
-            self.changed.add(Kind.of(image))
+            self._changed[Kind.of(image)] = Kind.of(result)
         return result
+
+    @property
+    def changes(self) -> list[str]:
+        """In words, which kinds of images were converted, as far as images have been read."""
+        said = []
+        for kind, new in sorted(self._changed.items(), key=str):
+            scaled = ", from 0 to 1" if new.depth == "float32" != kind.depth else ""
+            said.append(f"images with {kind} are made {new}{scaled}")
+        return said
 
     def name(self, index: int) -> str:
         return self._source.name(index)

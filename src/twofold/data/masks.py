@@ -125,12 +125,12 @@ def _beside_another_format(paths: Sequence[str], root: Path) -> set[str]:
 
 
 def _colourless(path: Path) -> bool:
-    """By a PNG file's header: are its pixels single numbers of 8 bits at most, grey values or those of a palette?"""
+    """By a PNG file's header: are its pixels single numbers, grey values or those of a palette?"""
     try:
         header = bounds.read_file(path, 26)
     except (OSError, bounds.Refused):
         return False
-    return len(header) == 26 and header[24] <= 8 and header[25] in (0, 3)
+    return len(header) == 26 and header[25] in (0, 3)
 
 
 def _are_masks(files: Sequence[Path]) -> bool:
@@ -205,7 +205,7 @@ def decode_mask(file: bytes, name: str) -> np.ndarray:
     try:
         with opened(file) as image:
             image.load()
-            values = np.asarray(image)
+            values = np.asarray(image.convert("L") if image.mode == "1" else image)  # white is white at any depth
             colours = len(image.getbands()) - image.mode.endswith("A")
             pages = getattr(image, "n_frames", 1)
     except (MemoryError, UsageError):

@@ -13,7 +13,7 @@ from twofold.data.arrays import load_array
 from twofold.data.encoded import TABLES, closed_folders, files_under, is_image
 from twofold.data.folders import TEST, parts_of
 from twofold.data.hub import kept_or_downloaded
-from twofold.data.kinds import of_kind
+from twofold.data.kinds import OfKind, of_kind
 from twofold.data.names import DIGITS, HUGGING_FACE, PYTHON, TORCHVISION, braces, files_named, is_remote
 from twofold.data.objects import source_of
 from twofold.data.parquet import Parquet
@@ -56,6 +56,12 @@ class Data:
         """The images with so many channels of that depth; None: as they have them."""
         test = None if self.test is None else of_kind(self.test, channels, depth)
         return replace(self, train=of_kind(self.train, channels, depth), test=test)
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """In words, which kinds of images were converted, as far as images have been read."""
+        parts = [part for part in (self.train, self.test) if isinstance(part, OfKind)]
+        return tuple(dict.fromkeys(said for part in parts for said in part.changes))
 
 
 def open_data(data: DataLike) -> Data:
@@ -174,7 +180,7 @@ def _open(text: str) -> Data:
         return Data(Parquet(paths))
     if path.suffix in (".npy", ".npz"):
         splits = load_array(path)
-        return Data(splits["train"], splits.get("test"))
+        return _noted(splits["train"], splits.get("test"))
     if path.suffix.lower() in TABLES:
         return _noted(*open_table(path))
     raise UsageError(f"'{path}' is neither a folder nor a .csv, .tsv, .tar, .parquet, .npz or .npy file")

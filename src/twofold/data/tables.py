@@ -113,6 +113,10 @@ class _Names:
                     return place, "/".join(path[:beyond])
         return None
 
+    def means_several(self, text: str) -> bool:
+        """Whether a text is the end of the paths of several files."""
+        return self._ends.get(_keys(PurePosixPath(text).parts)[0]) == SEVERAL
+
 
 def _keys(path: Sequence[str]) -> tuple[str, str]:
     """A path as it is, but for an image's ending in small letters, and without its ending."""
@@ -170,6 +174,9 @@ def _column_of_files(columns: Sequence[str], rows: Rows, names: _Names, folder: 
     if not naming:
         told = [f"{columns[place]}, as {rows[0][place]}" for place in tried]
         there = f"; there is {_short(folder.paths[0])}" if len(folder) else "; there are no images"
+        unclear = next((text for place in tried for text in values[place] if names.means_several(text)), None)
+        if unclear is not None:
+            there = f"; several files are called {_short(unclear)}: give their paths"
         raise UsageError(
             f"no column of {shown} names images in {where}, where it lies (columns: {_listed(told or columns)}{there})"
             + "".join(f"; {note}" for note in folder.closed)

@@ -4,7 +4,9 @@ import io
 import logging
 import lzma
 import math
+import struct
 import zlib
+from collections.abc import Sequence
 from importlib.util import find_spec
 from itertools import islice
 from typing import Any
@@ -29,6 +31,12 @@ PICTURES = {
     PHOTOMETRIC.CIELAB: 3,
 }
 """Kinds of pictures, and how many channels each has beside a transparency."""
+PLAIN = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB)
+"""Kinds of pictures whose numbers are grey values or red, green and blue."""
+PILLOWS = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34925, 50000}
+"""The numbers of the compressions that Pillow unpacks: none, CCITT, LZW, JPEG, deflate, PackBits, LZMA and ZSTD."""
+PREMULTIPLIED, TRANSPARENCY = 1, 2
+"""What a page says that its last channel is: how opaque pixels are, which have been multiplied by it or not."""
 REDUCED, MASK = 1, 4
 """Bits of a page's type: a smaller copy of another page, and a mask of one."""
 ORIENTATION = 274
@@ -50,28 +58,47 @@ def read(file: bytes) -> np.ndarray | None:
 
     The pages of a file are its bands if there are several, all of one size, with one channel each; else the first page
     is the image. Copies of reduced size and masks are no pages. White is the highest value also where the file has it
-    as the lowest. A transparency is the last channel here, too: `transparent` tells it.
+    as the lowest. A transparency is laid on white.
 
     Raises:
         Refused: if it is larger than `bounds` permits.
-        Exception: whatever tifffile raises on a broken file; ValueError for a compression that needs imagecodecs.
+        Exception: whatever tifffile raises on a broken file; ValueError for one that ends before its last page, and for
+            a compression that needs imagecodecs.
     """
+    try:
+        return _read(file)
+    except (struct.error, tifffile.TiffFileError):
+        raise ValueError("a broken TIFF file (its list of contents is cut off or makes no sense)") from None
+
+
+def _read(file: bytes) -> np.ndarray | None:
     with tifffile.TiffFile(io.BytesIO(file)) as tiff:
         every: list[Any] = list(islice(tiff.pages, PAGES))
         pages = [page for page in every if not int(page.subfiletype) & (REDUCED | MASK)] or every[:1]
         first = pages[0]
         bands = pages if first.bitspersample >= 8 and all(_alike(page, first) for page in pages) else [first]
+        if len(every) < PAGES:
+            _check_end(tiff, every, file)
+        elif len(bands) > 1:
+            raise ValueError(f"a TIFF file of {PAGES} pages or more: save each image of a stack or series as a file")
         for page in bands:
             bounds.check(len(bands) * max(_size(page), _segment(page)), "what a TIFF file holds")
             _check_segments(page, file)
         if len(bands) > 1:
             return _upright(np.stack([_planes(page)[0] for page in pages]), first)
-        if first.bitspersample <= 8 and PICTURES.get(first.photometric) == first.samplesperpixel - transparent(first):
+        declared = int(first.extrasamples[-1]) if first.extrasamples else 0
+        planes = None
+        if declared in (PREMULTIPLIED, TRANSPARENCY):
+            planes = _planes(first)
+            if not _is_transparency(planes):
+                return _upright(planes, first)
+            planes = on_white(planes, declared == PREMULTIPLIED)
+        channels = first.samplesperpixel - (planes is not None)
+        picture = first.bitspersample <= 8 and channels == PICTURES.get(first.photometric)
+        if picture and (int(first.compression) in PILLOWS or first.photometric not in PLAIN):
             return None
-        planes = _planes(first)
-        if transparent(first) and planes.dtype.kind == "u":
-            planes = on_white(planes)
-        return _upright(planes, first)
+        planes = _planes(first) if planes is None else planes
+        return _upright(np.repeat(planes, 3, axis=0) if picture and channels == 1 else planes, first)
 
 
 def _size(page: TiffPage) -> int:
@@ -98,16 +125,42 @@ def _check_segments(page: TiffPage, file: bytes) -> None:
             raise bounds.Refused("a TIFF file with a part that is larger than it says")
 
 
-def transparent(page: TiffPage) -> bool:
-    """Whether a page's last channel says how opaque its pixels are."""
-    return bool(page.extrasamples) and int(page.extrasamples[-1]) in (1, 2)
+def _check_end(tiff: tifffile.TiffFile, pages: Sequence[TiffPage], file: bytes) -> None:
+    """
+    Raises:
+        ValueError: if the last of the pages is followed by another one by its own words, as tifffile passes over pages
+            that a truncated file lacks.
+    """
+    layout, last = tiff.tiff, pages[-1]
+    (tags,) = struct.unpack_from(layout.tagnoformat, file, last.offset)
+    (following,) = struct.unpack_from(layout.offsetformat, file, last.offset + layout.tagnosize + tags * layout.tagsize)
+    if following and following not in [page.offset for page in pages]:
+        raise ValueError(f"a broken TIFF file (it ends before page {len(pages) + 1})")
 
 
-def on_white(planes: np.ndarray) -> np.ndarray:
-    """An image of whole numbers whose last channel says how opaque its pixels are, laid on white, without that."""
+def _is_transparency(planes: np.ndarray) -> bool:
+    """Whether the last channel is a transparency, as the page says: tifffile says so of any fourth channel it writes.
+
+    Most pixels of a picture are wholly opaque or wholly transparent. One without an opaque pixel shows nothing, so that
+    its colours are all the same.
+    """
+    if planes.dtype.kind != "u":
+        return False
+    opaque, clear = planes[-1] == np.iinfo(planes.dtype).max, planes[-1] == 0
+    if not opaque.any():
+        return bool(clear.all() and (planes[:-1] == planes[:-1, :1, :1]).all())
+    return bool(2 * (opaque.sum() + clear.sum()) >= opaque.size)
+
+
+def on_white(planes: np.ndarray, premultiplied: bool = False) -> np.ndarray:
+    """An image of whole numbers whose last channel says how opaque its pixels are, laid on white, without that.
+
+    ``premultiplied``: whether the other channels have been multiplied by it.
+    """
     full = np.iinfo(planes.dtype).max
     opaque = planes[-1] / full
-    mixed: np.ndarray = np.rint(planes[:-1] * opaque + full * (1 - opaque)).astype(planes.dtype)
+    colours = planes[:-1] if premultiplied else planes[:-1] * opaque
+    mixed: np.ndarray = np.rint(np.minimum(colours + full * (1 - opaque), full)).astype(planes.dtype)
     return mixed
 
 

@@ -65,7 +65,8 @@ def run_subject(
     found = of_run(run, caches, baselines, device, tell, together)
     about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
     about |= {"recipe": settings_of(settings), "steps": len(run.metrics)}
-    return Subject(found, splits, about, (*opened.notes, *unmeasured(settings, baselines, opened.name)), run)
+    notes = (*opened.notes, *opened.changes, *unmeasured(settings, baselines, opened.name))
+    return Subject(found, splits, about, notes, run)
 
 
 def backbone_subject(
@@ -90,7 +91,7 @@ def backbone_subject(
         _agree(fingerprints)
     found = of_backbone(name, encoder, splits, baselines, device, tell, together)
     about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
-    return Subject(found, splits, about, opened.notes)
+    return Subject(found, splits, about, (*opened.notes, *opened.changes))
 
 
 def features_subject(features: Tensor | np.ndarray, labels: Any, test: Any, test_labels: Any) -> Subject:

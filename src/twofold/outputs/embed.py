@@ -136,7 +136,7 @@ def embed(
     about = {"twofold": VERSION, "backbone": weights, "device": encoder.device.type, "rows": rows}
     identity = {**about, "data": [split.identity() for split in splits]}
     written = _stream(maker, splits, target, identity, tell, together)
-    return replace(written, notes=(*written.notes, *opened.notes))
+    return replace(written, notes=(*written.notes, *opened.notes, *opened.changes))
 
 
 def _collect(maker: Maker, splits: list[Split], tell: Tell) -> Embedded:
