@@ -198,6 +198,13 @@ def test_a_folder_of_several_kinds_is_refused_or_converted(resident, mixed, tmp_
     assert np.array_equal(rows["deep.tif"], rows["00.png"])  # the same picture in 16 bits
     said = [f"images with {count} of uint16 are made 3 channels of uint8" for count in ("1 channel", "3 channels")]
     assert list(twofold.embed(run, mixed, tmp_path / "v.npy").notes[-2:]) == said
+    (mixed / "other").mkdir()  # so that there are two classes
+    for path in sorted(mixed.glob("*0*.png")):
+        path.rename(mixed / "other" / path.name)
+    (mixed / "one").mkdir()
+    for path in [*mixed.glob("*.png"), *mixed.glob("*.tif")]:
+        path.rename(mixed / "one" / path.name)
+    assert twofold.evaluate(run, mixed, "knn")["notes"][:2] == said
 
 
 def test_the_recipe_of_a_converted_folder_is_the_same_run_again(mixed, tmp_path):

@@ -227,7 +227,7 @@ def signal(ratios: Spectrum, between: float, within: float) -> Spectrum:
 
 
 def alignment(x: Embeddings, y: Embeddings) -> float:
-    """Mean squared distance of an image's two embeddings, at length 1: 0 to 4 (arXiv 2005.10242 eq. 1, alpha 2)."""
+    """Mean squared distance of an image's two embeddings, at length 1: 0 to 4 (arXiv 2005.10242 section 4.1)."""
     x, y = _double(x), _double(y)
     if x.shape != y.shape:
         raise UsageError(f"the two views must have one shape, not {list(x.shape)} and {list(y.shape)}")
@@ -235,7 +235,7 @@ def alignment(x: Embeddings, y: Embeddings) -> float:
 
 
 def uniformity(z: Embeddings) -> float:
-    """log of the mean of exp(-2 |a - b|^2) over pairs of images, at length 1 (arXiv 2005.10242 eq. 2, t 2).
+    """log of the mean of exp(-2 |a - b|^2) over pairs of images, at length 1 (arXiv 2005.10242 section 4.1, t 2).
 
     0: all alike; about -4: spread over the whole sphere.
     """

@@ -93,6 +93,8 @@ def test_photographs_beside_other_files_of_their_names_are_images(tmp_path):
             (tmp_path / kind / f"{number}.jpg").write_bytes(encoded(grey, "JPEG"))
         source = open_data(tmp_path / kind).train
         assert (len(source), source.masked) == (6, [])
+    (tmp_path / "deep" / "0.png").write_bytes(encoded(np.zeros((32, 32), np.uint16)))  # a frame before the light is on
+    assert len(open_data(tmp_path / "deep").train) == 6
     fill(tmp_path / "vectors", ["a.png"])
     np.save(tmp_path / "vectors" / "a.npy", np.zeros((8, 8), np.float32))
     assert seen(open_data(tmp_path / "vectors").train) == {"a.png": None}

@@ -106,9 +106,15 @@ def test_a_fourth_channel_is_a_band_unless_it_is_transparency():
         assert np.abs(white[:, 0, 0] - (full - full // 2 + pixels[0, 0, :3] / 2)).max() <= 1 + (kind == np.uint16) * 128
         nothing = decode(tiff(np.zeros_like(clear), **as_picture))
         assert (nothing.shape, (nothing == full).all()) == ((3, 8, 10), True)
-        measured = pixels.astype(kind)  # as tifffile writes any four channels
+        soft = clear.copy()
+        soft[..., 3] = full // 2
+        assert decode(tiff(soft, **as_picture)).shape == (3, 8, 10)
+        measured = pixels.astype(kind)  # as tifffile and GDAL write any four channels
         empty = measured * np.array([1, 1, 1, 0], kind)
-        for bands in (measured, empty):
+        sparse = measured.copy()
+        sparse[..., 3] = np.where(np.arange(10) < 5, 0, sparse[..., 3])  # a background that was taken off,
+        sparse[0, 9, 3] = full  # and a pixel that is too bright
+        for bands in (measured, empty, sparse):
             assert np.array_equal(decode(tiff(bands, **as_picture)), np.moveaxis(bands, -1, 0))
 
 
@@ -158,6 +164,15 @@ def test_a_stack_that_lacks_its_last_pages_is_unreadable(options):
             decode(file[:length])
 
 
+def test_a_last_page_that_names_no_place_as_the_next_is_the_last():
+    file = bytearray(tiff(values((1, 32, 32)), photometric="minisblack"))
+    with tifffile.TiffFile(io.BytesIO(bytes(file))) as whole:
+        place = whole.pages[0].offset + 2 + 12 * len(whole.pages[0].tags)
+    assert file[place : place + 4] == bytes(4)
+    file[place : place + 4] = b"junk"
+    assert np.array_equal(decode(bytes(file)), values((1, 32, 32)))
+
+
 def test_stacks_of_many_pages_are_told_what_to_do():
     with pytest.raises(Unreadable, match="64 pages or more: save each image of a stack or series as a file"):
         decode(tiff(values((70, 4, 4)), photometric="minisblack"))
@@ -184,6 +199,11 @@ def test_compressions_need_one_more_package(compression, tmp_path):
         "import sys; sys.modules['imagecodecs'] = None; from pathlib import Path; from twofold.data import tiff; "
         "tiff.read(Path(sys.argv[1]).read_bytes())"
     )
+    picture_of = Image.fromarray(picture(20, 24)).convert("RGBA")
+    picture_of.save(
+        tmp_path / "picture.tif", compression=f"tiff_{compression}" if compression == "lzw" else compression
+    )
+    subprocess.run([sys.executable, "-c", without, tmp_path / "picture.tif"], check=True)  # Pillow reads it
     done = subprocess.run([sys.executable, "-c", without, tmp_path / "a.tif"], capture_output=True, text=True)
     said = f"ValueError: {compression.upper()} compression needs one more package, pip install 'twofold[tiff]'"
     assert done.stderr.splitlines()[-1] == said

@@ -151,7 +151,7 @@ def test_masks_in_black_and_white_have_two_classes(soft, tmp_path):
         drawn = np.where(mask == 1, 255, 0).astype(np.uint8)
         if soft:
             drawn[0, :4] = 128, 220 + number, 1, 127
-        for name, values in (("drawn", drawn), ("numbers", drawn >= 128)):
+        for name, values in (("drawn", drawn), ("numbers", (drawn >= 128).astype(np.uint8))):
             (tmp_path / name).mkdir(exist_ok=True)
             (tmp_path / name / f"{number:02}.bmp").write_bytes(encoded(photo, "BMP"))
             (tmp_path / name / f"{number:02}.png").write_bytes(encoded(values))

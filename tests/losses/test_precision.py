@@ -91,6 +91,32 @@ def test_shapes_that_a_signature_allows_are_taken():
     assert losses.nt_xent(x, y, torch.tensor(0.5)) == losses.nt_xent(x, y, 0.5)
 
 
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        (lambda x: losses.nt_xent(x, x, 0.0), "nt_xent: temperature must be above 0, not 0"),
+        (lambda x: losses.nt_xent(x, x, np.float32(0)), "nt_xent: temperature must be above 0, not 0"),
+        (lambda x: losses.info_nce(x, x, x, temperature=-1), "info_nce: temperature must be above 0, not -1"),
+        (lambda x: losses.dino(x, x, x[0], teacher_temperature=0), "dino: teacher_temperature must be above 0"),
+        (lambda x: losses.dino(x, x, x), r"center must be \[k\] or \[1, k\], not \[4, 8\]"),
+        (lambda x: losses.sinkhorn(x, 0.0), "epsilon must be above 0, iterations at least 0, not 0 and 3"),
+        (lambda x: losses.sinkhorn(x, 0.05, -1), "not 0.05 and -1"),
+        (lambda x: losses.multi_crop([x], [x]), "1 codes of 1 views, of which two at least are full-size"),
+        (lambda x: losses.multi_crop([x, x], [x, x, x]), "3 codes of 2 views"),
+        (lambda x: losses.uniformity(x[:1]), "uniformity: 1 sample has none to be compared with"),
+        (lambda x: losses.koleo(x[:1]), "koleo: 1 sample has none"),
+        (lambda x: losses.variance(x[:0]), "variance: 0 samples have none"),
+        (lambda x: losses.covariance(x[:1]), "covariance: 1 sample has none"),
+        (lambda x: losses.vicreg(x[:1], x[:1]), "1 sample has none"),
+        (lambda x: losses.barlow_twins(x[:1], x[:1]), "barlow_twins: 1 sample has none"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_said(case, words):
+    """Instead of a batch of one image, the last of an epoch, that makes all weights NaN."""
+    with pytest.raises(UsageError, match=words):
+        case(torch.eye(8)[:4])
+
+
 def test_what_is_no_tensor_is_said():
     with pytest.raises(UsageError, match="vicreg: x must be a torch tensor, not a NumPy array"):
         losses.vicreg(*np.zeros((2, 4, 8)))

@@ -108,7 +108,7 @@ def test_values_become_what_their_type_says(value, kind, meant):
     ("value", "kind", "words"),
     [
         (True, int, "a whole number, not 'True'"),
-        (float("inf"), float, "a number, not 'inf'"),
+        (float("inf"), float, "a finite number, not 'inf'"),
         (1, bool, "true or false"),
         (1, str, "a text"),
         ("1", tuple[int, ...], "a list of int values"),

@@ -38,7 +38,7 @@ class Distortion(ABC):
     """
 
     views: tuple[int, ...] | None = None
-    """the numbers of the views that it is applied to, from 0 on, small views last; None: to all"""
+    """the numbers of the views that it is applied to, from 0 on, small views last; None: to all, (): to none"""
 
     def draw(self, n: int, random: Streams) -> Drawn:
         """Draw what is random about ``n`` images: tensors on the CPU with a row for each; by default nothing is.

@@ -243,7 +243,7 @@ def pipelines(
     count = views + augment.small_crops
     for one in own:
         chosen = one.distortion.views
-        if chosen is not None and not set(chosen) & set(range(count)):
+        if chosen and not set(chosen) & set(range(count)):
             there = "the only view is number 0" if count == 1 else f"the views have the numbers 0 to {count - 1}"
             raise UsageError(f"{one.name} would be applied to no view: its views are {list(chosen)}, {there}")
     spread = tuple(std) if augment.colours == "none" else ()

@@ -105,12 +105,13 @@ class Claim:
         found = each.differences(numbers)
         what = self.measures[each.measure].partition(":")[0]
         gap = f"{statistics.fmean(found):+.3g} ± {deviation(found):.2g}"
+        of = f"at {axis}" if (axis := self.x.get(each.measure)) else "of"
         if isinstance(each.less, float | int):
-            compared = f"{what} of {each.more} less {each.less:g}"
+            compared = f"{what} {of} {each.more} less {each.less:g}"
         elif isinstance(each.more, float | int):
-            compared = f"{each.more:g} less {what} of {each.less}"
+            compared = f"{each.more:g} less {what} {of} {each.less}"
         else:
-            compared = f"{what} of {each.more} less that of {each.less}"
+            compared = f"{what} {of} {each.more} less that {of} {each.less}"
         return f"{compared} is {gap}, expected above {each.margin:g}: {each.decide(numbers)}"
 
 

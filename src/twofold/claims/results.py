@@ -53,8 +53,9 @@ def carry_out(
     Raises:
         UsageError: if the claim needs photographs and gets the default digits, or there is no seed or step.
     """
-    if min(seeds, 1 if steps is None else steps) < 1:
-        raise UsageError(f"seeds and steps must be at least 1, not {seeds} and {steps}")
+    for what, count in (("seeds", seeds), ("steps", steps)):
+        if count is not None and count < 1:
+            raise UsageError(f"{what} must be at least 1, not {count}")
     if claim.photographs and isinstance(data, str) and data == DIGITS:
         raise UsageError(f"claim {claim.number} needs colour photographs with labels, which digits are not: --data")
     began, found, stages = time.process_time(), list[Measured](), list[Stage]()

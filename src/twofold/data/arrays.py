@@ -95,7 +95,7 @@ def _array(file: IO[bytes], length: int, name: str) -> np.ndarray:
 
 
 def _images(pixels: np.ndarray, name: str, labels: np.ndarray | None) -> Array:
-    own = [] if labels is None else [label_of(label) for label in np.atleast_1d(labels)]
+    own = [] if labels is None else [label_of(label) for label in np.atleast_1d(labels.squeeze())]
     found = Array(as_images(pixels, name), *class_numbers(own))
     if labels is not None and found.labels is None:
         kind = f"{labels.dtype} {list(labels.shape)}"

@@ -127,6 +127,11 @@ class OfKind(Source):
     def mask(self, index: int) -> np.ndarray | None:
         return self._source.mask(index)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The other source's, which may have more to say once its labels have been asked for."""
+        return self._source.notes
+
     def compute_fingerprint(self) -> str:
         return self._source.fingerprint()
 

@@ -135,15 +135,17 @@ def _colourless(path: Path) -> bool:
 
 def _are_masks(files: Sequence[Path]) -> bool:
     """Do pictures hold class numbers, or black and white, and not photographs? By the values of some of them."""
-    counts, shades = np.zeros(256, np.int64), 0
-    for file in files[:: max(1, len(files) // LOOKED_AT)][:LOOKED_AT]:
+    counts, shades, fitting = np.zeros(256, np.int64), 0, 0
+    looked_at = files[:: max(1, len(files) // LOOKED_AT)][:LOOKED_AT]
+    for file in looked_at:
         try:
             own = np.bincount(read_mask(file, file.name).ravel(), minlength=256)
-        except UsageError:  # it cannot be read, and what it is will be said where it is needed
+        except UsageError:  # it is no mask, or cannot be read, which will be said where it is needed
             continue
+        fitting += 1
         counts += own
         shades = max(shades, int((own > 0).sum()))
-    return shades > 0 and (shades <= SHADES or black_and_white(counts))
+    return 2 * fitting >= len(looked_at) > 0 and (shades <= SHADES or black_and_white(counts))
 
 
 def _folders_of_images(paths: Iterable[str]) -> dict[str, set[str]]:

@@ -164,7 +164,8 @@ class Items(Source):
                     self._item(index)
             if index in self._met and self._met[index] is None:
                 if any(label is not None for label in self._met.values()):
-                    self.notes = (f"no image has a label: all must have one, but item {index} has none",)
+                    missing = f"no image has a label: all must have one, but item {index} has none"
+                    self.notes = (*self.notes, missing)
                 return None, None
         some = next(iter(self._met.values()), None)  # for items that cannot be read: none of them is ever used
         return class_numbers([self._met.get(index, some) for index in range(len(self))])

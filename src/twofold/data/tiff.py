@@ -35,6 +35,9 @@ PLAIN = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB)
 """Kinds of pictures whose numbers are grey values or red, green and blue."""
 PILLOWS = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34925, 50000}
 """The numbers of the compressions that Pillow unpacks: none, CCITT, LZW, JPEG, deflate, PackBits, LZMA and ZSTD."""
+UNCOMPRESSED = 1
+MOST_CUT_OFF = 100
+"""A truncated file was at most so many times as long."""
 PREMULTIPLIED, TRANSPARENCY = 1, 2
 """What a page says that its last channel is: how opaque pixels are, which have been multiplied by it or not."""
 REDUCED, MASK = 1, 4
@@ -77,7 +80,7 @@ def _read(file: bytes) -> np.ndarray | None:
         pages = [page for page in every if not int(page.subfiletype) & (REDUCED | MASK)] or every[:1]
         first = pages[0]
         bands = pages if first.bitspersample >= 8 and all(_alike(page, first) for page in pages) else [first]
-        if len(every) < PAGES:
+        if len(every) < PAGES and _alike(first, first):
             _check_end(tiff, every, file)
         elif len(bands) > 1:
             raise ValueError(f"a TIFF file of {PAGES} pages or more: save each image of a stack or series as a file")
@@ -87,17 +90,20 @@ def _read(file: bytes) -> np.ndarray | None:
         if len(bands) > 1:
             return _upright(np.stack([_planes(page)[0] for page in pages]), first)
         declared = int(first.extrasamples[-1]) if first.extrasamples else 0
-        planes = None
-        if declared in (PREMULTIPLIED, TRANSPARENCY):
-            planes = _planes(first)
-            if not _is_transparency(planes):
-                return _upright(planes, first)
-            planes = on_white(planes, declared == PREMULTIPLIED)
-        channels = first.samplesperpixel - (planes is not None)
+        transparent = declared in (PREMULTIPLIED, TRANSPARENCY)
+        channels = first.samplesperpixel - transparent
         picture = first.bitspersample <= 8 and channels == PICTURES.get(first.photometric)
-        if picture and (int(first.compression) in PILLOWS or first.photometric not in PLAIN):
+        for_pillow = picture and (int(first.compression) in PILLOWS or first.photometric not in PLAIN)
+        doubtful = transparent and channels == 3 and first.photometric == PHOTOMETRIC.RGB
+        if for_pillow and not (doubtful and (CODECS or int(first.compression) in (UNCOMPRESSED, *UNPACKERS))):
             return None
-        planes = _planes(first) if planes is None else planes
+        planes = _planes(first)
+        if doubtful and not _is_transparency(planes):
+            return _upright(planes, first)
+        if for_pillow:
+            return None
+        if transparent and planes.dtype.kind == "u":
+            planes = on_white(planes, declared == PREMULTIPLIED)
         return _upright(np.repeat(planes, 3, axis=0) if picture and channels == 1 else planes, first)
 
 
@@ -129,27 +135,29 @@ def _check_end(tiff: tifffile.TiffFile, pages: Sequence[TiffPage], file: bytes) 
     """
     Raises:
         ValueError: if the last of the pages is followed by another one by its own words, as tifffile passes over pages
-            that a truncated file lacks.
+            that a truncated file lacks. What can be no place in the whole file is taken for a mistake of the writer.
     """
     layout, last = tiff.tiff, pages[-1]
     (tags,) = struct.unpack_from(layout.tagnoformat, file, last.offset)
     (following,) = struct.unpack_from(layout.offsetformat, file, last.offset + layout.tagnosize + tags * layout.tagsize)
-    if following and following not in [page.offset for page in pages]:
+    if 0 < following <= MOST_CUT_OFF * len(file) and following not in [page.offset for page in pages]:
         raise ValueError(f"a broken TIFF file (it ends before page {len(pages) + 1})")
 
 
 def _is_transparency(planes: np.ndarray) -> bool:
-    """Whether the last channel is a transparency, as the page says: tifffile says so of any fourth channel it writes.
+    """Whether the last channel is a transparency, as the page says: tifffile and GDAL say so of any fourth channel.
 
-    Most pixels of a picture are wholly opaque or wholly transparent. One without an opaque pixel shows nothing, so that
-    its colours are all the same.
+    Nearly all pixels of a picture are wholly opaque or wholly transparent, or all pixels are equally opaque. One that
+    is wholly transparent shows nothing, so that its colours are all the same.
     """
     if planes.dtype.kind != "u":
         return False
     opaque, clear = planes[-1] == np.iinfo(planes.dtype).max, planes[-1] == 0
-    if not opaque.any():
-        return bool(clear.all() and (planes[:-1] == planes[:-1, :1, :1]).all())
-    return bool(2 * (opaque.sum() + clear.sum()) >= opaque.size)
+    if clear.all():
+        return bool((planes[:-1] == planes[:-1, :1, :1]).all())
+    if (planes[-1] == planes[-1, 0, 0]).all():
+        return True
+    return bool(opaque.any() and opaque.sum() + clear.sum() >= 0.9 * opaque.size)
 
 
 def on_white(planes: np.ndarray, premultiplied: bool = False) -> np.ndarray:
@@ -159,8 +167,10 @@ def on_white(planes: np.ndarray, premultiplied: bool = False) -> np.ndarray:
     """
     full = np.iinfo(planes.dtype).max
     opaque = planes[-1] / full
-    colours = planes[:-1] if premultiplied else planes[:-1] * opaque
-    mixed: np.ndarray = np.rint(np.minimum(colours + full * (1 - opaque), full)).astype(planes.dtype)
+    white, mixed = full * (1 - opaque), np.empty_like(planes[:-1])
+    for own, channel in zip(mixed, planes[:-1], strict=True):  # one at a time, which are floats
+        colour = channel if premultiplied else channel * opaque
+        own[...] = np.rint(np.minimum(colour + white, full))
     return mixed
 
 

@@ -57,7 +57,8 @@ def run_subject(
     """
     settings = run.recipe
     opened = reopened(settings.data).limited(settings.limit) if data is None else open_data(data)
-    splits, how = _splits(opened.of_kind(settings.channels, settings.depth), protocols)
+    opened = opened.of_kind(settings.channels, settings.depth)
+    splits, how = _splits(opened, protocols)
     caches = {split: Cache(kept_features, split, source) for split, source in splits.items()}
     fingerprints = [cache.fingerprint for cache in caches.values()]
     if together:

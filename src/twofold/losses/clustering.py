@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from twofold import dist
+from twofold.errors import UsageError
 from twofold.losses.energy import Scalar
 from twofold.losses.precision import exact
 
@@ -37,6 +38,8 @@ def sinkhorn(scores: Scores, epsilon: float = 0.05, iterations: int = 3, gather:
     Returns:
         Assignments [n, k], from 0 to 1; each row sums to 1.
     """
+    if iterations < 0 or not epsilon > 0:
+        raise UsageError(f"sinkhorn: epsilon must be above 0, iterations at least 0, not {epsilon:g} and {iterations}")
     log = scores / epsilon
     if not iterations:
         return log.softmax(1)
@@ -100,6 +103,8 @@ def multi_crop(scores: Sequence[Scores], codes: Sequence[Scores], temperature: f
         codes: float [n, k] of the full-size views, at least two, such as `sinkhorn` or `centred_softmax` gives them.
         temperature: what scores are divided by, above 0.
     """
+    if not 2 <= len(codes) <= len(scores):
+        raise UsageError(f"multi_crop: {len(codes)} codes of {len(scores)} views, of which two at least are full-size")
     every = sum(codes[1:], start=codes[0])
     terms = []
     for i, view in enumerate(scores):
@@ -117,7 +122,7 @@ def dino(
     student_temperature: float = 0.1,
     teacher_temperature: float = 0.04,
 ) -> Scalar:
-    """DINO's cross-entropy for one pair of views, mean over samples (arXiv 2104.14294 eq. 1 and section 3.1).
+    """DINO's cross-entropy for one pair of views, mean over samples (arXiv 2104.14294 eq. 2).
 
     The target is `centred_softmax`. For several views at once `multi_crop` is faster.
 
@@ -141,4 +146,6 @@ def centred_softmax(teacher: Scores, center: Float[Tensor, "*one k"], temperatur
         center: what is subtracted from them, [k] or [1, k].
         temperature: what they are divided by, above 0; a smaller one makes the target sharper.
     """
-    return ((teacher - center) / temperature).softmax(1)
+    if center.shape[:-1].numel() != 1:
+        raise UsageError(f"centred_softmax: center must be [k] or [1, k], not {list(center.shape)}")
+    return ((teacher - center.reshape(-1)) / temperature).softmax(1)

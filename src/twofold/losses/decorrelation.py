@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from twofold import dist
 from twofold.losses.energy import Embeddings, Scalar, squared
-from twofold.losses.precision import exact, once
+from twofold.losses.precision import at_least_two, exact, once
 
 
 @exact
@@ -25,6 +25,7 @@ def variance(x: Embeddings, gather: bool = False) -> Scalar:
         n = len(x) * dist.world()
         spread = dist.mean((x - dist.statistic(x.mean(0))).square().mean(0)) * n / (n - 1)
     else:
+        at_least_two(len(x), "variance")
         spread = x.var(0)
     return F.relu(1 - (spread + 1e-4).sqrt()).mean()
 
@@ -38,7 +39,7 @@ def covariance(x: Embeddings, gather: bool = False) -> Scalar:
         gather: take the covariance over the images of all processes; each process computes its own rows' part.
     """
     shared = gather and dist.world() > 1
-    n, d = len(x) * (dist.world() if shared else 1), x.shape[1]
+    n, d = at_least_two(len(x) * (dist.world() if shared else 1), "covariance"), x.shape[1]
     x = x - (dist.statistic(x.mean(0)) if shared else x.mean(0))
     return _products(x, x, shared)[1] / ((n - 1) ** 2 * d)
 
@@ -105,6 +106,7 @@ def barlow_twins_terms(x: Embeddings, y: Embeddings, gather: bool = False) -> di
 def _standardised(x: Tensor, shared: bool) -> Tensor:
     """Each dimension with mean 0 and variance 1 over the batch, as a batch norm does it."""
     if not shared:
+        at_least_two(len(x), "barlow_twins")
         return F.batch_norm(x, None, None, training=True)
     x = x - dist.statistic(x.mean(0))
     return x * (dist.statistic(x.square().mean(0)) + 1e-5).rsqrt()

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from functools import wraps
+from numbers import Real
 from typing import Any, ParamSpec, TypeVar, get_args, get_type_hints
 
 import numpy as np
@@ -15,21 +16,30 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+DIVISORS = {"temperature", "student_temperature", "teacher_temperature"}
+"""Names of parameters that every loss divides by."""
+
+
 def exact(loss: Callable[P, R]) -> Callable[P, R]:
     """Raise half-precision tensors to float32, and keep autocast from lowering what is computed of them.
 
     That holds for tensors among the arguments, and in lists or tuples among them. Their shapes must be as the loss
-    declares them: what torch would broadcast, or take along another dimension, would be another loss.
+    declares them: what torch would broadcast, or take along another dimension, would be another loss. Temperatures
+    must be above 0; one that is a tensor is not looked at, since a GPU would be waited for.
 
     Raises:
-        UsageError: when the loss is called with other shapes, or with NumPy arrays.
+        UsageError: when the loss is called with other shapes or numbers, or with NumPy arrays.
     """
     names = list(inspect.signature(loss).parameters)
     declared = _declared_shapes(loss)
 
     @wraps(loss)
     def in_full(*args: P.args, **kwargs: P.kwargs) -> R:
-        _check_shapes(loss.__name__, declared, {**dict(zip(names, args, strict=False)), **kwargs})
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        _check_shapes(loss.__name__, declared, given)
+        for name in DIVISORS & given.keys():
+            if isinstance(value := given[name], Real) and not float(value) > 0:
+                raise UsageError(f"{loss.__name__}: {name} must be above 0, not {float(value):g}")
         first = next((a for a in (*args, *kwargs.values()) if isinstance(a, Tensor | list | tuple)), None)
         first = first[0] if isinstance(first, list | tuple) else first
         if not isinstance(first, Tensor):
@@ -38,6 +48,19 @@ def exact(loss: Callable[P, R]) -> Callable[P, R]:
             return loss(*map(_raised, args), **{k: _raised(v) for k, v in kwargs.items()})  # type: ignore[arg-type]
 
     return in_full
+
+
+def at_least_two(samples: int, loss: str) -> int:
+    """The number of samples that a loss compares with each other.
+
+    Raises:
+        UsageError: if there is only one.
+    """
+    if samples < 2:
+        raise UsageError(
+            f"{loss}: {samples} {'sample has' if samples == 1 else 'samples have'} none to be compared with"
+        )
+    return samples
 
 
 def once(backward: Callable[..., R]) -> Callable[..., R]:

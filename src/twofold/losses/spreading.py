@@ -9,23 +9,24 @@ from torch.nn import functional as F
 from twofold import dist
 from twofold.losses.energy import Embeddings, Scalar
 from twofold.losses.pairs import REACH, mutual, nearest
-from twofold.losses.precision import exact
+from twofold.losses.precision import at_least_two, exact
 
 
 @exact
 def uniformity(x: Embeddings, t: float = 2.0, gather: bool = False) -> Scalar:
-    """Log of the mean over pairs of different samples of exp(-t |x_i - x_j|^2) (arXiv 2005.10242 eq. 7).
+    """Log of the mean over pairs of different samples of exp(-t |x_i - x_j|^2) (arXiv 2005.10242 section 4.1).
 
     It is 0 where all embeddings are alike, and never below -4 t.
 
     Args:
-        x: embeddings [n, d], n at least 2, which are scaled to length 1 first.
+        x: embeddings [n, d], n at least 2, which are scaled to length 1 first; of length 0, without a direction, they
+            count as at right angles to all others.
         t: how fast the weight of a pair falls with its distance, above 0.
         gather: take the samples of all processes; each process computes its own rows.
     """
     # -t |a - b|^2 = 2 t (a . b) - 2 t for unit vectors
     sums = mutual(F.normalize(x) * math.sqrt(2 * t), 2 * t <= REACH, gather)
-    n = len(sums)
+    n = at_least_two(len(sums), "uniformity")
     return sums.logsumexp(0) - math.log(n * (n - 1)) - 2 * t
 
 
@@ -42,6 +43,7 @@ def koleo(x: Embeddings, epsilon: float = 1e-8, gather: bool = False) -> Scalar:
     """
     own = F.normalize(x)
     rows = dist.gather(own) if gather else own
+    at_least_two(len(rows), "koleo")
     other = nearest(own.detach(), rows.detach(), len(x) * dist.rank() if gather else 0)
     other = dist.gather(other) if gather else other
     apart = rows - rows.index_select(0, other)

@@ -152,7 +152,8 @@ def convert(value: Any, kind: Any, name: str) -> Any:
     elif isinstance(value, kind) and kind is not float and not (kind is int and isinstance(value, bool)):
         return value
     else:
-        words = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false"}
+        number = "a finite number" if isinstance(value, float) else "a number"
+        words = {"int": "a whole number", "float": number, "str": "a text", "bool": "true or false"}
         expected = words[kind.__name__]
     raise UsageError(f"{name} must be {expected}, not {show(value)!r}")
 

@@ -4,7 +4,8 @@ claim     An energy alone is least where every image has the same output, and tr
 setup     VICReg and SimCLR from the same first weights, whole and with their energy alone. Of VICReg the standard
           deviation of a dimension over held-out images, of SimCLR, which sees directions only, the distance from the
           mean as a share of the length; then what the features before the projector are worth.
-refuted   if embeddings of an energy alone still differ from image to image, or those of the whole loss do not.
+refuted   if embeddings of an energy alone still differ from image to image, or those of the whole loss do not, or if
+          the features of an energy alone are worth as much.
 """
 
 from twofold import measures

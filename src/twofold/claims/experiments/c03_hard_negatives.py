@@ -49,7 +49,7 @@ CLAIM = Claim(
     __doc__,
     run,
     measures={
-        "share": "push on the most similar tenth: % of the gradient at all negatives",
+        "share": "% of the push that the most similar tenth gets: of the gradient at all negatives",
         "same": "hard negatives of the query's own class: % of the most similar tenth",
     },
     expected=[

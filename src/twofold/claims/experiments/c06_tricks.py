@@ -3,7 +3,8 @@
 claim     InfoNCE works by a handful of tricks, and each is needed: both views through the same weights, embeddings at
           length 1, no gradient into the keys.
 setup     InfoNCE of each view against the batch's keys with all three, then without each of them, one at a time, from
-          the same first weights. The features of the queries' backbone.
+          the same first weights. Where the keys have weights of their own, the gradient goes into these, or they would
+          never learn: that arm lacks two of the three. The features of the queries' backbone.
 refuted   if features are as good without one of them.
 note      SimCLR itself lets the gradient into both sides of a batch, so that this should do no harm is no wonder; keys
           of a memory could not have one. Of the three tricks only the length is needed here.

@@ -3,9 +3,10 @@
 claim     Centring alone pushes the teacher's output towards the uniform one, sharpening alone towards one prototype
           for all images; together they hold each other. The teacher must be sharper than the student.
 setup     DINO with 64 prototypes from the same first weights: with both, with a teacher as soft as the student (0.1),
-          and without centring. The entropy of the student's output for a held-out image, and how evenly images
-          choose.
-refuted   if the output is no flatter without sharpening, or the prototypes are used as evenly without centring.
+          without centring, and with neither, which is shown beside these. The entropy of the student's output for a
+          held-out image, how evenly images choose, and what the features are worth.
+refuted   if the output is no flatter without sharpening, or the prototypes are used as evenly without centring, or if
+          the features are as good without one of the two.
 """
 
 import math

@@ -3,12 +3,14 @@
 claim     The constant output is a point of rest of the loss, though a bad one: begun there, training stays there.
           Begun elsewhere, a loss with a working functional does not come to it.
 setup     VICReg and SimCLR from ordinary first weights; with the weights of the projector's last layer at 0, so that
-          every output is its bias; and with these weights at a hundredth. SGD for all, for the constant start also
-          AdamW. The spread of held-out embeddings after training.
+          every output is its bias; and with these weights at a hundredth, where outputs are nearly constant. SGD for
+          all, for the constant start also AdamW. The spread of held-out embeddings after training.
 refuted   if embeddings differ after training that began with a constant output, or have become alike after another
           start.
 note      AdamW divides a gradient by its own size. At the point of rest the gradient is 0 but for rounding, and what
           rounding leaves becomes a step like any other: so AdamW may escape where exact arithmetic, and SGD, stay.
+          From a nearly constant start SimCLR has moved little after 60 steps on digits, and is away from it on
+          photographs: it is slow there, since its gradient is small where all outputs are nearly alike.
 """
 
 import torch
@@ -57,6 +59,7 @@ CLAIM = Claim(
     measures={"spread": "spread of the embeddings: distance from their mean as a share of their length, 0 to 1"},
     expected=[
         *(Expected("spread", f"{name}, ordinary", 0.3) for name in METHODS),
+        *(Expected("spread", f"{name}, nearly constant", 0.05) for name in METHODS),
         *(Expected("spread", 0.05, f"{name}, constant") for name in METHODS),
         *(Expected("spread", 0.05, f"{name}, constant, AdamW") for name in METHODS),
     ],

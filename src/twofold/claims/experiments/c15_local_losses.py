@@ -3,7 +3,8 @@
 claim     A loss that is a mean over images, as BYOL's and SimSiam's, has the same gradient computed part by part, on
           however many machines. InfoNCE, VICReg and Barlow Twins compare the images of a batch and have another one.
 setup     Untrained networks without batch norm. The gradient of a batch of 128 images, and the mean of those of its
-          eight parts of 16; their distance, as a share of the former's length.
+          eight parts of 16. The change is their distance as a share of the former's length, of which the logarithm to
+          base 10 is compared: 0 is all of the gradient, -2 a hundredth of it.
 refuted   if a local loss's gradient changes, or a batch loss's does not.
 """
 
@@ -48,7 +49,7 @@ CLAIM = Claim(
     15,
     __doc__,
     run,
-    measures={"change": "change of the gradient: logarithm to base 10 of its share of the length; 0 is all of it"},
+    measures={"change": "logarithm of the gradient's change: to base 10, of its share of the length; 0 is all of it"},
     expected=[
         *(Expected("change", -4.0, name) for name in LOCAL),
         *(Expected("change", name, -1.5) for name in TOGETHER),
