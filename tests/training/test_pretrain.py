@@ -72,7 +72,7 @@ def test_another_seed_gives_another_run(finished, tmp_path):
             dict(method="jigsaw", backbone="test_convnext", backbone_arguments={}, image_size=32),
             "does not take images of 8",
         ),
-        (dict(method="vicreg", invariance=math.nan), "invariance must be a number"),
+        (dict(method="vicreg", invariance=math.nan), "invariance must be a finite number"),
         (dict(method="joint", functionals="variance:1,variance:2"), "named twice"),
         (dict(mean=(0.5, 0.5), std=(0.5, 0.5)), "3 values"),
         (dict(pool="average"), "vision transformers"),
