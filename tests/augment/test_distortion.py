@@ -156,6 +156,15 @@ class Third(Gamma):
     views = (2,)
 
 
+class Off(Gamma):
+    views = ()
+
+
+def test_a_distortion_of_no_view_is_off():
+    for off, plain in zip(images_of(Views(40, distortions=[Off()])), images_of(Views(40)), strict=True):
+        assert torch.equal(off, plain)
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

@@ -1,5 +1,7 @@
 """How numbers decide a claim."""
 
+import dataclasses
+
 import pytest
 
 from twofold.claims.base import Claim, Expected, all_claims, chosen
@@ -64,6 +66,9 @@ def test_all_must_hold_and_one_contradiction_is_enough():
 def test_a_reason_names_both_arms_and_the_numbers():
     (reason,) = made(Expected("m", "a", "b", 0.5)).reasons({"m": {"a": [3.0, 3.2], "b": [2.0, 2.0]}})
     assert reason == "wetness of a less that of b is +1.1 ± 0.14, expected above 0.5: shown"
+    on_an_axis = dataclasses.replace(made(Expected("m", "0.1", 1.0)), x={"m": "temperature"})
+    (reason,) = on_an_axis.reasons({"m": {"0.1": [3.0, 3.2]}})
+    assert reason == "wetness at temperature 0.1 less 1 is +2.1 ± 0.14, expected above 0: shown"
 
 
 def test_claims_are_chosen_by_number():

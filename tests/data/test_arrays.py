@@ -41,9 +41,12 @@ def test_labels_are_numbers_or_texts(tmp_path):
     np.savez(tmp_path / "named.npz", images=images, labels=np.array(["b", "a", "b", "a"]))
     named = open_data(tmp_path / "named.npz").train
     assert (named.labels, named.classes) == ([1, 0, 1, 0], ["a", "b"])
+    np.savez(tmp_path / "deep.npz", images=images, labels=np.array([1, 0, 1, 0])[:, None, None])
+    assert open_data(tmp_path / "deep.npz").train.labels == [1, 0, 1, 0]
     for number, labels in enumerate((np.eye(4), np.array([0.5, 1, 2, 3]), np.array([0, 1, -1, 2]))):
         np.savez(tmp_path / f"{number}.npz", images=images, labels=labels)
         data = open_data(tmp_path / f"{number}.npz")
+        assert data.notes[0].startswith("no image has a label: the labels of images in ")
         with pytest.raises(
             UsageError, match=rf"labels of images in .*{number}.npz are no class numbers .*{labels.dtype}"
         ):

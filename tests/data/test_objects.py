@@ -190,6 +190,8 @@ def test_the_first_item_without_a_label_is_named_where_labels_are_needed():
     data = open_data(Pairs([picture(8, 8, number) for number in range(4)], [0, 1, None, None])).of_kind(3, "uint8")
     with pytest.raises(UsageError, match=r"; no image has a label: all must have one, but item 2 has none$"):
         labelled_splits(data)
+    with pytest.raises(UsageError, match=r"a table \(\.csv\) of images and their labels$"):
+        labelled_splits(open_data(Pairs([picture(8, 8, number) for number in range(4)], [None] * 4)))
 
 
 def test_items_that_cannot_be_read(tmp_path):

@@ -82,9 +82,8 @@ class Views(nn.Module):
                 that are not to be filled.
         """
         super().__init__()
-        if min(size, views) < 1 or (int(size), int(views)) != (size, views):
-            raise UsageError(f"size and views must be whole numbers, at least 1, not {size} and {views}")
-        size, views = int(size), int(views)
+        if min(size, views) < 1:
+            raise UsageError(f"size and views must be at least 1, not {size} and {views}")
         mean, std = tuple(map(float, mean)), tuple(map(float, std))
         if len(mean) != len(std) or not mean or not all(width > 0 for width in std):
             raise UsageError(f"mean and std must be a number for each channel, std above 0, not {mean} and {std}")

@@ -77,6 +77,8 @@ def read(file: bytes) -> np.ndarray | None:
 def _read(file: bytes) -> np.ndarray | None:
     with tifffile.TiffFile(io.BytesIO(file)) as tiff:
         every: list[Any] = list(islice(tiff.pages, PAGES))
+        if not every:
+            raise ValueError("a broken TIFF file (it has no page)")
         pages = [page for page in every if not int(page.subfiletype) & (REDUCED | MASK)] or every[:1]
         first = pages[0]
         bands = pages if first.bitspersample >= 8 and all(_alike(page, first) for page in pages) else [first]
@@ -140,7 +142,7 @@ def _check_end(tiff: tifffile.TiffFile, pages: Sequence[TiffPage], file: bytes) 
     layout, last = tiff.tiff, pages[-1]
     (tags,) = struct.unpack_from(layout.tagnoformat, file, last.offset)
     (following,) = struct.unpack_from(layout.offsetformat, file, last.offset + layout.tagnosize + tags * layout.tagsize)
-    if 0 < following <= MOST_CUT_OFF * len(file) and following not in [page.offset for page in pages]:
+    if 0 < following <= MOST_CUT_OFF * len(file):
         raise ValueError(f"a broken TIFF file (it ends before page {len(pages) + 1})")
 
 
