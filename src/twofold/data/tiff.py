@@ -21,7 +21,7 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """A TIFF file begins with one of these; the last two are of BigTIFF."""
-PICTURES = {
+PICTURES: dict[int, int] = {
     PHOTOMETRIC.MINISWHITE: 1,
     PHOTOMETRIC.MINISBLACK: 1,
     PHOTOMETRIC.RGB: 3,
@@ -82,31 +82,37 @@ def _read(file: bytes) -> np.ndarray | None:
         pages = [page for page in every if not int(page.subfiletype) & (REDUCED | MASK)] or every[:1]
         first = pages[0]
         bands = pages if first.bitspersample >= 8 and all(_alike(page, first) for page in pages) else [first]
-        if len(every) < PAGES and _alike(first, first):
-            _check_end(tiff, every, file)
-        elif len(bands) > 1:
+        if len(bands) > 1 and len(every) == PAGES:
             raise ValueError(f"a TIFF file of {PAGES} pages or more: save each image of a stack or series as a file")
+        if _alike(first, first) and len(every) < PAGES:  # it could be the first of several bands
+            _check_end(tiff, every, file)
         for page in bands:
             bounds.check(len(bands) * max(_size(page), _segment(page)), "what a TIFF file holds")
             _check_segments(page, file)
         if len(bands) > 1:
             return _upright(np.stack([_planes(page)[0] for page in pages]), first)
-        declared = int(first.extrasamples[-1]) if first.extrasamples else 0
-        transparent = declared in (PREMULTIPLIED, TRANSPARENCY)
-        channels = first.samplesperpixel - transparent
-        picture = first.bitspersample <= 8 and channels == PICTURES.get(first.photometric)
-        for_pillow = picture and (int(first.compression) in PILLOWS or first.photometric not in PLAIN)
-        doubtful = transparent and channels == 3 and first.photometric == PHOTOMETRIC.RGB
-        if for_pillow and not (doubtful and (CODECS or int(first.compression) in (UNCOMPRESSED, *UNPACKERS))):
-            return None
-        planes = _planes(first)
-        if doubtful and not _is_transparency(planes):
-            return _upright(planes, first)
-        if for_pillow:
-            return None
-        if transparent and planes.dtype.kind == "u":
-            planes = on_white(planes, declared == PREMULTIPLIED)
-        return _upright(np.repeat(planes, 3, axis=0) if picture and channels == 1 else planes, first)
+        planes = _of_one_page(first)
+        return None if planes is None else _upright(planes, first)
+
+
+def _of_one_page(page: TiffPage) -> np.ndarray | None:
+    """The bands of a file's only page; None for a picture that is left to Pillow."""
+    compression, declared = int(page.compression), int(page.extrasamples[-1]) if page.extrasamples else 0
+    transparent = declared in (PREMULTIPLIED, TRANSPARENCY)
+    channels = page.samplesperpixel - transparent
+    picture = page.bitspersample <= 8 and channels == PICTURES.get(page.photometric)
+    left = picture and (compression in PILLOWS or page.photometric not in PLAIN)
+    doubtful = transparent and channels == 3 and page.photometric == PHOTOMETRIC.RGB  # the fourth may be a band
+    if left and not (doubtful and (CODECS or compression in (UNCOMPRESSED, *UNPACKERS))):
+        return None
+    planes = _planes(page)
+    if doubtful and not _is_transparency(planes):
+        return planes
+    if left:
+        return None
+    if transparent and planes.dtype.kind == "u":
+        planes = on_white(planes, declared == PREMULTIPLIED)
+    return np.repeat(planes, 3, axis=0) if picture and channels == 1 else planes
 
 
 def _size(page: TiffPage) -> int:

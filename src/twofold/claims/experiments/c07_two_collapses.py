@@ -1,8 +1,8 @@
 """The variance term prevents the collapse to a point, the covariance term that to few directions.
 
 claim     Type 1, the same output for every image, is what the variance term prevents; type 2, dimensions that all say
-          the same so that embeddings lie on a line at worst, passes by it and is what the covariance term prevents.
-          Neither does the other's work.
+          the same, so that embeddings differ in few directions, at worst along a line, passes by it and is what the
+          covariance term prevents. Neither does the other's work.
 setup     VICReg whole, without its variance, without its covariance, from the same first weights. Of held-out
           embeddings of 64 dimensions the standard deviation of a dimension, and the effective rank of their
           covariance.
