@@ -46,9 +46,9 @@ def test_labels_are_numbers_or_texts(tmp_path):
     for number, labels in enumerate((np.eye(4), np.array([0.5, 1, 2, 3]), np.array([0, 1, -1, 2]))):
         np.savez(tmp_path / f"{number}.npz", images=images, labels=labels)
         data = open_data(tmp_path / f"{number}.npz")
-        assert data.notes[0].startswith("no image has a label: the labels of images in ")
+        assert data.notes[0].startswith("no image has a label: those of images in ")
         with pytest.raises(
-            UsageError, match=rf"labels of images in .*{number}.npz are no class numbers .*{labels.dtype}"
+            UsageError, match=rf"those of images in .*{number}.npz are neither class numbers.*{labels.dtype}"
         ):
             labelled_splits(data)
 

@@ -103,12 +103,12 @@ def test_shapes_that_a_signature_allows_are_taken():
         (lambda x: losses.sinkhorn(x, 0.05, -1), "not 0.05 and -1"),
         (lambda x: losses.multi_crop([x], [x]), "1 codes of 1 views, of which two at least are full-size"),
         (lambda x: losses.multi_crop([x, x], [x, x, x]), "3 codes of 2 views"),
-        (lambda x: losses.uniformity(x[:1]), "uniformity: 1 sample has none to be compared with"),
-        (lambda x: losses.koleo(x[:1]), "koleo: 1 sample has none"),
-        (lambda x: losses.variance(x[:0]), "variance: 0 samples have none"),
-        (lambda x: losses.covariance(x[:1]), "covariance: 1 sample has none"),
-        (lambda x: losses.vicreg(x[:1], x[:1]), "1 sample has none"),
-        (lambda x: losses.barlow_twins(x[:1], x[:1]), "barlow_twins: 1 sample has none"),
+        (lambda x: losses.uniformity(x[:1]), "uniformity compares samples .* needs two at least, not 1"),
+        (lambda x: losses.koleo(x[:1]), "koleo compares samples .*not 1"),
+        (lambda x: losses.variance(x[:0]), "variance compares samples .*not 0"),
+        (lambda x: losses.covariance(x[:1]), "covariance compares samples .*not 1"),
+        (lambda x: losses.vicreg(x[:1], x[:1]), "variance compares samples .*not 1"),
+        (lambda x: losses.barlow_twins(x[:1], x[:1]), "barlow_twins compares samples .*not 1"),
     ],
 )
 def test_numbers_that_make_no_sense_are_said(case, words):

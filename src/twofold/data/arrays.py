@@ -100,6 +100,6 @@ def _images(pixels: np.ndarray, name: str, labels: np.ndarray | None) -> Array:
     if labels is not None and found.labels is None:
         kind = f"{labels.dtype} {list(labels.shape)}"
         found.notes = (
-            f"no image has a label: the labels of {name} are no class numbers from 0 on, nor texts ({kind})",
+            f"no image has a label: those of {name} are neither class numbers, from 0 on, nor texts ({kind})",
         )
     return found

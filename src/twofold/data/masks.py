@@ -134,7 +134,7 @@ def _colourless(path: Path) -> bool:
 
 
 def _are_masks(files: Sequence[Path]) -> bool:
-    """Do pictures hold class numbers, or black and white, and not photographs? By the values of some; half must be masks."""
+    """Do pictures hold class numbers, or black and white, and not photographs? By those of some of them."""
     counts, shades, fitting = np.zeros(256, np.int64), 0, 0
     looked_at = files[:: max(1, len(files) // LOOKED_AT)][:LOOKED_AT]
     for file in looked_at:

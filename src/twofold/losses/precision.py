@@ -54,12 +54,10 @@ def at_least_two(samples: int, loss: str) -> int:
     """The number of samples that a loss compares with each other.
 
     Raises:
-        UsageError: if there is only one.
+        UsageError: if there are fewer than two.
     """
     if samples < 2:
-        raise UsageError(
-            f"{loss}: {samples} {'sample has' if samples == 1 else 'samples have'} none to be compared with"
-        )
+        raise UsageError(f"{loss} compares samples with each other, and needs two at least, not {samples}")
     return samples
 
 
