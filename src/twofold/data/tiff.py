@@ -108,7 +108,7 @@ def _of_one_page(page: TiffPage) -> np.ndarray | None:
     planes = _planes(page)
     if doubtful and not _is_transparency(planes):
         return planes
-    if left:
+    if left:  # Pillow lays it on white as it does all pictures
         return None
     if transparent and planes.dtype.kind == "u":
         planes = on_white(planes, declared == PREMULTIPLIED)
