@@ -1,37 +1,43 @@
-# make demo: see it work. make test: the tests. make check: style and types. All in .venv, made when first needed.
+# make demo: see it work. make test: the tests. make check: style and types. make oldest: the tests with the lowest
+# versions that pyproject.toml allows. All in environments of their own, made when first needed.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV := .venv
+PINS := constraints.txt
+BIN := $(VENV)/bin
 
-.PHONY: demo test check slow bench clean
+.PHONY: demo test check slow oldest bench clean
 
-.venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv --without-pip .venv
-	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check -c constraints.txt pip
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e . --group dev
+$(VENV)/installed: pyproject.toml $(PINS)
+	$(PYTHON) -m venv --without-pip $(VENV)
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check -c $(PINS) pip
+	$(BIN)/pip install --quiet --disable-pip-version-check -c $(PINS) -e . --group dev
 	touch $@
 
-demo: .venv/installed
+demo: $(VENV)/installed
 	$(BIN)/twofold pretrain --recipe recipes/digits.toml --out runs/demo
 	$(BIN)/twofold evaluate runs/demo --protocols knn,fewshot
 	$(BIN)/twofold diagnose runs/demo
 	$(BIN)/twofold report runs/demo
 	@echo "runs/demo holds:" && ls runs/demo
 
-test: .venv/installed
+test: $(VENV)/installed
 	$(BIN)/pytest -n auto --dist loadfile
 
-slow: .venv/installed
+slow: $(VENV)/installed
 	$(BIN)/pytest -m slow -n auto
 
-check: .venv/installed
+oldest:
+	$(MAKE) test slow VENV=.venv-oldest PINS=constraints-oldest.txt
+
+check: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/installed
+bench: $(VENV)/installed
 	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/loading.py
 	$(BIN)/python benchmarks/step.py
 
 clean:
-	rm -rf .venv runs build src/*.egg-info
+	rm -rf .venv .venv-oldest runs build src/*.egg-info

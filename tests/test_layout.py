@@ -2,9 +2,13 @@
 
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from twofold import __version__
 from twofold.recipe import recipe, toml
@@ -83,6 +87,14 @@ def test_the_version_is_one():
     about = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert about["project"]["version"] == __version__
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_lowest_versions_that_are_allowed_are_those_of_make_oldest():
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = dict(line.split("==") for line in (ROOT / "constraints-oldest.txt").read_text().splitlines())
+    for text in [*about["dependencies"], *chain(*about["optional-dependencies"].values())]:
+        needed = Requirement(text)
+        assert needed.specifier == SpecifierSet(f">={pins[canonicalize_name(needed.name)]}"), text
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.name)

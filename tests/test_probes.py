@@ -54,16 +54,16 @@ def test_any_arrays_and_any_labels_are_alike(name, short):
 
 
 def test_neighbours_and_heads_are_scikit_learns():
-    unit = X / X.norm(dim=1, keepdim=True), TEST / TEST.norm(dim=1, keepdim=True)
+    unit = [(block / block.norm(dim=1, keepdim=True)).numpy() for block in (X, TEST)]
     for k in (1, 5):
-        plain = KNeighborsClassifier(k, weights=lambda d: np.exp((1 - d**2 / 2) / 0.1)).fit(unit[0], Y)
-        assert probes.knn(*SPLIT, k=k).value == pytest.approx(plain.score(unit[1], TRUTH))
+        plain = KNeighborsClassifier(k, weights=lambda d: np.exp((1 - d**2 / 2) / 0.1)).fit(unit[0], Y.numpy())
+        assert probes.knn(*SPLIT, k=k).value == pytest.approx(plain.score(unit[1], TRUTH.numpy()))
     mean = X.mean(0)
     length = (X - mean).square().sum(1).mean().sqrt()
     for strength in (0.1, 10.0):
-        plain = LogisticRegression(C=strength, max_iter=1000).fit((X - mean) / length, Y)
+        plain = LogisticRegression(C=strength, max_iter=1000).fit(((X - mean) / length).numpy(), Y.numpy())
         score = probes.linear(*SPLIT, strength=strength)
-        assert score.value == pytest.approx(plain.score((TEST - mean) / length, TRUTH), abs=0.011)
+        assert score.value == pytest.approx(plain.score(((TEST - mean) / length).numpy(), TRUTH.numpy()), abs=0.011)
     assert probes.linear(*SPLIT).chosen["strength"] in (0.1, 1.0, 10.0, 100.0)
 
 
@@ -79,13 +79,13 @@ def test_every_class_counts_alike_in_the_balanced_accuracy():
     few = torch.cat([(label == TRUTH).nonzero()[: 4 * label + 4, 0] for label in range(4)])
     names = np.array(["ant", "bee", "cat", "dog"])
     score = probes.knn(X, names[Y], TEST[few] + 1, names[TRUTH[few]], k=5)
-    unit = [block / block.norm(dim=1, keepdim=True) for block in (X, TEST[few] + 1)]
-    plain = KNeighborsClassifier(5, weights=lambda d: np.exp((1 - d**2 / 2) / 0.1)).fit(unit[0], Y)
+    unit = [(block / block.norm(dim=1, keepdim=True)).numpy() for block in (X, TEST[few] + 1)]
+    plain = KNeighborsClassifier(5, weights=lambda d: np.exp((1 - d**2 / 2) / 0.1)).fit(unit[0], Y.numpy())
     predicted = plain.predict(unit[1])
-    shares = recall_score(TRUTH[few], predicted, average=None)
+    shares = recall_score(TRUTH[few].numpy(), predicted, average=None)
     assert len(set(shares)) > 1
     assert list(score.recall.values()) == pytest.approx(shares)
-    assert score.balanced.value == pytest.approx(balanced_accuracy_score(TRUTH[few], predicted))
+    assert score.balanced.value == pytest.approx(balanced_accuracy_score(TRUTH[few].numpy(), predicted))
     images = np.array([4, 8, 12, 16])
     likely = (shares * images + 1) / (images + 2)
     assert score.balanced.spread == pytest.approx(np.sqrt((likely * (1 - likely) / images).sum()) / 4)

@@ -39,11 +39,11 @@ def choose(name: str | torch.device | None = None) -> torch.device:
 
 
 def good_precision(device: torch.device) -> str:
-    """``bf16`` where the device multiplies it natively, else ``fp32``."""
+    """``bf16`` where the device multiplies it natively, else ``fp32``; also on the CPU of a torch that cannot tell."""
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
     if device.type == "cpu":
-        able = torch.cpu.get_capabilities()
+        able = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 is the first that has it
         return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
     return "fp32"
 

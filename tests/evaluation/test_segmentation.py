@@ -101,7 +101,7 @@ def test_overlaps_are_scikit_learns():
     assert counts.shape == (5, 3, 255)
     said = torch.stack([segmentation.predict(head, own, (17, 21)) for own in maps])
     truth = torch.stack(masks)
-    truth, guess = truth[truth != 255].long(), said[truth != 255]
+    truth, guess = truth[truth != 255].long().numpy(), said[truth != 255].numpy()
     classes, ious = segmentation.overlaps(counts)
     assert classes.tolist() == [0, 2, 3]  # 7 is said to be somewhere, but is nowhere
     assert 7 in guess
