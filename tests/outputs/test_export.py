@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 import twofold
-from tests.conftest import tiny
+from tests.conftest import picture, tiny
 from twofold.cli import main
 from twofold.errors import UsageError
 from twofold.outputs.export import export
@@ -31,10 +32,30 @@ def full_width(tmp_path_factory):
 def test_exports_load_as_they_say(kind, full_width, tmp_path):
     said = export(full_width, tmp_path / "weights.safetensors", kind)
     mean = ", ".join(f"{value:.4g}" for value in full_width.spec.mean)
-    assert f"images are 8 x 8 pixels, resized by the bicubic filter, from 0 to 1, less the mean ({mean})" in said
+    assert f"in 8 x 8 pixels, resized by the bicubic filter, from 0 to 1, less the mean ({mean})" in said
     images = torch.rand(2, 3, 8, 8)
     with torch.no_grad():
         torch.testing.assert_close(run_lines(said)(images), twofold.load_backbone(full_width)(images))
+
+
+def test_images_that_are_prepared_as_it_says_have_the_features_that_embed_writes(tmp_path):
+    photographs = [Image.fromarray(picture(96, 128, number)) for number in range(4)]
+    photographs.append(Image.fromarray(picture(40, 60, 9)))
+    settings = tiny("simclr", data=photographs, image_size=32, limit=5, batch_size=4, epochs=1, knn_every=0)
+    run = twofold.pretrain(out=tmp_path / "run", quiet=True, **settings)
+    said = export(run, tmp_path / "weights.safetensors")
+    assert "the central square, whose side is 0.875 of the shorter side of an image of over 64 pixels, in 32 x 32" in said
+    crops = [image.crop((22, 6, 106, 90)) for image in photographs[:4]] + [photographs[4].crop((10, 0, 50, 40))]
+    small = np.stack([np.asarray(crop.resize((32, 32), Image.Resampling.BICUBIC)) for crop in crops])
+    images = (torch.from_numpy(small).permute(0, 3, 1, 2) / 255 - channels(run.spec.mean)) / channels(run.spec.std)
+    with torch.no_grad():
+        found = run_lines(said)(images)
+    written = torch.from_numpy(twofold.embed(run, photographs).vectors)
+    assert torch.nn.functional.cosine_similarity(found, written).min() > 0.9999
+
+
+def channels(values):
+    return torch.tensor(values)[:, None, None]
 
 
 def test_torchvision_gets_only_what_it_has(finished, tmp_path):
@@ -49,6 +70,9 @@ def test_onnx(finished, tmp_path):
 
     export(finished, tmp_path / "backbone.onnx", "onnx")
     model = onnx.load(tmp_path / "backbone.onnx")
+    assert [(entry.key, entry.value[:29]) for entry in model.metadata_props] == [
+        ("preparation", "images are the central square")
+    ]
     images = np.random.default_rng(0).random((3, 3, 8, 8), np.float32)  # another batch size than it was traced with
     (features,) = ReferenceEvaluator(model).run(None, {"images": images})
     with torch.no_grad():

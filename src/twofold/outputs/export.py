@@ -12,8 +12,9 @@ from timm.models.resnet import ResNet
 from torch import nn
 
 from twofold.encoding.backbones import open_backbone, run_of
+from twofold.encoding.crops import PHOTO_SHARE
 from twofold.errors import UsageError, did_you_mean
-from twofold.nets.backbone import BackboneSpec
+from twofold.nets.backbone import SMALL, BackboneSpec
 from twofold.nets.given import is_given
 from twofold.recipe import recipe
 from twofold.recipe.foreign import is_foreign
@@ -38,7 +39,8 @@ def export(
             or the name of a timm model, which comes with its published weights.
         out: the file to write; it ends in ``.onnx`` for that format and else in ``.safetensors``.
         format: ``timm`` and ``torchvision`` are safetensors with that library's key names (torchvision: ResNets
-            of the plain kind only); ``onnx`` is a graph that takes normalised images, in batches of any size.
+            of the plain kind only); ``onnx`` is a graph that takes normalised images, in batches of any size;
+            ``preparation`` in its metadata says how they are prepared.
         backbone: for a file of weights, the name of the timm model that they belong to.
         interpolate_weights: for a run that started from weights, the share of what it has learned that the backbone is
             to have, above 0 and at most 1, instead of the share in its recipe. It is computed from the run's last
@@ -86,8 +88,9 @@ def _between(run: Run | None, share: float) -> nn.Module:
 def preparation(spec: BackboneSpec) -> str:
     """What the backbone's images have to be, in words."""
     mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (spec.mean, spec.std))
+    square = f"the central square, whose side is {PHOTO_SHARE:g} of the shorter side of an image of over {SMALL} pixels"
     size = f"{spec.size} x {spec.size} pixels, resized by the {spec.interpolation} filter"
-    return f"images are {size}, from 0 to 1, less the mean ({mean}), divided by the deviation ({std})"
+    return f"images are {square}, in {size}, from 0 to 1, less the mean ({mean}), divided by the deviation ({std})"
 
 
 def building_lines(spec: BackboneSpec) -> str:
@@ -156,6 +159,7 @@ def _onnx(backbone: nn.Module, spec: BackboneSpec, out: Path) -> None:
     except ImportError as error:
         raise UsageError(f"ONNX needs two more packages, pip install 'twofold[onnx]' ({error})") from None
     assert program is not None
+    program.model.metadata_props["preparation"] = preparation(spec)
     with files.saying(out):
         try:
             folder.mkdir()
