@@ -43,7 +43,7 @@ def good_precision(device: torch.device) -> str:
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
     if device.type == "cpu":
-        able = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 is the first that has it
+        able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 is the first that has it
         return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
     return "fp32"
 

@@ -1,9 +1,12 @@
 """Masks: found by two rules, never taken for images, read as class numbers."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from tests.conftest import encoded, picture
@@ -184,6 +187,32 @@ def pages(count):
     return file.getvalue()
 
 
+@pytest.mark.parametrize("bits", [2, 4])
+def test_numbers_of_few_bits_are_class_numbers(bits):
+    """Pillow stretches them to 8 bits."""
+    numbers = np.arange(48, dtype=np.uint8).reshape(6, 8) % 2**bits
+    packed = (numbers.reshape(6, -1, 8 // bits) << np.arange(8 - bits, -1, -bits)).sum(2).astype(np.uint8)
+    rows = b"".join(b"\0" + row.tobytes() for row in packed)
+    header = struct.pack(">IIBBBBB", 8, 6, bits, 0, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n"
+    for name, content in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        png += struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    tiff = io.BytesIO()
+    tifffile.imwrite(tiff, numbers, photometric="minisblack", bitspersample=bits)
+    for file in (png, tiff.getvalue()):
+        assert np.array_equal(decode_mask(file, "m"), numbers)
+
+
+def test_smaller_copies_of_a_mask_are_passed_over():
+    """Cloud-optimised GeoTIFF files have them."""
+    numbers = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(numbers, photometric="minisblack", metadata=None)
+        writer.write(numbers[::2, ::2], photometric="minisblack", subfiletype=1, metadata=None)
+    assert np.array_equal(decode_mask(file.getvalue(), "m"), numbers)
+
+
 def test_what_is_no_mask_is_one_line():
     for file, words in (
         (encoded(picture(4, 4)), r"m holds colours \(RGB\), not a class number"),
@@ -192,7 +221,7 @@ def test_what_is_no_mask_is_one_line():
         (encoded(np.array([[np.nan, 1]], np.float32), "TIFF"), "numbers from nan to nan, not classes"),
         (encoded(np.array([[-1, 1]], np.int32), "TIFF"), "numbers from -1 to 1, not classes"),
         (pages(2), "the mask m holds 2 pages"),
-        (b"no image", "the mask m cannot be read: cannot identify"),
+        (b"no image", "the mask m cannot be read: no PNG, BMP or TIFF file"),
         (encoded(np.random.default_rng(0).integers(0, 9, (40, 40), np.uint8))[:200], "the mask m cannot be read"),
     ):
         with pytest.raises(UsageError, match=words):

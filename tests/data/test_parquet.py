@@ -31,6 +31,37 @@ def test_parquet(tmp_path):
         open_data(tmp_path / "none.parquet")
 
 
+def test_a_column_names_the_parts(tmp_path, monkeypatch):
+    """As one of a table does. The labels of a part count if all its images have one."""
+    parts = ["Train", "test", "train", "other", "train", "test"]
+    columns = {
+        "image": [encoded(picture(8, 8, number)) for number in range(6)],
+        "split": parts,
+        "label": ["b", "a", "a", None, "b", "a"],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "all.parquet", row_group_size=4)
+    whole = tmp_path / "whole.parquet"
+    pq.write_table(pa.table(columns | {"split": ["train"] * 6}), whole)
+    monkeypatch.setenv("TWOFOLD_CACHE", str(tmp_path / "cache"))
+    for most in (4 << 30, 0):  # in memory, mapped
+        monkeypatch.setattr("twofold.data.parquet.IN_MEMORY", most)
+        data = open_data(tmp_path / "all.parquet")
+        assert [data.train.name(i) for i in range(3)] == ["row 0", "row 2", "row 4"]
+        assert np.array_equal(data.test.image(1), np.moveaxis(picture(8, 8, 5), -1, 0))
+        assert (list(data.train.labels), data.train.classes) == ([1, 0, 1], ["a", "b"])
+        assert (list(data.test.labels), data.test.classes) == ([0, 0], ["a", "b"])
+        assert data.notes == ("images of other parts than train and test are left out (train 3, test 2, other 1)",)
+        assert data.train.fingerprint() != data.test.fingerprint()
+    undivided = open_data(whole)
+    assert (len(undivided.train), undivided.test) == (6, None)
+    assert undivided.notes == ("no image has a label: all must have one, but 1 of 6 have none",)
+    pq.write_table(pa.table(columns).rename_columns(["image", "split", "kind"]), tmp_path / "kind.parquet")
+    assert (
+        "no column of kind.parquet is called label, so no image has one (columns: kind)"
+        in open_data(tmp_path / "kind.parquet").notes
+    )
+
+
 def test_large_parquet_is_mapped_from_the_cache(tmp_path, monkeypatch):
     parquet(tmp_path / "train-0.parquet", 3)
     parquet(tmp_path / "train-1.parquet", 2, start=3)

@@ -107,6 +107,23 @@ def test_a_file_is_never_guessed(tmp_path):
     )
 
 
+def test_a_missing_file_is_no_other_one_of_its_name(tmp_path):
+    """Where other rows have whole paths, a path with folders is no end of another one; a bare name may be."""
+    fill(tmp_path, ["images/1.jpg", "images/2.jpg", "old/images/0.jpg", "old/3.jpg"])
+    path = table(tmp_path / "all.csv", "path,label", "images/0.jpg,a", "images/1.jpg,b", "images/2.jpg,b", "3.jpg,a")
+    data = open_data(path)
+    assert listed(data.train) == [("images/1.jpg", "b"), ("images/2.jpg", "b"), ("old/3.jpg", "a")]
+    assert f"1 of 4 rows of {path} name no image, as the first: images/0.jpg" in data.notes
+    ends = table(tmp_path / "ends.csv", "path,label", "images/0.jpg,a", "3.jpg,b")
+    assert listed(open_data(ends).train) == [("old/images/0.jpg", "a"), ("old/3.jpg", "b")]
+
+
+def test_labels_are_as_the_table_has_them(tmp_path):
+    fill(tmp_path, ["1.jpg", "2.jpg", "3.jpg"])
+    path = table(tmp_path / "all.csv", "path,label", "1.jpg,Home\\Glass", '2.jpg,"a\tb"', "3.jpg,Home\\Glass")
+    assert open_data(path).train.classes == ["Home\\Glass", "a\tb"]
+
+
 def test_parts_are_those_that_folders_name(tmp_path):
     fill(tmp_path, [f"{number}.jpg" for number in range(7)])
     rows = ["0,a,Train", "1,b,Train", "2,,test", "3,,test", "4,a,val", "5,b,val", "6,a,extra"]
@@ -185,8 +202,8 @@ def test_the_work_grows_as_the_table_does_where_all_files_have_one_name():
     """As studies have theirs, ``patient7/view1.jpg``; texts are looked up, not compared with every file."""
     paths = [f"train/patient{number}/view1.jpg" for number in range(20_000)]
     names = tables._Names(paths)
-    assert [names.find(f"set/{path}") for path in paths] == [(number, "set") for number in range(20_000)]
-    assert names.find("patient7/view1") == (7, "")
+    assert [names.find(f"set/{path}") for path in paths] == [(n, "set", True, False) for n in range(20_000)]
+    assert names.find("patient7/view1") == (7, "", True, True)
     assert names.find("view1.jpg") is None
 
 

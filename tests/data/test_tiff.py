@@ -111,18 +111,49 @@ def test_a_fourth_channel_is_a_band_unless_it_is_transparency():
         assert (white.shape, (white[:, 1:, :4] == full).all()) == ((3, 8, 10), True)
         assert np.array_equal(white[:, :, 4:], np.moveaxis(clear[:, 4:, :3], -1, 0))
         assert np.abs(white[:, 0, 0] - (full - full // 2 + bright[0, 0, :3] / 2)).max() <= 2
-        nothing = decode(tiff(np.zeros_like(clear), **as_picture))
-        assert (nothing.shape, (nothing == full).all()) == ((3, 8, 10), True)
-        soft = clear.copy()
-        soft[..., 3] = full // 2
-        assert decode(tiff(soft, **as_picture)).shape == (3, 8, 10)
         measured = bright  # as tifffile and GDAL write any four channels
         empty = measured * np.array([1, 1, 1, 0], kind)
         sparse = measured.copy()
         sparse[..., 3] = np.where(np.arange(10) < 5, 0, sparse[..., 3])  # a background that was taken off,
         sparse[0, 9, 3] = full  # and a pixel that is too bright
-        for bands in (measured, empty, sparse):
+        constant = measured * np.array([1, 1, 1, 0], kind) + np.array([0, 0, 0, 100], kind)
+        border = np.zeros_like(measured)  # of a mosaic
+        for bands in (measured, empty, sparse, constant, border):
             assert np.array_equal(decode(tiff(bands, **as_picture)), np.moveaxis(bands, -1, 0))
+
+
+@pytest.mark.parametrize("bands", [1, 2, 4, 5])
+def test_a_transparency_beside_bands_is_one_more(bands):
+    """GDAL writes one beside any number of bands, where an image was turned to lie north."""
+    pixels = np.moveaxis(values((bands + 1, 12, 10)), 0, -1)
+    if bands > 1:
+        pixels[..., -1] = np.where(np.arange(10) < 4, 0, 65535)
+        pixels[:, :4] = 0
+    as_measured = dict(photometric="minisblack", planarconfig="contig")
+    found = decode(tiff(pixels, extrasamples=["unspecified"] * (bands - 1) + ["unassalpha"], **as_measured))
+    assert np.array_equal(found, np.moveaxis(pixels, -1, 0))
+
+
+@pytest.mark.parametrize(
+    ("kind", "nodata"),
+    [("float32", "-9999"), ("uint16", "0"), ("float32", "-3.4028234663852886e+38"), ("float32", "nan")],
+)
+def test_missing_data_get_the_mean_of_the_others(kind, nodata):
+    planes = values((3, 10, 12)).astype(kind) + 1
+    holes = planes.copy()
+    holes[0, :2], holes[2] = (np.float32(nodata).astype(kind),) * 2
+    tag = (42113, "s", 0, nodata, True)
+    how = dict(photometric="minisblack", planarconfig="separate", compression="zlib")
+    found = decode(tiff(holes, extratags=[tag], **how))
+    expected = planes.copy()
+    expected[0, :2] = planes[0, 2:].mean(dtype=np.float64).round(0 if kind == "uint16" else 9)
+    expected[2] = 0
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert np.array_equal(decode(tiff(planes, extratags=[tag], **how)), planes)
+    with pytest.raises(Unreadable, match="without data"):
+        decode(tiff(np.full_like(planes, holes[2, 0, 0]), extratags=[tag], **how))
+    odd = decode(tiff(planes, extratags=[(42113, "s", 0, "none", True)], **how))
+    assert np.array_equal(odd, planes)
 
 
 def test_white_is_the_highest_value():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import blobs
 from twofold.errors import UsageError
-from twofold.evaluation.split import draw, every_fifth, hold_out, hold_out_groups
+from twofold.evaluation.split import draw, every_fifth, hold_out, hold_out_groups, untested
 
 
 def test_a_held_out_part_has_every_class_and_shares_no_image():
@@ -39,13 +39,19 @@ LABELS = st.lists(st.integers(0, 6), min_size=1, max_size=200)
 @given(LABELS)
 def test_every_fifth_image_of_each_class_is_for_testing(labels):
     counts = [labels.count(label) // 5 for label in range(7)]
-    if not any(counts):
-        with pytest.raises(UsageError, match="no class in here has five"):
+    tested = sum(count > 0 for count in counts)
+    if tested < min(2, len(set(labels))):
+        with pytest.raises(
+            UsageError, match="only one class in here has five" if tested else "no class in here has five"
+        ):
             every_fifth(labels, "here")
         return
     train, test = every_fifth(labels, "here")
     assert sorted(train + test) == list(range(len(labels)))
     assert [sum(labels[number] == label for number in test) for label in range(7)] == counts
+    missed = len(set(labels)) - tested
+    assert untested(labels, test).startswith(f"; {missed} of {len(set(labels))} classes have" if missed else "")
+    assert bool(untested(labels, test)) == bool(missed)
 
 
 @given(LABELS, st.integers(0, 2**40))

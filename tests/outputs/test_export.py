@@ -44,7 +44,9 @@ def test_images_that_are_prepared_as_it_says_have_the_features_that_embed_writes
     settings = tiny("simclr", data=photographs, image_size=32, limit=5, batch_size=4, epochs=1, knn_every=0)
     run = twofold.pretrain(out=tmp_path / "run", quiet=True, **settings)
     said = export(run, tmp_path / "weights.safetensors")
-    assert "the central square, whose side is 0.875 of the shorter side of an image of over 64 pixels, in 32 x 32" in said
+    assert (
+        "the central square, whose side is 0.875 of the shorter side of an image of over 64 pixels, in 32 x 32" in said
+    )
     crops = [image.crop((22, 6, 106, 90)) for image in photographs[:4]] + [photographs[4].crop((10, 0, 50, 40))]
     small = np.stack([np.asarray(crop.resize((32, 32), Image.Resampling.BICUBIC)) for crop in crops])
     images = (torch.from_numpy(small).permute(0, 3, 1, 2) / 255 - channels(run.spec.mean)) / channels(run.spec.std)

@@ -27,6 +27,12 @@ USUAL = ("dino", "moco")
 """Methods that are compared by default: prototypes that are frozen at first; shuffled keys and a queue."""
 
 
+OLD = torch.__version__ < (2, 11)
+"""Whether torch is one that multiplies a clipped gradient's parts by a float32 number."""
+LOSS, WEIGHT = (1e-8, 1e-5) if OLD else (1e-11, 1e-8)
+"""Relative tolerances."""
+
+
 def settings_of(name, **settings):
     """A step of 4 that is not whole, with several parts, a clipped gradient and everything that is measured."""
     usual = dict(limit=64, batch_size=32, epochs=2, accumulate=2, grad_clip=1.0, measure_every=1, precision="fp64")
@@ -64,7 +70,7 @@ def assert_alike(one, other):
     """Two runs, but for the rounding of float64."""
     rows = [metrics.read_metrics(path / "metrics.jsonl") for path in (one, other)]
     for a, b in zip(*rows, strict=True):
-        assert a["loss"] == pytest.approx(b["loss"], rel=1e-11), one
+        assert a["loss"] == pytest.approx(b["loss"], rel=LOSS), one
         assert a.get("knn") == b.get("knn")
         assert a["measures"] == pytest.approx(b["measures"], rel=1e-4, abs=1e-5)
     states = [files.load(path / "checkpoint.pt") for path in (one, other)]
@@ -82,7 +88,8 @@ def assert_alike(one, other):
 def close(some, others, where):
     assert some.keys() == others.keys(), where
     for key, value in others.items():
-        torch.testing.assert_close(some[key], value, rtol=1e-8, atol=1e-9, msg=lambda m, k=key: f"{where}: {k}: {m}")
+        how = dict(rtol=WEIGHT, atol=WEIGHT / 10, msg=lambda m, k=key: f"{where}: {k}: {m}")
+        torch.testing.assert_close(some[key], value, **how)
 
 
 def compare(folder, names, **settings):
@@ -289,7 +296,7 @@ def test_a_weight_of_one_number_stays_whole_and_one_that_two_parts_share_is_refu
     codes, found = together(2, strange_networks)
     assert codes == [0, 0]
     for (loss, weights), (cut_loss, cut) in found[0][0]:
-        assert cut_loss == pytest.approx(loss, rel=1e-12)
+        assert cut_loss == pytest.approx(loss, rel=LOSS)
         close(cut, weights, "weights")
         assert weights["backbone.scale"] != 2.0
     for _, refused in found:

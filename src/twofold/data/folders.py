@@ -1,4 +1,4 @@
-"""A folder of image files: which of them are for training, which for testing, and which are neither."""
+"""Which images of a folder, or rows of a table, are for training, which for testing, and which are neither."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +12,27 @@ TRAIN = ("train", "training")
 TEST = ("test", "testing", "val", "valid", "validation")
 """Names of a test part, in any case. It is the first that has images, and classes of the training part if there are
 any."""
+PARTS = ("split", "part", "set", "subset", "partition")
+"""Names that a column of parts has, in any case."""
+
+
+def parts_of_rows(parts: Sequence[str], labelled: Sequence[bool]) -> tuple[list[int], list[int], tuple[str, ...]]:
+    """The rows to train on, those to test on, and what is to be said of the others, by the names of their parts.
+
+    All are for training if none are for tests. The test part is the first whose rows all have a label, if there is one.
+    """
+    rows: dict[str, list[int]] = {}
+    for row, part in enumerate(parts):
+        rows.setdefault(part.lower(), []).append(row)
+    counts = ", ".join(f"{escaped(name[:80]) or 'none'} {len(those)}" for name, those in rows.items())
+    trains = [rows[name] for name in TRAIN if name in rows]
+    tests = [rows[name] for name in TEST if name in rows]
+    if not (trains and tests):
+        told = f"all images are for training, as the parts are not called train and test ({counts})"
+        return list(range(len(parts))), [], (told,) if len(rows) > 1 else ()
+    known = (test for test in tests if all(labelled[row] for row in test))
+    left = (f"images of other parts than train and test are left out ({counts})",) if len(rows) > 2 else ()
+    return trains[0], next(known, tests[0]), left
 
 
 def parts_of(root: Path, closed: Sequence[str]) -> tuple[Folder, Folder | None, tuple[str, ...]]:

@@ -24,9 +24,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL.Image import Image
 
 from twofold.data import bounds
 from twofold.data.decode import opened
+from twofold.data.tiff import MASK, REDUCED, SUBFILE_TYPE
 from twofold.errors import UsageError
 
 IGNORED = 255
@@ -206,14 +208,16 @@ def decode_mask(file: bytes, name: str) -> np.ndarray:
     """
     try:
         with opened(file) as image:
+            pages, step = _pages(image), _step(image)
             image.load()
-            values = np.asarray(image.convert("L") if image.mode == "1" else image)  # white is white at any depth
+            values = np.asarray(image.convert("L") if image.mode == "1" else image)  # white is white at 1 bit, too
+            values = values // step if step > 1 else values
             colours = len(image.getbands()) - image.mode.endswith("A")
-            pages = getattr(image, "n_frames", 1)
     except (MemoryError, UsageError):
         raise
     except Exception as error:  # Pillow's plugins raise nearly every kind on broken files
-        raise UsageError(f"the mask {name} cannot be read: {' '.join(str(error).split())}") from None
+        reason = "no PNG, BMP or TIFF file that Pillow reads" if "cannot identify" in str(error) else str(error)
+        raise UsageError(f"the mask {name} cannot be read: {' '.join(reason.split())}") from None
     if values.ndim == 3 and (values[..., :colours] == values[..., :1]).all():  # greys that were saved as colours
         values = values[..., 0]
     if values.ndim != 2:
@@ -227,6 +231,23 @@ def decode_mask(file: bytes, name: str) -> np.ndarray:
             f"the mask {name} holds numbers from {values.min()} to {values.max()}, not classes from 0 to 254"
         )
     return classes
+
+
+def _pages(image: Image) -> int:
+    """How many pages there are in a file that was opened, without copies of reduced size, and masks of them."""
+    kinds = []
+    for number in range(getattr(image, "n_frames", 1)):
+        image.seek(number)
+        kinds.append(int(getattr(image, "tag_v2", {}).get(SUBFILE_TYPE, 0)))
+    image.seek(0)
+    return sum(not kind & (REDUCED | MASK) for kind in kinds)
+
+
+def _step(image: Image) -> int:
+    """How far apart the grey values of an image are that Pillow is going to stretch from 2 or 4 bits to 8, else 1."""
+    codes = [tile.args for tile in getattr(image, "tile", ())]
+    raw = codes[0] if codes and isinstance(codes[0], str) else str(codes[0][0]) if codes and codes[0] else ""
+    return {"L;2": 85, "L;4": 17}.get(raw[:3], 1)
 
 
 def black_and_white(counts: np.ndarray) -> bool:

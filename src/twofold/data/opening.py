@@ -149,7 +149,9 @@ def _numbered_alike(train: Source, test: Source) -> tuple[Source, str]:
         return test, ""
     unknown = [name for name in test.classes if name not in train.classes]
     if unknown:
-        return test, f"the test part has a class that the training part lacks: {unknown[0]}"
+        classes = "a class" if len(unknown) == 1 else f"{len(unknown)} classes"
+        named = ", ".join(name[:80] for name in unknown[:5])
+        return test, f"the test part has {classes} that the training part lacks ({named}): leave their images out"
     numbers = [train.classes.index(name) for name in test.classes]
     renumbered = copy(test)
     renumbered.labels, renumbered.classes = [numbers[label] for label in test.labels], train.classes
@@ -177,7 +179,7 @@ def _open(text: str) -> Data:
     if path.is_dir():
         return _folder(path)
     if path.suffix == ".parquet" and all(each.is_file() for each in paths):
-        return Data(Parquet(paths))
+        return _of_parquet(Parquet(paths))
     if path.suffix in (".npy", ".npz"):
         splits = load_array(path)
         return _noted(splits["train"], splits.get("test"))
@@ -209,8 +211,14 @@ def _of_shards(files: Iterable[tuple[PurePath, Place]], more: Iterable[str] = ()
             test = parts.get("test") or parts.get("val")
             train = parts.get("train") or parts.get("") or test
             assert train
-            return _noted(kind(train), kind(test) if test and test is not train else None, more)
+            if test and test is not train:
+                return _noted(kind(train), kind(test), more)
+            return _of_parquet(Parquet(train), more) if kind is Parquet else _noted(Tar(train), more=more)
     return None
+
+
+def _of_parquet(source: Parquet, more: Iterable[str] = ()) -> Data:
+    return _noted(source, source.test, more)
 
 
 def _part(path: PurePath) -> str:
@@ -251,7 +259,7 @@ def _remote(text: str) -> Data:
     if len(endings) == 1 and endings <= {".tar", ".parquet"}:
         with asking(places[0]):
             size(places[0])
-            return Data(Parquet(places)) if endings == {".parquet"} else _noted(Tar(places))
+            return _of_parquet(Parquet(places)) if endings == {".parquet"} else _noted(Tar(places))
     root = text.rstrip("/")
     if len(places) > 1 or text.startswith(("http://", "https://")):
         raise UsageError(f"{text} is no .tar or .parquet file; of a folder on the web, name the files: {PATTERN}")

@@ -4,22 +4,31 @@ import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
+from copy import copy
 from typing import Any, BinaryIO
+
+import numpy as np
 
 from twofold.data.cache import cache
 from twofold.data.compact import Numbers
 from twofold.data.encoded import LABELS, EncodedSource
+from twofold.data.folders import PARTS, parts_of_rows
 from twofold.data.remote import Place, size, stamp, stream
 from twofold.data.sources import WHOLE, digest, number
 from twofold.errors import UsageError
 from twofold.storage.files import write_atomically
+from twofold.storage.names import escaped
 
 IN_MEMORY = 4 << 30
 """Bytes of Parquet that are read into memory; more is mapped from the cache."""
 
 
 class Parquet(EncodedSource):
-    """Parquet in the Hugging Face layout: a column of {bytes, path} (or of bytes), and maybe a column of labels."""
+    """Parquet in the Hugging Face layout: a column of {bytes, path} (or of bytes), and maybe a column of labels.
+
+    Where a column names parts as those of tables do, these are the images to train on, and ``test`` has those to test
+    on. The labels of a part count if each of its images has one.
+    """
 
     def __init__(self, files: Sequence[Place]) -> None:
         import pyarrow as pa
@@ -30,26 +39,45 @@ class Parquet(EncodedSource):
                 schema = pq.read_schema(file)
             image = _image_column(schema)
             label = next((name for name in LABELS if name in schema.names), None)
-            columns = [image] + ([label] if label else [])
-            self._table = _table(files, columns)
+            part = next((name for name in schema.names if name.lower() in PARTS and _holds_texts(schema, name)), None)
+            table = _table(files, [name for name in (image, label, part) if name])
         except StopIteration:
             raise UsageError(f"{files[0]} has no column of images (bytes, or a struct with bytes)") from None
         except (pa.ArrowException, KeyError, OSError, ValueError) as error:  # the last of names that are no text
             raise UsageError(f"{files[0]} cannot be read as Parquet: {' '.join(str(error).split())}") from None
         self._files = list(files)
-        column = self._table[image]
+        column = table[image]
         if pa.types.is_struct(column.type):
             column = pa.chunked_array([chunk.field("bytes") for chunk in column.chunks])
         self._images = column
-        if label:
-            labels, self.classes = column_of_labels(self._table[label].to_pylist(), _class_names(schema, label))
-            self.labels = None if labels is None else Numbers(labels)
+        names = _class_names(schema, label) if label else None
+        values = table[label].to_pylist() if label else [None] * len(column)
+        parts = [text or "" for text in table[part].to_pylist()] if part else [""] * len(column)
+        train, test, self.notes = parts_of_rows(parts, [value is not None for value in values])
+        self.test = copy(self)._with(test, values, names) if test else None
+        self._with(train, values, names)
+        if label is None and (others := [name for name in schema.names if name not in (image, part)]):
+            told = ", ".join(escaped(name[:80]) for name in others)[:300]
+            self.notes += (f"no column of {files[0].name} is called label, so no image has one (columns: {told})",)
+
+    def _with(self, rows: list[int], values: list[Any], names: list[str] | None) -> "Parquet":
+        """These rows alone, with their labels, if each has one."""
+        own = [values[row] for row in rows]
+        self._rows = Numbers(np.array(rows, np.int64))
+        labels, self.classes = column_of_labels(own, names)
+        self.labels = None if labels is None else Numbers(labels)
+        if 0 < (without := own.count(None)) < len(own):
+            self.notes += (f"no image has a label: all must have one, but {without} of {len(own)} have none",)
+        return self
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._rows)
+
+    def name(self, index: int) -> str:
+        return f"row {self._rows[index]}"
 
     def read(self, index: int) -> bytes:
-        value: bytes | None = self._images[index].as_py()
+        value: bytes | None = self._images[self._rows[index]].as_py()
         return value or b""
 
     def compute_fingerprint(self) -> str:
@@ -59,6 +87,8 @@ class Parquet(EncodedSource):
         """
         sizes = [size(file) for file in self._files]
         about: list[object] = [(file.name, length) for file, length in zip(self._files, sizes, strict=True)]
+        if len(self) < len(self._images):
+            about.append(hashlib.blake2b(self._rows.values.tobytes(), digest_size=8).hexdigest())
         if sum(sizes) > WHOLE:
             return digest([*about, *map(stamp, self._files), *self._contents.digests(self._bytes)])
         for place in self._files:
@@ -92,7 +122,7 @@ def _table(files: Sequence[Place], columns: list[str]):  # type: ignore[no-untyp
                 found += [part.schema_arrow.empty_table().select(columns)]
                 found += [part.read_row_group(group, columns=columns) for group in range(part.num_row_groups)]
             return pa.concat_tables(found)
-        copied = cache() / "parquet" / f"{digest([(str(f), size(f), stamp(f)) for f in files])}.arrow"
+        copied = cache() / "parquet" / f"{digest([columns, *((str(f), size(f), stamp(f)) for f in files)])}.arrow"
         if not copied.exists():
             copied.parent.mkdir(parents=True, exist_ok=True)
             schema = pa.schema([field for field in parts[0].schema_arrow if field.name in columns])
@@ -122,6 +152,13 @@ def _image_column(schema) -> str:  # type: ignore[no-untyped-def]
 
     fields = sorted(schema, key=lambda field: field.name not in ("image", "img"))
     return next(str(field.name) for field in fields if holds_files(field))
+
+
+def _holds_texts(schema, name: str) -> bool:  # type: ignore[no-untyped-def]
+    import pyarrow as pa
+
+    kind = schema.field(name).type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _class_names(schema, label: str) -> list[str] | None:  # type: ignore[no-untyped-def]

@@ -20,12 +20,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 from unicodedata import normalize
 
 from twofold.data import spreadsheet
 from twofold.data.compact import Numbers
 from twofold.data.encoded import ARRAY, LABELS, SUFFIXES, Files, Folder
-from twofold.data.folders import TEST, TRAIN
+from twofold.data.folders import PARTS, parts_of_rows
 from twofold.data.sources import number
 from twofold.data.spreadsheet import Rows
 from twofold.errors import UsageError
@@ -33,8 +34,6 @@ from twofold.storage.names import escaped, unescaped
 
 FILES = ("path", "file_name")
 """Names that the column of files has, in any case, if it is to be found by its name."""
-PARTS = ("split", "part", "set", "subset", "partition")
-"""Names that a column of parts has, in any case."""
 ENDINGS = SUFFIXES | {ARRAY}
 """Of what can be an image in a folder."""
 SEVERAL = -1
@@ -63,21 +62,31 @@ def open_table(file: Path) -> tuple[Files, Files | None, tuple[str, ...]]:
     files = _column_of_files(columns, rows, names, folder, shown)
     label, part = _columns_beside(files, columns, rows)
     images, missed = _images(rows, (files, label, part), names, folder, shown)
-    train, test, notes = _parts(images)
-
+    train, test, others = parts_of_rows([image.part for image in images], [bool(image.label) for image in images])
     named = [("files", files), ("labels", label), ("parts", part)]
     said = ", ".join(f"{what} in column {_short(columns[place])}" for what, place in named if place is not None)
-    notes.insert(0, f"{shown}{encoding} has {said}")
+    notes = [f"{shown}{encoding} has {said}", *others]
     if label is None:
         notes.append(f"no column of {shown} is called label, so no image has one (columns: {_listed(columns)})")
     if missed:
         notes.append(f"{len(missed)} of {len(rows)} rows of {shown} name no image, as the first: {_short(missed[0])}")
     if unnamed := len(folder) - len(images):
         notes.append(f"{unnamed} of {len(folder)} images are not named in {shown} and are left out")
-    sources = [
-        _labelled(Files((image.path for image in part), folder.root, folder.masks), part) for part in (train, test)
-    ]
+    sources = [_labelled([images[row] for row in part], folder) for part in (train, test)]
     return sources[0], sources[1] if test else None, (*folder.closed, *notes)
+
+
+class _Found(NamedTuple):
+    """The number of a file that a text names, and by what.
+
+    ``beginning``: the first folders in the text that the file's path lacks; ``placed``: whether the text has folders;
+    ``end``: whether the file's path has first folders that the text lacks.
+    """
+
+    place: int
+    beginning: str
+    placed: bool
+    end: bool
 
 
 class _Names:
@@ -96,11 +105,8 @@ class _Names:
         ends = ((path[n:], place) for place, path in enumerate(self._paths) for n in range(len(path)))
         return _found_by((text, place) for end, place in ends for text in _keys(end))
 
-    def find(self, text: str) -> tuple[int, str] | None:
-        """The number of the file that a text names, and the first folders in the text that the file's path lacks.
-
-        None if there is no such file, or several.
-        """
+    def find(self, text: str) -> "_Found | None":
+        """The file that a text names; None if there is no such file, or several."""
         for written in dict.fromkeys((text, unescaped(text), text.replace("\\", "/"), _composed(text))):
             path = PurePosixPath(written).parts
             names = [_keys(path[n:])[0] for n in range(len(path))]
@@ -109,8 +115,8 @@ class _Names:
                 if place == SEVERAL:
                     return None
                 if place is not None:
-                    beyond = max(0, len(path) - len(self._paths[place]))
-                    return place, "/".join(path[:beyond])
+                    beyond = len(path) - len(self._paths[place])
+                    return _Found(place, "/".join(path[: max(0, beyond)]), len(path) > 1, beyond < 0)
         return None
 
     def means_several(self, text: str) -> bool:
@@ -206,13 +212,16 @@ def _images(
     found: dict[int, Image] = {}
     beginnings: dict[str, str] = {}
     missed = []
-    for row in rows:
-        file = names.find(row[files])
-        if file is None:
+    meant = [names.find(row[files]) for row in rows]
+    whole = any(file is not None and file.placed and not file.end for file in meant)
+    for row, file in zip(rows, meant, strict=True):
+        if file is None or (
+            whole and file.placed and file.end
+        ):  # a file that is missing, and one of its name elsewhere
             missed.append(row[files])
             continue
-        place, beginning = file
-        beginnings.setdefault(beginning, row[files])
+        place = file.place
+        beginnings.setdefault(file.beginning, row[files])
         told = ("" if column is None else _composed(row[column]) for column in (label, part))
         image = Image(folder.paths[place], *told)
         if found.setdefault(place, image) != image:
@@ -225,28 +234,12 @@ def _images(
     return list(found.values()), missed
 
 
-def _parts(images: list[Image]) -> tuple[list[Image], list[Image], list[str]]:
-    """The training images, the test images, and what is said of others; all are for training if none are for tests."""
-    by_part: dict[str, list[Image]] = {}
-    for image in images:
-        by_part.setdefault(image.part.lower(), []).append(image)
-    counts = ", ".join(f"{_short(name) or 'none'} {len(those)}" for name, those in by_part.items())
-    trains = [by_part[name] for name in TRAIN if name in by_part]
-    tests = [by_part[name] for name in TEST if name in by_part]
-    if not (trains and tests):
-        told = f"all images are for training, as the parts are not called train and test ({counts})"
-        return images, [], [told] if len(by_part) > 1 else []
-    known = (test for test in tests if all(image.label for image in test))
-    train, test = trains[0], next(known, tests[0])
-    others = len(by_part) > 2
-    return train, test, [f"images of other parts than train and test are left out ({counts})"] if others else []
-
-
-def _labelled(source: Files, images: Sequence[Image]) -> Files:
+def _labelled(images: Sequence[Image], folder: Folder) -> Files:
     """The images with their labels, if each has one."""
+    source = Files((image.path for image in images), folder.root, folder.masks)
     without = [image.path for image in images if not image.label]
     if images and not without:
-        labels, source.classes = number([escaped(image.label) for image in images])
+        labels, source.classes = number([image.label for image in images])
         source.labels = Numbers(labels)
     elif len(without) < len(images):
         source.notes = (

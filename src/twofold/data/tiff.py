@@ -42,7 +42,8 @@ PREMULTIPLIED, TRANSPARENCY = 1, 2
 """What a page says that its last channel is: how opaque pixels are, which have been multiplied by it or not."""
 REDUCED, MASK = 1, 4
 """Bits of a page's type: a smaller copy of another page, and a mask of one."""
-ORIENTATION = 274
+SUBFILE_TYPE, ORIENTATION, GDAL_NODATA = 254, 274, 42113
+"""Numbers of tags."""
 PAGES = 64
 """So many of a file's pages are looked at."""
 CODECS = find_spec("imagecodecs") is not None
@@ -61,12 +62,13 @@ def read(file: bytes) -> np.ndarray | None:
 
     The pages of a file are its bands if there are several, all of one size, with one channel each; else the first page
     is the image. Copies of reduced size and masks are no pages. White is the highest value also where the file has it
-    as the lowest. A transparency is laid on white.
+    as the lowest. The transparency of a picture is laid on white; beside other bands it is one more band. Pixels that
+    are no number, or have the value that the file declares as nodata, get the mean of the band's other pixels.
 
     Raises:
         Refused: if it is larger than `bounds` permits.
-        Exception: whatever tifffile raises on a broken file; ValueError for one that ends before its last page, and for
-            a compression that needs imagecodecs.
+        Exception: whatever tifffile raises on a broken file; ValueError for one that ends before its last page, for one
+            without any data, and for a compression that needs imagecodecs.
     """
     try:
         return _read(file)
@@ -89,10 +91,8 @@ def _read(file: bytes) -> np.ndarray | None:
         for page in bands:
             bounds.check(len(bands) * max(_size(page), _segment(page)), "what a TIFF file holds")
             _check_segments(page, file)
-        if len(bands) > 1:
-            return _upright(np.stack([_planes(page)[0] for page in pages]), first)
-        planes = _of_one_page(first)
-        return None if planes is None else _upright(planes, first)
+        planes = np.stack([_planes(page)[0] for page in bands]) if len(bands) > 1 else _of_one_page(first)
+        return None if planes is None else _upright(_filled(planes, _nodata(first)), first)
 
 
 def _of_one_page(page: TiffPage) -> np.ndarray | None:
@@ -100,9 +100,10 @@ def _of_one_page(page: TiffPage) -> np.ndarray | None:
     compression, declared = int(page.compression), int(page.extrasamples[-1]) if page.extrasamples else 0
     transparent = declared in (PREMULTIPLIED, TRANSPARENCY)
     channels = page.samplesperpixel - transparent
-    picture = page.bitspersample <= 8 and channels == PICTURES.get(page.photometric)
+    coloured = channels == PICTURES.get(page.photometric)
+    picture = page.bitspersample <= 8 and coloured
     left = picture and (compression in PILLOWS or page.photometric not in PLAIN)
-    doubtful = transparent and channels == 3 and page.photometric == PHOTOMETRIC.RGB  # the fourth may be a band
+    doubtful = transparent and coloured and page.photometric in PLAIN  # the last channel may be a band
     if left and not (doubtful and (CODECS or compression in (UNCOMPRESSED, *UNPACKERS))):
         return None
     planes = _planes(page)
@@ -110,7 +111,7 @@ def _of_one_page(page: TiffPage) -> np.ndarray | None:
         return planes
     if left:  # Pillow lays it on white as it does all pictures
         return None
-    if transparent and planes.dtype.kind == "u":
+    if transparent and coloured and planes.dtype.kind == "u":
         planes = on_white(planes, declared == PREMULTIPLIED)
     return np.repeat(planes, 3, axis=0) if picture and channels == 1 else planes
 
@@ -155,17 +156,44 @@ def _check_end(tiff: tifffile.TiffFile, pages: Sequence[TiffPage], file: bytes) 
 def _is_transparency(planes: np.ndarray) -> bool:
     """Whether the last channel is a transparency, as the page says: tifffile and GDAL say so of any fourth channel.
 
-    Nearly all pixels of a picture are wholly opaque or wholly transparent, or all pixels are equally opaque. One that
-    is wholly transparent shows nothing, so that its colours are all the same.
+    Nearly all pixels of a picture are wholly opaque or wholly transparent, and more than a few are opaque. A tile of
+    four bands at the edge of a mosaic has zeros alone.
     """
     if planes.dtype.kind != "u":
         return False
     opaque, clear = planes[-1] == np.iinfo(planes.dtype).max, planes[-1] == 0
-    if clear.all():
-        return bool((planes[:-1] == planes[:-1, :1, :1]).all())
-    if (planes[-1] == planes[-1, 0, 0]).all():
-        return True
-    return bool(opaque.any() and opaque.sum() + clear.sum() >= 0.9 * opaque.size)
+    return bool(opaque.sum() >= 0.01 * opaque.size and opaque.sum() + clear.sum() >= 0.9 * opaque.size)
+
+
+def _nodata(page: TiffPage) -> float:
+    """The value that stands for missing data, as GDAL declares it in a text; NaN where none is declared."""
+    tag = page.tags.get(GDAL_NODATA)
+    try:
+        return float(tag.value) if tag else math.nan
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _filled(planes: np.ndarray, nodata: float) -> np.ndarray:
+    """The bands with the mean of a band's other pixels where data are missing, and 0 in a band that has none.
+
+    Raises:
+        ValueError: if all data are missing.
+    """
+    floats = planes.dtype.kind == "f"
+    missing = np.isnan(planes) if floats else np.zeros(planes.shape, bool)
+    if not math.isnan(nodata):
+        with np.errstate(over="ignore"):  # of a number that the file's type does not have
+            missing |= planes == (planes.dtype.type(nodata) if floats else nodata)
+    if not missing.any():
+        return planes
+    if missing.all():
+        raise ValueError("a TIFF file without data (every pixel is declared as nodata, or is no number)")
+    filled = planes.copy()
+    for band, gaps in zip(filled, missing, strict=True):
+        mean = 0.0 if gaps.all() else float(band[~gaps].mean(dtype=np.float64))
+        band[gaps] = mean if floats else round(mean)
+    return filled
 
 
 def on_white(planes: np.ndarray, premultiplied: bool = False) -> np.ndarray:

@@ -9,7 +9,7 @@ from torch import Tensor
 from twofold.data.masks import IGNORED
 from twofold.encoding.extract import Features
 from twofold.errors import UsageError
-from twofold.evaluation.split import every_fifth
+from twofold.evaluation.split import every_fifth, untested
 from twofold.measures import as_embeddings
 
 Array = Tensor | np.ndarray
@@ -39,7 +39,9 @@ def as_splits(
         if test_labels is not None:
             raise UsageError("test_labels are of no use without test, the features they belong to")
         (labels,), classes = number_labels({"labels": (train_labels, len(values))})
-        fitting, asked = (torch.tensor(rows) for rows in every_fifth(labels.tolist(), "the labels"))
+        numbers = every_fifth(labels.tolist(), "the labels")
+        how = HELD_OUT + untested(labels.tolist(), numbers[1])
+        fitting, asked = map(torch.tensor, numbers)
         splits = (values[fitting], labels[fitting]), (values[asked], labels[asked])
     else:
         rows = _values(test, "test features")
@@ -47,11 +49,11 @@ def as_splits(
             raise UsageError(f"features of {values.shape[1]} numbers cannot be tested on {rows.shape[1]} numbers each")
         given = {"labels": (train_labels, len(values)), "test labels": (test_labels, len(rows))}
         (labels, truth), classes = number_labels(given)
-        splits = (values, labels), (rows, truth)
+        splits, how = ((values, labels), (rows, truth)), GIVEN
     if len(labels.unique()) < 2:
         raise UsageError(ONE_CLASS)
     first, second = (Features(x, list(range(len(x))), y) for x, y in splits)
-    return first, second, classes, HELD_OUT if test is None else GIVEN
+    return first, second, classes, how
 
 
 def as_few(labelled: object, labels: object, others: object) -> tuple[Tensor, Tensor, Tensor, list[str]]:

@@ -87,14 +87,20 @@ def labelled_splits(data: Data) -> tuple[Source, Source, str]:
     if data.test is not None and data.test.labels is not None:
         return data.train, data.test, OWN_PART
     train, test = every_fifth(labels, name)
-    return Subset(data.train, train), Subset(data.train, test), HELD_OUT
+    return Subset(data.train, train), Subset(data.train, test), HELD_OUT + untested(labels, test)
+
+
+def untested(labels: Sequence[int], test: Sequence[int]) -> str:
+    """What is to be said of classes that have too few images for any to be tested, after how those were told apart."""
+    classes, missed = len(set(labels)), len(set(labels) - {labels[number] for number in test})
+    return f"; {missed} of {classes} classes have fewer than five images, and none of these is tested" if missed else ""
 
 
 def every_fifth(labels: Sequence[int], name: str) -> tuple[list[int], list[int]]:
     """The numbers of the images to train on, and of every fifth one of each class, in their order, to test on.
 
     Raises:
-        UsageError: if no class has five; ``name`` is what has the labels.
+        UsageError: if no class has five, or of several classes only one; ``name`` is what has the labels.
     """
     seen: dict[int, int] = {}
     train: list[int] = []
@@ -102,8 +108,12 @@ def every_fifth(labels: Sequence[int], name: str) -> tuple[list[int], list[int]]
     for number, label in enumerate(labels):
         seen[label] = seen.get(label, 0) + 1
         (test if seen[label] % 5 == 0 else train).append(number)
-    if not test:
-        raise UsageError(f"no class in {name} has five images or more: too few to hold some out for testing")
+    if len({labels[number] for number in test}) < min(2, len(seen)):
+        which = "only one class" if test else "no class"
+        raise UsageError(
+            f"{which} in {name} has five images or more: too few to hold some out for testing; give test images "
+            "(a folder test, or in a table a column split)"
+        )
     return train, test
 
 
