@@ -64,6 +64,26 @@ def test_a_file_of_weights_is_measured_embedded_exported_and_looked_at_without_a
     assert load_file(tmp_path / "w.safetensors").keys() == model.state_dict().keys()
 
 
+def test_images_that_are_no_pictures_of_8_bits_are_said_to_be_treated_as_such(tmp_path):
+    """Numbers of a satellite's, to 3,000 of 65,535, are nearly black that way."""
+    file = tmp_path / "weights.pth"
+    torch.save(timm.create_model("test_resnet").state_dict(), file)
+    random = np.random.default_rng(0)
+    for channels in (3, 5):
+        pixels = random.integers(0, 3000, (20, 12, 12, channels)).astype(np.uint16)
+        np.savez(tmp_path / f"{channels}.npz", images=pixels, labels=np.arange(20) % 2)
+    said = "images with 3 channels of uint16 get the mean and deviation of the pictures"
+    words = dict(backbone="test_resnet")
+    measured = twofold.evaluate(file, tmp_path / "3.npz", protocols=("knn",), **words)
+    written = twofold.embed(file, tmp_path / "3.npz", tmp_path / "v.npy", **words)
+    for notes in (measured["notes"], written.notes):
+        assert any(note.startswith(said) for note in notes)
+    given = twofold.evaluate(file, tmp_path / "3.npz", protocols=("knn",), mean=(0.02,) * 3, std=(0.01,) * 3, **words)
+    assert not any(note.startswith(said) for note in given["notes"])
+    with pytest.raises(UsageError, match="5 channels of uint16, where 3 are due; pretrain --weights makes a network"):
+        twofold.embed(file, tmp_path / "5.npz", **words)
+
+
 def test_weights_that_nobody_can_place_are_one_line(finished, tmp_path):
     torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "weights.pth")
     with pytest.raises(UsageError, match="--backbone NAME says which"):

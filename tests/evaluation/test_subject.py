@@ -3,6 +3,7 @@
 import os
 import shutil
 
+import numpy as np
 import timm
 import torch
 from safetensors.torch import load_file, save_file
@@ -72,6 +73,24 @@ def images_read(path):
     with launch.processes():
         subject = run_subject(Run(path), data, ["knn"], [], "cpu", lambda *_: None, True, path / "features")
     return len(read), sorted(subject.representations)
+
+
+def test_copies_of_training_images_among_the_test_images_are_said():
+    random = np.random.default_rng(0)
+    train = random.integers(0, 256, (20, 40, 40, 3), dtype=np.uint8)
+    test = random.integers(0, 256, (5, 40, 40, 3), dtype=np.uint8)
+    labels = np.arange(20) % 2
+    network = timm.create_model("test_resnet", num_classes=0)
+
+    def notes(images):
+        data = {"train": (train, labels), "test": (images, labels[:5])}
+        return twofold.evaluate(network, data, protocols=("knn",), size=32)["notes"]
+
+    assert notes(test) == []
+    said = "test images have the pixels of a training image, so scores are too high"
+    assert notes(np.concatenate([train[7:10], test[:2]])) == [f"3 of 5 {said}"]
+    turned_one = np.concatenate([train[7:8, :, ::-1], train[3:4], test[:3]])
+    assert notes(turned_one) == ["1 of 5 test images has the pixels of a training image, so scores are too high"]
 
 
 def test_each_process_reads_its_share_and_the_first_one_gets_the_features(finished, tmp_path):

@@ -76,6 +76,18 @@ def plainly(run, data):
     return names, labels, np.stack(found)
 
 
+def test_names_of_rows_of_a_table_are_the_tables(finished, tmp_path):
+    for number in range(4):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        (tmp_path / "images" / f"{number}.png").write_bytes(encoded(picture(9, 8, number)))
+    rows = [f"images/{number}.png,{'test' if number % 2 else 'train'}" for number in range(4)]
+    (tmp_path / "all.csv").write_text("\n".join(["path,split", *rows]))
+    names = [f"images/{number}.png" for number in (0, 2, 1, 3)]
+    assert twofold.embed(finished, tmp_path / "all.csv").names == names
+    twofold.embed(finished, tmp_path / "all.csv", tmp_path / "v.parquet")
+    assert pq.read_table(tmp_path / "v.parquet")["path"].to_pylist() == names
+
+
 def test_in_memory_and_streamed_vectors_are_the_encoders(finished, photos, small_pieces, tmp_path):
     names, labels, expected = plainly(finished, photos)
     assert len(names) == 88

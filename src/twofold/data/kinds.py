@@ -63,7 +63,7 @@ def converted(image: np.ndarray, channels: int | None, depth: str | None) -> np.
         elif channels == 1 and have.channels == 3 and (image == image[:1]).all():
             image = image[:1]
         else:
-            raise Unreadable(f"it has {have}, where {channels} are due")
+            raise OtherChannels(f"it has {have}, where {channels} are due")
     if depth in (None, have.depth):
         return image
     if have.depth == "float32" and not 0 <= image.min() <= image.max() <= 1:
@@ -71,6 +71,10 @@ def converted(image: np.ndarray, channels: int | None, depth: str | None) -> np.
         raise Unreadable(f"pixels outside 0 to 1, where {depth} is due: scale them ({why})")
     scaled = image * np.float64(FULL[depth] / FULL[have.depth])
     return (scaled if depth == "float32" else np.rint(scaled)).astype(depth)
+
+
+class OtherChannels(Unreadable):
+    """An image with another number of channels than a network takes."""
 
 
 class OfKind(Source):

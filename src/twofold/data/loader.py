@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from twofold.augment import Views
 from twofold.data.crop import Cutter, finest, stacked
 from twofold.data.decode import Reduction, Scaled, Unreadable
+from twofold.data.kinds import OtherChannels
 from twofold.data.plan import Crops, MicroBatch, Plan, drawn
 from twofold.data.sources import Source
 from twofold.data.workers import GOES_ON, begin, working
@@ -149,9 +150,11 @@ def check_share(bad: int, of: int, most: float, example: str) -> None:
 
 def none_readable(source: Source, tried: str) -> UsageError:
     """What is said where not one of so many images can be read, with the first one's reason."""
+    reason, hint = "", SCAN
     try:
         source.image(0)
-        reason = ""
     except Unreadable as error:
         reason = f", the first, {source.name(0)}: {error}"
-    return UsageError(f"not one of {tried} can be read{reason}; {SCAN}")
+        if isinstance(error, OtherChannels):
+            hint = "pretrain --weights makes a network for the images' channels of one for others"
+    return UsageError(f"not one of {tried} can be read{reason}; {hint}")

@@ -41,6 +41,8 @@ class Data:
     """why the two parts' classes do not fit together, if they do not: no matter unless labels are asked for"""
     name: str = f"{PYTHON}Data"
     """as in the recipe"""
+    one_list: bool = False
+    """whether both parts are rows of one list, so that no name is in both"""
     notes: tuple[str, ...] = ()
     """sentences for whoever uses them: what was passed over, and of how many images these are a sample"""
 
@@ -184,7 +186,7 @@ def _open(text: str) -> Data:
         splits = load_array(path)
         return _noted(splits["train"], splits.get("test"))
     if path.suffix.lower() in TABLES:
-        return _noted(*open_table(path))
+        return replace(_noted(*open_table(path)), one_list=True)
     raise UsageError(f"'{path}' is neither a folder nor a .csv, .tsv, .tar, .parquet, .npz or .npy file")
 
 
@@ -218,7 +220,7 @@ def _of_shards(files: Iterable[tuple[PurePath, Place]], more: Iterable[str] = ()
 
 
 def _of_parquet(source: Parquet, more: Iterable[str] = ()) -> Data:
-    return _noted(source, source.test, more)
+    return replace(_noted(source, source.test, more), one_list=True)
 
 
 def _part(path: PurePath) -> str:

@@ -8,6 +8,9 @@ import timm
 from torch import nn
 
 from twofold import device as devices
+from twofold.data.decode import Unreadable
+from twofold.data.kinds import PICTURE, Kind
+from twofold.data.sources import Source
 from twofold.encoding.encoder import Encoder
 from twofold.errors import UsageError, did_you_mean, refuse
 from twofold.nets.backbone import BackboneSpec, described, features_of
@@ -58,6 +61,23 @@ def open_backbone(
     )
     stays = isinstance(what, nn.Module) and device is None
     return Encoder(network, spec, None if stays else devices.choose(device))
+
+
+def unlike_pictures(what: str | Path | Run | nn.Module, source: Source) -> tuple[str, ...]:
+    """What is said if images are no pictures of 8 bits, and are normalised as those that weights were learned from."""
+    if isinstance(what, Run | nn.Module) or Path(what).is_dir():
+        return ()
+    try:
+        kind = Kind.of(source.image(0))
+    except Unreadable:
+        return ()
+    if kind.depth == PICTURE.depth:
+        return ()
+    return (
+        f"images with {kind} get the mean and deviation of the pictures that the weights were learned from; if they "
+        "are darker or brighter than these, begin a run with pretrain --weights: it measures the images, and keeps the "
+        "weights as they were in its folder start",
+    )
 
 
 def _numbers(name: str, values: Sequence[float], channels: int) -> tuple[float, ...]:

@@ -1,5 +1,6 @@
 """What an evaluation measures: representations of a run, of any backbone, or features as they are, and their images."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from twofold import dist
 from twofold.data.opening import Data, DataLike, open_data, reopened
 from twofold.data.sources import Source, digest
-from twofold.encoding.backbones import open_backbone
+from twofold.encoding.backbones import open_backbone, unlike_pictures
 from twofold.encoding.cache import Cache
 from twofold.encoding.progress import Tell
 from twofold.errors import UsageError
@@ -19,6 +20,7 @@ from twofold.evaluation.arrays import as_splits
 from twofold.evaluation.protocols import UNLABELLED
 from twofold.evaluation.representations import Representation, of_backbone, of_run
 from twofold.evaluation.split import splits_for
+from twofold.evaluation.titles import RAW_PIXELS
 from twofold.recipe.recipe import settings_of
 from twofold.run import Run
 
@@ -66,7 +68,7 @@ def run_subject(
     found = of_run(run, caches, baselines, device, tell, together)
     about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
     about |= {"recipe": settings_of(settings), "steps": len(run.metrics)}
-    notes = (*opened.notes, *opened.changes, *unmeasured(settings, baselines, opened.name))
+    notes = (*opened.notes, *opened.changes, *copies(found), *unmeasured(settings, baselines, opened.name))
     return Subject(found, splits, about, notes, run)
 
 
@@ -92,7 +94,8 @@ def backbone_subject(
         _agree(fingerprints)
     found = of_backbone(name, encoder, splits, baselines, device, tell, together)
     about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
-    return Subject(found, splits, about, (*opened.notes, *opened.changes))
+    unlike = () if preparation.get("mean") is not None else unlike_pictures(what, opened.train)
+    return Subject(found, splits, about, (*opened.notes, *opened.changes, *copies(found), *unlike))
 
 
 def features_subject(features: Tensor | np.ndarray, labels: Any, test: Any, test_labels: Any) -> Subject:
@@ -105,6 +108,21 @@ def features_subject(features: Tensor | np.ndarray, labels: Any, test: Any, test
     found = {"features": Representation(train, asked)}
     digests = [digest([split.values.numpy().tobytes()]) for split in (train, asked)]
     return Subject(found, {}, _about("features", how, found, classes, digests))
+
+
+def copies(found: dict[str, Representation]) -> tuple[str, ...]:
+    """What is said if test images look exactly as training images do, which a network need not have learned to tell."""
+    if RAW_PIXELS not in found:
+        return ()
+    train, test = (
+        [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in split.values.numpy()]
+        for split in (found[RAW_PIXELS].train, found[RAW_PIXELS].test)
+    )
+    same = sum(map(set(train).__contains__, test))
+    if not same:
+        return ()
+    have = "has" if same == 1 else "have"
+    return (f"{same} of {len(test)} test images {have} the pixels of a training image, so scores are too high",)
 
 
 def _agree(fingerprints: list[str]) -> None:

@@ -11,7 +11,7 @@ from twofold import dist
 from twofold.data.loader import none_readable
 from twofold.data.opening import DataLike, open_data
 from twofold.data.sources import digest
-from twofold.encoding.backbones import open_backbone, run_of
+from twofold.encoding.backbones import open_backbone, run_of, unlike_pictures
 from twofold.encoding.cache import fingerprint
 from twofold.encoding.crops import BATCH, cut
 from twofold.encoding.dense import patchwise
@@ -102,7 +102,8 @@ def embed(
         what: a run or its directory, whose pretrained backbone it is; a folder in it that keeps another (``start``,
             ``teacher``); a file of weights; or the name of a timm model, which comes with its published weights.
         data: images, with or without labels: a path, or a Python object as `twofold.data.opening.open_data` takes it.
-        out: where to write: ``NAME.parquet`` (columns ``path``, ``label``, ``vector``), or ``NAME.npy`` (float32
+        out: where to write: ``NAME.parquet`` (columns ``path``, which begins with ``train/`` or ``test/`` where a
+            folder has both, ``label`` and ``vector``), or ``NAME.npy`` (float32
             [N, D]) with ``NAME.index.csv`` (``path,label``, a row a vector). With ``patches`` also ``row`` and
             ``column`` of the patch in its image's grid and ``x`` and ``y`` of its centre, in pixels of the upright
             image; the central crop that the backbone gets is undone.
@@ -127,7 +128,8 @@ def embed(
         raise UsageError(f"{target} is a folder")
     encoder = open_backbone(what, backbone=backbone, device=device)
     opened = open_data(data).of_kind(encoder.spec.channels, run.depth if run else None)
-    splits = [Split("train", opened.train), Split("test", opened.test)] if opened.test else [Split("", opened.train)]
+    parts = {"train": opened.train, "test": opened.test} if opened.test else {"": opened.train}
+    splits = [Split(name, source, opened.one_list) for name, source in parts.items()]
     maker = Maker(encoder, patchwise(encoder) if patches else None)
     if target is None:
         return _collect(maker, splits, tell)
@@ -136,7 +138,8 @@ def embed(
     about = {"twofold": VERSION, "backbone": weights, "device": encoder.device.type, "rows": rows}
     identity = {**about, "data": [split.identity() for split in splits]}
     written = _stream(maker, splits, target, identity, tell, together)
-    return replace(written, notes=(*written.notes, *opened.notes, *opened.changes))
+    unlike = unlike_pictures(what, opened.train)
+    return replace(written, notes=(*written.notes, *opened.notes, *opened.changes, *unlike))
 
 
 def _collect(maker: Maker, splits: list[Split], tell: Tell) -> Embedded:

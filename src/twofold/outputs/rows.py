@@ -53,10 +53,14 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Split:
-    """The training or the test images. Its ``name`` precedes theirs, and is empty where the data have no test split."""
+    """The training or the test images. Its ``name`` is empty where the data have no test split.
+
+    It precedes the images' own names, unless both splits are ``listed`` as one, so that no two images have one name.
+    """
 
     name: str
     source: Source
+    listed: bool = False
 
     @property
     def images(self) -> str:
@@ -64,7 +68,7 @@ class Split:
 
     def image(self, number: int) -> str:
         name = self.source.name(number)
-        return f"{self.name}/{name}" if self.name else name
+        return f"{self.name}/{name}" if self.name and not self.listed else name
 
     def label(self, number: int) -> str | None:
         label = self.source.label(number)
