@@ -237,7 +237,10 @@ class Unsized(Dataset):
 IMAGES = np.zeros((4, 8, 8, 3), np.uint8)
 UNUSABLE = {
     "no numbers": (lambda: np.where(IMAGES, 0.0, np.nan), "python:ndarray has values that are not finite"),
-    "whole numbers": (lambda: IMAGES.astype(np.int64), "uint8, uint16 or float32 values, not int64"),
+    "whole numbers": (
+        lambda: IMAGES.astype(np.int64),
+        "uint8, uint16, int16 or float32 values, not int64: save them as float32",
+    ),
     "many channels": (lambda: np.zeros((4, 32, 32, 17), np.uint8), r"C 1 to 16, not \[4, 32, 32, 17\]"),
     "one line": (lambda: torch.zeros(8, dtype=torch.uint8), r"not \[8\]"),
     "no images": (lambda: IMAGES[:0], "no images in python:ndarray"),
@@ -291,7 +294,7 @@ def test_parts_are_numbered_alike():
     data = open_data({"train": (images, [*"abcb"]), "validation": held_out})
     assert (data.test.labels, data.test.classes) == ([2, 1], ["a", "b", "c"])
     assert (held_out.labels, held_out.classes) == ([1, 0], ["b", "c"])
-    assert "class that the training part lacks: d" in open_data(
+    assert "class that the training part lacks (d)" in open_data(
         {"train": (images, [*"abcb"]), "test": (images[:1], ["d"])}
     ).mismatch  # fmt: skip
 

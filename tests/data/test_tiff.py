@@ -157,8 +157,10 @@ def test_missing_data_get_the_mean_of_the_others(kind, nodata):
 
 
 def test_white_is_the_highest_value():
-    found = decode(tiff(np.array([[0, 65535, 1000]], np.uint16), photometric="miniswhite"))
-    assert found.tolist() == [[[65535, 0, 64535]]]
+    pixels = np.array([[0, 65535, 1000]], np.uint16)
+    assert decode(tiff(pixels, photometric="miniswhite")).tolist() == [[[65535, 0, 64535]]]
+    missing = [(42113, "s", 0, "1000", True)]
+    assert decode(tiff(pixels, photometric="miniswhite", extratags=missing)).tolist() == [[[65535, 0, 32768]]]
 
 
 @pytest.mark.parametrize("number", range(1, 9))

@@ -208,7 +208,7 @@ def checked(planes: np.ndarray, name: str) -> np.ndarray:
         if not np.isfinite(planes).all():
             raise UsageError(f"{name} has values that are not finite")
     elif kind not in (np.uint8, np.uint16):
-        raise UsageError(f"{name} must hold uint8, uint16 or float32 values, not {kind}")
+        raise UsageError(f"{name} must hold uint8, uint16, int16 or float32 values, not {kind}: save them as float32")
     native = planes.dtype.newbyteorder("=")
     shared: np.ndarray = np.require(planes, native, requirements=("C_CONTIGUOUS", "WRITEABLE"))
     return shared

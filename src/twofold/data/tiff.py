@@ -166,12 +166,14 @@ def _is_transparency(planes: np.ndarray) -> bool:
 
 
 def _nodata(page: TiffPage) -> float:
-    """The value that stands for missing data, as GDAL declares it in a text; NaN where none is declared."""
+    """The value of `_planes` that stands for missing data, which GDAL declares as a text; NaN where none does."""
     tag = page.tags.get(GDAL_NODATA)
     try:
-        return float(tag.value) if tag else math.nan
+        value = float(tag.value) if tag else math.nan
     except (TypeError, ValueError):
         return math.nan
+    inverted = page.photometric == PHOTOMETRIC.MINISWHITE and page.dtype is not None and page.dtype.kind == "u"
+    return np.iinfo(page.dtype).max - value if inverted else value
 
 
 def _filled(planes: np.ndarray, nodata: float) -> np.ndarray:
