@@ -91,12 +91,20 @@ def test_folders_with_links_hidden_parts_and_stray_files(tmp_path):
 def test_what_is_not_there_is_said_in_one_line(tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     (tmp_path / "x.txt").write_text("text")
+    (tmp_path / "x.zip").write_bytes(b"PK")
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "data-00000-of-00001.arrow").write_bytes(b"")
     monkeypatch.setenv("TWOFOLD_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     for name, word in (
         (tmp_path / "empty", "no images"),
         (tmp_path / "nowhere", "nowhere"),
         (tmp_path / "x.txt", "neither a folder nor a .csv"),
+        (tmp_path / "x.zip", "npy file; unpack it first"),
+        (
+            tmp_path / "saved",
+            r"no images in .*; Arrow files of Hugging Face's library are not read: save them as Parquet",
+        ),
         ("digit", "digits"),
         ("torchvision:CIFAR11", "CIFAR10"),
         ("hf:nobody/nothing", "nobody/nothing"),

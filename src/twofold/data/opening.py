@@ -29,6 +29,9 @@ DataLike = Any
 """DATA: a text or path as on the command line, or a Python object; `open_data` lists them."""
 
 PATTERN = "https://host/shard-{000..127}.tar"
+PACKED = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+"""Endings of archives that are not read."""
+SAVED = "Arrow files of Hugging Face's library are not read: save them as Parquet, or pass datasets.load_from_disk(...)"
 
 
 @dataclass(frozen=True)
@@ -187,18 +190,23 @@ def _open(text: str) -> Data:
         return _noted(splits["train"], splits.get("test"))
     if path.suffix.lower() in TABLES:
         return replace(_noted(*open_table(path)), one_list=True)
-    raise UsageError(f"'{path}' is neither a folder nor a .csv, .tsv, .tar, .parquet, .npz or .npy file")
+    packed = "; unpack it first" if path.suffix.lower() in PACKED else ""
+    raise UsageError(f"'{path}' is neither a folder nor a .csv, .tsv, .tar, .parquet, .npz or .npy file{packed}")
 
 
 def _folder(root: Path) -> Data:
     closed: list[str] = []
-    pictures, shards = False, list[Path]()
+    pictures, arrow, shards = False, False, list[Path]()
     for path in files_under(root, closed.append):
-        pictures = pictures or is_image(path)
+        pictures, arrow = pictures or is_image(path), arrow or path.suffix == ".arrow"
         if path.suffix in (".parquet", ".tar") and path.is_file():
             shards.append(path)
     data = None if pictures else _of_shards(((path.relative_to(root), path) for path in shards), closed_folders(closed))
-    return data or _noted(*parts_of(root, closed))  # of images, of arrays, or empty, which the caller says
+    if data:
+        return data
+    train, test, notes = parts_of(root, closed)
+    saved = (SAVED,) if arrow and not len(train) else ()
+    return _noted(train, test, (*notes, *saved))  # of images, of arrays, or empty, which the caller says
 
 
 def _of_shards(files: Iterable[tuple[PurePath, Place]], more: Iterable[str] = ()) -> Data | None:
