@@ -210,7 +210,13 @@ def test_smaller_copies_of_a_mask_are_passed_over():
     with tifffile.TiffWriter(file) as writer:
         writer.write(numbers, photometric="minisblack", metadata=None)
         writer.write(numbers[::2, ::2], photometric="minisblack", subfiletype=1, metadata=None)
+        writer.write(numbers > 9, photometric="mask", subfiletype=4, metadata=None)
     assert np.array_equal(decode_mask(file.getvalue(), "m"), numbers)
+    first = io.BytesIO()
+    with tifffile.TiffWriter(first) as writer:
+        writer.write(numbers[::2, ::2], photometric="minisblack", subfiletype=1, metadata=None)
+        writer.write(numbers, photometric="minisblack", metadata=None)
+    assert np.array_equal(decode_mask(first.getvalue(), "m"), numbers)
 
 
 def test_what_is_no_mask_is_one_line():

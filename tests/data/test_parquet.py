@@ -62,6 +62,38 @@ def test_a_column_names_the_parts(tmp_path, monkeypatch):
     )
 
 
+def test_parts_may_be_texts_of_any_kind_and_differ_between_files(tmp_path):
+    """As pandas writes them: categories, and a column without any text as one of nulls. Of two columns split counts."""
+    images = [encoded(picture(8, 8, number)) for number in range(4)]
+    for number, parts in enumerate(
+        (
+            pa.array(["train", "test", "val", None]).dictionary_encode(),
+            pa.nulls(4),
+            pa.array(["test"] * 4, pa.large_string()),
+        )
+    ):
+        columns = {"image": images, "subset": ["x", "y"] * 2, "split": parts, "label": [0, -1, 1, 1]}
+        pq.write_table(pa.table(columns), tmp_path / f"{number}.parquet")
+    pq.write_table(pa.table({"image": images, "label": [0, 1, 0, 1]}), tmp_path / "3.parquet")
+    data = open_data(f"{tmp_path}/{{0..3}}.parquet")
+    assert [data.train.name(0), data.test.name(0)] == ["row 0", "row 2"]  # the part whose rows all have a label
+    assert data.test.labels == [0]
+    assert any("none 9, test 5, train 1, val 1" in note for note in data.notes)
+    (tmp_path / "files").mkdir()
+    for name in ("train", "test"):
+        columns = {"image": images, "split": ["train", "val", "test", "test"]}
+        pq.write_table(pa.table(columns), tmp_path / "files" / f"{name}-0.parquet")
+    files = open_data(tmp_path / "files")
+    assert (len(files.train), len(files.test)) == (4, 4)  # the files are the parts
+
+
+def test_many_parts_are_not_all_named(tmp_path):
+    images = [encoded(picture(8, 8))] * 300
+    pq.write_table(pa.table({"image": images, "part": [str(number) for number in range(300)]}), tmp_path / "a.parquet")
+    (said,) = open_data(tmp_path / "a.parquet").notes
+    assert said.endswith("(0 1, 1 1, 2 1, 3 1, 4 1 and 295 other parts)")
+
+
 def test_large_parquet_is_mapped_from_the_cache(tmp_path, monkeypatch):
     parquet(tmp_path / "train-0.parquet", 3)
     parquet(tmp_path / "train-1.parquet", 2, start=3)

@@ -117,9 +117,13 @@ def test_a_fourth_channel_is_a_band_unless_it_is_transparency():
         sparse[..., 3] = np.where(np.arange(10) < 5, 0, sparse[..., 3])  # a background that was taken off,
         sparse[0, 9, 3] = full  # and a pixel that is too bright
         constant = measured * np.array([1, 1, 1, 0], kind) + np.array([0, 0, 0, 100], kind)
-        border = np.zeros_like(measured)  # of a mosaic
-        for bands in (measured, empty, sparse, constant, border):
+        for bands in (measured, empty, sparse, constant):
             assert np.array_equal(decode(tiff(bands, **as_picture)), np.moveaxis(bands, -1, 0))
+        corner = np.zeros_like(measured)  # of a mosaic
+        with pytest.raises(Unreadable, match="shows nothing"):
+            decode(tiff(corner, **as_picture))
+        corner[0, 0] = full
+        assert decode(tiff(corner, **as_picture)).shape == (3, 8, 10)
 
 
 @pytest.mark.parametrize("bands", [1, 2, 4, 5])
@@ -161,6 +165,17 @@ def test_white_is_the_highest_value():
     assert decode(tiff(pixels, photometric="miniswhite")).tolist() == [[[65535, 0, 64535]]]
     missing = [(42113, "s", 0, "1000", True)]
     assert decode(tiff(pixels, photometric="miniswhite", extratags=missing)).tolist() == [[[65535, 0, 32768]]]
+
+
+def test_a_transparency_has_no_missing_data():
+    pixels = np.moveaxis(values((4, 8, 10), "uint16"), 0, -1)
+    pixels[..., 3] = np.where(np.arange(10) < 4, 0, 65535)
+    pixels[5, 5:, :3] = 65535
+    how = dict(photometric="rgb", planarconfig="contig", extrasamples=["unassalpha"])
+    found = decode(tiff(pixels, extratags=[(42113, "s", 0, "65535", True)], **how))
+    means = [round(band[band != 65535].mean()) for band in np.moveaxis(pixels[..., :3], -1, 0)]
+    assert (found[:, :, :4] == 65535).all()  # laid on white
+    assert found[:, 5, 9].tolist() == means
 
 
 @pytest.mark.parametrize("number", range(1, 9))

@@ -80,7 +80,7 @@ def test_images_that_are_no_pictures_of_8_bits_are_said_to_be_treated_as_such(tm
         assert any(note.startswith(said) for note in notes)
     given = twofold.evaluate(file, tmp_path / "3.npz", protocols=("knn",), mean=(0.02,) * 3, std=(0.01,) * 3, **words)
     assert not any(note.startswith(said) for note in given["notes"])
-    with pytest.raises(UsageError, match="5 channels of uint16, where 3 are due; pretrain --weights makes a network"):
+    with pytest.raises(UsageError, match="5 channels of uint16, where 3 are due; pretrain --weights adapts these"):
         twofold.embed(file, tmp_path / "5.npz", **words)
 
 

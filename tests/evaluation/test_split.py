@@ -50,7 +50,7 @@ def test_every_fifth_image_of_each_class_is_for_testing(labels):
     assert sorted(train + test) == list(range(len(labels)))
     assert [sum(labels[number] == label for number in test) for label in range(7)] == counts
     missed = len(set(labels)) - tested
-    assert untested(labels, test).startswith(f"; {missed} of {len(set(labels))} classes have" if missed else "")
+    assert untested(labels, test).startswith(f"; of {len(set(labels))} classes, {missed} with" if missed else "")
     assert bool(untested(labels, test)) == bool(missed)
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from twofold.data.encoded import TABLES, Folder, closed_folders, files_under, is_image
 from twofold.data.masks import FOLDERS, IMAGES
 from twofold.storage.names import escaped
@@ -13,24 +15,35 @@ TEST = ("test", "testing", "val", "valid", "validation")
 """Names of a test part, in any case. It is the first that has images, and classes of the training part if there are
 any."""
 PARTS = ("split", "part", "set", "subset", "partition")
-"""Names that a column of parts has, in any case."""
+"""Names that a column of parts has, in any case, the likeliest first."""
+NAMED = 5
+"""So many parts are named where there are others than for training and testing."""
 
 
-def parts_of_rows(parts: Sequence[str], labelled: Sequence[bool]) -> tuple[list[int], list[int], tuple[str, ...]]:
+def parts_of_rows(
+    parts: Sequence[str], of: np.ndarray, labelled: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """The rows to train on, those to test on, and what is to be said of the others, by the names of their parts.
 
     All are for training if none are for tests. The test part is the first whose rows all have a label, if there is one.
+
+    Args:
+        parts: the names that occur.
+        of: the number of each row's name, [N].
+        labelled: whether each row has a label, [N].
     """
-    rows: dict[str, list[int]] = {}
-    for row, part in enumerate(parts):
-        rows.setdefault(part.lower(), []).append(row)
-    counts = ", ".join(f"{escaped(name[:80]) or 'none'} {len(those)}" for name, those in rows.items())
+    names = [name.lower() for name in parts]
+    rows = {name: np.flatnonzero(np.isin(of, [n for n, other in enumerate(names) if other == name])) for name in names}
+    rows = {name: those for name, those in rows.items() if len(those)}
+    largest = sorted(rows, key=lambda name: -len(rows[name]))[:NAMED]
+    counts = ", ".join(f"{escaped(name[:80]) or 'none'} {len(rows[name])}" for name in largest)
+    counts += f" and {len(rows) - NAMED} other parts" if len(rows) > NAMED else ""
     trains = [rows[name] for name in TRAIN if name in rows]
     tests = [rows[name] for name in TEST if name in rows]
     if not (trains and tests):
         told = f"all images are for training, as the parts are not called train and test ({counts})"
-        return list(range(len(parts))), [], (told,) if len(rows) > 1 else ()
-    known = (test for test in tests if all(labelled[row] for row in test))
+        return np.arange(len(of)), np.array([], np.int64), (told,) if len(rows) > 1 else ()
+    known = (test for test in tests if labelled[test].all())
     left = (f"images of other parts than train and test are left out ({counts})",) if len(rows) > 2 else ()
     return trains[0], next(known, tests[0]), left
 

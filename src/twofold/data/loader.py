@@ -156,5 +156,5 @@ def none_readable(source: Source, tried: str) -> UsageError:
     except Unreadable as error:
         reason = f", the first, {source.name(0)}: {error}"
         if isinstance(error, OtherChannels):
-            hint = "pretrain --weights makes a network for the images' channels of one for others"
+            hint = "pretrain --weights adapts these weights to images with other channels"
     return UsageError(f"not one of {tried} can be read{reason}; {hint}")

@@ -28,7 +28,7 @@ from PIL.Image import Image
 
 from twofold.data import bounds
 from twofold.data.decode import opened
-from twofold.data.tiff import MASK, REDUCED, SUBFILE_TYPE
+from twofold.data.tiff import is_tiff, whole_pages
 from twofold.errors import UsageError
 
 IGNORED = 255
@@ -208,7 +208,10 @@ def decode_mask(file: bytes, name: str) -> np.ndarray:
     """
     try:
         with opened(file) as image:
-            pages, step = _pages(image), _step(image)
+            pages = whole_pages(file) if is_tiff(file) else range(getattr(image, "n_frames", 1))
+            if pages:
+                image.seek(pages[0])
+            step = _step(image)
             image.load()
             values = np.asarray(image.convert("L") if image.mode == "1" else image)  # white is white at 1 bit, too
             values = values // step if step > 1 else values
@@ -222,8 +225,8 @@ def decode_mask(file: bytes, name: str) -> np.ndarray:
         values = values[..., 0]
     if values.ndim != 2:
         raise UsageError(f"the mask {name} holds colours ({image.mode}), not a class number for each pixel")
-    if pages > 1:
-        raise UsageError(f"the mask {name} holds {pages} pages, not one with a class number for each pixel")
+    if len(pages) > 1:
+        raise UsageError(f"the mask {name} holds {len(pages)} pages, not one with a class number for each pixel")
     with np.errstate(invalid="ignore"):  # of what is no number
         classes: np.ndarray = values.astype(np.uint8)
     if (classes != values).any():
@@ -231,16 +234,6 @@ def decode_mask(file: bytes, name: str) -> np.ndarray:
             f"the mask {name} holds numbers from {values.min()} to {values.max()}, not classes from 0 to 254"
         )
     return classes
-
-
-def _pages(image: Image) -> int:
-    """How many pages there are in a file that was opened, without copies of reduced size, and masks of them."""
-    kinds = []
-    for number in range(getattr(image, "n_frames", 1)):
-        image.seek(number)
-        kinds.append(int(getattr(image, "tag_v2", {}).get(SUBFILE_TYPE, 0)))
-    image.seek(0)
-    return sum(not kind & (REDUCED | MASK) for kind in kinds)
 
 
 def _step(image: Image) -> int:

@@ -222,7 +222,9 @@ def _of_shards(files: Iterable[tuple[PurePath, Place]], more: Iterable[str] = ()
             train = parts.get("train") or parts.get("") or test
             assert train
             if test and test is not train:
-                return _noted(kind(train), kind(test), more)
+                if kind is Tar:
+                    return _noted(Tar(train), Tar(test), more)
+                return _noted(Parquet(train, parts=False), Parquet(test, parts=False), more)
             return _of_parquet(Parquet(train), more) if kind is Parquet else _noted(Tar(train), more=more)
     return None
 

@@ -26,11 +26,12 @@ IN_MEMORY = 4 << 30
 class Parquet(EncodedSource):
     """Parquet in the Hugging Face layout: a column of {bytes, path} (or of bytes), and maybe a column of labels.
 
-    Where a column names parts as those of tables do, these are the images to train on, and ``test`` has those to test
-    on. The labels of a part count if each of its images has one.
+    Where a column of texts names parts as those of tables do, these are the images to train on, and ``test`` has those
+    to test on; not where ``parts`` says that the files themselves are parts. The labels of a part count if each of its
+    images has one. Negative numbers are none.
     """
 
-    def __init__(self, files: Sequence[Place]) -> None:
+    def __init__(self, files: Sequence[Place], parts: bool = True) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -39,8 +40,9 @@ class Parquet(EncodedSource):
                 schema = pq.read_schema(file)
             image = _image_column(schema)
             label = next((name for name in LABELS if name in schema.names), None)
-            part = next((name for name in schema.names if name.lower() in PARTS and _holds_texts(schema, name)), None)
-            table = _table(files, [name for name in (image, label, part) if name])
+            part = _column_of_parts(schema) if parts else None
+            table = _table(files, [image] + ([label] if label else []))
+            named = _texts(files, part) if part else None
         except StopIteration:
             raise UsageError(f"{files[0]} has no column of images (bytes, or a struct with bytes)") from None
         except (pa.ArrowException, KeyError, OSError, ValueError) as error:  # the last of names that are no text
@@ -51,23 +53,27 @@ class Parquet(EncodedSource):
             column = pa.chunked_array([chunk.field("bytes") for chunk in column.chunks])
         self._images = column
         names = _class_names(schema, label) if label else None
-        values = table[label].to_pylist() if label else [None] * len(column)
-        parts = [text or "" for text in table[part].to_pylist()] if part else [""] * len(column)
-        train, test, self.notes = parts_of_rows(parts, [value is not None for value in values])
-        self.test = copy(self)._with(test, values, names) if test else None
-        self._with(train, values, names)
+        values = table[label].to_pylist() if label else None
+        self.test: Parquet | None = None
+        rows = np.arange(len(column))
+        if named is not None:
+            labelled = np.array([_is_label(value) for value in values]) if values else np.zeros(len(column), bool)
+            rows, tested, self.notes = parts_of_rows(*named, labelled)
+            self.test = copy(self)._with(tested, values, names) if len(tested) else None
+        self._with(rows, values, names)
         if label is None and (others := [name for name in schema.names if name not in (image, part)]):
             told = ", ".join(escaped(name[:80]) for name in others)[:300]
             self.notes += (f"no column of {files[0].name} is called label, so no image has one (columns: {told})",)
 
-    def _with(self, rows: list[int], values: list[Any], names: list[str] | None) -> "Parquet":
+    def _with(self, rows: np.ndarray, values: list[Any] | None, names: list[str] | None) -> "Parquet":
         """These rows alone, with their labels, if each has one."""
-        own = [values[row] for row in rows]
-        self._rows = Numbers(np.array(rows, np.int64))
-        labels, self.classes = column_of_labels(own, names)
-        self.labels = None if labels is None else Numbers(labels)
-        if 0 < (without := own.count(None)) < len(own):
-            self.notes += (f"no image has a label: all must have one, but {without} of {len(own)} have none",)
+        self._rows = Numbers(rows)
+        if values is not None:
+            own = values if len(rows) == len(values) else [values[row] for row in rows]
+            labels, self.classes = column_of_labels(own, names)
+            self.labels = None if labels is None else Numbers(labels)
+            if without := sum(not _is_label(value) for value in own):
+                self.notes += (f"no image has a label: all must have one, but {without} of {len(own)} have none",)
         return self
 
     def __len__(self) -> int:
@@ -99,11 +105,15 @@ class Parquet(EncodedSource):
 
 def column_of_labels(values: list[Any], names: list[str] | None) -> tuple[list[int] | None, list[str] | None]:
     """Class numbers and class names of a column's values; ``names`` where the column itself has them by number."""
-    if None in values or any(isinstance(value, int) and value < 0 for value in values):
+    if not all(map(_is_label, values)):
         return None, None  # some images have no label: then none counts
     if names and all(isinstance(value, int) and value < len(names) for value in values):
         return values, names
     return number([str(value) for value in values])
+
+
+def _is_label(value: Any) -> bool:
+    return value is not None and not (isinstance(value, int) and value < 0)
 
 
 def _table(files: Sequence[Place], columns: list[str]):  # type: ignore[no-untyped-def]
@@ -122,7 +132,7 @@ def _table(files: Sequence[Place], columns: list[str]):  # type: ignore[no-untyp
                 found += [part.schema_arrow.empty_table().select(columns)]
                 found += [part.read_row_group(group, columns=columns) for group in range(part.num_row_groups)]
             return pa.concat_tables(found)
-        copied = cache() / "parquet" / f"{digest([columns, *((str(f), size(f), stamp(f)) for f in files)])}.arrow"
+        copied = cache() / "parquet" / f"{digest([(str(f), size(f), stamp(f)) for f in files])}.arrow"
         if not copied.exists():
             copied.parent.mkdir(parents=True, exist_ok=True)
             schema = pa.schema([field for field in parts[0].schema_arrow if field.name in columns])
@@ -154,11 +164,35 @@ def _image_column(schema) -> str:  # type: ignore[no-untyped-def]
     return next(str(field.name) for field in fields if holds_files(field))
 
 
-def _holds_texts(schema, name: str) -> bool:  # type: ignore[no-untyped-def]
+def _column_of_parts(schema) -> str | None:  # type: ignore[no-untyped-def]
+    """The likeliest name among the columns of texts that can name parts."""
     import pyarrow as pa
 
-    kind = schema.field(name).type
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    def holds_texts(kind) -> bool:  # type: ignore[no-untyped-def]
+        of = kind.value_type if pa.types.is_dictionary(kind) else kind
+        return bool(pa.types.is_string(of) or pa.types.is_large_string(of) or pa.types.is_string_view(of))
+
+    found = [name for name in schema.names if name.lower() in PARTS and holds_texts(schema.field(name).type)]
+    return min(found, key=lambda name: PARTS.index(name.lower()), default=None)
+
+
+def _texts(files: Sequence[Place], column: str) -> tuple[list[str], np.ndarray]:
+    """The texts that occur in a column, and the number of each row's one; a file may lack it, or have other kinds."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    chunks = []
+    for place in files:
+        with stream(place) as file:
+            part = pq.ParquetFile(file)
+            rows = part.metadata.num_rows
+            found = part.read(columns=[column])[column] if column in part.schema_arrow.names else pa.nulls(rows)
+            chunks.append(found.cast(pa.string()).fill_null(""))
+    arrays = [piece for chunk in chunks for piece in (chunk.chunks if isinstance(chunk, pa.ChunkedArray) else [chunk])]
+    coded = pa.chunked_array(arrays, pa.string()).dictionary_encode().unify_dictionaries()
+    if not coded.num_chunks:
+        return [], np.zeros(0, np.int64)
+    return coded.chunk(0).dictionary.to_pylist(), np.concatenate([c.indices.to_numpy() for c in coded.chunks])
 
 
 def _class_names(schema, label: str) -> list[str] | None:  # type: ignore[no-untyped-def]

@@ -23,14 +23,16 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from unicodedata import normalize
 
+import numpy as np
+
 from twofold.data import spreadsheet
-from twofold.data.compact import Numbers
+from twofold.data.compact import Coded, Numbers
 from twofold.data.encoded import ARRAY, LABELS, SUFFIXES, Files, Folder
 from twofold.data.folders import PARTS, parts_of_rows
 from twofold.data.sources import number
 from twofold.data.spreadsheet import Rows
 from twofold.errors import UsageError
-from twofold.storage.names import escaped, unescaped
+from twofold.storage.names import clean, escaped, unescaped
 
 FILES = ("path", "file_name")
 """Names that the column of files has, in any case, if it is to be found by its name."""
@@ -62,7 +64,9 @@ def open_table(file: Path) -> tuple[Files, Files | None, tuple[str, ...]]:
     files = _column_of_files(columns, rows, names, folder, shown)
     label, part = _columns_beside(files, columns, rows)
     images, missed = _images(rows, (files, label, part), names, folder, shown)
-    train, test, others = parts_of_rows([image.part for image in images], [bool(image.label) for image in images])
+    coded = Coded()
+    of = coded.of(image.part for image in images)
+    train, test, others = parts_of_rows(coded.texts, of, np.array([bool(image.label) for image in images]))
     named = [("files", files), ("labels", label), ("parts", part)]
     said = ", ".join(f"{what} in column {_short(columns[place])}" for what, place in named if place is not None)
     notes = [f"{shown}{encoding} has {said}", *others]
@@ -73,7 +77,7 @@ def open_table(file: Path) -> tuple[Files, Files | None, tuple[str, ...]]:
     if unnamed := len(folder) - len(images):
         notes.append(f"{unnamed} of {len(folder)} images are not named in {shown} and are left out")
     sources = [_labelled([images[row] for row in part], folder) for part in (train, test)]
-    return sources[0], sources[1] if test else None, (*folder.closed, *notes)
+    return sources[0], sources[1] if len(test) else None, (*folder.closed, *notes)
 
 
 class _Found(NamedTuple):
@@ -239,7 +243,7 @@ def _labelled(images: Sequence[Image], folder: Folder) -> Files:
     source = Files((image.path for image in images), folder.root, folder.masks)
     without = [image.path for image in images if not image.label]
     if images and not without:
-        labels, source.classes = number([image.label for image in images])
+        labels, source.classes = number([clean(image.label) for image in images])
         source.labels = Numbers(labels)
     elif len(without) < len(images):
         source.notes = (

@@ -42,7 +42,7 @@ PREMULTIPLIED, TRANSPARENCY = 1, 2
 """What a page says that its last channel is: how opaque pixels are, which have been multiplied by it or not."""
 REDUCED, MASK = 1, 4
 """Bits of a page's type: a smaller copy of another page, and a mask of one."""
-SUBFILE_TYPE, ORIENTATION, GDAL_NODATA = 254, 274, 42113
+ORIENTATION, GDAL_NODATA = 274, 42113
 """Numbers of tags."""
 PAGES = 64
 """So many of a file's pages are looked at."""
@@ -91,8 +91,10 @@ def _read(file: bytes) -> np.ndarray | None:
         for page in bands:
             bounds.check(len(bands) * max(_size(page), _segment(page)), "what a TIFF file holds")
             _check_segments(page, file)
-        planes = np.stack([_planes(page)[0] for page in bands]) if len(bands) > 1 else _of_one_page(first)
-        return None if planes is None else _upright(_filled(planes, _nodata(first)), first)
+        if len(bands) > 1:
+            return _upright(_filled(np.stack([_planes(page)[0] for page in bands]), _nodata(first)), first)
+        planes = _of_one_page(first)
+        return None if planes is None else _upright(planes, first)
 
 
 def _of_one_page(page: TiffPage) -> np.ndarray | None:
@@ -107,7 +109,12 @@ def _of_one_page(page: TiffPage) -> np.ndarray | None:
     if left and not (doubtful and (CODECS or compression in (UNCOMPRESSED, *UNPACKERS))):
         return None
     planes = _planes(page)
-    if doubtful and not _is_transparency(planes):
+    if doubtful and not planes.any():
+        raise ValueError("a TIFF file that shows nothing (all numbers are 0, also those of its transparency)")
+    measured = doubtful and not _is_transparency(planes)
+    colours = len(planes) - (transparent and not measured)
+    planes = np.concatenate([_filled(planes[:colours], _nodata(page)), planes[colours:]])
+    if measured:
         return planes
     if left:  # Pillow lays it on white as it does all pictures
         return None
@@ -156,13 +163,14 @@ def _check_end(tiff: tifffile.TiffFile, pages: Sequence[TiffPage], file: bytes) 
 def _is_transparency(planes: np.ndarray) -> bool:
     """Whether the last channel is a transparency, as the page says: tifffile and GDAL say so of any fourth channel.
 
-    Nearly all pixels of a picture are wholly opaque or wholly transparent, and more than a few are opaque. A tile of
-    four bands at the edge of a mosaic has zeros alone.
+    Nearly all pixels of a picture are wholly opaque or wholly transparent. If only a few are opaque, the others have no
+    colours.
     """
     if planes.dtype.kind != "u":
         return False
     opaque, clear = planes[-1] == np.iinfo(planes.dtype).max, planes[-1] == 0
-    return bool(opaque.sum() >= 0.01 * opaque.size and opaque.sum() + clear.sum() >= 0.9 * opaque.size)
+    some = opaque.sum() >= 0.01 * opaque.size or (opaque.any() and not planes[:-1, clear].any())
+    return bool(some and opaque.sum() + clear.sum() >= 0.9 * opaque.size)
 
 
 def _nodata(page: TiffPage) -> float:
@@ -196,6 +204,14 @@ def _filled(planes: np.ndarray, nodata: float) -> np.ndarray:
         mean = 0.0 if gaps.all() else float(band[~gaps].mean(dtype=np.float64))
         band[gaps] = mean if floats else round(mean)
     return filled
+
+
+def whole_pages(file: bytes) -> list[int]:
+    """The numbers of a file's first `PAGES` pages that are no copies of reduced size, and no masks of others."""
+    with tifffile.TiffFile(io.BytesIO(file)) as tiff:
+        pages: list[Any] = list(islice(tiff.pages, PAGES))
+        kinds = [int(page.subfiletype) for page in pages]
+    return [number for number, kind in enumerate(kinds) if not kind & (REDUCED | MASK)]
 
 
 def on_white(planes: np.ndarray, premultiplied: bool = False) -> np.ndarray:

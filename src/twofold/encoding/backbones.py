@@ -74,9 +74,9 @@ def unlike_pictures(what: str | Path | Run | nn.Module, source: Source) -> tuple
     if kind.depth == PICTURE.depth:
         return ()
     return (
-        f"images with {kind} get the mean and deviation of the pictures that the weights were learned from; if they "
-        "are darker or brighter than these, begin a run with pretrain --weights: it measures the images, and keeps the "
-        "weights as they were in its folder start",
+        f"images with {kind} get the mean and deviation of the pictures that the weights were learned from; if your "
+        "images are darker or brighter than photographs, use pretrain --weights: it measures the images, and keeps the "
+        "original weights in the run's folder start",
     )
 
 

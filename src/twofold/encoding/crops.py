@@ -13,7 +13,7 @@ from twofold.data.parallel import pool_of
 from twofold.data.sources import Source
 from twofold.nets.backbone import SMALL
 
-CROPS = 2
+CROPS = 3
 """A number that changes whenever an image would give another central crop, so that features which were kept of the
 earlier crops are not taken for features of these."""
 BATCH = 256

@@ -93,7 +93,7 @@ def labelled_splits(data: Data) -> tuple[Source, Source, str]:
 def untested(labels: Sequence[int], test: Sequence[int]) -> str:
     """What is to be said of classes that have too few images for any to be tested, after how those were told apart."""
     classes, missed = len(set(labels)), len(set(labels) - {labels[number] for number in test})
-    return f"; {missed} of {classes} classes have fewer than five images, and none of these is tested" if missed else ""
+    return f"; of {classes} classes, {missed} with fewer than five images cannot be tested" if missed else ""
 
 
 def every_fifth(labels: Sequence[int], name: str) -> tuple[list[int], list[int]]:
@@ -111,8 +111,8 @@ def every_fifth(labels: Sequence[int], name: str) -> tuple[list[int], list[int]]
     if len({labels[number] for number in test}) < min(2, len(seen)):
         which = "only one class" if test else "no class"
         raise UsageError(
-            f"{which} in {name} has five images or more: too few to hold some out for testing; give test images "
-            "(a folder test, or in a table a column split)"
+            f"{which} in {name} has five images or more, too few to hold some out for testing: name a test part (a "
+            "folder test, a column split, or test= of features)"
         )
     return train, test
 

@@ -102,8 +102,8 @@ def embed(
         what: a run or its directory, whose pretrained backbone it is; a folder in it that keeps another (``start``,
             ``teacher``); a file of weights; or the name of a timm model, which comes with its published weights.
         data: images, with or without labels: a path, or a Python object as `twofold.data.opening.open_data` takes it.
-        out: where to write: ``NAME.parquet`` (columns ``path``, which begins with ``train/`` or ``test/`` where a
-            folder has both, ``label`` and ``vector``), or ``NAME.npy`` (float32
+        out: where to write: ``NAME.parquet`` (columns ``path``, which begins with ``train/`` or ``test/`` where
+            data have both and no list of all, ``label`` and ``vector``), or ``NAME.npy`` (float32
             [N, D]) with ``NAME.index.csv`` (``path,label``, a row a vector). With ``patches`` also ``row`` and
             ``column`` of the patch in its image's grid and ``x`` and ``y`` of its centre, in pixels of the upright
             image; the central crop that the backbone gets is undone.
