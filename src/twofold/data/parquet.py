@@ -27,8 +27,8 @@ class Parquet(EncodedSource):
     """Parquet in the Hugging Face layout: a column of {bytes, path} (or of bytes), and maybe a column of labels.
 
     Where a column of texts names parts as those of tables do, these are the images to train on, and ``test`` has those
-    to test on; not where ``parts`` says that the files themselves are parts. The labels of a part count if each of its
-    images has one. Negative numbers are none.
+    to test on. The column is not looked at without ``parts``, as where the files themselves are the parts. The labels
+    of a part count if each of its images has one; a negative number is none.
     """
 
     def __init__(self, files: Sequence[Place], parts: bool = True) -> None:
@@ -55,19 +55,20 @@ class Parquet(EncodedSource):
         names = _class_names(schema, label) if label else None
         values = table[label].to_pylist() if label else None
         self.test: Parquet | None = None
-        rows = np.arange(len(column))
+        rows: Sequence[int] = range(len(column))
         if named is not None:
             labelled = np.array([_is_label(value) for value in values]) if values else np.zeros(len(column), bool)
-            rows, tested, self.notes = parts_of_rows(*named, labelled)
-            self.test = copy(self)._with(tested, values, names) if len(tested) else None
+            learned, tested, self.notes = parts_of_rows(*named, labelled)
+            rows = Numbers(learned)
+            self.test = copy(self)._with(Numbers(tested), values, names) if len(tested) else None
         self._with(rows, values, names)
         if label is None and (others := [name for name in schema.names if name not in (image, part)]):
             told = ", ".join(escaped(name[:80]) for name in others)[:300]
             self.notes += (f"no column of {files[0].name} is called label, so no image has one (columns: {told})",)
 
-    def _with(self, rows: np.ndarray, values: list[Any] | None, names: list[str] | None) -> "Parquet":
+    def _with(self, rows: Sequence[int], values: list[Any] | None, names: list[str] | None) -> "Parquet":
         """These rows alone, with their labels, if each has one."""
-        self._rows = Numbers(rows)
+        self._rows = rows
         if values is not None:
             own = values if len(rows) == len(values) else [values[row] for row in rows]
             labels, self.classes = column_of_labels(own, names)
@@ -94,7 +95,7 @@ class Parquet(EncodedSource):
         sizes = [size(file) for file in self._files]
         about: list[object] = [(file.name, length) for file, length in zip(self._files, sizes, strict=True)]
         if len(self) < len(self._images):
-            about.append(hashlib.blake2b(self._rows.values.tobytes(), digest_size=8).hexdigest())
+            about.append(hashlib.blake2b(np.asarray(self._rows, np.int64).tobytes(), digest_size=8).hexdigest())
         if sum(sizes) > WHOLE:
             return digest([*about, *map(stamp, self._files), *self._contents.digests(self._bytes)])
         for place in self._files:

@@ -219,9 +219,8 @@ def _images(
     meant = [names.find(row[files]) for row in rows]
     whole = any(file is not None and file.placed and not file.end for file in meant)
     for row, file in zip(rows, meant, strict=True):
-        if file is None or (
-            whole and file.placed and file.end
-        ):  # a file that is missing, and one of its name elsewhere
+        elsewhere = file is not None and whole and file.placed and file.end  # the row's own file is missing
+        if file is None or elsewhere:
             missed.append(row[files])
             continue
         place = file.place
