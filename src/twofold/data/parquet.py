@@ -182,15 +182,14 @@ def _texts(files: Sequence[Place], column: str) -> tuple[list[str], np.ndarray]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    chunks = []
+    texts = []
     for place in files:
         with stream(place) as file:
             part = pq.ParquetFile(file)
-            rows = part.metadata.num_rows
-            found = part.read(columns=[column])[column] if column in part.schema_arrow.names else pa.nulls(rows)
-            chunks.append(found.cast(pa.string()).fill_null(""))
-    arrays = [piece for chunk in chunks for piece in (chunk.chunks if isinstance(chunk, pa.ChunkedArray) else [chunk])]
-    coded = pa.chunked_array(arrays, pa.string()).dictionary_encode().unify_dictionaries()
+            has = column in part.schema_arrow.names
+            found = part.read([column])[column] if has else pa.chunked_array([pa.nulls(part.metadata.num_rows)])
+            texts += found.cast(pa.string()).fill_null("").chunks
+    coded = pa.chunked_array(texts, pa.string()).dictionary_encode().unify_dictionaries()
     if not coded.num_chunks:
         return [], np.zeros(0, np.int64)
     return coded.chunk(0).dictionary.to_pylist(), np.concatenate([c.indices.to_numpy() for c in coded.chunks])

@@ -112,12 +112,14 @@ def _of_one_page(page: TiffPage) -> np.ndarray | None:
     if doubtful and not planes.any():
         raise ValueError("a TIFF file that shows nothing (all numbers are 0, also those of its transparency)")
     measured = doubtful and not _is_transparency(planes)
-    colours = len(planes) - (transparent and not measured)
-    planes = np.concatenate([_filled(planes[:colours], _nodata(page)), planes[colours:]])
+    if left and not measured:  # Pillow lays it on white as it does all pictures
+        return None
+    if measured or not transparent:
+        planes = _filled(planes, _nodata(page))
+    else:
+        planes = np.concatenate([_filled(planes[:-1], _nodata(page)), planes[-1:]])
     if measured:
         return planes
-    if left:  # Pillow lays it on white as it does all pictures
-        return None
     if transparent and coloured and planes.dtype.kind == "u":
         planes = on_white(planes, declared == PREMULTIPLIED)
     return np.repeat(planes, 3, axis=0) if picture and channels == 1 else planes
