@@ -84,7 +84,7 @@ def export(words: Sequence[str]) -> None:
 
 
 def scan(words: Sequence[str]) -> None:
-    """Decode every image once and list those that cannot be read; exit code 1 if there are any."""
+    """Decode every image and mask once and list those that cannot be used; exit code 1 if there are any."""
     parser = parser_of(scan, "scan")
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
     parser.add_argument("--threads", type=whole, default=4, help="how many images are decoded at a time")
@@ -96,7 +96,7 @@ def scan(words: Sequence[str]) -> None:
     found = look(**asked)
     for split, result in found.items():
         show(tables.scanned(split if len(found) > 1 else "", result))
-    if any(result.bad for result in found.values()):
+    if any(result.bad or result.bad_masks or result.missing for result in found.values()):
         sys.exit(1)
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import io
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -144,7 +145,7 @@ def comparison(result: dict[str, Any]) -> str:
 
 
 def scanned(part: str, result: "Scan") -> str:
-    """What a scan found, the unreadable images last."""
+    """What a scan found; last what cannot be read or is not there, by name."""
     sizes = sorted(result.sizes.items(), key=lambda item: -item[1])
     common = ", ".join(f"{count} of {w} x {h}" for (h, w), count in sizes[:3])
     more = f" and {len(sizes) - 3} other sizes" if len(sizes) > 3 else ""
@@ -152,11 +153,32 @@ def scanned(part: str, result: "Scan") -> str:
     lines += [*advice(result.passed_over), *result.notes]
     if result.kinds:
         lines.append("kinds: " + ", ".join(f"{count} with {kind}" for kind, count in result.kinds.most_common()))
+    if result.more_frames:
+        files = "1 file has" if len(result.more_frames) == 1 else f"{len(result.more_frames)} files have"
+        lines.append(f"{files} further pages or frames, which are left out, as {result.more_frames[0]}")
+    if result.nodata:
+        files = "1 TIFF file declares" if result.nodata == 1 else f"{result.nodata} TIFF files declare"
+        filled = "where pixels have it, they get the mean of their band, but not in pictures of 8 bits"
+        lines.append(f"{files} a value for missing data: {filled}")
     if result.masked:
-        lines.append(f"{result.masked} of them have a mask")
+        unusable = f", {len(result.bad_masks)} of which cannot be used" if result.bad_masks else ""
+        lines.append(f"{result.masked} of them have a mask{unusable}{_values(result.mask_pixels)}")
     if result.classes:
         lines.append("classes: " + ", ".join(f"{name} {count}" for name, count in result.classes.items()))
-    return "\n".join(map(clean, [*lines, *(f"  {name}: {reason}" for name, reason in result.bad)]))
+    lines += [f"  {name}: {reason}" for name, reason in [*result.bad, *result.bad_masks]]
+    lines += [f"  {name}: in the table, but names no image" for name in result.missing]
+    return "\n".join(map(clean, lines))
+
+
+def _values(pixels: Mapping[int, int]) -> str:
+    """Which values the pixels of masks have, the commonest first."""
+    total = sum(pixels.values())
+    if not total:
+        return ""
+    common = sorted(pixels, key=lambda value: -pixels[value])
+    shares = ", ".join(f"{value} ({100 * pixels[value] / total:.1f} %)" for value in common[:NAMED])
+    more = f" and {len(common) - NAMED} others" if len(common) > NAMED else ""
+    return f"; their pixels are {shares}{more}"
 
 
 def written(result: "Written") -> str:

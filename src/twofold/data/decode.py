@@ -112,6 +112,20 @@ def _jpeg(file: bytes, image: Image.Image, most: Reduction) -> Scaled:
     return Scaled(pixels_of(image) if read is None else np.moveaxis(read, -1, 0), height, width)
 
 
+def has_more_frames(file: bytes) -> bool:
+    """Whether a readable file has pages or frames that are not in its image, beside previews as JPEG files have them.
+
+    Raises:
+        Unreadable: as `decode`.
+    """
+    if file.startswith((NPY, jpeg.START)):
+        return False
+    if tiff.is_tiff(file):
+        return _attempt(lambda: tiff.has_more_pages(file))
+    with _attempt(lambda: opened(file)) as image:
+        return _attempt(lambda: getattr(image, "n_frames", 1) > 1)
+
+
 def opened(file: bytes) -> Image.Image:
     """An image file as Pillow has it, its pixels not yet read.
 

@@ -1,16 +1,17 @@
-"""`twofold scan`: decode everything once and say what cannot be read."""
+"""`twofold scan`: decode everything once and say what cannot be read, and what is not looked at."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from twofold.data.decode import Unreadable
+from twofold.data.decode import Unreadable, decode, has_more_frames
 from twofold.data.kinds import Kind
 from twofold.data.opening import DataLike, open_data
 from twofold.data.parallel import in_order
 from twofold.data.sources import Source
+from twofold.data.tiff import declares_nodata, is_tiff
 from twofold.errors import UsageError
 
 
@@ -23,9 +24,14 @@ class Scan:
         bad: the name of each image that cannot be read, and why.
         sizes: how many images have each height and width.
         classes: how many images each class has, where classes have names.
-        masked: how many images have a mask.
         kinds: how many images have each combination of channels and number type.
+        masked: how many images have a mask.
+        bad_masks: the name of each image whose mask cannot be used, and why.
+        mask_pixels: how many pixels of all masks have each value from 0 to 255, as the files have them.
+        missing: what a table names that is not there.
         passed_over: how many pictures have a format that is not read, by the ending of their names.
+        more_frames: the names of images whose files have further pages or frames, which are not read.
+        nodata: how many TIFF files declare a value for missing data.
         notes: what else is left out, in sentences.
     """
 
@@ -33,14 +39,30 @@ class Scan:
     bad: list[tuple[str, str]] = field(default_factory=list)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     classes: dict[str, int] = field(default_factory=dict)
-    masked: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
+    masked: int = 0
+    bad_masks: list[tuple[str, str]] = field(default_factory=list)
+    mask_pixels: Counter[int] = field(default_factory=Counter)
+    missing: Sequence[str] = ()
     passed_over: Mapping[str, int] = field(default_factory=dict)
+    more_frames: list[str] = field(default_factory=list)
+    nodata: int = 0
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Image:
+    """What one image is, and its mask: how many pixels have each value [256], or why it cannot be used."""
+
+    size: tuple[int, int]
+    kind: Kind
+    more_frames: bool
+    nodata: bool
+    mask: np.ndarray | str | None
+
+
 def scan(data: DataLike, threads: int = 4) -> dict[str, Scan]:
-    """Decode every image once, and say which ones cannot be read, and why.
+    """Decode every image and every mask once, and say which ones cannot be read, and why.
 
     Args:
         data: a folder, an array, a Dataset, ...: see `twofold.data.opening.open_data`.
@@ -61,23 +83,61 @@ def scan(data: DataLike, threads: int = 4) -> dict[str, Scan]:
 
 def scan_source(source: Source, threads: int) -> Scan:
     """Decode every image of a source."""
-    result = Scan(len(source), masked=len(source.masked), passed_over=source.passed_over, notes=source.notes)
+    result = Scan(
+        len(source),
+        masked=len(source.masked),
+        missing=source.missing,
+        passed_over=source.passed_over,
+        notes=source.notes,
+    )
 
-    def read(number: int) -> tuple[int, int, Kind] | str:
+    def look(number: int) -> _Image | str:
         try:
-            image = source.image(number)
-            return *image.shape[1:], Kind.of(image)
+            return _look(source, number)
         except Unreadable as error:
             return str(error)
 
-    for number, found in enumerate(in_order(read, range(len(source)), threads)):
+    for number, found in enumerate(in_order(look, range(len(source)), threads)):
+        name = source.name(number)
         if isinstance(found, str):
-            result.bad.append((source.name(number), found))
-        else:
-            height, width, kind = found
-            result.sizes[height, width] += 1
-            result.kinds[str(kind)] += 1
+            result.bad.append((name, found))
+            continue
+        result.sizes[found.size] += 1
+        result.kinds[str(found.kind)] += 1
+        result.nodata += found.nodata
+        if found.more_frames:
+            result.more_frames.append(name)
+        if isinstance(found.mask, str):
+            result.bad_masks.append((name, found.mask))
+        elif found.mask is not None:
+            result.mask_pixels.update({value: int(found.mask[value]) for value in found.mask.nonzero()[0].tolist()})
     if source.labels is not None and source.classes is not None:
         counts = np.bincount(np.asarray(source.labels), minlength=len(source.classes))
         result.classes = dict(zip(source.classes, counts.tolist(), strict=True))
     return result
+
+
+def _look(source: Source, number: int) -> _Image:
+    """
+    Raises:
+        Unreadable: with the reason.
+    """
+    file = source.file(number)
+    image = source.image(number) if file is None else decode(file)
+    height, width = image.shape[1:]
+    more_frames = file is not None and has_more_frames(file)
+    nodata = file is not None and is_tiff(file) and declares_nodata(file)
+    return _Image((height, width), Kind.of(image), more_frames, nodata, _mask(source, number, height, width))
+
+
+def _mask(source: Source, number: int, height: int, width: int) -> np.ndarray | str | None:
+    """How many pixels of an image's mask have each value [256], or why it cannot be used; None if there is none."""
+    try:
+        mask = source.mask(number)
+    except UsageError as error:
+        return str(error)
+    if mask is None:
+        return None
+    if mask.shape != (height, width):
+        return f"the mask has {mask.shape[1]} x {mask.shape[0]} pixels, the image {width} x {height}"
+    return np.bincount(mask.ravel(), minlength=256)

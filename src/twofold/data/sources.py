@@ -48,6 +48,11 @@ class Source(ABC):
         return {}
 
     @cached_property
+    def missing(self) -> Sequence[str]:
+        """What was asked for and is not there, such as the files of a table's rows."""
+        return []
+
+    @cached_property
     def notes(self) -> tuple[str, ...]:
         """What else is left out, in sentences."""
         return ()

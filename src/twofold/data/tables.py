@@ -77,6 +77,7 @@ def open_table(file: Path) -> tuple[Files, Files | None, tuple[str, ...]]:
     if unnamed := len(folder) - len(images):
         notes.append(f"{unnamed} of {len(folder)} images are not named in {shown} and are left out")
     sources = [_labelled([images[row] for row in part], folder) for part in (train, test)]
+    sources[0].missing = missed
     return sources[0], sources[1] if len(test) else None, (*folder.closed, *notes)
 
 

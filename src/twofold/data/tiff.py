@@ -78,12 +78,11 @@ def read(file: bytes) -> np.ndarray | None:
 
 def _read(file: bytes) -> np.ndarray | None:
     with tifffile.TiffFile(io.BytesIO(file)) as tiff:
-        every: list[Any] = list(islice(tiff.pages, PAGES))
+        every = _listed(tiff)
         if not every:
             raise ValueError("a broken TIFF file (it has no page)")
-        pages = [page for page in every if not int(page.subfiletype) & (REDUCED | MASK)] or every[:1]
-        first = pages[0]
-        bands = pages if first.bitspersample >= 8 and all(_alike(page, first) for page in pages) else [first]
+        bands = _bands(_whole(every) or every[:1])
+        first = bands[0]
         if len(bands) > 1 and len(every) == PAGES:
             raise ValueError(f"a TIFF file of {PAGES} pages or more: save each image of a stack or series as a file")
         if _alike(first, first) and len(every) < PAGES:  # it could be the first of several bands
@@ -95,6 +94,23 @@ def _read(file: bytes) -> np.ndarray | None:
             return _upright(_filled(np.stack([_planes(page)[0] for page in bands]), _nodata(first)), first)
         planes = _of_one_page(first)
         return None if planes is None else _upright(planes, first)
+
+
+def _listed(tiff: tifffile.TiffFile) -> list[TiffPage]:
+    """A file's first `PAGES` pages."""
+    pages: list[Any] = list(islice(tiff.pages, PAGES))
+    return pages
+
+
+def _whole(pages: Sequence[TiffPage]) -> list[TiffPage]:
+    """Without copies of reduced size and masks."""
+    return [page for page in pages if not int(page.subfiletype) & (REDUCED | MASK)]
+
+
+def _bands(pages: list[TiffPage]) -> list[TiffPage]:
+    """The pages that are the image: all of them, or the first."""
+    first = pages[0]
+    return pages if first.bitspersample >= 8 and all(_alike(page, first) for page in pages) else pages[:1]
 
 
 def _of_one_page(page: TiffPage) -> np.ndarray | None:
@@ -211,9 +227,20 @@ def _filled(planes: np.ndarray, nodata: float) -> np.ndarray:
 def whole_pages(file: bytes) -> list[int]:
     """The numbers of a file's first `PAGES` pages that are no copies of reduced size, and no masks of others."""
     with tifffile.TiffFile(io.BytesIO(file)) as tiff:
-        pages: list[Any] = list(islice(tiff.pages, PAGES))
-        kinds = [int(page.subfiletype) for page in pages]
-    return [number for number, kind in enumerate(kinds) if not kind & (REDUCED | MASK)]
+        return [int(page.index) for page in _whole(_listed(tiff))]
+
+
+def has_more_pages(file: bytes) -> bool:
+    """Whether a file has pages, beside copies and masks, that are not in what `read` makes of it."""
+    with tifffile.TiffFile(io.BytesIO(file)) as tiff:
+        pages = _whole(_listed(tiff))
+        return len(pages) > 1 and len(_bands(pages)) == 1
+
+
+def declares_nodata(file: bytes) -> bool:
+    """Whether the first page has GDAL's tag for missing data."""
+    with tifffile.TiffFile(io.BytesIO(file)) as tiff:
+        return GDAL_NODATA in tiff.pages.first.tags
 
 
 def on_white(planes: np.ndarray, premultiplied: bool = False) -> np.ndarray:
