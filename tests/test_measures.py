@@ -246,6 +246,9 @@ def test_use_of_prototypes():
     assert measures.prototype_entropy(torch.arange(50) % 10, 10) == pytest.approx(1)
     assert measures.prototype_entropy(torch.arange(50), 3000) == pytest.approx(1)
     assert measures.prototype_entropy(torch.arange(50) % 2, 10) == pytest.approx(math.log(2) / math.log(10))
+    for wrong in ([0, 10], [-1, 3], []):
+        with pytest.raises(UsageError, match="numbers from 0 to 9"):
+            measures.prototype_entropy(torch.tensor(wrong, dtype=torch.long), 10)
 
 
 def test_stale_entries():

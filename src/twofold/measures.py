@@ -276,8 +276,14 @@ def prototype_entropy(assigned: Int[Tensor, " n"], prototypes: int) -> float:
     """Entropy of how often each prototype is chosen, from 0 (one takes all) to 1 (as even as N choices can be).
 
     ``assigned`` [N] has the number of each image's prototype, from 0 to ``prototypes`` - 1.
+
+    Raises:
+        UsageError: if it has other numbers, or none.
     """
-    share = torch.bincount(assigned, minlength=prototypes).double() / len(assigned)
+    numbers = assigned.cpu()
+    if not len(numbers) or numbers.min() < 0 or numbers.max() >= prototypes:
+        raise UsageError(f"assigned must have numbers from 0 to {prototypes - 1}, one for each image")
+    share = torch.bincount(numbers, minlength=prototypes).double() / len(numbers)
     most = math.log(min(len(assigned), prototypes))
     return float(-torch.special.xlogy(share, share).sum()) / most if most else math.nan
 

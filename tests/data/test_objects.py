@@ -4,6 +4,7 @@ import pickle
 import sys
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from PIL import Image
@@ -105,6 +106,10 @@ KINDS = {
     "arrays": lambda paths, images, labels: (images, texts(labels)),
     "tensors": lambda paths, images, labels: (tensors(images), torch.tensor(labels)[:, None]),
     "an array of paths": lambda paths, images, labels: (np.array(paths), np.array(texts(labels))),
+    "columns of pandas": lambda paths, images, labels: (
+        pandas.Series(map(str, paths[::-1]), range(COUNT))[::-1],
+        pandas.Series(texts(labels), range(7, 7 + COUNT)),
+    ),
     "dicts": lambda paths, images, labels: [dict(image=Image.fromarray(i), label=n) for i, n in zip(images, labels)],
     "dicts of odd names": lambda paths, images, labels: [
         dict(id=3, x=i, label=n) for i, n in zip(images, texts(labels))
@@ -192,6 +197,18 @@ def test_the_first_item_without_a_label_is_named_where_labels_are_needed():
         labelled_splits(data)
     with pytest.raises(UsageError, match=r"a table \(\.csv\) of images and their labels$"):
         labelled_splits(open_data(Pairs([picture(8, 8, number) for number in range(4)], [None] * 4)))
+
+
+def test_a_part_of_a_dataset_says_what_the_whole_lacks():
+    whole = Pairs([picture(8, 8, number) for number in range(4)], [0, 1, 0, None])
+    with pytest.raises(UsageError, match=r"; no image has a label: all must have one, but item 3 has none$"):
+        labelled_splits(open_data(TorchSubset(whole, [0, 1, 2, 3])))
+
+
+def test_a_table_of_pandas_is_refused():
+    table = pandas.DataFrame({"file": ["a.jpg", "b.jpg"], "kind": ["x", "y"]})
+    with pytest.raises(UsageError, match=r"DataFrame is a table of file, kind: give its images, or images and labels"):
+        open_data(table)
 
 
 def test_items_that_cannot_be_read(tmp_path):

@@ -34,6 +34,13 @@ def source_of(data: Any, name: str) -> Source:
         source.labels, source.classes = class_numbers(labels)
         source.notes = _without_label(labels)  # instead of what was said of the images' own labels
         return source
+    if hasattr(data, "columns") and hasattr(data, "shape"):  # of pandas or polars
+        raise UsageError(
+            f"{name} is a table of {', '.join(map(str, data.columns))}: give its images, or images and labels, as in "
+            "(table['path'], table['label'])"
+        )
+    if hasattr(data, "to_list") and hasattr(data, "dtype"):  # a column of one
+        return _listed(data.to_list(), name)
     if isinstance(data, Tensor) or (isinstance(data, np.ndarray) and data.dtype.kind not in "OU"):
         return Array(as_images(as_array(data), name))
     if isinstance(data, list | tuple | np.ndarray):

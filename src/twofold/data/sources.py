@@ -146,6 +146,11 @@ class Subset(Source):
         return self._source.classes
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """The other source's, which may have more to say once its labels have been asked for."""
+        return self._source.notes
+
+    @property
     def labels_at_hand(self) -> Sequence[int] | None:
         return None if self._source.labels_at_hand is None else self.labels
 
