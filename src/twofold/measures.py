@@ -12,8 +12,6 @@ in float64. What is no such array, has fewer than two rows or holds a value that
     >>> constant = poor * 0 + 1                                   # the same output, whatever comes in
     >>> measures.spread(constant), round(measures.mean_cosine(constant), 6)
     (0.0, 1.0)
-    >>> sorted(measures.of_embeddings(good))
-    ['alpha', 'centred_rank', 'cosine', 'dead', 'length', 'rank', 'rank_limit', 'spread', 'uniformity']
 """
 
 import math
@@ -275,15 +273,11 @@ def parameter_distance(target: Iterable[Tensor], online: Iterable[Tensor]) -> fl
 def prototype_entropy(assigned: Int[Tensor, " n"], prototypes: int) -> float:
     """Entropy of how often each prototype is chosen, from 0 (one takes all) to 1 (as even as N choices can be).
 
-    ``assigned`` [N] has the number of each image's prototype, from 0 to ``prototypes`` - 1.
-
-    Raises:
-        UsageError: if it has other numbers, or none.
+    ``assigned`` [N] has the number of each image's prototype, from 0 to ``prototypes`` - 1; else it is a `UsageError`.
     """
-    numbers = assigned.cpu()
-    if not len(numbers) or numbers.min() < 0 or numbers.max() >= prototypes:
+    if not len(assigned) or assigned.min() < 0 or assigned.max() >= prototypes:
         raise UsageError(f"assigned must have numbers from 0 to {prototypes - 1}, one for each image")
-    share = torch.bincount(numbers, minlength=prototypes).double() / len(numbers)
+    share = torch.bincount(assigned, minlength=prototypes).double() / len(assigned)
     most = math.log(min(len(assigned), prototypes))
     return float(-torch.special.xlogy(share, share).sum()) / most if most else math.nan
 

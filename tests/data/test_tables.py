@@ -107,6 +107,33 @@ def test_a_file_is_never_guessed(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("beginning", "other"), [("../images", "../other"), ("ROOT/images", "ROOT/other"), ("..\\images", "../other")]
+)
+def test_images_may_be_where_the_paths_lead(beginning, other, tmp_path):
+    """From the table's folder or from the root; files of the same names in the table's folder are others."""
+    fill(
+        tmp_path, ["images/a/1.jpg", "images/b/2.jpg", "images/3.jpg", "other/4.jpg", "tables/a/1.jpg", "tables/5.jpg"]
+    )
+    beginning, other = (text.replace("ROOT", str(tmp_path)) for text in (beginning, other))
+    rows = [f"{beginning}/b/2.jpg,y", f"{beginning}/a/1.jpg,x"]
+    path = table(tmp_path / "tables" / "t.csv", "path,label", *rows, f"{beginning}/a/6.jpg,y")
+    data = open_data(path)
+    assert listed(data.train) == [("b/2.jpg", "y"), ("a/1.jpg", "x")]
+    assert np.array_equal(data.train.image(1), open_data(tmp_path / "images").train.image(1))
+    assert data.train.missing == [f"{beginning}/a/6.jpg"]
+    assert data.notes[0].endswith(f"; its images are in {tmp_path}/images")
+    table(path, "path,label", *rows, f"{other}/4.jpg,x", "5.jpg,y")
+    names = ["images/b/2.jpg", "images/a/1.jpg", "other/4.jpg", "tables/5.jpg"]
+    assert listed(open_data(path).train) == list(zip(names, "yxxy"))
+
+
+def test_whole_and_relative_paths_may_be_mixed(tmp_path):
+    fill(tmp_path, ["a/1.jpg", "a/2.jpg"])
+    data = open_data(table(tmp_path / "t.csv", "path,label", f"{tmp_path}/a/2.jpg,x", "a/1.jpg,y"))
+    assert listed(data.train) == [("a/2.jpg", "x"), ("a/1.jpg", "y")]
+
+
 def test_a_missing_file_is_no_other_one_of_its_name(tmp_path):
     """Where other rows have whole paths, a path with folders is no end of another one; a bare name may be."""
     fill(tmp_path, ["images/1.jpg", "images/2.jpg", "old/images/0.jpg", "old/3.jpg"])

@@ -34,7 +34,7 @@ def source_of(data: Any, name: str) -> Source:
         source.labels, source.classes = class_numbers(labels)
         source.notes = _without_label(labels)  # instead of what was said of the images' own labels
         return source
-    if hasattr(data, "columns") and hasattr(data, "shape"):  # of pandas or polars
+    if hasattr(data, "shape") and hasattr(data, "columns"):  # of pandas or polars
         raise UsageError(
             f"{name} is a table of {', '.join(map(str, data.columns))}: give its images, or images and labels, as in "
             "(table['path'], table['label'])"

@@ -1,7 +1,8 @@
 """A table that says which image files there are, what their labels are, and which of them are for testing.
 
-It is a text file, ``.csv`` or ``.tsv``, in the folder of the images or in one above that. Its values are separated by
-commas, semicolons or tabs, and its first row names the columns:
+It is a text file, ``.csv`` or ``.tsv``. The images are in its folder or in folders in that, or where the paths in its
+rows lead, from its folder or from the root. Its values are separated by commas, semicolons or tabs, and its first row
+names the columns:
 
 - The column of files is called ``path`` or ``file_name``. Otherwise it is the only one that names images, of columns
   whose values mostly end as images do, or occur once each. Whole numbers name images only where no values end so. A
@@ -15,6 +16,7 @@ commas, semicolons or tabs, and its first row names the columns:
 What would have to be guessed is refused.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,8 +29,9 @@ import numpy as np
 
 from twofold.data import spreadsheet
 from twofold.data.compact import Coded, Numbers
-from twofold.data.encoded import ARRAY, LABELS, SUFFIXES, Files, Folder
+from twofold.data.encoded import LABELS, Files, Folder
 from twofold.data.folders import PARTS, parts_of_rows
+from twofold.data.paths import has_ending, outside, within
 from twofold.data.sources import number
 from twofold.data.spreadsheet import Rows
 from twofold.errors import UsageError
@@ -36,8 +39,6 @@ from twofold.storage.names import clean, escaped, unescaped
 
 FILES = ("path", "file_name")
 """Names that the column of files has, in any case, if it is to be found by its name."""
-ENDINGS = SUFFIXES | {ARRAY}
-"""Of what can be an image in a folder."""
 SEVERAL = -1
 """Stands for the number of an image where a text could mean several."""
 
@@ -58,18 +59,23 @@ def open_table(file: Path) -> tuple[Files, Files | None, tuple[str, ...]]:
         UsageError: if it cannot be read, names no image, or could be understood in several ways.
     """
     shown = escaped(str(file))
-    folder = Folder(file.parent)
-    (columns, *rows), encoding = spreadsheet.read(file, shown, folder.paths)
+    folder, here = Folder(file.parent), Path(os.path.normpath(file.parent.absolute()))
+    (columns, *written), encoding = spreadsheet.read(file, shown, folder.paths)
+    if (root := outside(here, written, shown)) is not None:
+        folder = Folder(root)
+    rows = [[within(root or here, here, text) for text in row] for row in written]
     names = _Names(folder.paths)
     files = _column_of_files(columns, rows, names, folder, shown)
     label, part = _columns_beside(files, columns, rows)
-    images, missed = _images(rows, (files, label, part), names, folder, shown)
+    images, without = _images(rows, (files, label, part), names, folder, shown)
+    missed = [written[number][files] for number in without]
     coded = Coded()
     of = coded.of(image.part for image in images)
     train, test, others = parts_of_rows(coded.texts, of, np.array([bool(image.label) for image in images]))
     named = [("files", files), ("labels", label), ("parts", part)]
     said = ", ".join(f"{what} in column {_short(columns[place])}" for what, place in named if place is not None)
-    notes = [f"{shown}{encoding} has {said}", *others]
+    led = "" if root is None else f"; its images are in {escaped(str(root))}"
+    notes = [f"{shown}{encoding} has {said}{led}", *others]
     if label is None:
         notes.append(f"no column of {shown} is called label, so no image has one (columns: {_listed(columns)})")
     if missed:
@@ -135,11 +141,7 @@ def _keys(path: Sequence[str]) -> tuple[str, str]:
     stem, dot, ending = whole.rpartition(".")
     if not dot or "/" in ending:
         return whole, whole
-    return (f"{stem}.{ending.lower()}" if _has_ending(whole) else whole), stem
-
-
-def _has_ending(text: str) -> bool:
-    return PurePosixPath(text).suffix.lower() in ENDINGS
+    return (f"{stem}.{ending.lower()}" if has_ending(whole) else whole), stem
 
 
 def _composed(text: str) -> str:
@@ -167,11 +169,11 @@ def _column_of_files(columns: Sequence[str], rows: Rows, names: _Names, folder: 
     Raises:
         UsageError: if there is none, or several could be it.
     """
-    if any(map(_has_ending, columns)):
+    if any(map(has_ending, columns)):
         raise UsageError(f"the first row of {shown} must name its columns, and not an image: {_listed(columns)}")
     values = list(zip(*rows, strict=True))
     called = [place for place, name in enumerate(columns) if name.lower() in FILES]
-    endings = [place for place, column in enumerate(values) if 2 * sum(map(_has_ending, column)) > len(column)]
+    endings = [place for place, column in enumerate(values) if 2 * sum(map(has_ending, column)) > len(column)]
     different = [place for place, column in enumerate(values) if columns[place] and len({*column}) == len(column)]
     if endings:  # whole numbers are ages or rows then
         different = [place for place in different if not all(map(str.isdecimal, values[place]))]
@@ -207,8 +209,8 @@ def _columns_beside(files: int, columns: Sequence[str], rows: Rows) -> tuple[int
 
 def _images(
     rows: Rows, places: tuple[int, int | None, int | None], names: _Names, folder: Folder, shown: str
-) -> tuple[list[Image], list[str]]:
-    """The images that rows name, each once, and what names none.
+) -> tuple[list[Image], list[int]]:
+    """The images that rows name, each once, and the numbers of the rows that name none.
 
     Raises:
         UsageError: if rows contradict each other, or lie in several folders that could be this one.
@@ -219,10 +221,10 @@ def _images(
     missed = []
     meant = [names.find(row[files]) for row in rows]
     whole = any(file is not None and file.placed and not file.end for file in meant)
-    for row, file in zip(rows, meant, strict=True):
+    for row_number, (row, file) in enumerate(zip(rows, meant, strict=True)):
         elsewhere = file is not None and whole and file.placed and file.end  # the row's own file is missing
         if file is None or elsewhere:
-            missed.append(row[files])
+            missed.append(row_number)
             continue
         place = file.place
         beginnings.setdefault(file.beginning, row[files])
