@@ -145,3 +145,14 @@ def test_names_of_columns_that_are_no_text_are_said(tmp_path):
     (tmp_path / "a.parquet").write_bytes(content.replace(b"image", b"im\xffge"))
     with pytest.raises(UsageError, match=r"a\.parquet cannot be read as Parquet: [^\n]*$"):
         open_data(tmp_path / "a.parquet")
+
+
+def test_the_column_of_images_is_said_where_several_hold_files(tmp_path):
+    front, back = ([encoded(picture(8, 8, number + start)) for number in range(2)] for start in (0, 10))
+    pq.write_table(pa.table({"back": back, "image": front, "label": [0, 1]}), tmp_path / "t.parquet")
+    data = open_data(tmp_path / "t.parquet")
+    assert np.array_equal(np.moveaxis(data.train.image(1), 0, -1), picture(8, 8, 1))
+    assert data.notes == ("images are taken from column image, and not from back",)
+    pq.write_table(pa.table({"image": ["a.jpg"]}), tmp_path / "none.parquet")
+    with pytest.raises(UsageError, match="has no column of images"):
+        open_data(tmp_path / "none.parquet")

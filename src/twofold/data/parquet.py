@@ -38,13 +38,13 @@ class Parquet(EncodedSource):
         try:
             with stream(files[0]) as file:
                 schema = pq.read_schema(file)
-            image = _image_column(schema)
+            if not (encoded := _image_columns(schema)):
+                raise UsageError(f"{files[0]} has no column of images (bytes, or a struct with bytes)")
+            image = encoded[0]
             label = next((name for name in LABELS if name in schema.names), None)
             part = _column_of_parts(schema) if parts else None
             table = _table(files, [image] + ([label] if label else []))
             named = _texts(files, part) if part else None
-        except StopIteration:
-            raise UsageError(f"{files[0]} has no column of images (bytes, or a struct with bytes)") from None
         except (pa.ArrowException, KeyError, OSError, ValueError) as error:  # the last of names that are no text
             raise UsageError(f"{files[0]} cannot be read as Parquet: {' '.join(str(error).split())}") from None
         self._files = list(files)
@@ -65,6 +65,9 @@ class Parquet(EncodedSource):
         if label is None and (others := [name for name in schema.names if name not in (image, part)]):
             told = ", ".join(escaped(name[:80]) for name in others)[:300]
             self.notes += (f"no column of {files[0].name} is called label, so no image has one (columns: {told})",)
+        if len(encoded) > 1:
+            several = ", ".join(escaped(name[:80]) for name in encoded[1:])[:300]
+            self.notes += (f"images are taken from column {escaped(image[:80])}, and not from {several}",)
 
     def _with(self, rows: Sequence[int], values: list[Any] | None, names: list[str] | None) -> "Parquet":
         """These rows alone, with their labels, if each has one."""
@@ -153,7 +156,8 @@ def _bytes(file: Any) -> int:
     return sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups))
 
 
-def _image_column(schema) -> str:  # type: ignore[no-untyped-def]
+def _image_columns(schema) -> list[str]:  # type: ignore[no-untyped-def]
+    """The columns of encoded files, that of the images first."""
     import pyarrow as pa
 
     def holds_files(field) -> bool:  # type: ignore[no-untyped-def]
@@ -162,7 +166,7 @@ def _image_column(schema) -> str:  # type: ignore[no-untyped-def]
         return bool(pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type))
 
     fields = sorted(schema, key=lambda field: field.name not in ("image", "img"))
-    return next(str(field.name) for field in fields if holds_files(field))
+    return [str(field.name) for field in fields if holds_files(field)]
 
 
 def _column_of_parts(schema) -> str | None:  # type: ignore[no-untyped-def]
