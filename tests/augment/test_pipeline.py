@@ -38,11 +38,21 @@ def test_crops_are_drawn_as_torchvision_draws_them():
     assert (ours[:, 1] + ours[:, 3] <= 90).all()
 
 
-def test_a_box_that_cannot_fit_is_the_largest_central_one():
+def test_a_box_that_cannot_fit_is_the_largest_at_any_place():
+    """A central one would be the same part of a long image in all views."""
     view = pipelines(Augment(crop_scale=(1.0, 1.0)), 32)[0]
-    boxes = view.boxes(view.draw(rng.Streams(0), 4), torch.tensor([[10, 100], [100, 10], [1, 1], [30, 30]]))
-    assert boxes[0].tolist() == [0, 43, 10, 13]  # width at most 4/3 of the height
-    assert boxes[1].tolist() == [43, 0, 13, 10]
+    sizes = torch.tensor([[10, 100], [100, 10], [1, 1], [30, 30]] * 500)
+    draws = view.draw(rng.Streams(0), len(sizes))
+    boxes = view.boxes(draws, sizes)
+    find = view.finder(draws)
+    assert boxes.tolist() == [list(find(row, *size)) for row, size in enumerate(sizes.tolist())]
+    for across, along, shape in ((0, 1, [10, 13]), (1, 0, [13, 10])):  # the longer side at most 4/3 of the other
+        own = boxes[across::4]
+        assert own[:, 2:].unique(dim=0).tolist() == [shape]
+        assert own[:, across].unique().tolist() == [0]
+        assert own[:, along].min() < 3
+        assert own[:, along].max() > 84
+        assert own[:, along].float().mean() == pytest.approx(43.5, abs=4)
     assert boxes[2].tolist() == [0, 0, 1, 1]
 
 

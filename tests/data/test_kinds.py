@@ -9,6 +9,7 @@ from twofold.data.decode import Unreadable
 from twofold.data.decoded import decode_all
 from twofold.data.kinds import OfKind, converted, of_kind
 from twofold.data.objects import source_of
+from twofold.data.sources import Array
 from twofold.errors import UsageError
 
 RGB = np.moveaxis(picture(6, 8), -1, 0)
@@ -53,3 +54,20 @@ def test_a_source_of_one_kind():
     floats = of_kind(plain, None, "float32")
     floats.image(0)
     assert floats.changes == ["images with 3 channels of uint8 are made 3 channels of float32, from 0 to 1"]
+
+
+@pytest.mark.parametrize(("largest", "bits", "factor"), [(1023, 10, 64), (4095, 12, 16), (9000, 14, 4)])
+def test_fewer_bits_than_the_type_has_are_said(largest, bits, factor):
+    """Pictures of 12 bits in files of 16 become nearly black where 8 are due."""
+    deep = np.zeros((2, 1, 8, 8), np.uint16)
+    deep[1, 0, 3, 3] = largest
+    source = of_kind(Array(deep), 3, "uint8")
+    assert max(source.image(number).max() for number in range(2)) <= 35
+    (said,) = source.changes
+    assert said.endswith(
+        f"end at {largest}, of 65535, so they become dark: if they have {bits} bits, save them multiplied by {factor})"
+    )
+    deep[0, 0, 0, 0] = 40000
+    whole = of_kind(Array(deep), 3, "uint8")
+    assert [whole.image(number).max() for number in range(2)] == [156, round(largest / 257)]
+    assert whole.changes == ["images with 1 channel of uint16 are made 3 channels of uint8"]

@@ -56,6 +56,11 @@ def seen(source):
         (["images/a.tif", "images/b.tif"], ["masks/a.tif", "masks/b.TIFF"], []),
         (["a.png", "b.jpg"], ["a_mask.tiff", "b_mask.bmp"], []),
         (["images/a.jpg", "images/b.jpg"], ["annotations/trimaps/a.png", "annotations/trimaps/b.png"], []),  # the pets
+        (
+            ["steel/test/dent/0.jpg", "cable/test/hole/0.jpg"],
+            ["steel/ground_truth/dent/0_mask.png", "cable/ground_truth/hole/0_mask.png"],
+            ["steel/test/good/0.jpg", "steel/train/good/0.jpg"],
+        ),  # MVTec AD
     ],
 )
 def test_masks_are_found_and_are_no_images(images, masks, others, tmp_path):
@@ -65,6 +70,16 @@ def test_masks_are_found_and_are_no_images(images, masks, others, tmp_path):
     assert seen(source) == dict.fromkeys(images + others) | dict(zip(images, range(len(masks)), strict=False))
     found = scan(tmp_path)["train"]
     assert (found.images, found.masked) == (len(images) + len(others), len(masks))
+
+
+def test_masks_of_a_test_part_alone(tmp_path):
+    fill(tmp_path, ["train/good/0.jpg", "test/dent/0.jpg", "test/dent/1.jpg", "test/good/0.jpg"])
+    put(tmp_path, ["ground_truth/dent/0_mask.png", "ground_truth/dent/1_mask.png"])
+    wanted = {"dent/0.jpg": 0, "dent/1.jpg": 1, "good/0.jpg": None}
+    assert seen(open_data(tmp_path / "test").train) == wanted
+    data = open_data(tmp_path)
+    assert seen(data.test) == wanted
+    assert data.notes == ()  # nothing of images beside the parts
 
 
 def test_a_folder_of_masks_holds_nothing_else(tmp_path):

@@ -16,10 +16,13 @@ def test_published_weights_beside_a_run_from_random_ones():
     assert unmeasured(settings(image_size=32), [], "photos") == []
 
 
-def test_starting_weights_that_are_made_for_larger_images(tmp_path):
+def test_starting_weights_that_are_made_for_larger_images(tmp_path, monkeypatch):
     (said,) = unmeasured(settings(weights="published"), [], "photos")
     assert "96 pixels; the starting weights are made for 224" in said
     assert said.endswith("twofold evaluate resnet18 photos")
+    monkeypatch.chdir(tmp_path)
+    assert unmeasured(settings(weights="w.pth"), ["resnet50"], "photos") == []  # not here, or it was a run
+    (tmp_path / "w.pth").touch()
     (said,) = unmeasured(settings(weights="w.pth"), ["resnet50"], "photos")
     assert said.endswith("twofold evaluate w.pth --backbone resnet18 photos")
     (said,) = unmeasured(settings(weights="published"), [], "python:list")

@@ -82,3 +82,19 @@ def test_the_mean_of_a_few_values_is_as_uncertain_as_students_t_has_it(count):
     values = np.random.default_rng(count).normal(size=count)
     low, high = stats.t.interval(0.95, count - 1, values.mean(), stats.sem(values))
     assert error_of_mean(values.tolist()) == pytest.approx((high - low) / 4)
+
+
+def test_an_image_of_a_rare_class_counts_whether_it_was_told_or_not():
+    """56 images of one class and one of another: that one decides half of the balanced accuracy."""
+    truth = torch.tensor([0] * 56 + [1])
+    neither, both = truth * 0, truth.clone()
+    gains = [
+        Score.of_predictions(predicted, truth).balanced.less(Score.of_predictions(predicted, truth).balanced)
+        for predicted in (neither, both)
+    ]
+    assert [gain.value for gain in gains] == [0, 0]
+    assert gains[0].spread == gains[1].spread == pytest.approx(math.sqrt(2) / 2)
+    few = neither.clone()
+    few[:12] = 1
+    gain = Score.of_predictions(neither, truth).balanced.less(Score.of_predictions(few, truth).balanced)
+    assert (gain.value, gain.direction) == (pytest.approx(12 / 56 / 2), 0)

@@ -150,7 +150,9 @@ class ViewPipeline:
     def boxes(self, draws: Draws, sizes: Int[Tensor, "n 2"]) -> Int[Tensor, "n 4"]:
         """Crops (top, left, height, width) in images of ``sizes`` (height, width), as torchvision finds them.
 
-        The first drawn area and ratio that fit are taken; if none does, the largest central box of a permitted ratio.
+        The first drawn area and ratio that fit are taken; if none does, the largest box of a permitted ratio. That box
+        has a drawn place where torchvision's is central: in images that are many times as long as wide no area may fit,
+        and all views would be the same part of them.
         It is NumPy's arithmetic, since torch shares out roots of a few thousand numbers among threads, which may take a
         hundred times as long as the roots.
         """
@@ -164,8 +166,7 @@ class ViewPipeline:
         w = np.where(found, w[rows, first], np.minimum(width, (height * widest).round())).clip(1)
         h = np.where(found, h[rows, first], np.minimum(height, (width / narrowest).round())).clip(1)
         place_top, place_left = draws.place.numpy().astype(np.float64).T
-        top = np.where(found, place_top * (height - h + 1), (height - h) / 2)
-        left = np.where(found, place_left * (width - w + 1), (width - w) / 2)
+        top, left = place_top * (height - h + 1), place_left * (width - w + 1)
         return torch.from_numpy(np.floor(np.stack([top, left, h, w], 1)).astype(np.int64))
 
     def finder(self, draws: Draws) -> Callable[[int, int, int], Box]:
@@ -182,10 +183,11 @@ class ViewPipeline:
                 area = share * (height * width)
                 w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
                 if 0 < w <= width and 0 < h <= height:
-                    top, left = places[row]
-                    return int(top * (height - h + 1)), int(left * (width - w + 1)), h, w
-            w, h = max(1, min(width, round(height * widest))), max(1, min(height, round(width / narrowest)))
-            return (height - h) // 2, (width - w) // 2, h, w
+                    break
+            else:
+                w, h = max(1, min(width, round(height * widest))), max(1, min(height, round(width / narrowest)))
+            top, left = places[row]
+            return int(top * (height - h + 1)), int(left * (width - w + 1)), h, w
 
         return find
 

@@ -141,10 +141,11 @@ class Folder(Files):
         self.closed = self.notes = tuple(closed_folders(closed))
         self.masks = {image: root / mask for image, mask in inside.items()}
         outside = {
-            str(path.relative_to(folder).with_suffix("")): path
+            image: path
             for folder in reversed(masks.folders_outside(root))
             for path in sorted(files_under(folder), key=lambda path: masks.likeliest(str(path)), reverse=True)
             if path.suffix.lower() in masks.ENDINGS
+            for image in masks.images_outside(str(path.relative_to(folder)))
         }
         if outside:
             beyond = {path: outside.get(str(Path(path).with_suffix(""))) for path in self.paths}

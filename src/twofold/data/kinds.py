@@ -38,7 +38,8 @@ def unlike(name: str, kind: Kind, other: str, others: Kind) -> UsageError:
     """What is said of two images of one set of data that are not of one kind."""
     return UsageError(
         f"{name} has {kind}, {other} has {others}: images must be of one kind; --channels 3 makes 8-bit RGB of "
-        "greyscale and RGB of any depth, --depth uint8, uint16 or float32 changes the numbers alone"
+        "greyscale and RGB of any depth, --depth uint8, uint16 or float32 changes the numbers alone (values of 12 bits "
+        "in files of 16 are to be multiplied by 16 first)"
     )
 
 
@@ -73,6 +74,17 @@ def converted(image: np.ndarray, channels: int | None, depth: str | None) -> np.
     return (scaled if depth == "float32" else np.rint(scaled)).astype(depth)
 
 
+def of_fewer_bits(largest: int) -> str:
+    """What is said of images of 16 bits whose values end at ``largest``, as those of 12 bits do; nothing from 15 on."""
+    bits = largest.bit_length()
+    if not 0 < bits < 15:
+        return ""
+    return (
+        f" (their values end at {largest}, of {FULL['uint16']}, so they become dark: if they have {bits} bits, save "
+        f"them multiplied by {1 << (16 - bits)})"
+    )
+
+
 class OtherChannels(Unreadable):
     """An image with another number of channels than a network takes."""
 
@@ -83,6 +95,7 @@ class OfKind(Source):
     def __init__(self, source: Source, channels: int | None, depth: str | None) -> None:
         self._source, self._channels, self._depth = source, channels, depth
         self._changed: dict[Kind, Kind] = {}
+        self._largest = 0  # of uint16
 
     @cached_property
     def labels(self) -> Sequence[int] | None:
@@ -110,6 +123,8 @@ class OfKind(Source):
         result = converted(image, self._channels, self._depth)
         if result is not image:
             self._changed[Kind.of(image)] = Kind.of(result)
+            if image.dtype == np.uint16 != result.dtype:
+                self._largest = max(self._largest, int(image.max()))
         return result
 
     @property
@@ -118,7 +133,8 @@ class OfKind(Source):
         said = []
         for kind, new in sorted(self._changed.items(), key=str):
             scaled = ", from 0 to 1" if new.depth == "float32" != kind.depth else ""
-            said.append(f"images with {kind} are made {new}{scaled}")
+            dark = of_fewer_bits(self._largest) if kind.depth == "uint16" != new.depth else ""
+            said.append(f"images with {kind} are made {new}{scaled}{dark}")
         return said
 
     def name(self, index: int) -> str:

@@ -7,10 +7,10 @@ A mask is a file of a format that keeps every pixel's value (`ENDINGS`), and bel
 - it is a PNG file beside the image, which is of another format, and has no colours: ``photos/a.png`` for
   ``photos/a.jpg``;
 - it lies in a folder of masks (`FOLDERS`) as the image does in the folder around that, or in the images' own folder
-  (`IMAGES`) beside it: ``X/masks/sub/a.png`` for ``X/sub/a.jpg`` or ``X/images/sub/a.jpg``. So do Pascal VOC
-  (``JPEGImages/a.jpg``, ``SegmentationClass/a.png``) and ADE20K (``images/training/a.jpg``,
-  ``annotations/training/a.png``). Its name may end in ``_mask``, and it may lie a folder deeper, as
-  ``annotations/trimaps/a.png`` of the Oxford pets does.
+  (`IMAGES`, or ``test``) beside it: ``X/masks/sub/a.png`` for ``X/sub/a.jpg`` or ``X/images/sub/a.jpg``. So do Pascal
+  VOC (``JPEGImages/a.jpg``, ``SegmentationClass/a.png``), ADE20K (``images/training/a.jpg``,
+  ``annotations/training/a.png``) and MVTec AD (``test/scratch/a.png``, ``ground_truth/scratch/a_mask.png``). Its name
+  may end in ``_mask``, and it may lie a folder deeper, as ``annotations/trimaps/a.png`` of the Oxford pets does.
 
 Its values are class numbers, whether they are grey values or numbers of colours in a palette.
 
@@ -37,11 +37,13 @@ PNG = ".png"
 ENDINGS = (PNG, ".tif", ".tiff", ".bmp")
 """Endings of files that are read as masks, in any case, the likeliest first."""
 BESIDE = "_mask"
-FOLDERS = ("masks", "mask", "annotations", "segmentationclass", "labels", "segmentationobject")
+FOLDERS = ("masks", "mask", "annotations", "segmentationclass", "labels", "ground_truth", "segmentationobject")
 """Names of folders of masks, in any case. An image that has several gets the first; VOC's of objects are only no
 images."""
 IMAGES = ("images", "jpegimages", "image")
 """Names of folders of images, in any case."""
+TEST = "test"
+"""A folder of images that masks may be of, too."""
 RULES = "a_mask.png or a.png beside a.jpg, or masks/a.png for a.jpg or for images/a.jpg"
 """Where masks are looked for, in short."""
 WHITE = 128
@@ -166,8 +168,14 @@ def _images_of(mask: str, folder: str, around: Mapping[str, set[str]]) -> Iterat
     base, rest = _parent(folder), _without_ending(mask)[len(folder) + 1 :]
     rests = [rest, rest.partition("/")[2]]
     for own in filter(None, [*rests, *map(_before_mask, rests)]):
-        for name in ("", *sorted(around.get(base, ()))):
+        for name in ("", *sorted(around.get(base, ())), TEST):
             yield "/".join(filter(None, (base, name, own)))
+
+
+def images_outside(mask: str) -> tuple[str, ...]:
+    """The images, without endings, that a mask in one of `folders_outside` may belong to, as its path in it says."""
+    own = _without_ending(mask)
+    return tuple(filter(None, (own, _before_mask(own))))
 
 
 def _parent(folder: str) -> str:
@@ -182,6 +190,8 @@ def folders_outside(root: Path) -> list[Path]:
     """The folders of masks of images under ``root`` that do not lie in it: ``X/masks`` for ``X/images``."""
     whole = root.absolute()
     candidates = [whole.parent / name / whole.name for name in FOLDERS]
+    if whole.name == TEST:
+        candidates += [whole.parent / name for name in FOLDERS]
     place = next((i for i in reversed(range(len(whole.parts))) if whole.parts[i] in IMAGES), None)
     if place is not None:
         candidates += [Path(*whole.parts[:place], name, *whole.parts[place + 1 :]) for name in FOLDERS]

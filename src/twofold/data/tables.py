@@ -250,7 +250,7 @@ def _labelled(images: Sequence[Image], folder: Folder) -> Files:
     elif len(without) < len(images):
         source.notes = (
             f"no image has a label: all must have one, but {len(without)} of {len(images)} have none "
-            f"({_short(without[0])})",
+            f"({_short(without[0])}); where labels are needed, name a table of the labelled images alone",
         )
     return source
 

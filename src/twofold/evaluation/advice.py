@@ -27,10 +27,11 @@ def unmeasured(settings: Recipe, baselines: list[str], data: str) -> list[str]:
 
 def smaller_than_its_weights(settings: Recipe, data: str) -> str:
     """That a run's images are smaller than those its starting weights are for, if they are."""
-    config = config_of(settings.backbone) if settings.weights and not Path(settings.weights).is_dir() else None
+    published = settings.weights == PUBLISHED
+    here = published or Path(settings.weights).is_file()  # what was a run may have been moved
+    config = config_of(settings.backbone) if here else None
     if config is None or settings.image_size >= (own := int(config.input_size[-1])):
         return ""
-    published = settings.weights == PUBLISHED
     if data.startswith(PYTHON):
         file = f"{settings.weights!r}, backbone={settings.backbone!r}"
         command = f"twofold.evaluate({repr(settings.backbone) if published else file}, data=...)"

@@ -28,6 +28,7 @@ class Score:
             of a class for that of two more test images, one right and one wrong, so that a class with one has a spread.
         each: the figure of each test image, whose mean ``value`` is, in each draw or for each seed: [B, N]. Of an
             accuracy it says whether the image was told right.
+        most: the largest figure that an image can have.
     """
 
     value: float
@@ -39,6 +40,7 @@ class Score:
     recall: Mapping[int, float] = field(default_factory=dict)
     balanced: "Score | None" = None
     each: Tensor | None = field(default=None, repr=False, compare=False)
+    most: float = field(default=1.0, repr=False, compare=False)
 
     def __float__(self) -> float:
         return self.value
@@ -55,7 +57,7 @@ class Score:
         classes, members = truth.unique(return_inverse=True)
         images = members.bincount()
         found = torch.zeros(len(classes), dtype=torch.float64).index_add_(0, members, right)
-        alike = right * len(truth) / len(classes) / images[members]  # every class has the same part of the mean
+        weight = len(truth) / len(classes) / images  # every class has the same part of the mean
         recall, likely = found / images, (found + 1) / (images + 2)  # one image says little: its share is 0 or 1
         error = float((likely * (1 - likely) / images).sum().sqrt()) / len(classes)
         return cls.of_share(
@@ -63,7 +65,12 @@ class Score:
             len(truth),
             recall=dict(zip(classes.tolist(), recall.tolist(), strict=True)),
             balanced=cls(
-                float(recall.mean()), error, f"{len(truth)} test images", "balanced accuracy", each=alike[None]
+                float(recall.mean()),
+                error,
+                f"{len(truth)} test images",
+                "balanced accuracy",
+                each=(right * weight[members])[None],
+                most=float(weight.max()),
             ),
             each=right.bool()[None],
             **more,
@@ -86,7 +93,8 @@ class Score:
         Where both have a figure for ``each`` image, they are subtracted image by image, so that what makes an image or
         a draw of labels hard for both does not count. The error is that over images and that over draws or seeds,
         taken together. That over images is as if there were no difference, as in McNemar's test, and has two images
-        more, one told by this one alone and one by the other alone, without which a few images would seem to say much.
+        more, one told by this one alone and one by the other alone, without which a few images would seem to say much;
+        where images count for different parts, these two count for as much as one can.
         Other scores are taken for independent of each other.
         """
         if self.each is None or other.each is None or self.each.shape != other.each.shape:
@@ -94,8 +102,7 @@ class Score:
             return Score(self.value - other.value, spread, "both as if they were independent", self.metric)
         apart = self.each.double() - other.each.double()
         draws, images = apart.shape
-        one = max(float(self.each.max()), float(other.each.max()))  # what an image may count for
-        error = math.sqrt(float(apart.mean(0).square().sum()) + 2 * one**2) / images
+        error = math.sqrt(float(apart.mean(0).square().sum()) + 2 * max(self.most, other.most) ** 2) / images
         if draws == 1:
             return Score(float(apart.mean()), error, f"{images} test images", self.metric)
         error = math.hypot(error, error_of_mean(apart.mean(1).tolist()))

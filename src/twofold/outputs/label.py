@@ -43,7 +43,8 @@ def label(labelled: str | Path, others: str | Path, out: str | Path | None = Non
     rows = [row for row, name in enumerate(known.labels) if name is not None]
     if not rows:
         raise UsageError(
-            f"no image in {labelled} has a label: embed a folder that has a folder for each class, or a table (.csv)"
+            f"no image in {labelled} has a label: embed a folder that has a folder for each class, or a table (.csv) "
+            "of the labelled images alone"
         )
     found = label_the_rest(known.values[rows], [str(known.labels[row]) for row in rows], rest.values)
     if target:

@@ -62,7 +62,7 @@ def resolve(
         values.update(colourless)
         said.append(COLOURLESS_SAID[values["colours"]])
     if values["flip"] is None and not facts.measured.mirrored_alike:
-        said.append("mirrored images would look unlike all others here: flip 0")
+        said.append("mirrored images would look unlike all others here: flip 0 (--flip 0.5 mirrors them)")
     general = first + choose([name for name in rule_of if name not in declarations(options)])
     decisive = [*LEARNING, *(ADAPTING if values["weights"] else ())]
     chosen = [name for name in decisive if name in general]

@@ -101,7 +101,10 @@ def load(
     if state["data"] != data:
         was, now = state["data"]["images"], data["images"]
         change = f"{was} images, not {now}" if was != now else f"{was} other images"
-        raise UsageError(f"{name} is not what {folder} began with, {change}: choose another --out")
+        raise UsageError(
+            f"{name} is not what {folder} began with, {change}: choose another --out (a new run can start from the "
+            f"weights of this one: --weights {folder} --backbone NAME)"
+        )
     made_by = str(state.get("version", ""))
     try:
         parts = sharding.as_weights_lie(state, method, optimizer)
