@@ -1,7 +1,7 @@
 """A run directory: its recipe, its networks, what was measured on it."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -105,9 +105,17 @@ class Run:
 
     def _kept_settings(self) -> dict[str, Any] | None:
         """What a checkpoint says that the recipe is; None if there is none that can be read."""
+        return self._of_checkpoint(lambda state, path: toml.parsed(state["recipe"], path))
+
+    @property
+    def began_with(self) -> dict[str, Any] | None:
+        """How many training images it learns from, and their fingerprint; None before the first checkpoint."""
+        return self._of_checkpoint(lambda state, _: {key: state["data"][key] for key in ("images", "fingerprint")})
+
+    def _of_checkpoint(self, read: Callable[[dict[str, Any], Path], dict[str, Any]]) -> dict[str, Any] | None:
         for name in CHECKPOINTS:
             try:
-                return toml.parsed(files.glance(self.path / name)["recipe"], self.path / name)
+                return read(files.glance(self.path / name), self.path / name)
             except (UsageError, Failed, KeyError):
                 continue
         return None

@@ -123,3 +123,25 @@ def test_wrong_words_are_said_once():
     assert codes == [2, 2]
     assert len(said) == 1
     assert "did you mean --epochs?" in said[0]
+
+
+def test_variables_of_a_launch_may_be_empty_but_not_senseless(monkeypatch, capsys):
+    monkeypatch.setitem(COMMANDS, "scan", lambda words: None)
+    for number, size in (("", ""), ("0", ""), ("", "4"), ("0", "1")):
+        monkeypatch.setenv("RANK", number)
+        monkeypatch.setenv("WORLD_SIZE", size)
+        main(["scan"])
+    monkeypatch.setenv("WORLD_SIZE", "many")
+    with pytest.raises(SystemExit) as ended:
+        main(["scan"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "twofold: WORLD_SIZE must be how many processes there are, not many\n"
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_silently():
+    """As in ``twofold methods vicreg | head -1``."""
+    read, write = os.pipe()
+    os.close(read)
+    found = subprocess.run([sys.executable, "-m", "twofold", "--help"], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (found.returncode, found.stderr) == (1, "")

@@ -1,5 +1,6 @@
 """Data workers: a streamed run ends at once, in one line, whatever becomes of them, and leaves none behind."""
 
+import multiprocessing
 import os
 import resource
 import signal
@@ -10,8 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import encoded, picture
+import twofold
+from tests.conftest import encoded, picture, tiny
 from tests.watching import alive, wait_for
+from twofold.errors import UsageError
 from twofold.storage.metrics import read_metrics
 
 ROOT = Path(__file__).parents[2]
@@ -143,3 +146,16 @@ def test_an_interrupt_that_comes_twice_leaves_no_worker(photos, tmp_path):
         os.kill(run.pid, signal.SIGTERM)
     run.communicate(timeout=30)
     wait_for(lambda: not any(alive(worker) for worker in workers), 5)
+
+
+def pretrain_in_a_pool(photos, out):
+    try:
+        twofold.pretrain(quiet=True, **tiny("simclr", data=str(photos), out=out, resident=False, workers=1, epochs=1))
+    except UsageError as error:
+        return str(error)
+
+
+def test_a_daemon_starts_no_processes(photos, tmp_path):
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        said = pool.apply(pretrain_in_a_pool, (photos, tmp_path / "run"))
+    assert said.startswith("this process is a daemon of multiprocessing, which may start no others, and images")

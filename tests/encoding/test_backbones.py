@@ -5,13 +5,16 @@ import pytest
 import timm
 import torch
 from safetensors.torch import load_file
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 import twofold
-from tests.data.making import fill
+from tests.data.making import Breaking, fill
 from twofold import cli
-from twofold.encoding.backbones import open_backbone
+from twofold.data.sources import Array
+from twofold.encoding.backbones import of_another_scale, open_backbone
 from twofold.errors import UsageError
 from twofold.nets import published
+from twofold.nets.backbone import BackboneSpec
 
 
 def test_a_timm_model_has_its_own_size_and_normalisation(finished, monkeypatch):
@@ -109,3 +112,28 @@ def test_a_baseline_that_cannot_be_had_is_one_line(finished, monkeypatch, capsys
     said = capsys.readouterr().err
     assert "did you mean resnet" in said
     assert said.count("\n") == 1
+
+
+def test_images_of_another_scale_are_said():
+    """As 8-bit pictures are to a run that learned from 12 bits in files of 16, or other units of floats."""
+    spec = BackboneSpec("test_resnet", {}, "default", 8, (0.03,) * 3, (0.01,) * 3)
+    grey = np.full((40, 3, 8, 8), 128, np.uint8)
+    (said,) = of_another_scale(spec, Array(grey))
+    assert said.startswith("in the mean these images are 47 standard deviations brighter than those that the backbone")
+    assert of_another_scale(spec, Array(np.full((4, 3, 8, 8), 0.05, np.float32))) == ()
+    assert "5 standard deviations darker" in of_another_scale(spec, Array(np.full((4, 3, 8, 8), -0.02, np.float32)))[0]
+    photographs = BackboneSpec("test_resnet", {}, "default", 8, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+    for value in (0, 255):
+        assert of_another_scale(photographs, Array(np.full((4, 3, 8, 8), value, np.uint8))) == ()
+    assert of_another_scale(photographs, Array(np.full((4, 3, 8, 8), 255, np.float32))) != ()
+    assert of_another_scale(photographs, Breaking(Array(grey), range(40))) == ()
+
+
+def test_features_of_a_run_take_what_embed_takes(finished):
+    """Pixels of another scale are refused, and not taken as they are."""
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 3, 8, 8), dtype=np.uint8)
+    right = twofold.features(finished, pixels)
+    assert torch.allclose(twofold.features(finished, pixels.astype(np.float32) / 255), right, atol=1e-5)
+    for wrong in (pixels.astype(np.float32), pixels.astype(np.int16)):
+        with pytest.raises(UsageError, match="pixels outside 0 to 1, where uint8 is due"):
+            twofold.features(finished, wrong)

@@ -76,3 +76,13 @@ def test_features_of_other_crops_are_not_taken_from_the_cache(tmp_path, monkeypa
         monkeypatch.setattr("twofold.encoding.cache.CROPS", crops)
         cache.extracted({"raw": Extractor("raw", 8, pixels)})
         assert sum(asked) == times * len(cache.source)
+
+
+def test_where_nothing_may_be_written_features_are_computed_and_not_kept(finished, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("twofold.encoding.cache.os.access", lambda path, mode: False)  # as on a read-only file system
+    out = tmp_path / "scores.json"
+    result = twofold.evaluate(finished, protocols="knn", out=out, kept_features=tmp_path / "features")
+    assert out.exists()
+    assert not (tmp_path / "features").exists()
+    assert "may not be written to: features are not kept" in caplog.text
+    assert result["scores"] == twofold.evaluate(finished, protocols="knn", out=out)["scores"]

@@ -1,5 +1,8 @@
 """Modules that were given from Python, under names that a recipe can hold."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
@@ -10,7 +13,8 @@ from twofold.nets import given
 
 @pytest.fixture(autouse=True)
 def none_given_before(monkeypatch):
-    monkeypatch.setattr(given, "_modules", {})
+    for name, empty in (("_modules", {}), ("_latest", {}), ("_own", given._Own())):
+        monkeypatch.setattr(given, name, empty)
 
 
 def test_a_copy_comes_back_with_the_weights_of_that_moment():
@@ -28,9 +32,42 @@ def test_a_copy_comes_back_with_the_weights_of_that_moment():
     assert torch.equal(second.weight, weight)
 
 
-def test_the_last_one_of_a_name_counts():
-    given.keep(nn.Linear(3, 2))
-    assert given.copy_of(given.keep(nn.Linear(5, 4))).in_features == 5
+def test_the_last_one_of_a_name_counts_unless_a_structure_is_asked_for():
+    """Modules of one class need not have the same parts, nor the same number of weights."""
+    nets = [nn.Sequential(nn.Linear(3, 2), kind()) for kind in (nn.ReLU, nn.Tanh)]
+    structures = []
+    for net in nets:
+        name = given.keep(net)
+        structures.append(given.structure(name))
+    assert isinstance(given.copy_of(name)[1], nn.Tanh)
+    assert [type(given.copy_of(name, structure)[1]) for structure in structures] == [nn.ReLU, nn.Tanh]
+    with pytest.raises(UsageError, match="give it again"):
+        given.copy_of(name, given.structure_of(nn.Sequential(nn.Linear(3, 2))))
+
+
+def test_a_thread_gets_the_one_that_it_gave():
+    nets = [nn.Linear(3, 2) for _ in range(2)]
+    both = threading.Barrier(2)
+
+    def give(net):
+        name = given.keep(net)
+        both.wait()
+        return given.copy_of(name).weight
+
+    with ThreadPoolExecutor(2) as pool:
+        for net, weight in zip(nets, pool.map(give, nets), strict=True):
+            assert torch.equal(net.weight, weight)
+    assert given.copy_of("python:Linear").in_features == 3  # of another thread, where this one gave none
+
+
+def test_places_in_memory_are_no_structure():
+    class Own(nn.Module):
+        def extra_repr(self):
+            return f"<function relu at 0x{id(self):x}>"
+
+    nets = Own(), Own()
+    assert repr(nets[0]) != repr(nets[1])
+    assert given.structure_of(nets[0]) == given.structure_of(nets[1])
 
 
 def test_what_was_not_given_here_is_asked_for():

@@ -2,10 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import twofold
+from tests.conftest import tiny
 from tests.training.making import pretrain, weights
 from twofold.errors import UsageError
 from twofold.recipe import recipe
@@ -82,3 +85,27 @@ def test_what_cannot_work_is_said_before_anything_is_written(settings, words, tm
     with pytest.raises(UsageError, match=words):
         pretrain(tmp_path / "run", **settings)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_callers_generator_stays_where_it_is(tmp_path):
+    """Whoever draws a head after a pretraining gets another one for another seed."""
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    run = twofold.pretrain(quiet=True, out=tmp_path / "run", **tiny("simclr", epochs=1, limit=64))
+    twofold.load_backbone(run)
+    twofold.features(run, "digits")
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_runs_of_modules_of_one_class_keep_their_own(tmp_path):
+    """All of timm's ResNets are of one class; others may have the same weights and compute something else."""
+    runs, right = [], []
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 3, 8, 8), dtype=np.uint8)
+    for number, last in enumerate((nn.ReLU, nn.Tanh)):
+        net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 6), last())
+        wanted = tiny("simclr", backbone=net, backbone_arguments=None, epochs=1, limit=64)
+        runs.append(twofold.pretrain(quiet=True, out=tmp_path / f"run{number}", **wanted))
+        right.append(twofold.features(runs[-1], pixels))
+    assert (right[0] >= 0).all()
+    assert (right[1] < 0).any()
+    assert all(torch.equal(twofold.features(run, pixels), wanted) for run, wanted in zip(runs, right, strict=True))

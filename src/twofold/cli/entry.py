@@ -27,12 +27,17 @@ def main(words: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with an image is said as its reason
-    code, why = outcome(argv, one_of_several if several() else dispatch)
+    code, why = outcome(argv, begin)
     if why:
         say(why)
     if code:
         settle()
         sys.exit(code)
+
+
+def begin(argv: list[str]) -> None:
+    """Carry out a command, as one of several processes if this is one."""
+    (one_of_several if several() else dispatch)(argv)
 
 
 def settle() -> None:
@@ -46,8 +51,17 @@ def settle() -> None:
 
 
 def several() -> bool:
-    """Whether this is one of several processes of a launch."""
-    return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", 1)) > 1
+    """Whether this is one of several processes of a launch; schedulers may leave its variables empty.
+
+    Raises:
+        UsageError: if the environment does not say how many there are.
+    """
+    size = os.environ.get("WORLD_SIZE") or "1"
+    if not os.environ.get("RANK"):
+        return False
+    if not size.isdecimal():
+        raise UsageError(f"WORLD_SIZE must be how many processes there are, not {size}")
+    return int(size) > 1
 
 
 def outcome(argv: list[str], carry_out: Callable[[list[str]], None]) -> tuple[int, str]:
@@ -67,6 +81,8 @@ def outcome(argv: list[str], carry_out: Callable[[list[str]], None]) -> tuple[in
         if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported for this
             raise
         return 1, "the GPU is out of memory: if another program uses it, end that or give --device cpu"
+    except BrokenPipeError:  # whoever read what is shown has seen enough
+        return 1, ""
     except OSError as error:
         about = f"{error.filename}: " if error.filename else ""
         return 1, about + system_words(error)

@@ -16,7 +16,7 @@ import torch
 
 from twofold import device as devices
 from twofold.data.opening import Data, open_data
-from twofold.data.workers import end_with_parent
+from twofold.data.workers import check_may_start, end_with_parent
 from twofold.diagnosis.diagnose import diagnose
 from twofold.encoding.crops import CROPS
 from twofold.encoding.progress import Tell, silent
@@ -125,6 +125,7 @@ def apart(settings: Json, path: Path, shared: Shared) -> None:
         Failed: if it failed for a reason that is not the method's, or was killed.
     """
     arguments = (settings, path, shared, os.getpid())
+    check_may_start("each run of a comparison has one of its own: call compare from the main program")
     process = multiprocessing.get_context("spawn").Process(target=carry_out, args=arguments)
     with Interrupt() as interrupt:
         interrupt.between_steps()  # a signal is passed on to the run, which has a checkpoint to write

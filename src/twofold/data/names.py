@@ -27,12 +27,17 @@ def is_remote(text: str) -> bool:
     return text.partition("://")[0] in PACKAGES and "://" in text
 
 
+def is_path(text: str) -> bool:
+    """Whether a name stands for files of this machine."""
+    return not (text == DIGITS or is_remote(text) or text.startswith((PYTHON, TORCHVISION, HUGGING_FACE)))
+
+
 def check_there(text: str) -> None:
     """
     Raises:
         UsageError: if a name stands for files of this machine, and these are not there.
     """
-    if not (text == DIGITS or is_remote(text) or text.startswith((PYTHON, TORCHVISION, HUGGING_FACE))):
+    if is_path(text):
         files_named(text)
 
 

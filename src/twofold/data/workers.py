@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import active_children
+from multiprocessing import active_children, current_process
 from types import TracebackType
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data._utils import signal_handling
 
-from twofold.errors import Failed
+from twofold.errors import Failed, UsageError
 
 GOES_ON = "the same command goes on from the last checkpoint"
 LOOK = 1.0
@@ -55,9 +55,25 @@ def _unless_cut_off(kind: type[BaseException], error: BaseException, trace: Trac
         sys.__excepthook__(kind, error, trace)
 
 
+def check_may_start(why: str) -> None:
+    """
+    Raises:
+        UsageError: if this process may start no others, as one of a `multiprocessing.Pool` may not; with ``why`` it is
+            to start some.
+    """
+    if current_process().daemon:
+        raise UsageError(f"this process is a daemon of multiprocessing, which may start no others, and {why}")
+
+
 @contextmanager
 def working(loader: DataLoader[Any]) -> Iterator[Iterator[Any]]:
-    """The batches of a loader. At the end of the block its worker processes are gone, whatever ended the block."""
+    """The batches of a loader. At the end of the block its worker processes are gone, whatever ended the block.
+
+    Raises:
+        UsageError: if this process may start no others.
+    """
+    if loader.num_workers:
+        check_may_start("images that do not stay in memory are decoded by processes: workers=0 does without")
     before = set(active_children())
     batches: Any = None
     try:

@@ -17,7 +17,7 @@ from twofold import device as devices
 from twofold import measures as m
 from twofold import rng
 from twofold.augment.views import augmentation
-from twofold.data.opening import DataLike, name_of, open_data, reopened
+from twofold.data.opening import DataLike, name_of, open_data
 from twofold.data.plan import sample
 from twofold.data.sources import Source
 from twofold.diagnosis.beginnings import JUDGES, Loss, by_evaluation, by_measures
@@ -26,11 +26,12 @@ from twofold.diagnosis.doctor import GIVEN, Finding, examine, examine_once, fami
 from twofold.diagnosis.views import VIEWS, encoded
 from twofold.encoding.backbones import open_backbone, run_of
 from twofold.encoding.encoder import Encoder
+from twofold.encoding.own_images import images_for
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError, refuse
 from twofold.recipe.general import Recipe
 from twofold.recipe.version import VERSION
-from twofold.run import Run
+from twofold.run import Run, say
 from twofold.storage import files
 from twofold.storage.metrics import Row
 
@@ -119,8 +120,9 @@ def _of_run(run: Run, data: DataLike, images: int, device: str | None, tell: Tel
     found: Looked = {}
     looked: Looked = {}
     if checkpoint.exists():
-        opened = reopened(settings.data).limited(settings.limit) if data is None else open_data(data)
-        opened = opened.of_kind(settings.channels, settings.depth)
+        opened = images_for(run, data)
+        for sentence in opened.notes:
+            say(sentence)
         found = embeddings_of(run, sample(opened.train, images), devices.choose(device), tell)
         looked = {name: it for name, it in found.items() if it[0].isfinite().all()}
     name = settings.data if data is None else name_of(data)

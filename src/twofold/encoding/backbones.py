@@ -2,14 +2,16 @@
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import timm
 from torch import nn
 
 from twofold import device as devices
 from twofold.data.decode import Unreadable
-from twofold.data.kinds import PICTURE, Kind
+from twofold.data.kinds import FULL, PICTURE, Kind
 from twofold.data.sources import Source
 from twofold.encoding.encoder import Encoder
 from twofold.errors import UsageError, did_you_mean, refuse
@@ -17,6 +19,11 @@ from twofold.nets.backbone import BackboneSpec, described, features_of
 from twofold.nets.published import published_model
 from twofold.nets.whole import whole_network
 from twofold.run import Run
+
+LOOKED_AT = 16
+"""Of a source's images, about so many say how bright they are."""
+FAR = 3
+"""White pictures and black ones are 2.6 and 2.1 deviations from the mean of photographs."""
 
 
 def open_backbone(
@@ -77,6 +84,26 @@ def unlike_pictures(what: str | Path | Run | nn.Module, source: Source) -> tuple
         f"images with {kind} get the mean and deviation of the pictures that the weights were learned from; if your "
         "images are darker or brighter than photographs, use pretrain --weights: it measures the images, and keeps the "
         "original weights in the run's folder start",
+    )
+
+
+def of_another_scale(spec: BackboneSpec, source: Source) -> tuple[str, ...]:
+    """What is said if images are far brighter or darker than those that a backbone learned from."""
+    found = []
+    for number in range(0, len(source), max(1, len(source) // LOOKED_AT)):
+        with suppress(Unreadable):
+            image = source.image(number)
+            found.append(image.mean((1, 2), dtype=np.float64) / FULL[Kind.of(image).depth])
+    if not found or len(found[0]) != len(spec.mean):
+        return ()
+    away = (np.mean(found, axis=0) - spec.mean) / spec.std
+    furthest = float(away[np.abs(away).argmax()])
+    if abs(furthest) <= FAR:
+        return ()
+    than = "brighter" if furthest > 0 else "darker"
+    return (
+        f"in the mean these images are {abs(furthest):.0f} standard deviations {than} than those that the backbone "
+        "learned from: are their numbers of the same scale?",
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -103,6 +104,10 @@ class Cache:
     def _keep(self, path: Path, features: Features) -> None:
         if self.directory.is_symlink():
             raise UsageError(f"{self.directory} is a symbolic link, which features are not kept through: remove it")
+        place = self.directory if self.directory.exists() else self.directory.parent
+        if not os.access(place, os.W_OK):
+            logging.getLogger("twofold").warning(f"{place} may not be written to: features are not kept for next time")
+            return
         self.directory.mkdir(exist_ok=True)
         values, index = features.values.numpy(), np.array(features.index)
         save = partial(np.savez, values=values, index=index, checksum=_checksum(path, values, index))

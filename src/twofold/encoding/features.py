@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from twofold.data.crop import stacked
 from twofold.data.opening import DataLike, open_data
 from twofold.data.sources import Source
-from twofold.encoding.backbones import open_backbone
+from twofold.encoding.backbones import open_backbone, run_of
 from twofold.encoding.crops import BATCH, Crop, cut, read_ahead
 from twofold.encoding.dense import Grid, centres, patchwise
 from twofold.encoding.progress import Tell, silent
@@ -111,7 +111,8 @@ def features(
         raise UsageError(f"batch_size must be at least 1, not {batch_size}")
     encoder = open_backbone(backbone, size=size, mean=mean, std=std, device=device)
     dense = patchwise(encoder) if patches else None
-    data = open_data(images).of_kind(encoder.spec.channels)
+    run = run_of(backbone)
+    data = open_data(images).of_kind(encoder.spec.channels, run.depth if run else None)
     sources = [data.train] if data.test is None else [data.train, data.test]
     total, found, places = sum(map(len, sources)), list[Tensor](), list[np.ndarray]()
     for source in sources:

@@ -9,10 +9,11 @@ import numpy as np
 from torch import Tensor, nn
 
 from twofold import dist
-from twofold.data.opening import Data, DataLike, open_data, reopened
+from twofold.data.opening import Data, DataLike, open_data
 from twofold.data.sources import Source, digest
-from twofold.encoding.backbones import open_backbone, unlike_pictures
+from twofold.encoding.backbones import of_another_scale, open_backbone, unlike_pictures
 from twofold.encoding.cache import Cache
+from twofold.encoding.own_images import images_for
 from twofold.encoding.progress import Tell
 from twofold.errors import UsageError
 from twofold.evaluation.advice import unmeasured
@@ -58,8 +59,7 @@ def run_subject(
             ``protocols`` need; this holds for `backbone_subject` too.
     """
     settings = run.recipe
-    opened = reopened(settings.data).limited(settings.limit) if data is None else open_data(data)
-    opened = opened.of_kind(settings.channels, settings.depth)
+    opened = images_for(run, data)
     splits, how = _splits(opened, protocols)
     caches = {split: Cache(kept_features, split, source) for split, source in splits.items()}
     fingerprints = [cache.fingerprint for cache in caches.values()]
@@ -68,7 +68,13 @@ def run_subject(
     found = of_run(run, caches, baselines, device, tell, together)
     about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
     about |= {"recipe": settings_of(settings), "steps": len(run.metrics)}
-    notes = (*opened.notes, *opened.changes, *copies(found), *unmeasured(settings, baselines, opened.name))
+    notes = (
+        *opened.notes,
+        *opened.changes,
+        *of_another_scale(run.spec, opened.train),
+        *copies(found),
+        *unmeasured(settings, baselines, opened.name),
+    )
     return Subject(found, splits, about, notes, run)
 
 
@@ -95,6 +101,7 @@ def backbone_subject(
     found = of_backbone(name, encoder, splits, baselines, device, tell, together)
     about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
     unlike = () if preparation.get("mean") is not None else unlike_pictures(what, opened.train)
+    unlike = unlike or of_another_scale(encoder.spec, opened.train)
     return Subject(found, splits, about, (*opened.notes, *opened.changes, *copies(found), *unlike))
 
 

@@ -24,6 +24,8 @@ NAME = re.compile(r"\w+(\.\w+)?")
 """A model of timm's own, perhaps with the tag of its weights: timm itself takes folders and places on the network."""
 NETWORKS = re.compile(r"timm\.(layers|models)\.(?!_)")
 """Modules of timm's that define networks, or parts of them."""
+STRUCTURE = "structure"
+"""What stands, in place of an argument, for how a module that was given is built (`twofold.nets.given`)."""
 Interpolation = Literal["bilinear", "bicubic"]
 
 SMALL = 64
@@ -54,13 +56,17 @@ class BackboneSpec:
     channels: int = 3
 
     def build(self) -> nn.Module:
-        """The network with fresh weights: images [N, C, H, W] -> features [N, D].
+        """The network with fresh weights: images [N, C, H, W] -> features [N, D]. torch's generator stays where it is.
 
         Raises:
             UsageError: if timm or the function of that name cannot make it.
         """
         if given.is_given(self.name):
-            return given.copy_of(self.name)
+            return given.copy_of(self.name, str(self.arguments.get(STRUCTURE, "")))
+        with torch.random.fork_rng(devices=[]):
+            return self._fresh()
+
+    def _fresh(self) -> nn.Module:
         backbone = built_by(self.name, self.arguments) if is_foreign(self.name) else timm_model(self)
         if self.stem == "small":
             if not isinstance(backbone, ResNet):
@@ -148,6 +154,8 @@ def describe(
         UsageError: if the tokens of something else are to be averaged.
     """
     said = []
+    if given.is_given(name) and (structure := given.structure(name)):
+        arguments = {**arguments, STRUCTURE: structure}
     if channels != 3 and not (is_foreign(name) or given.is_given(name)):
         arguments = {"in_chans": channels, **arguments}
     transformer = defines(name, "VisionTransformer")

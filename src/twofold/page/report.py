@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from twofold import device as devices
-from twofold.data.opening import DataLike, open_data, reopened
+from twofold.data.opening import DataLike
 from twofold.encoding.encoder import Encoder
+from twofold.encoding.own_images import images_for
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
 from twofold.evaluation.titles import BEGINNINGS
@@ -60,8 +61,7 @@ def report(
     settings, metrics, evaluation, diagnosis = run.recipe, run.metrics, run.evaluation, run.diagnosis
     views, atlas, no_views, no_atlas = [], None, "", ""
     try:
-        opened = (reopened(settings.data) if data is None else open_data(data)).limited(settings.limit)
-        source = opened.of_kind(settings.channels, settings.depth).train
+        source = images_for(run, data).limited(settings.limit).train
         tell("views", 0, 1)
         spec = run.spec
         backbone = run.untrained()

@@ -51,7 +51,8 @@ def load(name: str, what: str) -> Any:
 def permit(names: Iterable[str]) -> None:
     """Permit modules, with all that is in them, or single parts of them, ``package.module:name``, also in files."""
     before = os.environ.get(PERMIT, "").split(",")
-    os.environ[PERMIT] = ",".join(dict.fromkeys(name for name in (*before, *names) if name))
+    if every := ",".join(dict.fromkeys(name for name in (*before, *names) if name)):
+        os.environ[PERMIT] = every
 
 
 def permitted(name: str) -> bool:

@@ -84,6 +84,11 @@ def loop(opened: OpenRun, journal: Journal, interrupt: Interrupt) -> None:
 
 def learn_from(crops: Iterator[Crops], opened: OpenRun, journal: Journal, interrupt: Interrupt) -> None:
     """Every step of which there are crops."""
+    with torch.random.fork_rng([opened.device] if opened.device.type == "cuda" else []):  # it is the caller's, too
+        _learn_from(crops, opened, journal, interrupt)
+
+
+def _learn_from(crops: Iterator[Crops], opened: OpenRun, journal: Journal, interrupt: Interrupt) -> None:
     s, method, optimizer, steps = opened.settings, opened.method, opened.optimizer, opened.steps
     saved = time.monotonic()
     interrupt.between_steps()

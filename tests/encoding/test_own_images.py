@@ -1,0 +1,43 @@
+"""What a run is measured on, if nothing is named: what it learned from, and if that has changed, it is said."""
+
+import pytest
+
+import twofold
+from tests.conftest import tiny
+from tests.data.making import fill
+from twofold.encoding.own_images import images_for
+from twofold.errors import UsageError
+
+NAMES = [f"{kind}/{number}.png" for kind in ("cat", "dog") for number in range(10)]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run on the relative path ``photos``, seen from the folder ``one``."""
+    fill(tmp_path / "one" / "photos", NAMES)
+    monkeypatch.chdir(tmp_path / "one")
+    return twofold.pretrain(quiet=True, **tiny("simclr", data="photos", limit=0, out=tmp_path / "run", epochs=1))
+
+
+def test_its_own_images(run):
+    data = images_for(run, None)
+    assert (len(data.train), data.notes) == (20, ())
+    assert (len(images_for(run, "digits").train), images_for(run, "digits").notes) == (1438, ())
+
+
+def test_images_that_were_replaced_or_added(run, tmp_path):
+    fill(tmp_path / "one" / "photos", ["cat/0.png"], size=17)
+    assert images_for(run, None).notes == (f"photos has other images than {run.path} learned from",)
+    fill(tmp_path / "one" / "photos", ["cat/more.png"])
+    (said,) = images_for(run, None).notes
+    assert said == f"photos has 21 images, and {run.path} learned from 20: they may be others"
+
+
+def test_another_folder_of_that_name(run, tmp_path, monkeypatch):
+    fill(tmp_path / "two" / "photos", [name.replace("0", "x") for name in NAMES])
+    monkeypatch.chdir(tmp_path / "two")
+    notes = twofold.evaluate(run, protocols="knn")["notes"]
+    assert f"photos has other images than {run.path} learned from" in notes
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"'photos'.*; .*run learned from it, as seen from the folder where it began:"):
+        twofold.evaluate(run, protocols="knn")
