@@ -11,7 +11,7 @@ from twofold.recipe.version import VERSION
 __version__ = VERSION
 
 if TYPE_CHECKING:
-    from twofold import losses, measures, probes
+    from twofold import errors, losses, measures, probes
     from twofold.augment.distortion import Distortion
     from twofold.augment.views import Views
     from twofold.batch import Batch
@@ -63,12 +63,12 @@ _HOMES = {
 }
 """Where each public name is defined."""
 
-_MODULES = ("losses", "measures", "probes")
+_MODULES = ("errors", "losses", "measures", "probes")
 
 __all__ = [
     "Batch", "Distortion", "Facts", "Method", "Output", "Run", "Setup", "Views", "compare", "create_method",
-    "create_views", "diagnose", "embed", "evaluate", "export", "features", "label", "list_methods", "load_backbone",
-    "losses", "measures", "neighbours", "pack", "pretrain", "probes", "report", "scan", "setting",
+    "create_views", "diagnose", "embed", "errors", "evaluate", "export", "features", "label", "list_methods",
+    "load_backbone", "losses", "measures", "neighbours", "pack", "pretrain", "probes", "report", "scan", "setting",
 ]  # fmt: skip
 
 

@@ -270,7 +270,8 @@ def load_backbone(what: "str | Path | Run", backbone: nn.Module | str | None = N
     """A backbone in eval mode, images [N, C, H, W] -> features [N, D]: a plain timm module, or its own kind.
 
     It takes images from 0 to 1 (floats as they are) after normalisation by the ``mean`` and ``std`` of the run's
-    backbone.json, which the module also has in its ``pretrained_cfg``.
+    backbone.json, which the module also has in its ``pretrained_cfg``. What timm makes of that cuts 7/8 of the shorter
+    side of any image; twofold takes images of up to 64 pixels whole.
 
     Args:
         what: a run or its directory, a folder in it that keeps a backbone (``start``, ``teacher``), or a file of

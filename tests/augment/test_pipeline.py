@@ -40,8 +40,8 @@ def test_crops_are_drawn_as_torchvision_draws_them():
 
 def test_a_box_that_cannot_fit_is_the_largest_at_any_place():
     """A central one would be the same part of a long image in all views."""
-    view = pipelines(Augment(crop_scale=(1.0, 1.0)), 32)[0]
-    sizes = torch.tensor([[10, 100], [100, 10], [1, 1], [30, 30]] * 500)
+    view = pipelines(Augment(crop_scale=(0.9, 1.0)), 32)[0]
+    sizes = torch.tensor([[10, 100], [100, 10], [1, 1], [10, 90]] * 500)
     draws = view.draw(rng.Streams(0), len(sizes))
     boxes = view.boxes(draws, sizes)
     find = view.finder(draws)
@@ -54,6 +54,15 @@ def test_a_box_that_cannot_fit_is_the_largest_at_any_place():
         assert own[:, along].max() > 84
         assert own[:, along].float().mean() == pytest.approx(43.5, abs=4)
     assert boxes[2].tolist() == [0, 0, 1, 1]
+
+
+def test_a_view_of_the_whole_area_is_the_largest_central_box():
+    view = pipelines(Augment(crop_scale=(1.0, 1.0)), 32)[0]
+    draws = view.draw(rng.Streams(0), 4)
+    sizes = [[10, 100], [100, 10], [1, 1], [30, 30]]
+    boxes = view.boxes(draws, torch.tensor(sizes)).tolist()
+    assert boxes == [list(view.finder(draws)(row, *size)) for row, size in enumerate(sizes)]
+    assert boxes[:3] == [[0, 43, 10, 13], [43, 0, 13, 10], [0, 0, 1, 1]]  # width at most 4/3 of the height
 
 
 def test_parameters_are_drawn_as_said():

@@ -105,6 +105,7 @@ def test_what_a_scan_found():
     text = tables.scanned("train", Scan(12, [("a.png", "not an image")], sizes, {"cat": 7, "dog": 4}))
     assert text.splitlines() == [
         "train: 12 images (5 of 20 x 10, 3 of 40 x 30, 2 of 1 x 1 and 1 other sizes), 1 unreadable",
+        "5 images are twice as long as wide or more: networks see the central square, so cut them into tiles",
         "classes: cat 7, dog 4",
         "  a.png: not an image",
     ]

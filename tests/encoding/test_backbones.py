@@ -10,8 +10,9 @@ from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 import twofold
 from tests.data.making import Breaking, fill
 from twofold import cli
+from twofold.data.objects import source_of
 from twofold.data.sources import Array
-from twofold.encoding.backbones import of_another_scale, open_backbone
+from twofold.encoding.backbones import open_backbone, remarks
 from twofold.errors import UsageError
 from twofold.nets import published
 from twofold.nets.backbone import BackboneSpec
@@ -118,15 +119,15 @@ def test_images_of_another_scale_are_said():
     """As 8-bit pictures are to a run that learned from 12 bits in files of 16, or other units of floats."""
     spec = BackboneSpec("test_resnet", {}, "default", 8, (0.03,) * 3, (0.01,) * 3)
     grey = np.full((40, 3, 8, 8), 128, np.uint8)
-    (said,) = of_another_scale(spec, Array(grey))
+    (said,) = remarks(spec, Array(grey))
     assert said.startswith("in the mean these images are 47 standard deviations brighter than those that the backbone")
-    assert of_another_scale(spec, Array(np.full((4, 3, 8, 8), 0.05, np.float32))) == ()
-    assert "5 standard deviations darker" in of_another_scale(spec, Array(np.full((4, 3, 8, 8), -0.02, np.float32)))[0]
+    assert remarks(spec, Array(np.full((4, 3, 8, 8), 0.05, np.float32))) == ()
+    assert "5 standard deviations darker" in remarks(spec, Array(np.full((4, 3, 8, 8), -0.02, np.float32)))[0]
     photographs = BackboneSpec("test_resnet", {}, "default", 8, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
     for value in (0, 255):
-        assert of_another_scale(photographs, Array(np.full((4, 3, 8, 8), value, np.uint8))) == ()
-    assert of_another_scale(photographs, Array(np.full((4, 3, 8, 8), 255, np.float32))) != ()
-    assert of_another_scale(photographs, Breaking(Array(grey), range(40))) == ()
+        assert remarks(photographs, Array(np.full((4, 3, 8, 8), value, np.uint8))) == ()
+    assert remarks(photographs, Array(np.full((4, 3, 8, 8), 255, np.float32))) != ()
+    assert remarks(photographs, Breaking(Array(grey), range(40))) == ()
 
 
 def test_features_of_a_run_take_what_embed_takes(finished):
@@ -137,3 +138,11 @@ def test_features_of_a_run_take_what_embed_takes(finished):
     for wrong in (pixels.astype(np.float32), pixels.astype(np.int16)):
         with pytest.raises(UsageError, match="pixels outside 0 to 1, where uint8 is due"):
             twofold.features(finished, wrong)
+
+
+def test_long_images_are_said_to_be_hardly_seen():
+    spec = BackboneSpec("test_resnet", {}, "default", 8, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+    line, square = np.full((3, 200, 4096), 120, np.uint8), np.full((3, 200, 300), 120, np.uint8)
+    (said,) = remarks(spec, source_of([np.moveaxis(image, 0, -1) for image in (line, line, square)], "it"))
+    assert said.startswith("the backbone sees the central square of an image, 4 % of one of 4096 x 200 pixels: cut")
+    assert remarks(spec, source_of([np.moveaxis(image, 0, -1) for image in (line, square, square)], "it")) == ()

@@ -112,6 +112,11 @@ class ViewPipeline:
     own: tuple[Named, ...] = ()
     spread: tuple[float, ...] = ()
 
+    @property
+    def covers_all(self) -> bool:
+        """Whether a view is to have the whole area of its image."""
+        return self.scale == (1.0, 1.0)
+
     def draw(self, random: rng.Streams, n: int) -> Draws:
         """Draw the parameters of ``n`` samples, each quantity from its own stream: a change of one changes no other."""
         a = self.augment
@@ -152,7 +157,7 @@ class ViewPipeline:
 
         The first drawn area and ratio that fit are taken; if none does, the largest box of a permitted ratio. That box
         has a drawn place where torchvision's is central: in images that are many times as long as wide no area may fit,
-        and all views would be the same part of them.
+        and all views would be the same part of them. It is central where views are to cover the whole area.
         It is NumPy's arithmetic, since torch shares out roots of a few thousand numbers among threads, which may take a
         hundred times as long as the roots.
         """
@@ -166,7 +171,9 @@ class ViewPipeline:
         w = np.where(found, w[rows, first], np.minimum(width, (height * widest).round())).clip(1)
         h = np.where(found, h[rows, first], np.minimum(height, (width / narrowest).round())).clip(1)
         place_top, place_left = draws.place.numpy().astype(np.float64).T
-        top, left = place_top * (height - h + 1), place_left * (width - w + 1)
+        central = ~found & self.covers_all
+        top = np.where(central, (height - h) / 2, place_top * (height - h + 1))
+        left = np.where(central, (width - w) / 2, place_left * (width - w + 1))
         return torch.from_numpy(np.floor(np.stack([top, left, h, w], 1)).astype(np.int64))
 
     def finder(self, draws: Draws) -> Callable[[int, int, int], Box]:
@@ -186,6 +193,8 @@ class ViewPipeline:
                     break
             else:
                 w, h = max(1, min(width, round(height * widest))), max(1, min(height, round(width / narrowest)))
+                if self.covers_all:
+                    return (height - h) // 2, (width - w) // 2, h, w
             top, left = places[row]
             return int(top * (height - h + 1)), int(left * (width - w + 1)), h, w
 

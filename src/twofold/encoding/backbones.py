@@ -13,6 +13,7 @@ from twofold import device as devices
 from twofold.data.decode import Unreadable
 from twofold.data.kinds import FULL, PICTURE, Kind
 from twofold.data.sources import Source
+from twofold.encoding.crops import central_box
 from twofold.encoding.encoder import Encoder
 from twofold.errors import UsageError, did_you_mean, refuse
 from twofold.nets.backbone import BackboneSpec, described, features_of
@@ -22,6 +23,8 @@ from twofold.run import Run
 
 LOOKED_AT = 16
 """Of a source's images, about so many say how bright they are."""
+LONG = 2
+"""Of images that are so many times as long as wide the central square is less than half."""
 FAR = 3
 """White pictures and black ones are 2.6 and 2.1 deviations from the mean of photographs."""
 
@@ -87,16 +90,37 @@ def unlike_pictures(what: str | Path | Run | nn.Module, source: Source) -> tuple
     )
 
 
-def of_another_scale(spec: BackboneSpec, source: Source) -> tuple[str, ...]:
-    """What is said if images are far brighter or darker than those that a backbone learned from."""
-    found = []
+def remarks(spec: BackboneSpec, source: Source) -> tuple[str, ...]:
+    """What is said of images that a backbone hardly sees, or that are far from those that it learned from."""
+    images = []
     for number in range(0, len(source), max(1, len(source) // LOOKED_AT)):
         with suppress(Unreadable):
-            image = source.image(number)
-            found.append(image.mean((1, 2), dtype=np.float64) / FULL[Kind.of(image).depth])
-    if not found or len(found[0]) != len(spec.mean):
+            images.append(source.image(number))
+    if not images:
         return ()
-    away = (np.mean(found, axis=0) - spec.mean) / spec.std
+    means = [image.mean((1, 2), dtype=np.float64) / FULL[Kind.of(image).depth] for image in images]
+    return (*_hardly_seen([image.shape[1:] for image in images]), *_of_another_scale(spec, np.mean(means, axis=0)))
+
+
+def _hardly_seen(sizes: Sequence[Sequence[int]]) -> tuple[str, ...]:
+    """What is said if most images are twice as long as wide, or more."""
+    seen = [central_box(height, width)[2] ** 2 / (height * width) for height, width in sizes]
+    long = [max(size) >= LONG * min(size) for size in sizes]
+    if 2 * sum(long) <= len(sizes):
+        return ()
+    least = int(np.argmin(seen))
+    height, width = sizes[least]
+    return (
+        f"the backbone sees the central square of an image, {100 * seen[least]:.0f} % of one of {width} x {height} "
+        "pixels: cut long images into tiles if all of them counts",
+    )
+
+
+def _of_another_scale(spec: BackboneSpec, mean: np.ndarray) -> tuple[str, ...]:
+    """What is said if images, whose channels have this mean, are far brighter or darker than the backbone's own."""
+    if len(mean) != len(spec.mean):
+        return ()
+    away = (mean - spec.mean) / spec.std
     furthest = float(away[np.abs(away).argmax()])
     if abs(furthest) <= FAR:
         return ()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from twofold import dist
 from twofold.data.opening import Data, DataLike, open_data
 from twofold.data.sources import Source, digest
-from twofold.encoding.backbones import of_another_scale, open_backbone, unlike_pictures
+from twofold.encoding.backbones import open_backbone, remarks, unlike_pictures
 from twofold.encoding.cache import Cache
 from twofold.encoding.own_images import images_for
 from twofold.encoding.progress import Tell
@@ -71,7 +71,7 @@ def run_subject(
     notes = (
         *opened.notes,
         *opened.changes,
-        *of_another_scale(run.spec, opened.train),
+        *remarks(run.spec, opened.train),
         *copies(found),
         *unmeasured(settings, baselines, opened.name),
     )
@@ -101,8 +101,8 @@ def backbone_subject(
     found = of_backbone(name, encoder, splits, baselines, device, tell, together)
     about = _about(opened.name, how, found, _classes(splits["train"]), fingerprints)
     unlike = () if preparation.get("mean") is not None else unlike_pictures(what, opened.train)
-    unlike = unlike or of_another_scale(encoder.spec, opened.train)
-    return Subject(found, splits, about, (*opened.notes, *opened.changes, *copies(found), *unlike))
+    odd = (*unlike, *remarks(encoder.spec, opened.train))
+    return Subject(found, splits, about, (*opened.notes, *opened.changes, *copies(found), *odd))
 
 
 def features_subject(features: Tensor | np.ndarray, labels: Any, test: Any, test_labels: Any) -> Subject:

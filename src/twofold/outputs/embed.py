@@ -11,7 +11,7 @@ from twofold import dist
 from twofold.data.loader import none_readable
 from twofold.data.opening import DataLike, open_data
 from twofold.data.sources import digest
-from twofold.encoding.backbones import of_another_scale, open_backbone, run_of, unlike_pictures
+from twofold.encoding.backbones import open_backbone, remarks, run_of, unlike_pictures
 from twofold.encoding.cache import fingerprint
 from twofold.encoding.crops import BATCH, cut
 from twofold.encoding.dense import patchwise
@@ -138,7 +138,7 @@ def embed(
     about = {"twofold": VERSION, "backbone": weights, "device": encoder.device.type, "rows": rows}
     identity = {**about, "data": [split.identity() for split in splits]}
     written = _stream(maker, splits, target, identity, tell, together)
-    unlike = unlike_pictures(what, opened.train) or of_another_scale(encoder.spec, opened.train)
+    unlike = (*unlike_pictures(what, opened.train), *remarks(encoder.spec, opened.train))
     return replace(written, notes=(*written.notes, *opened.notes, *opened.changes, *unlike))
 
 

@@ -1,8 +1,8 @@
 """twofold's version, and what it means for a run that goes on under another one."""
 
-VERSION = "0.19.0"
+VERSION = "0.20.0"
 
-COMPUTES_ANEW = ("0.4.0", "0.5.0", "0.6.0", "0.7.0", "0.12.0", "0.13.0", "0.19.0")
+COMPUTES_ANEW = ("0.4.0", "0.5.0", "0.6.0", "0.7.0", "0.12.0", "0.13.0", "0.19.0", "0.20.0")
 """Versions since which a recipe computes something else than before, oldest first."""
 
 
