@@ -173,6 +173,7 @@ def test_images_without_a_label_are_learned_from_and_not_scored(tmp_path):
     assert len(data.train) == 3
     with pytest.raises(UsageError, match=r"no image has a label: all must have one, but 1 of 3 have none .2.jpg."):
         labelled_splits(data)
+    assert [data.of_kind(3, "uint8").train.class_name(number) for number in range(3)] == ["a", None, "b"]
 
 
 def test_a_name_that_several_files_have_is_said(tmp_path):

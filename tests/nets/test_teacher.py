@@ -94,6 +94,11 @@ def test_it_is_no_part_of_its_owner_but_goes_where_that_goes():
     assert not answer.requires_grad
 
 
+def test_a_teacher_of_other_channels_is_said_to_be():
+    with pytest.raises(UsageError, match=r"takes images of 3 channels, and these have 1 \(--channels 3\)$"):
+        Teacher(*opened("tests.networks:teacher", PUBLISHED), 32, (0.5,), (0.5,))
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -101,7 +106,6 @@ def test_it_is_no_part_of_its_owner_but_goes_where_that_goes():
         (lambda path: of("tset_resnet", path / "teacher.pth"), "did you mean test_resnet"),
         (lambda path: of(str(path)), "no run has ended there"),
         (lambda path: of("test_resnet", path / "none.pth"), "there are no weights"),
-        (lambda path: Teacher(*opened("tests.networks:teacher", PUBLISHED), 32, (0.5,), (0.5,)), "the teacher"),
     ],
 )
 def test_what_is_no_teacher_is_said_in_one_line(call, words, tmp_path):

@@ -44,6 +44,18 @@ def test_the_others_get_the_right_class(made, ending, tmp_path, capsys):
     assert all(row["path"].startswith(row["class"]) and float(row["probability"]) > 0.5 for row in rows)
 
 
+def test_one_table_of_all_images_of_which_some_have_a_label(made, tmp_path):
+    """The vectors of all are labelled and others alike: those without a label are told by those with one."""
+    paths = sorted(path.relative_to(made) for path in made.glob("*/**/*.png"))
+    rows = [f'"{path}",{path.parent.name if "labelled" in path.parts else ""}' for path in paths]
+    (made / "all.csv").write_text("\n".join(["path,label", *rows]))
+    for out in (tmp_path / "all.parquet", tmp_path / "all.npy"):
+        twofold.embed(made / "weights.safetensors", made / "all.csv", out=out, backbone="test_resnet")
+        found = twofold.label(out, out)
+        guessed = [found.classes[number] for number in found.probabilities.argmax(1)]
+        assert guessed == [path.name.partition(",")[0] for path in paths]
+
+
 def test_it_is_what_the_probe_of_arrays_says(made):
     found = twofold.label(made / "labelled.npy", made / "photos.parquet")
     own = [np.load(made / f"{name}.npy") for name in ("labelled", "photos")]

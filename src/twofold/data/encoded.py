@@ -81,8 +81,16 @@ class Files(EncodedSource):
     def __init__(self, paths: Iterable[str], root: Path = Path(), masks: Mapping[str, Path] = {}) -> None:
         self.paths, self.root, self.masks = Texts(paths), root, masks
 
+    @cached_property
+    def some_labels(self) -> Mapping[int, str]:
+        """The class of each image that has one, where others have none."""
+        return {}
+
     def __len__(self) -> int:
         return len(self.paths)
+
+    def class_name(self, index: int) -> str | None:
+        return self.some_labels.get(index) or super().class_name(index)
 
     def read(self, index: int) -> bytes:
         return bounds.read_file(self.root / self.paths[index])

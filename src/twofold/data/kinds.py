@@ -140,6 +140,9 @@ class OfKind(Source):
     def name(self, index: int) -> str:
         return self._source.name(index)
 
+    def class_name(self, index: int) -> str | None:
+        return self._source.class_name(index)
+
     @cached_property
     def masked(self) -> Sequence[int]:
         return self._source.masked

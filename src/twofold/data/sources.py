@@ -95,6 +95,14 @@ class Source(ABC):
     def label(self, index: int) -> int | None:
         return None if self.labels is None else int(self.labels[index])
 
+    def class_name(self, index: int) -> str | None:
+        """The class of an image by its name, or by its number where it has none; None if it is not known.
+
+        A source may know it of some images where others have no label, and ``labels`` is None.
+        """
+        label = self.label(index)
+        return None if label is None else self.classes[label] if self.classes else str(label)
+
     @cached_property
     def masked(self) -> Sequence[int]:
         """The numbers of the images that have a mask, in order."""
@@ -168,6 +176,9 @@ class Subset(Source):
 
     def name(self, index: int) -> str:
         return self._source.name(self.indices[index])
+
+    def class_name(self, index: int) -> str | None:
+        return self._source.class_name(self.indices[index])
 
     @cached_property
     def masked(self) -> list[int]:

@@ -248,6 +248,7 @@ def _labelled(images: Sequence[Image], folder: Folder) -> Files:
         labels, source.classes = number([clean(image.label) for image in images])
         source.labels = Numbers(labels)
     elif len(without) < len(images):
+        source.some_labels = {place: clean(image.label) for place, image in enumerate(images) if image.label}
         source.notes = (
             f"no image has a label: all must have one, but {len(without)} of {len(images)} have none "
             f"({_short(without[0])}); where labels are needed, name a table of the labelled images alone",

@@ -81,6 +81,8 @@ def labelled_splits(data: Data) -> tuple[Source, Source, str]:
             f"a table (.csv) of images and their labels{more}"
         )
     if len(set(labels)) < 2:
+        tested = len(set(data.test.labels or ())) if data.test else 0
+        more += f"; the test images are of {tested} classes: name their folder to divide them" if tested > 1 else ""
         raise UsageError(f"the training images in {name} are all of one class: there is nothing to tell apart{more}")
     if data.mismatch:
         raise UsageError(f"{name}: {data.mismatch}")

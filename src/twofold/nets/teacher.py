@@ -42,12 +42,16 @@ class Teacher(nn.Module, Chunked):
         """
         super().__init__()
         self.hidden = (network.eval().requires_grad_(False),)  # a tuple: what is in it is no part of this module
-        if len(spec.mean) != len(mean):
+        channels, others = len(mean), len(spec.mean)
+        if others != channels:
             spec = dataclasses.replace(spec, mean=tuple(mean), std=tuple(std))
         self.size, self.views, self.own = size, Normalize(mean, std), Normalize(spec.mean, spec.std)
         try:
-            self.width = features_of(network, size, len(mean))
+            self.width = features_of(network, size, channels)
         except UsageError as error:
+            if others != channels:
+                takes = f"takes images of {others} channel{'s' * (others > 1)}, and these have {channels}"
+                raise UsageError(f"the teacher {spec.name} {takes} (--channels {others})") from None
             raise UsageError(f"the teacher {spec.name}: {error}") from None
         self.spec = dataclasses.replace(spec, features=self.width, size=size)  # of the images that it has seen here
 

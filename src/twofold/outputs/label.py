@@ -44,7 +44,7 @@ def label(labelled: str | Path, others: str | Path, out: str | Path | None = Non
     if not rows:
         raise UsageError(
             f"no image in {labelled} has a label: embed a folder that has a folder for each class, or a table (.csv) "
-            "of the labelled images alone"
+            "with a column of labels"
         )
     found = label_the_rest(known.values[rows], [str(known.labels[row]) for row in rows], rest.values)
     if target:

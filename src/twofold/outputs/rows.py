@@ -1,6 +1,5 @@
 """The rows that `embed` writes: an image or a patch each, with its name, its label, its place and its vector."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -71,13 +70,11 @@ class Split:
         return f"{self.name}/{name}" if self.name and not self.listed else name
 
     def label(self, number: int) -> str | None:
-        label = self.source.label(number)
-        return None if label is None else self.source.classes[label] if self.source.classes else str(label)
+        return self.source.class_name(number)
 
     def identity(self) -> list[str]:
         """What is different if its images are, or their labels."""
-        labels = b"" if self.source.labels is None else np.asarray(self.source.labels, np.int64).tobytes()
-        named = digest([self.source.classes, hashlib.blake2b(labels, digest_size=8).hexdigest()])
+        named = digest(self.source.class_name(number) for number in range(len(self.source)))
         return [self.name, str(len(self.source)), self.source.fingerprint(), named]
 
 
