@@ -41,7 +41,7 @@ def processes() -> Iterator[None]:
         Lost: if another process has ended without an error, or does not answer for 30 minutes.
     """
     global _store
-    if not os.environ.get("RANK") or dist.is_initialized():
+    if not os.environ.get("RANK") or os.environ.get("WORLD_SIZE") == "" or dist.is_initialized():
         with _ending_together():
             yield
         return

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -156,8 +157,15 @@ class Run:
     def spec(self) -> BackboneSpec:
         """How the backbone is built and its input prepared, by backbone.json or, until it is written, by the recipe."""
         if not (self.path / DESCRIPTION).exists():
-            return backbone_spec(self.recipe)
+            return self._described(self.recipe)
         return recorded_spec(self.path)
+
+    def _described(self, settings: Recipe) -> BackboneSpec:
+        """What a recipe says of the backbone; of a module that was given it is recorded where the run starts."""
+        spec = backbone_spec(settings)
+        if given.is_given(spec.name) and (self.path / START / DESCRIPTION).exists():
+            spec = replace(spec, arguments=recorded_spec(self.path / START).arguments)
+        return spec
 
     def backbone(self, into: nn.Module | None = None) -> nn.Module:
         """The pretrained backbone, a timm module in eval mode: normalised images [N, C, H, W] -> features [N, D].
@@ -232,9 +240,7 @@ class Run:
             raise UsageError(
                 f"{path} is missing, and the run's backbone lies between it and what was learned: {remedy}"
             )
-        between = fresh_backbone(
-            backbone_spec(settings), settings.seed
-        )  # the method's own may hold what cannot be copied
+        between = fresh_backbone(self._described(settings), settings.seed)  # the method's own may not be copied
         fill(between, recorded_weights(path.parent), path)
         weight = next(learned.parameters())
         between = device.place(between, weight.device, weight.dtype)
@@ -270,8 +276,9 @@ def load_backbone(what: "str | Path | Run", backbone: nn.Module | str | None = N
     """A backbone in eval mode, images [N, C, H, W] -> features [N, D]: a plain timm module, or its own kind.
 
     It takes images from 0 to 1 (floats as they are) after normalisation by the ``mean`` and ``std`` of the run's
-    backbone.json, which the module also has in its ``pretrained_cfg``. What timm makes of that cuts 7/8 of the shorter
-    side of any image; twofold takes images of up to 64 pixels whole.
+    backbone.json, which the module also has in its ``pretrained_cfg``. timm's own
+    transform takes the central square whose side is 7/8 of the shorter side, of any image; twofold takes images of up
+    to 64 pixels whole.
 
     Args:
         what: a run or its directory, a folder in it that keeps a backbone (``start``, ``teacher``), or a file of

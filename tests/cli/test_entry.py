@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.together import commanded
+from twofold import launch
 from twofold.cli.commands import COMMANDS, SHARED
 from twofold.cli.entry import main, overview
 from twofold.errors import Collapsed, Diverged, Failed, UsageError
@@ -131,6 +132,9 @@ def test_variables_of_a_launch_may_be_empty_but_not_senseless(monkeypatch, capsy
         monkeypatch.setenv("RANK", number)
         monkeypatch.setenv("WORLD_SIZE", size)
         main(["scan"])
+        if "" in (number, size):
+            with launch.processes():
+                assert not torch.distributed.is_initialized()
     monkeypatch.setenv("WORLD_SIZE", "many")
     with pytest.raises(SystemExit) as ended:
         main(["scan"])
@@ -139,7 +143,7 @@ def test_variables_of_a_launch_may_be_empty_but_not_senseless(monkeypatch, capsy
 
 
 def test_a_reader_that_has_seen_enough_ends_a_command_silently():
-    """As in ``twofold methods vicreg | head -1``."""
+    """As in ``twofold --help | head -1``."""
     read, write = os.pipe()
     os.close(read)
     found = subprocess.run([sys.executable, "-m", "twofold", "--help"], stdout=write, stderr=subprocess.PIPE, text=True)

@@ -82,6 +82,18 @@ def test_masks_of_a_test_part_alone(tmp_path):
     assert data.notes == ()  # nothing of images beside the parts
 
 
+def test_other_images_in_a_folder_of_that_name_are_images(tmp_path):
+    """Photographs without rain beside those with it; and masks of other images than those to test on."""
+    rain = ["test/0.png", "test/1.png", "ground_truth/0.png", "ground_truth/1.png"]
+    fill(tmp_path / "rain" / "a", rain)
+    fill(tmp_path / "rain" / "b", rain)
+    assert len(open_data(tmp_path / "rain").train) == 8
+    fill(tmp_path / "set", ["images/a.jpg", "test/a.jpg"])
+    put(tmp_path / "set", ["masks/a.png"])
+    assert seen(open_data(tmp_path / "set" / "images").train) == {"a.jpg": 0}
+    assert seen(open_data(tmp_path / "set" / "test").train) == {"a.jpg": None}
+
+
 def test_a_folder_of_masks_holds_nothing_else(tmp_path):
     """Masks without an image, previews, and VOC's masks of objects are no images either."""
     fill(tmp_path, ["JPEGImages/a.jpg", "SegmentationClass/a.jpg"])

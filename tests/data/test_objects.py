@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pandas
+import pyarrow
 import pytest
 import torch
 from PIL import Image
@@ -205,10 +206,19 @@ def test_a_part_of_a_dataset_says_what_the_whole_lacks():
         labelled_splits(open_data(TorchSubset(whole, [0, 1, 2, 3])))
 
 
+def test_labels_may_be_given_beside_a_part_of_a_dataset():
+    whole = Pairs([picture(8, 8, number) for number in range(4)], [0, 1, 0, None])
+    part = TorchSubset(whole, [0, 1, 3])
+    for images in (part, open_data(part).of_kind(3, "uint16").train):
+        source = open_data((images, ["a", "b", "a"])).train
+        assert (list(source.labels), source.classes, source.notes) == ([0, 1, 0], ["a", "b"], ())
+
+
 def test_a_table_of_pandas_is_refused():
     table = pandas.DataFrame({"file": ["a.jpg", "b.jpg"], "kind": ["x", "y"]})
-    with pytest.raises(UsageError, match=r"DataFrame is a table of file, kind: give its images, or images and labels"):
-        open_data(table)
+    for given in (table, pyarrow.Table.from_pandas(table)):
+        with pytest.raises(UsageError, match=r"Table|DataFrame is a table of file, kind: give its images, or images"):
+            open_data(given)
 
 
 def test_items_that_cannot_be_read(tmp_path):

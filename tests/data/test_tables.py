@@ -128,6 +128,20 @@ def test_images_may_be_where_the_paths_lead(beginning, other, tmp_path):
     assert listed(open_data(path).train) == list(zip(names, "yxxy"))
 
 
+def test_only_the_column_of_files_leads_anywhere(tmp_path):
+    """The paths of thumbnails and masks do not, whether they lie beside the table or elsewhere."""
+    fill(tmp_path, ["set/images/1.png", "thumbs/1.png", "masks/1.png"])
+    beside = table(tmp_path / "set" / "t.csv", "photo,thumbnail,label", "images/1.png,../thumbs/1.png,x")
+    assert listed(open_data(beside).train) == [("images/1.png", "x")]
+    for name, other in (("path", "thumbs"), ("file_name", "masks")):
+        rows = f"../{other}/1.png,x,../set/images/1.png"
+        data = open_data(table(tmp_path / "tables" / f"{name}.csv", f"other,label,{name}", rows))
+        assert (data.train.root, listed(data.train)) == (tmp_path / "set" / "images", [("1.png", "x")])
+    unclear = table(tmp_path / "tables" / "t.csv", "a,b,label", "../set/images/1.png,../thumbs/1.png,x")
+    with pytest.raises(UsageError, match=r"several columns of .* name images \(a, b\): call the right one path"):
+        open_data(unclear)
+
+
 def test_whole_and_relative_paths_may_be_mixed(tmp_path):
     fill(tmp_path, ["a/1.jpg", "a/2.jpg"])
     data = open_data(table(tmp_path / "t.csv", "path,label", f"{tmp_path}/a/2.jpg,x", "a/1.jpg,y"))

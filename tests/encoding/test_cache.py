@@ -9,6 +9,7 @@ from tests.conftest import encoded, tiny
 from twofold.data.opening import open_data
 from twofold.encoding.cache import Cache, Extractor
 from twofold.encoding.extract import raw_pixels
+from twofold.errors import Failed
 
 
 def test_a_changed_projector_is_not_taken_from_the_cache(finished, tmp_path):
@@ -85,4 +86,6 @@ def test_where_nothing_may_be_written_features_are_computed_and_not_kept(finishe
     assert out.exists()
     assert not (tmp_path / "features").exists()
     assert "may not be written to: features are not kept" in caplog.text
+    with pytest.raises(Failed, match="no/such"):
+        twofold.evaluate(finished, protocols="knn", out=out, kept_features=tmp_path / "no" / "such")
     assert result["scores"] == twofold.evaluate(finished, protocols="knn", out=out)["scores"]

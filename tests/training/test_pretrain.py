@@ -104,8 +104,13 @@ def test_runs_of_modules_of_one_class_keep_their_own(tmp_path):
     for number, last in enumerate((nn.ReLU, nn.Tanh)):
         net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 6), last())
         wanted = tiny("simclr", backbone=net, backbone_arguments=None, epochs=1, limit=64)
+        wanted |= {"interpolate_weights": 0.5}
         runs.append(twofold.pretrain(quiet=True, out=tmp_path / f"run{number}", **wanted))
         right.append(twofold.features(runs[-1], pixels))
     assert (right[0] >= 0).all()
     assert (right[1] < 0).any()
-    assert all(torch.equal(twofold.features(run, pixels), wanted) for run, wanted in zip(runs, right, strict=True))
+    for run, wanted, last in zip(runs, right, (nn.ReLU, nn.Tanh), strict=True):
+        assert torch.equal(twofold.features(run, pixels), wanted)
+        assert isinstance(run.result(run.method(), run.recipe)[-1], last)
+        (run.path / "backbone.json").unlink()  # as before its pretraining has ended
+        assert isinstance(run.spec.build()[-1], last)

@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import re
+import select
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -50,6 +51,16 @@ def settle() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def _is_shown() -> bool:
+    """Whether somebody still reads what is shown, as far as that can be told."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), select.POLLOUT)
+        return not any(event & select.POLLERR for _, event in poll.poll(0))
+    except (AttributeError, OSError):  # it is no file
+        return True
+
+
 def several() -> bool:
     """Whether this is one of several processes of a launch; schedulers may leave its variables empty.
 
@@ -81,9 +92,9 @@ def outcome(argv: list[str], carry_out: Callable[[list[str]], None]) -> tuple[in
         if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported for this
             raise
         return 1, "the GPU is out of memory: if another program uses it, end that or give --device cpu"
-    except BrokenPipeError:  # whoever read what is shown has seen enough
-        return 1, ""
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and not _is_shown():  # whoever read it has seen enough
+            return 1, ""
         about = f"{error.filename}: " if error.filename else ""
         return 1, about + system_words(error)
     except KeyboardInterrupt:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from twofold.recipe.declared import Spec
 
 NAMED = 20  # unreadable images that are named one by one
-LONG = 2  # times as long as wide
 WIDTH = 100  # of the table of an evaluation in characters, for up to six representations
 
 
@@ -161,8 +160,8 @@ def scanned(part: str, result: "Scan") -> str:
         files = "1 TIFF file declares" if result.nodata == 1 else f"{result.nodata} TIFF files declare"
         filled = "where pixels have it, they get the mean of their band, but not in pictures of 8 bits"
         lines.append(f"{files} a value for missing data: {filled}")
-    if long := sum(count for size, count in sizes if max(size) >= LONG * min(size)):
-        are = "1 image is" if long == 1 else f"{long} images are"
+    if result.long:
+        are = "1 image is" if result.long == 1 else f"{result.long} images are"
         lines.append(f"{are} twice as long as wide or more: networks see the central square, so cut them into tiles")
     if result.masked:
         unusable = f", {len(result.bad_masks)} of which cannot be used" if result.bad_masks else ""

@@ -153,7 +153,7 @@ class Folder(Files):
             for folder in reversed(masks.folders_outside(root))
             for path in sorted(files_under(folder), key=lambda path: masks.likeliest(str(path)), reverse=True)
             if path.suffix.lower() in masks.ENDINGS
-            for image in masks.images_outside(str(path.relative_to(folder)))
+            for image in masks.images_outside(str(path.relative_to(folder)), folder)
         }
         if outside:
             beyond = {path: outside.get(str(Path(path).with_suffix(""))) for path in self.paths}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from twofold.data.encoded import TABLES, Folder, closed_folders, files_under, is_image
-from twofold.data.masks import FOLDERS, IMAGES
+from twofold.data.masks import FOLDERS, IMAGES, TRUTH, names_a_mask
 from twofold.storage.names import escaped
 
 TRAIN = ("train", "training")
@@ -106,11 +106,18 @@ def _folders_in(root: Path) -> dict[str, Path]:
 def _left_out(parts: Mapping[str, Path], taken: Collection[Path]) -> Iterator[str]:
     """What is said of images beside the training and the test part, which are neither learned from nor tested on."""
     rest = (path for name, path in parts.items() if path not in taken and name not in FOLDERS)
-    counts = {path.name: sum(map(is_image, files_under(path))) for path in sorted(rest)}
+    counts = {path.name: sum(map(is_image, _beside_masks(path))) for path in sorted(rest)}
     if sum(counts.values()):
         each = ", ".join(f"{escaped(name)} {count}" for name, count in counts.items() if count)
         used = " and ".join(escaped(path.name) for path in taken)
         yield f"images beside {used} are left out ({each}): name their folder to use them"
+
+
+def _beside_masks(folder: Path) -> Iterator[Path]:
+    """The files in a folder, but for masks in one that is called as those of masks are."""
+    for path in files_under(folder):
+        if folder.name.lower() != TRUTH or not names_a_mask(path.name):
+            yield path
 
 
 def _is_shown(folder: Path) -> bool:

@@ -76,8 +76,8 @@ def converted(image: np.ndarray, channels: int | None, depth: str | None) -> np.
 
 def of_fewer_bits(largest: int) -> str:
     """What is said of images of 16 bits whose values end at ``largest``, as those of 12 bits do; nothing from 15 on."""
-    bits = largest.bit_length()
-    if not 0 < bits < 15:
+    bits = max(8, largest.bit_length())
+    if bits >= 15:
         return ""
     return (
         f" (their values end at {largest}, of {FULL['uint16']}, so they become dark: if they have {bits} bits, save "
@@ -94,6 +94,7 @@ class OfKind(Source):
 
     def __init__(self, source: Source, channels: int | None, depth: str | None) -> None:
         self._source, self._channels, self._depth = source, channels, depth
+        self._notes: tuple[str, ...] | None = None
         self._changed: dict[Kind, Kind] = {}
         self._largest = 0  # of uint16
 
@@ -133,7 +134,7 @@ class OfKind(Source):
         said = []
         for kind, new in sorted(self._changed.items(), key=str):
             scaled = ", from 0 to 1" if new.depth == "float32" != kind.depth else ""
-            dark = of_fewer_bits(self._largest) if kind.depth == "uint16" != new.depth else ""
+            dark = of_fewer_bits(self._largest) if (kind.depth, new.depth) == ("uint16", "uint8") else ""
             said.append(f"images with {kind} are made {new}{scaled}{dark}")
         return said
 
@@ -152,8 +153,12 @@ class OfKind(Source):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The other source's, which may have more to say once its labels have been asked for."""
-        return self._source.notes
+        """The other source's, which may have more to say once its labels have been asked for, if none were given."""
+        return self._source.notes if self._notes is None else self._notes
+
+    @notes.setter
+    def notes(self, notes: tuple[str, ...]) -> None:
+        self._notes = notes
 
     def compute_fingerprint(self) -> str:
         return self._source.fingerprint()

@@ -1,16 +1,18 @@
 """Masks of images: where they lie in a folder, and the class of each pixel that they hold.
 
 A mask is a file of a format that keeps every pixel's value (`ENDINGS`), and belongs to an image of the same name
-(without the ending) by one of three rules:
+(without the ending) by one of four rules:
 
 - it lies beside the image and its name ends in ``_mask``: ``photos/a_mask.png`` for ``photos/a.jpg``;
 - it is a PNG file beside the image, which is of another format, and has no colours: ``photos/a.png`` for
   ``photos/a.jpg``;
 - it lies in a folder of masks (`FOLDERS`) as the image does in the folder around that, or in the images' own folder
-  (`IMAGES`, or ``test``) beside it: ``X/masks/sub/a.png`` for ``X/sub/a.jpg`` or ``X/images/sub/a.jpg``. So do Pascal
-  VOC (``JPEGImages/a.jpg``, ``SegmentationClass/a.png``), ADE20K (``images/training/a.jpg``,
-  ``annotations/training/a.png``) and MVTec AD (``test/scratch/a.png``, ``ground_truth/scratch/a_mask.png``). Its name
-  may end in ``_mask``, and it may lie a folder deeper, as ``annotations/trimaps/a.png`` of the Oxford pets does.
+  (`IMAGES`) beside it: ``X/masks/sub/a.png`` for ``X/sub/a.jpg`` or ``X/images/sub/a.jpg``. So do Pascal
+  VOC (``JPEGImages/a.jpg``, ``SegmentationClass/a.png``) and ADE20K (``images/training/a.jpg``,
+  ``annotations/training/a.png``). Its name may end in ``_mask``, and it may lie a folder deeper, as
+  ``annotations/trimaps/a.png`` of the Oxford pets does;
+- it lies in a folder ``ground_truth`` as the image does in ``test`` beside it, and its name ends in ``_mask``, as those
+  of MVTec AD do: ``ground_truth/scratch/a_mask.png`` for ``test/scratch/a.png``.
 
 Its values are class numbers, whether they are grey values or numbers of colours in a palette.
 
@@ -37,13 +39,13 @@ PNG = ".png"
 ENDINGS = (PNG, ".tif", ".tiff", ".bmp")
 """Endings of files that are read as masks, in any case, the likeliest first."""
 BESIDE = "_mask"
-FOLDERS = ("masks", "mask", "annotations", "segmentationclass", "labels", "ground_truth", "segmentationobject")
+FOLDERS = ("masks", "mask", "annotations", "segmentationclass", "labels", "segmentationobject")
 """Names of folders of masks, in any case. An image that has several gets the first; VOC's of objects are only no
 images."""
 IMAGES = ("images", "jpegimages", "image")
 """Names of folders of images, in any case."""
-TEST = "test"
-"""A folder of images that masks may be of, too."""
+TRUTH, TEST = "ground_truth", "test"
+"""A folder of masks whose names end in ``_mask``, and the folder of their images beside it; others may lie in both."""
 RULES = "a_mask.png or a.png beside a.jpg, or masks/a.png for a.jpg or for images/a.jpg"
 """Where masks are looked for, in short."""
 WHITE = 128
@@ -81,7 +83,7 @@ def paired(paths: Iterable[str], root: Path) -> tuple[dict[str, str], set[str]]:
         if mask in beside or mask.lower().endswith(tuple(BESIDE + ending for ending in ENDINGS)):
             found.setdefault(images[named.get(mask, _without_ending(mask))], mask)
     folders = {folder for folder in placed.values() if _parent(folder) in around}
-    order = {name: position for position, name in enumerate(FOLDERS)}
+    order = {name: position for position, name in enumerate((*FOLDERS, TRUTH))}
     for mask in sorted(placed, key=lambda path: (order[placed[path].rpartition("/")[2].lower()], *likeliest(path))):
         keys = _images_of(mask, placed[mask], around) if mask.lower().endswith(ENDINGS) else ()
         if key := next((key for key in keys if key in images), None):
@@ -99,10 +101,11 @@ def likeliest(path: str) -> tuple[int, str]:
 def _folder_of_masks(path: str) -> str | None:
     """The uppermost folder of masks that a file lies in."""
     small = path.lower()
-    if not any(name in small for name in FOLDERS):
+    names = (*FOLDERS, TRUTH) if names_a_mask(path) else FOLDERS
+    if not any(name in small for name in names):
         return None
     parts = path.split("/")[:-1]
-    place = next((i for i, part in enumerate(parts) if part.lower() in FOLDERS), None)
+    place = next((i for i, part in enumerate(parts) if part.lower() in names), None)
     return None if place is None else "/".join(parts[: place + 1])
 
 
@@ -168,14 +171,19 @@ def _images_of(mask: str, folder: str, around: Mapping[str, set[str]]) -> Iterat
     base, rest = _parent(folder), _without_ending(mask)[len(folder) + 1 :]
     rests = [rest, rest.partition("/")[2]]
     for own in filter(None, [*rests, *map(_before_mask, rests)]):
-        for name in ("", *sorted(around.get(base, ())), TEST):
+        for name in (TEST,) if folder.lower().endswith(TRUTH) else ("", *sorted(around.get(base, ()))):
             yield "/".join(filter(None, (base, name, own)))
 
 
-def images_outside(mask: str) -> tuple[str, ...]:
+def images_outside(mask: str, folder: Path) -> tuple[str, ...]:
     """The images, without endings, that a mask in one of `folders_outside` may belong to, as its path in it says."""
     own = _without_ending(mask)
-    return tuple(filter(None, (own, _before_mask(own))))
+    return tuple(filter(None, (None if folder.name == TRUTH else own, _before_mask(own))))
+
+
+def names_a_mask(path: str) -> bool:
+    """Whether a file is named as a mask is, with ``_mask`` before its ending."""
+    return _before_mask(_without_ending(path)) is not None
 
 
 def _parent(folder: str) -> str:
@@ -190,8 +198,8 @@ def folders_outside(root: Path) -> list[Path]:
     """The folders of masks of images under ``root`` that do not lie in it: ``X/masks`` for ``X/images``."""
     whole = root.absolute()
     candidates = [whole.parent / name / whole.name for name in FOLDERS]
-    if whole.name == TEST:
-        candidates += [whole.parent / name for name in FOLDERS]
+    if whole.name.lower() == TEST:
+        candidates.append(whole.parent / TRUTH)
     place = next((i for i in reversed(range(len(whole.parts))) if whole.parts[i] in IMAGES), None)
     if place is not None:
         candidates += [Path(*whole.parts[:place], name, *whole.parts[place + 1 :]) for name in FOLDERS]

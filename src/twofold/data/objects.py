@@ -35,8 +35,9 @@ def source_of(data: Any, name: str) -> Source:
         source.notes = _without_label(labels)  # instead of what was said of the images' own labels
         return source
     if hasattr(data, "shape") and hasattr(data, "columns"):  # of pandas or polars
+        columns = ", ".join(map(str, getattr(data, "column_names", data.columns)))  # Arrow's columns are values
         raise UsageError(
-            f"{name} is a table of {', '.join(map(str, data.columns))}: give its images, or images and labels, as in "
+            f"{name} is a table of {columns}: give its images, or images and labels, as in "
             "(table['path'], table['label'])"
         )
     if hasattr(data, "to_list") and hasattr(data, "dtype"):  # a column of one

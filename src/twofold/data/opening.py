@@ -77,8 +77,8 @@ def open_data(data: DataLike) -> Data:
     - the address of tar or Parquet files, ``https://host/shard-{000..127}.tar``, or of a folder of them in a store,
       ``s3://bucket/folder``, ``gs://bucket/folder``, ``hf://datasets/owner/name``;
     - an array or tensor of images, [N, H, W], [N, H, W, C] or [N, C, H, W], C 1 to 16, of uint8, uint16 or float32;
-    - a list of images, each of its own size: PIL images, paths, or such arrays or tensors [H, W], [H, W, C] or
-      [C, H, W];
+    - a list of images, or a column of pandas or polars, each of its own size: PIL images, paths, or such arrays or
+      tensors [H, W], [H, W, C] or [C, H, W];
     - a list, or a map-style torch Dataset or any sequence, whose items are images, (image, label), or dicts of both
       with the names ``image`` and ``label``; images are as in a list. Labels that a Dataset does not list (as
       ``targets`` or ``labels``) are read from its items, each once, when they are first asked for;

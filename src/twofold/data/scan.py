@@ -14,6 +14,9 @@ from twofold.data.sources import Source
 from twofold.data.tiff import declares_nodata, is_tiff
 from twofold.errors import UsageError
 
+LONG = 2
+"""Of images that are so many times as long as wide, or more, networks see less than half, the central square."""
+
 
 @dataclass
 class Scan:
@@ -48,6 +51,11 @@ class Scan:
     more_frames: list[str] = field(default_factory=list)
     nodata: int = 0
     notes: tuple[str, ...] = ()
+
+    @property
+    def long(self) -> int:
+        """How many images are at least `LONG` times as long as wide."""
+        return sum(count for size, count in self.sizes.items() if max(size) >= LONG * min(size))
 
 
 @dataclass(frozen=True)

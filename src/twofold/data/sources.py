@@ -142,6 +142,7 @@ class Subset(Source):
     """Some images of another source, renumbered."""
 
     def __init__(self, source: Source, indices: Iterable[int]) -> None:
+        self._notes: tuple[str, ...] | None = None
         self._source, self.indices = source, Numbers(np.fromiter((int(index) for index in indices), np.int64))
 
     @cached_property
@@ -155,8 +156,12 @@ class Subset(Source):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The other source's, which may have more to say once its labels have been asked for."""
-        return self._source.notes
+        """The other source's, which may have more to say once its labels have been asked for, if none were given."""
+        return self._source.notes if self._notes is None else self._notes
+
+    @notes.setter
+    def notes(self, notes: tuple[str, ...]) -> None:
+        self._notes = notes
 
     @property
     def labels_at_hand(self) -> Sequence[int] | None:

@@ -31,7 +31,7 @@ from twofold.data import spreadsheet
 from twofold.data.compact import Coded, Numbers
 from twofold.data.encoded import LABELS, Files, Folder
 from twofold.data.folders import PARTS, parts_of_rows
-from twofold.data.paths import has_ending, outside, within
+from twofold.data.paths import has_ending, root_of, within
 from twofold.data.sources import number
 from twofold.data.spreadsheet import Rows
 from twofold.errors import UsageError
@@ -61,11 +61,15 @@ def open_table(file: Path) -> tuple[Files, Files | None, tuple[str, ...]]:
     shown = escaped(str(file))
     folder, here = Folder(file.parent), Path(os.path.normpath(file.parent.absolute()))
     (columns, *written), encoding = spreadsheet.read(file, shown, folder.paths)
-    if (root := outside(here, written, shown)) is not None:
-        folder = Folder(root)
-    rows = [[within(root or here, here, text) for text in row] for row in written]
     names = _Names(folder.paths)
-    files = _column_of_files(columns, rows, names, folder, shown)
+    if led_out := _leading_out(columns, written, here, names, shown):
+        files, root = led_out
+        rows = [[*row[:files], within(root, here, row[files]), *row[files + 1 :]] for row in written]
+        folder = Folder(root)
+        names = _Names(folder.paths)
+    else:
+        rows = [[within(here, here, text) for text in row] for row in written]
+        files = _column_of_files(columns, rows, names, folder, shown)
     label, part = _columns_beside(files, columns, rows)
     images, without = _images(rows, (files, label, part), names, folder, shown)
     missed = [written[number][files] for number in without]
@@ -74,7 +78,7 @@ def open_table(file: Path) -> tuple[Files, Files | None, tuple[str, ...]]:
     train, test, others = parts_of_rows(coded.texts, of, np.array([bool(image.label) for image in images]))
     named = [("files", files), ("labels", label), ("parts", part)]
     said = ", ".join(f"{what} in column {_short(columns[place])}" for what, place in named if place is not None)
-    led = "" if root is None else f"; its images are in {escaped(str(root))}"
+    led = f"; its images are in {escaped(str(folder.root))}" if led_out else ""
     notes = [f"{shown}{encoding} has {said}{led}", *others]
     if label is None:
         notes.append(f"no column of {shown} is called label, so no image has one (columns: {_listed(columns)})")
@@ -163,6 +167,32 @@ def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
     return found
 
 
+def _leading_out(columns: Sequence[str], rows: Rows, here: Path, names: _Names, shown: str) -> tuple[int, Path] | None:
+    """The number of the column of files, and the images' folder, if its paths lead out of the table's folder.
+
+    It is the column that is called so. Otherwise it is the only one whose values mostly end as images do and lead out,
+    where no such column names images in the table's folder.
+
+    Raises:
+        UsageError: if several columns could be it.
+    """
+    values = list(zip(*rows, strict=True))
+    called = [place for place, name in enumerate(columns) if name.lower() in FILES][:1]
+    tried = called or [place for place, column in enumerate(values) if _are_files(column)]
+    if not called and any(names.find(text) for place in tried for text in values[place]):
+        return None
+    found = {place: root for place in tried if (root := root_of(here, values[place], shown))}
+    if len(found) > 1:
+        several = _listed(columns[place] for place in found)
+        raise UsageError(f"several columns of {shown} name images ({several}): call the right one path")
+    return next(iter(found.items()), None)
+
+
+def _are_files(column: Sequence[str]) -> bool:
+    """Whether most of some values end as images do."""
+    return 2 * sum(map(has_ending, column)) > len(column)
+
+
 def _column_of_files(columns: Sequence[str], rows: Rows, names: _Names, folder: Folder, shown: str) -> int:
     """The number of the column that names images.
 
@@ -173,7 +203,7 @@ def _column_of_files(columns: Sequence[str], rows: Rows, names: _Names, folder: 
         raise UsageError(f"the first row of {shown} must name its columns, and not an image: {_listed(columns)}")
     values = list(zip(*rows, strict=True))
     called = [place for place, name in enumerate(columns) if name.lower() in FILES]
-    endings = [place for place, column in enumerate(values) if 2 * sum(map(has_ending, column)) > len(column)]
+    endings = [place for place, column in enumerate(values) if _are_files(column)]
     different = [place for place, column in enumerate(values) if columns[place] and len({*column}) == len(column)]
     if endings:  # whole numbers are ages or rows then
         different = [place for place in different if not all(map(str.isdecimal, values[place]))]

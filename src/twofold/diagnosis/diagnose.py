@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -26,12 +27,12 @@ from twofold.diagnosis.doctor import GIVEN, Finding, examine, examine_once, fami
 from twofold.diagnosis.views import VIEWS, encoded
 from twofold.encoding.backbones import open_backbone, run_of
 from twofold.encoding.encoder import Encoder
-from twofold.encoding.own_images import images_for
+from twofold.encoding.own_images import changed, images_for
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError, refuse
 from twofold.recipe.general import Recipe
 from twofold.recipe.version import VERSION
-from twofold.run import Run, say
+from twofold.run import Run
 from twofold.storage import files
 from twofold.storage.metrics import Row
 
@@ -121,8 +122,8 @@ def _of_run(run: Run, data: DataLike, images: int, device: str | None, tell: Tel
     looked: Looked = {}
     if checkpoint.exists():
         opened = images_for(run, data)
-        for sentence in opened.notes:
-            say(sentence)
+        for sentence in changed(run, opened) if data is None else ():
+            logging.getLogger("twofold").warning(sentence)
         found = embeddings_of(run, sample(opened.train, images), devices.choose(device), tell)
         looked = {name: it for name, it in found.items() if it[0].isfinite().all()}
     name = settings.data if data is None else name_of(data)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import timm
+import torch
 from torch import nn
 
 from twofold import device as devices
 from twofold.data.decode import Unreadable
 from twofold.data.kinds import FULL, PICTURE, Kind
+from twofold.data.scan import LONG
 from twofold.data.sources import Source
 from twofold.encoding.crops import central_box
 from twofold.encoding.encoder import Encoder
@@ -22,9 +24,7 @@ from twofold.nets.whole import whole_network
 from twofold.run import Run
 
 LOOKED_AT = 16
-"""Of a source's images, about so many say how bright they are."""
-LONG = 2
-"""Of images that are so many times as long as wide the central square is less than half."""
+"""Of a source's images, at most so many say how bright and how long they are."""
 FAR = 3
 """White pictures and black ones are 2.6 and 2.1 deviations from the mean of photographs."""
 
@@ -58,7 +58,8 @@ def open_backbone(
     """
     if size is not None and size < 1:
         raise UsageError(f"size must be at least 1 pixel, not {size}")
-    network, spec = _opened(what, backbone, size, 3 if mean is None else len(mean))
+    with torch.random.fork_rng(devices=[]):  # weights may be drawn before others take their place
+        network, spec = _opened(what, backbone, size, 3 if mean is None else len(mean))
     side = spec.size if size is None else size
     channels = spec.channels if mean is None else len(mean)
     spec = dataclasses.replace(
@@ -92,14 +93,13 @@ def unlike_pictures(what: str | Path | Run | nn.Module, source: Source) -> tuple
 
 def remarks(spec: BackboneSpec, source: Source) -> tuple[str, ...]:
     """What is said of images that a backbone hardly sees, or that are far from those that it learned from."""
-    images = []
-    for number in range(0, len(source), max(1, len(source) // LOOKED_AT)):
+    sizes, means = list[tuple[int, int]](), list[np.ndarray]()
+    for number in np.unique(np.linspace(0, len(source) - 1, min(LOOKED_AT, len(source))).astype(int)).tolist():
         with suppress(Unreadable):
-            images.append(source.image(number))
-    if not images:
-        return ()
-    means = [image.mean((1, 2), dtype=np.float64) / FULL[Kind.of(image).depth] for image in images]
-    return (*_hardly_seen([image.shape[1:] for image in images]), *_of_another_scale(spec, np.mean(means, axis=0)))
+            image = source.image(number)
+            sizes.append(image.shape[1:])
+            means.append(image.mean((1, 2), dtype=np.float64) / FULL[Kind.of(image).depth])
+    return (*_hardly_seen(sizes), *_of_another_scale(spec, np.mean(means, axis=0))) if means else ()
 
 
 def _hardly_seen(sizes: Sequence[Sequence[int]]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from twofold.encoding.encoder import Encoder
 from twofold.encoding.extract import Encode, Features, extract_each
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import Failed, UsageError
+from twofold.run import say
 from twofold.storage import files
 
 UNSAFE = r"[^-\w. ]"
@@ -105,10 +106,11 @@ class Cache:
         if self.directory.is_symlink():
             raise UsageError(f"{self.directory} is a symbolic link, which features are not kept through: remove it")
         place = self.directory if self.directory.exists() else self.directory.parent
-        if not os.access(place, os.W_OK):
-            logging.getLogger("twofold").warning(f"{place} may not be written to: features are not kept for next time")
+        if place.exists() and not os.access(place, os.W_OK):
+            say(f"{place} may not be written to: features are not kept for the next time")
             return
-        self.directory.mkdir(exist_ok=True)
+        with files.saying(self.directory, "written"):
+            self.directory.mkdir(exist_ok=True)
         values, index = features.values.numpy(), np.array(features.index)
         save = partial(np.savez, values=values, index=index, checksum=_checksum(path, values, index))
         files.write_atomically(path, save)

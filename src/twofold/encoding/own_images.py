@@ -1,6 +1,6 @@
 """The images that a run is measured on: those it learned from, as far as they are still there, or others."""
 
-from dataclasses import replace
+import os
 from pathlib import Path
 
 from twofold.data.names import is_path
@@ -12,9 +12,6 @@ from twofold.run import Run
 def images_for(run: Run, data: DataLike) -> Data:
     """Images of the kind that a run's are: ``data``, or those of its recipe if that is None.
 
-    A note says if those of the recipe are no longer what the run learned from. Its paths are as seen from the folder
-    where it began, so another one may hold other images of the same name.
-
     Raises:
         UsageError: if they cannot be used, or are not there.
     """
@@ -24,17 +21,22 @@ def images_for(run: Run, data: DataLike) -> Data:
     try:
         opened = reopened(settings.data)
     except UsageError as error:
-        if not is_path(settings.data) or Path(settings.data).exists():
+        if not is_path(settings.data) or os.path.exists(settings.data):  # noqa: PTH110 (it raises no error)
             raise
-        where = "from here" if Path(settings.data).is_absolute() else "from the folder where it began"
-        raise UsageError(f"{error}; {run.path} learned from it, as seen {where}: name the images (DATA)") from None
-    opened = opened.limited(settings.limit).of_kind(settings.channels, settings.depth)
+        where = "" if Path(settings.data).is_absolute() else ", as seen from the folder where it began"
+        raise UsageError(f"{error}; {run.path} learned from it{where}: name the images (DATA)") from None
+    return opened.limited(settings.limit).of_kind(settings.channels, settings.depth)
+
+
+def changed(run: Run, data: Data) -> tuple[str, ...]:
+    """What is said if images of a run's recipe may no longer be those that it learned from.
+
+    The recipe's paths are as seen from the folder where the run began, so another folder of that name may be meant.
+    """
     began = run.began_with
-    if began is None or opened.train.fingerprint() == began["fingerprint"]:
-        return opened
-    now, then = len(opened.train), began["images"]
-    if now == then:
-        said = f"{settings.data} has other images than {run.path} learned from"
-    else:  # these could be the same, of which some could not be read
-        said = f"{settings.data} has {now} images, and {run.path} learned from {then}: they may be others"
-    return replace(opened, notes=(*opened.notes, said))
+    if began is None or data.train.fingerprint() == began["fingerprint"]:
+        return ()
+    now, then = len(data.train), began["images"]
+    if now != then:  # or some cannot be read
+        return (f"{data.name} has {now} images, and {run.path} learned from {then}: they may be others",)
+    return (f"{data.name} may have other images than {run.path} learned from (names, contents or times differ)",)

@@ -13,7 +13,7 @@ from twofold.data.opening import Data, DataLike, open_data
 from twofold.data.sources import Source, digest
 from twofold.encoding.backbones import open_backbone, remarks, unlike_pictures
 from twofold.encoding.cache import Cache
-from twofold.encoding.own_images import images_for
+from twofold.encoding.own_images import changed, images_for
 from twofold.encoding.progress import Tell
 from twofold.errors import UsageError
 from twofold.evaluation.advice import unmeasured
@@ -70,6 +70,7 @@ def run_subject(
     about |= {"recipe": settings_of(settings), "steps": len(run.metrics)}
     notes = (
         *opened.notes,
+        *(changed(run, opened) if data is None else ()),
         *opened.changes,
         *remarks(run.spec, opened.train),
         *copies(found),

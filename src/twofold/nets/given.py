@@ -7,6 +7,7 @@ is written of a backbone tells these apart by a digest of the module's descripti
 
 import copy
 import hashlib
+import logging
 import re
 import threading
 
@@ -41,7 +42,7 @@ def keep(module: nn.Module) -> str:
 
 def structure_of(module: nn.Module) -> str:
     """A digest of how a module describes itself, its parts and their settings, without places in memory."""
-    return hashlib.blake2b(re.sub(r"0x[0-9a-f]+", "", repr(module)).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(re.sub(r"0x[0-9a-fA-F]+", "", repr(module)).encode(), digest_size=8).hexdigest()
 
 
 def structure(name: str) -> str:
@@ -57,12 +58,19 @@ def is_given(name: str) -> bool:
 def copy_of(name: str, wanted: str = "") -> nn.Module:
     """A copy of the module that was given last under that name, of the ``wanted`` structure if there is one.
 
+    If there is none, as where another version of its class describes itself otherwise, the last one stands for it, and
+    that is said.
+
     Raises:
         UsageError: if none was, in this process.
     """
     own, module = _own.given.get(name, ("", None))
     if module is None or wanted not in ("", own):
         module = _modules.get((name, wanted or structure(name)))
+    if module is None and (latest := structure(name)):
+        kind = name.removeprefix(PREFIX)
+        logging.getLogger("twofold").warning(f"the {kind} that was given describes itself otherwise than the run's")
+        module = _modules[name, latest]
     if module is None:
         kind = name.removeprefix(PREFIX)
         raise UsageError(

@@ -137,8 +137,8 @@ def embed(
     weights = fingerprint(encoder.backbone, encoder.spec)
     about = {"twofold": VERSION, "backbone": weights, "device": encoder.device.type, "rows": rows}
     identity = {**about, "data": [split.identity() for split in splits]}
-    written = _stream(maker, splits, target, identity, tell, together)
     unlike = (*unlike_pictures(what, opened.train), *remarks(encoder.spec, opened.train))
+    written = _stream(maker, splits, target, identity, tell, together)
     return replace(written, notes=(*written.notes, *opened.notes, *opened.changes, *unlike))
 
 

@@ -137,7 +137,7 @@ def _torchvision_name(backbone: nn.Module, spec: BackboneSpec) -> str:
         shapes = [{k: v.shape for k, v in m.state_dict().items()} for m in (theirs, backbone)]
         if shapes[0] == shapes[1]:
             return name
-    with_arguments = f" with {json.dumps(spec.arguments)}" if spec.arguments else ""
+    with_arguments = f" with {json.dumps(spec.arguments)}" if spec.arguments and not is_given(spec.name) else ""
     raise UsageError(f"torchvision has no {spec.name}{with_arguments}; export it for timm or onnx")
 
 

@@ -1,5 +1,6 @@
 """`twofold report`: a run on one page, self-contained."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from twofold import device as devices
 from twofold.data.opening import DataLike
 from twofold.encoding.encoder import Encoder
-from twofold.encoding.own_images import images_for
+from twofold.encoding.own_images import changed, images_for
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
 from twofold.evaluation.titles import BEGINNINGS
@@ -61,7 +62,10 @@ def report(
     settings, metrics, evaluation, diagnosis = run.recipe, run.metrics, run.evaluation, run.diagnosis
     views, atlas, no_views, no_atlas = [], None, "", ""
     try:
-        source = images_for(run, data).limited(settings.limit).train
+        opened = images_for(run, data).limited(settings.limit)
+        source = opened.train
+        for sentence in changed(run, opened) if data is None else ():
+            logging.getLogger("twofold").warning(sentence)
         tell("views", 0, 1)
         spec = run.spec
         backbone = run.untrained()
