@@ -56,5 +56,5 @@ def test_another_folder_of_that_name(run, tmp_path, monkeypatch):
 
 def test_a_place_that_no_system_has(run, monkeypatch):
     monkeypatch.setattr(type(run), "recipe", dataclasses.replace(run.recipe, data="a" * 300))
-    with pytest.raises(UsageError, match="a cannot be opened: .*learned from it"):
+    with pytest.raises(UsageError, match=r"a cannot be opened: .*learned from it"):
         images_for(run, None)

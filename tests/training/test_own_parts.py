@@ -140,7 +140,8 @@ def test_a_module_from_python_is_given_again_in_another_process(tmp_path, monkey
     assert not torch.equal(run.backbone().state_dict()["0.weight"], first["0.weight"])
     torch.testing.assert_close(run.untrained().state_dict()["0.weight"], first["0.weight"])
 
-    monkeypatch.setattr(given, "_modules", {})  # as in another process
+    for name, empty in (("_modules", {}), ("_latest", {}), ("_own", given._Own())):  # as in another process
+        monkeypatch.setattr(given, name, empty)
     with pytest.raises(UsageError, match="given as a Python object, a Sequential"):
         twofold.load_backbone(run)
     with pytest.raises(UsageError, match="given as a Python object"):

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from twofold import device as devices
+from twofold import dist
 from twofold.data.decode import Unreadable
 from twofold.data.kinds import FULL, PICTURE, Kind
 from twofold.data.scan import LONG
@@ -92,7 +93,12 @@ def unlike_pictures(what: str | Path | Run | nn.Module, source: Source) -> tuple
 
 
 def remarks(spec: BackboneSpec, source: Source) -> tuple[str, ...]:
-    """What is said of images that a backbone hardly sees, or that are far from those that it learned from."""
+    """What is said of images that a backbone hardly sees, or that are far from those that it learned from.
+
+    Of several processes the first one looks at some images, and the others have nothing to say.
+    """
+    if dist.rank() > 0:
+        return ()
     sizes, means = list[tuple[int, int]](), list[np.ndarray]()
     for number in np.unique(np.linspace(0, len(source) - 1, min(LOOKED_AT, len(source))).astype(int)).tolist():
         with suppress(Unreadable):

@@ -70,9 +70,8 @@ def run_subject(
     about |= {"recipe": settings_of(settings), "steps": len(run.metrics)}
     notes = (
         *opened.notes,
-        *(changed(run, opened) if data is None else ()),
+        *(changed(run, opened) if data is None else remarks(run.spec, opened.train)),
         *opened.changes,
-        *remarks(run.spec, opened.train),
         *copies(found),
         *unmeasured(settings, baselines, opened.name),
     )
