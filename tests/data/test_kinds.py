@@ -67,6 +67,9 @@ def test_fewer_bits_than_the_type_has_are_said(largest, bits, factor):
     assert said.endswith(
         f"end at {largest}, of 65535, so they become dark: if they have {bits} bits, save them multiplied by {factor})"
     )
+    floats = of_kind(Array(deep), None, "float32")  # whose mean and deviation are measured
+    floats.image(1)
+    assert floats.changes == ["images with 1 channel of uint16 are made 1 channel of float32, from 0 to 1"]
     deep[0, 0, 0, 0] = 40000
     whole = of_kind(Array(deep), 3, "uint8")
     assert [whole.image(number).max() for number in range(2)] == [156, round(largest / 257)]
