@@ -142,10 +142,17 @@ def test_variables_of_a_launch_may_be_empty_but_not_senseless(monkeypatch, capsy
     assert capsys.readouterr().err == "twofold: WORLD_SIZE must be how many processes there are, not many\n"
 
 
-def test_a_reader_that_has_seen_enough_ends_a_command_silently():
-    """As in ``twofold --help | head -1``."""
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_seen_enough_ends_a_command_silently(unbuffered):
+    """As in ``twofold --help | head -1``, whether lines are shown at once or in the end."""
     read, write = os.pipe()
     os.close(read)
-    found = subprocess.run([sys.executable, "-m", "twofold", "--help"], stdout=write, stderr=subprocess.PIPE, text=True)
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    words = [sys.executable, "-m", "twofold", "--help"]
+    found = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, text=True, env=environment)
     os.close(write)
     assert (found.returncode, found.stderr) == (1, "")
+    if sys.platform == "linux":
+        with open("/dev/full", "w") as full:
+            found = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
+        assert (found.returncode, found.stderr[:33]) == (1, "twofold: No space left on device;")

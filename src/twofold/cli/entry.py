@@ -37,8 +37,10 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def begin(argv: list[str]) -> None:
-    """Carry out a command, as one of several processes if this is one."""
+    """Carry out a command, as one of several processes if this is one, and show all that it says."""
     (one_of_several if several() else dispatch)(argv)
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
 def settle() -> None:

@@ -51,7 +51,8 @@ class Teacher(nn.Module, Chunked):
         except UsageError as error:
             if others != channels:
                 takes = f"takes images of {others} channel{'s' * (others > 1)}, and these have {channels}"
-                raise UsageError(f"the teacher {spec.name} {takes} (--channels {others})") from None
+                hint = f" (--channels {others})" if {others, channels} == {1, 3} else ""
+                raise UsageError(f"the teacher {spec.name} {takes}{hint}") from None
             raise UsageError(f"the teacher {spec.name}: {error}") from None
         self.spec = dataclasses.replace(spec, features=self.width, size=size)  # of the images that it has seen here
 
