@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from twofold.data.decode import Reduction, Scaled, Unreadable
-from twofold.data.sources import Array, Source
+from twofold.data.sources import Array, Derived, Source
 from twofold.errors import UsageError
 
 FULL = {"uint8": 255, "uint16": 65535, "float32": 1}
@@ -89,22 +89,18 @@ class OtherChannels(Unreadable):
     """An image with another number of channels than a network takes."""
 
 
-class OfKind(Source):
+class OfKind(Derived):
     """The images of another source, converted."""
 
     def __init__(self, source: Source, channels: int | None, depth: str | None) -> None:
-        self._source, self._channels, self._depth = source, channels, depth
-        self._notes: tuple[str, ...] | None = None
+        super().__init__(source)
+        self._channels, self._depth = channels, depth
         self._changed: dict[Kind, Kind] = {}
         self._largest = 0  # of uint16
 
     @cached_property
     def labels(self) -> Sequence[int] | None:
         return self._source.labels
-
-    @cached_property
-    def classes(self) -> list[str] | None:
-        return self._source.classes
 
     @property
     def labels_at_hand(self) -> Sequence[int] | None:
@@ -150,15 +146,6 @@ class OfKind(Source):
 
     def mask(self, index: int) -> np.ndarray | None:
         return self._source.mask(index)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """The other source's, which may have more to say once its labels have been asked for, if none were given."""
-        return self._source.notes if self._notes is None else self._notes
-
-    @notes.setter
-    def notes(self, notes: tuple[str, ...]) -> None:
-        self._notes = notes
 
     def compute_fingerprint(self) -> str:
         return self._source.fingerprint()

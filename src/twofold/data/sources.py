@@ -138,17 +138,12 @@ class Array(Source):
         return hashlib.blake2b(np.ascontiguousarray(self.images).data, digest_size=8).hexdigest()
 
 
-class Subset(Source):
-    """Some images of another source, renumbered."""
+class Derived(Source):
+    """Images of another source, with its classes and, unless they are given others, its notes."""
 
-    def __init__(self, source: Source, indices: Iterable[int]) -> None:
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self._notes: tuple[str, ...] | None = None
-        self._source, self.indices = source, Numbers(np.fromiter((int(index) for index in indices), np.int64))
-
-    @cached_property
-    def labels(self) -> Sequence[int] | None:
-        labels = self._source.labels
-        return None if labels is None else Numbers(np.asarray(labels)[self.indices.values])
 
     @cached_property
     def classes(self) -> list[str] | None:
@@ -156,12 +151,25 @@ class Subset(Source):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The other source's, which may have more to say once its labels have been asked for, if none were given."""
+        """The other source's, which may have more to say once its labels have been asked for."""
         return self._source.notes if self._notes is None else self._notes
 
     @notes.setter
     def notes(self, notes: tuple[str, ...]) -> None:
         self._notes = notes
+
+
+class Subset(Derived):
+    """Some images of another source, renumbered."""
+
+    def __init__(self, source: Source, indices: Iterable[int]) -> None:
+        super().__init__(source)
+        self.indices = Numbers(np.fromiter((int(index) for index in indices), np.int64))
+
+    @cached_property
+    def labels(self) -> Sequence[int] | None:
+        labels = self._source.labels
+        return None if labels is None else Numbers(np.asarray(labels)[self.indices.values])
 
     @property
     def labels_at_hand(self) -> Sequence[int] | None:
