@@ -127,7 +127,7 @@ def test_from_a_folder_to_a_report(capsys, tmp_path, monkeypatch):
 
     code, out, err = twofold(capsys, "pretrain", "photos", *SMALL, "--epochs", "2")
     assert (code, out) == (0, "runs/photos-simclr\n")
-    assert "1 images cannot be read" in err
+    assert "1 image cannot be read" in err
     run = Run.open("runs/photos-simclr")
     assert len(run.metrics) == 6
 
@@ -149,7 +149,7 @@ def test_from_a_folder_to_a_report(capsys, tmp_path, monkeypatch):
     assert code == 0
     assert out.splitlines() == [
         "wrote v.npy: 48 vectors of 96 numbers",
-        "1 images cannot be read and are left out:",
+        "1 image cannot be read and is left out:",
         "  cat/notes.png: not an image",
     ]
     assert np.load("v.npy").shape == (48, 96)

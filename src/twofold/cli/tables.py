@@ -12,7 +12,7 @@ from rich.text import Text
 
 from twofold.cli.words import shown
 from twofold.data.bounds import in_words
-from twofold.data.unread import advice
+from twofold.data.unread import advice, left_out
 from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS, measure_title, representation_title, row_title
 from twofold.recipe.settings import declarations, defaults_of
 from twofold.storage.names import clean
@@ -194,7 +194,7 @@ def written(result: "Written") -> str:
         lines = [f"wrote {result.path}: {said}{earlier}"]
     lines += result.notes
     if result.unreadable:
-        lines.append(f"{len(result.unreadable)} images cannot be read and are left out:")
+        lines.append(f"{left_out(len(result.unreadable))}:")
         lines += [f"  {name}: {reason}" for name, reason in result.unreadable[:NAMED]]
     if len(result.unreadable) > NAMED:
         lines.append(f"  and {len(result.unreadable) - NAMED} more, which twofold scan names")
@@ -207,7 +207,7 @@ def packed(result: "Packed") -> str:
     shards = f"{result.shards} {'shard' if result.shards == 1 else 'shards'}"
     lines = [f"{result.path} has {result.images} images in {shards}{earlier}, {in_words(result.bytes)}", *result.notes]
     if result.left_out:
-        lines.append(f"{result.left_out} images cannot be read and are left out:")
+        lines.append(f"{left_out(result.left_out)}:")
         lines += [f"  {name}: {reason}" for name, reason in result.unreadable]
     if result.left_out > len(result.unreadable):
         lines.append(f"  and {result.left_out - len(result.unreadable)} more, which index.jsonl names")

@@ -1,4 +1,4 @@
-"""Files that hold pictures and that nothing here reads: a folder's are counted, so that nobody misses them unawares."""
+"""What is said of images that are not read, so that nobody misses them unawares."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,8 @@ UNREAD = frozenset(
     {".heic", ".heif", ".jxl", ".svg", ".psd", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"}
     | {".dcm", ".nii", ".czi", ".nd2", ".lif", ".svs", ".ndpi"}
 )
-"""Endings of the own formats of phones, cameras, scanners and microscopes, of drawings, and of what Pillow has not."""
+"""Endings of files with pictures that nothing here reads: of phones, cameras, scanners and microscopes, of drawings,
+and of what Pillow has not."""
 
 
 def passed_over(files: Iterable[Path]) -> Counter[str]:
@@ -27,3 +28,8 @@ def advice(counts: Mapping[str, int]) -> tuple[str, ...]:
     kinds = " and ".join(f"{count} {ending}" for ending, count in sorted(counts.items(), key=lambda item: -item[1]))
     files, them = ("file was", "it") if sum(counts.values()) == 1 else ("files were", "them")
     return (f"{kinds} {files} passed over: convert {them} to JPEG, PNG or TIFF",)
+
+
+def left_out(count: int) -> str:
+    """What is said of so many images that cannot be read."""
+    return f"{count} {'image cannot be read and is' if count == 1 else 'images cannot be read and are'} left out"

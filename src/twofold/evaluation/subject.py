@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from twofold import dist
+from twofold.data import unread
 from twofold.data.opening import Data, DataLike, open_data
 from twofold.data.sources import Source, digest
 from twofold.encoding.backbones import open_backbone, remarks, unlike_pictures
@@ -180,5 +181,5 @@ def left_out(subject: Subject) -> list[str]:
     missing = {split: len(source) - counts[split] for split, source in subject.splits.items()}
     if not any(missing.values()):
         return []
-    train, test = missing["train"], missing["test"]
-    return [f"{train} training and {test} test images cannot be read and are left out (twofold scan names them)"]
+    of = f"{missing['train']} training, {missing['test']} test"
+    return [f"{unread.left_out(sum(missing.values()))} ({of}; twofold scan names them)"]

@@ -4,6 +4,7 @@ from torch import nn
 
 from twofold import dist
 from twofold.data.kinds import PICTURE, Kind
+from twofold.data.unread import left_out
 from twofold.nets.published import passed_over
 from twofold.nets.synchronised import unsynchronised
 from twofold.recipe.general import Recipe
@@ -25,7 +26,7 @@ def notes(opened: OpenRun, unreadable: list[str]) -> list[str]:
     if opened.start:
         said.append(f"{path} goes on at step {opened.start} of {opened.steps}")
     elif unreadable:
-        said.append(f"{len(unreadable)} images cannot be read and are left out ({path}/log.txt names them)")
+        said.append(f"{left_out(len(unreadable))} ({path}/log.txt names them)")
     if batch < s.batch_size:
         said.append(f"batch {batch} instead of {s.batch_size}: there are only {len(opened.images)} images")
     if not opened.start and not s.weights:
