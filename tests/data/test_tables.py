@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 
 from tests.data.making import fill
-from twofold.data import tables
 from twofold.data.opening import open_data
 from twofold.errors import UsageError
 from twofold.evaluation.split import HELD_OUT, OWN_PART, labelled_splits
@@ -175,17 +174,66 @@ def test_parts_are_those_that_folders_name(tmp_path):
     )  # fmt: skip
     left = "images of other parts than train and test are left out (train 2, test 2, val 2, extra 1)"
     assert said(data) == (left,)
-    one = open_data(table(tmp_path / "one.csv", "image,label,split", "0,a,train", "1,b,dev"))
-    assert (len(one.train), one.test) == (2, None)
-    told = "all images are for training, as the parts are not called train and test (train 1, dev 1)"
-    assert told in one.notes
+
+
+def test_what_is_of_no_training_part_is_not_learned_from(tmp_path):
+    """Parts by other names, or none at all: images that were held out would be learned from, or tested on at random."""
+    fill(tmp_path, ["0.jpg", "1.jpg", "2.jpg"])
+
+    def opened(column, *parts):
+        rows = [f"{number},a,{part}" for number, part in enumerate(parts)]
+        return open_data(table(tmp_path / "t.csv", f"image,label,{column}", *rows))
+
+    for other, count in (("dev", "dev 1"), ("NA", "none 1"), ("", "none 1")):
+        data = opened("split", "train", other, "train")
+        assert (listed(data.train), data.test) == ([("0.jpg", "a"), ("2.jpg", "a")], None)
+        assert said(data) == (f"images of other parts than train are left out (train 2, {count})",)
+    refused = r"no part in column {} is called train .{}., so it cannot be told which images are for training"
+    for column, parts, counts in (
+        ("split", ("entrenamiento", "prueba", "prueba"), "prueba 2, entrenamiento 1"),
+        ("split", ("1", "2", "1"), "1 2, 2 1"),
+        ("Set", ("test", "", ""), "none 2, test 1"),
+    ):
+        with pytest.raises(UsageError, match=refused.format(column, counts)):
+            opened(column, *parts)
+    data = opened("set", "red", "green", "red")  # which may be anything
+    assert (len(data.train), data.test) == (3, None)
+    assert said(data) == ("all images are for training, as the parts are not called train and test (red 2, green 1)",)
+
+
+@pytest.mark.parametrize("none", ["NA", '"NA"', "NaN", "#N/A", "null", ""])
+def test_a_value_that_programs_write_for_none_is_no_label(none, tmp_path):
+    fill(tmp_path, [f"{number}.jpg" for number in range(11)])
+    rows = [f"{number},{'ab'[number % 2]}" for number in range(10)]
+    data = open_data(table(tmp_path / "t.csv", "image,label", *rows, f"10,{none}"))
+    assert data.train.class_name(10) is None
+    train, test, _ = labelled_splits(data)
+    assert (train.classes, len(train), len(test)) == (["a", "b"], 8, 2)
+    taken = [f"{none.strip(chr(34))} in column label is taken for no label"] if none else []
+    assert said(data) == (*taken, "1 of 11 images have no label, as 10.jpg: scores leave them out")
+
+
+def test_images_of_a_group_are_in_one_part(tmp_path):
+    """Ten places of which each was photographed ten times; ``NA`` is no place."""
+    fill(tmp_path, [f"{number:02}.jpg" for number in range(101)])
+    rows = [f"{number:02},{'ab'[number % 2]},place {number // 10}" for number in range(100)]
+    data = open_data(table(tmp_path / "t.csv", "image,label,group", *rows, "100,a,NA"))
+    assert data.notes[0].endswith("has files in column image, labels in column label, groups in column group")
+    train, test, how = labelled_splits(data)
+    places = set(test.groups)
+    assert (len(train) + len(test), places & set(train.groups)) == (101, set())
+    assert 20 <= len(test) <= 21
+    assert how == f"the images of {len(places)} of 11 groups held out for testing"
+    halves = [f"{row},{('train', 'test')[number % 20 > 11]}" for number, row in enumerate(rows)]
+    both = open_data(table(tmp_path / "both.csv", "image,label,group,split", *halves))
+    assert labelled_splits(both)[2] == f"{OWN_PART}; 5 groups have images in both parts, so scores may be too high"
 
 
 def test_images_without_a_label_are_learned_from_and_not_scored(tmp_path):
     fill(tmp_path, ["1.jpg", "2.jpg", "3.jpg"])
     data = open_data(table(tmp_path / "t.csv", "path,label", "1.jpg,a", "2.jpg,", "3.jpg,b"))
     assert len(data.train) == 3
-    with pytest.raises(UsageError, match=r"no image has a label: all must have one, but 1 of 3 have none .2.jpg."):
+    with pytest.raises(UsageError, match=r"; 1 of 3 images have no label, as 2.jpg: scores leave them out|no class"):
         labelled_splits(data)
     assert [data.of_kind(3, "uint8").train.class_name(number) for number in range(3)] == ["a", None, "b"]
 
@@ -215,8 +263,8 @@ def test_masks_beside_the_images_are_theirs(tmp_path):
         (("1.jpg,a", "2.jpg,b"), "the first row of .*t.csv must name its columns, and not an image: 1.jpg, a"),
         (("a,b,label", "1.jpg,2.jpg,x", "2.jpg,1.jpg,y"), r"several columns of .* .a, b.: call the right one path"),
         (("id,gt,label", "x/a,x/3.png,a", "x/b,y/4.png,b"), r"several columns of .* .id, gt.: call the right one path"),
-        (("path,label", "1.jpg,x", "1,y"), "rows with different labels or parts for one image, 1.jpg"),
-        (("path,split", "1.jpg,train", "1,test"), "rows with different labels or parts for one image, 1.jpg"),
+        (("path,label", "1.jpg,x", "1,y"), "rows with different labels, parts or groups for one image, 1.jpg"),
+        (("path,split", "1.jpg,train", "1,test"), "rows with different labels, parts or groups for one image, 1.jpg"),
         (("path,label", "a/1.jpg,x", "b/2.jpg,y"), "begin with different folders, .*, as a/1.jpg, b/2.jpg"),
         (("path,label", "1.jpg,red, round", "2.jpg,green"), "line 2 has 3 values, and the first one has 2"),
         (("path,size,label", "1.jpg,3,a", "2.jpg,b"), "line 3 has 2 values, and the first one has 3"),
@@ -238,15 +286,6 @@ def test_names_that_are_no_text(tmp_path):
     (tmp_path / "u.csv").write_text("path,label\ncaf\\xe9.jpg,a\n2.jpg,b\n")  # as embed writes them
     for name in ("t.csv", "u.csv"):
         assert listed(open_data(tmp_path / name).train) == [("caf\\xe9.jpg", "a"), ("2.jpg", "b")]
-
-
-def test_the_work_grows_as_the_table_does_where_all_files_have_one_name():
-    """As studies have theirs, ``patient7/view1.jpg``; texts are looked up, not compared with every file."""
-    paths = [f"train/patient{number}/view1.jpg" for number in range(20_000)]
-    names = tables._Names(paths)
-    assert [names.find(f"set/{path}") for path in paths] == [(n, "set", True, False) for n in range(20_000)]
-    assert names.find("patient7/view1") == (7, "", True, True)
-    assert names.find("view1.jpg") is None
 
 
 @pytest.mark.parametrize("names", [("1.jpg",), ("train/1.jpg", "test/2.jpg"), ("all/1.jpg", "all/2.jpg")])

@@ -7,6 +7,7 @@ import numpy as np
 
 from twofold.data.encoded import TABLES, Folder, closed_folders, files_under, is_image
 from twofold.data.masks import FOLDERS, IMAGES, TRUTH, names_a_mask
+from twofold.errors import UsageError
 from twofold.storage.names import escaped
 
 TRAIN = ("train", "training")
@@ -21,16 +22,21 @@ NAMED = 5
 
 
 def parts_of_rows(
-    parts: Sequence[str], of: np.ndarray, labelled: np.ndarray
+    parts: Sequence[str], of: np.ndarray, labelled: np.ndarray, column: str
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """The rows to train on, those to test on, and what is to be said of the others, by the names of their parts.
 
-    All are for training if none are for tests. The test part is the first whose rows all have a label, if there is one.
+    The test part is the first whose rows all have a label, if there is one. Where no name is one of a training or a
+    test part, all rows are for training, unless the column can mean nothing else.
 
     Args:
-        parts: the names that occur.
+        parts: the names that occur; an empty one is none.
         of: the number of each row's name, [N].
         labelled: whether each row has a label, [N].
+        column: what the column of names is called.
+
+    Raises:
+        UsageError: if rows have different parts, of which none can be told to be for training.
     """
     names = [name.lower() for name in parts]
     rows = {name: np.flatnonzero(np.isin(of, [n for n, other in enumerate(names) if other == name])) for name in names}
@@ -40,12 +46,19 @@ def parts_of_rows(
     counts += f" and {len(rows) - NAMED} other parts" if len(rows) > NAMED else ""
     trains = [rows[name] for name in TRAIN if name in rows]
     tests = [rows[name] for name in TEST if name in rows]
-    if not (trains and tests):
+    nothing = np.array([], np.int64)
+    if not trains:
+        if len(rows) > 1 and (tests or column.lower() == PARTS[0]):
+            raise UsageError(
+                f"no part in column {escaped(column[:80])} is called train ({counts}), so it cannot be told which "
+                "images are for training and which for testing: call the parts train and test, or the column otherwise"
+            )
         told = f"all images are for training, as the parts are not called train and test ({counts})"
-        return np.arange(len(of)), np.array([], np.int64), (told,) if len(rows) > 1 else ()
+        return np.arange(len(of)), nothing, (told,) if len(rows) > 1 else ()
     known = (test for test in tests if labelled[test].all())
-    left = (f"images of other parts than train and test are left out ({counts})",) if len(rows) > 2 else ()
-    return trains[0], next(known, tests[0]), left
+    test = next(known, tests[0]) if tests else nothing
+    told = f"images of other parts than {'train and test' if tests else 'train'} are left out ({counts})"
+    return trains[0], test, (told,) if len(trains[0]) + len(test) < len(of) else ()
 
 
 def parts_of(root: Path, closed: Sequence[str]) -> tuple[Folder, Folder | None, tuple[str, ...]]:

@@ -106,6 +106,10 @@ class OfKind(Derived):
     def labels_at_hand(self) -> Sequence[int] | None:
         return self._source.labels_at_hand
 
+    @cached_property
+    def groups(self) -> Sequence[str] | None:
+        return self._source.groups
+
     def __len__(self) -> int:
         return len(self._source)
 

@@ -58,7 +58,7 @@ class Parquet(EncodedSource):
         rows: Sequence[int] = range(len(column))
         if named is not None:
             labelled = np.array([_is_label(value) for value in values]) if values else np.zeros(len(column), bool)
-            learned, tested, self.notes = parts_of_rows(*named, labelled)
+            learned, tested, self.notes = parts_of_rows(*named, labelled, str(part))
             rows = Numbers(learned)
             self.test = copy(self)._with(Numbers(tested), values, names) if len(tested) else None
         self._with(rows, values, names)

@@ -1,10 +1,13 @@
-"""The part of a source's images that a limit on their number leaves."""
+"""The part of a source's images that a limit on their number leaves, and that of which the classes are known."""
+
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 
 from twofold import rng
-from twofold.data.sources import Source, Subset
+from twofold.data.compact import Numbers
+from twofold.data.sources import Source, Subset, number
 
 
 def balanced(source: Source, count: int) -> Subset:
@@ -23,3 +26,21 @@ def balanced(source: Source, count: int) -> Subset:
         before[by_class] = torch.arange(len(order)) - first
         order = order[before.argsort(stable=True)]
     return Subset(source, order[:count].sort().values.tolist())
+
+
+def known(source: Source) -> Source:
+    """The images whose class is known, with it as their label, where others have none; else the source itself."""
+    if source.labels is not None:
+        return source
+    names = ((place, source.class_name(place)) for place in range(len(source)))
+    told = {place: name for place, name in names if name is not None}
+    return _Known(source, told) if told else source
+
+
+class _Known(Subset):
+    """The images of another source that have one of these classes."""
+
+    def __init__(self, source: Source, classes: Mapping[int, str]) -> None:
+        super().__init__(source, classes)
+        labels, self.classes = number(list(classes.values()))
+        self.labels = Numbers(labels)

@@ -37,6 +37,11 @@ class Source(ABC):
         """The classes' names by number, or None if they have no names."""
         return None
 
+    @cached_property
+    def groups(self) -> Sequence[str] | None:
+        """What each image belongs to with others, as a patient or a place, or None where nothing is known of that."""
+        return None
+
     @property
     def labels_at_hand(self) -> Sequence[int] | None:
         """The labels where they are known without reading images, else None."""
@@ -174,6 +179,11 @@ class Subset(Derived):
     @property
     def labels_at_hand(self) -> Sequence[int] | None:
         return None if self._source.labels_at_hand is None else self.labels
+
+    @cached_property
+    def groups(self) -> Sequence[str] | None:
+        groups = self._source.groups
+        return None if groups is None else [groups[number] for number in self.indices]
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -12,6 +12,10 @@ names the columns:
   beside those of files and parts, and a value occurs twice in it, its name does not matter.
 - A column called ``split``, ``part``, ``set``, ``subset`` or ``partition`` says which images are for training and which
   for testing, by the names that folders have for that (`twofold.data.folders`).
+- A column called ``group`` says which images belong together, as those of one patient or of one place, so that none of
+  them is for training and another one for testing.
+
+``NA`` and what else programs write for a value that is missing is no label, no part and no group.
 
 What would have to be guessed is refused.
 """
@@ -20,36 +24,37 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
-from unicodedata import normalize
+from pathlib import Path
 
 import numpy as np
 
 from twofold.data import spreadsheet
-from twofold.data.compact import Coded, Numbers
+from twofold.data.calling import Names, composed
+from twofold.data.compact import Coded, Numbers, Texts
 from twofold.data.encoded import LABELS, Files, Folder
 from twofold.data.folders import PARTS, parts_of_rows
 from twofold.data.paths import has_ending, root_of, within
 from twofold.data.sources import number
 from twofold.data.spreadsheet import Rows
 from twofold.errors import UsageError
-from twofold.storage.names import clean, escaped, unescaped
+from twofold.storage.names import clean, escaped
 
 FILES = ("path", "file_name")
 """Names that the column of files has, in any case, if it is to be found by its name."""
-SEVERAL = -1
-"""Stands for the number of an image where a text could mean several."""
+GROUPS = ("group", "groups")
+"""Names that a column of groups has, in any case."""
+NONE = frozenset({"NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null"})
+"""What programs for tables write where there is no label or part."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """What a row says of an image; ``label`` and ``part`` are empty where the table has none."""
+    """What a row says of an image; ``label``, ``part`` and ``group`` are empty where the table has none."""
 
     path: str
     label: str
     part: str
+    group: str
 
 
 def open_table(file: Path) -> tuple[Files, Files | None, tuple[str, ...]]:
@@ -61,25 +66,28 @@ def open_table(file: Path) -> tuple[Files, Files | None, tuple[str, ...]]:
     shown = escaped(str(file))
     folder, here = Folder(file.parent), Path(os.path.normpath(file.parent.absolute()))
     (columns, *written), encoding = spreadsheet.read(file, shown, folder.paths)
-    names = _Names(folder.paths)
+    names = Names(folder.paths)
     if led_out := _leading_out(columns, written, here, names, shown):
         files, root = led_out
         rows = [[*row[:files], within(root, here, row[files]), *row[files + 1 :]] for row in written]
         folder = Folder(root)
-        names = _Names(folder.paths)
+        names = Names(folder.paths)
     else:
         rows = [[within(here, here, text) for text in row] for row in written]
         files = _column_of_files(columns, rows, names, folder, shown)
-    label, part = _columns_beside(files, columns, rows)
-    images, without = _images(rows, (files, label, part), names, folder, shown)
+    label, part, group = _columns_beside(files, columns, rows)
+    images, without = _images(rows, (files, label, part, group), names, folder, shown)
     missed = [written[number][files] for number in without]
     coded = Coded()
     of = coded.of(image.part for image in images)
-    train, test, others = parts_of_rows(coded.texts, of, np.array([bool(image.label) for image in images]))
-    named = [("files", files), ("labels", label), ("parts", part)]
+    labelled = np.array([bool(image.label) for image in images])
+    train, test, others = parts_of_rows(coded.texts, of, labelled, "" if part is None else columns[part])
+    named = [("files", files), ("labels", label), ("parts", part), ("groups", group)]
     said = ", ".join(f"{what} in column {_short(columns[place])}" for what, place in named if place is not None)
     led = f"; its images are in {escaped(str(folder.root))}" if led_out else ""
     notes = [f"{shown}{encoding} has {said}{led}", *others]
+    if label is not None and (nones := sorted({row[label] for row in rows} & NONE)):
+        notes.append(f"{_listed(nones)} in column {_short(columns[label])} is taken for no label")
     if label is None:
         notes.append(f"no column of {shown} is called label, so no image has one (columns: {_listed(columns)})")
     if missed:
@@ -91,83 +99,7 @@ def open_table(file: Path) -> tuple[Files, Files | None, tuple[str, ...]]:
     return sources[0], sources[1] if len(test) else None, (*folder.closed, *notes)
 
 
-class _Found(NamedTuple):
-    """The number of a file that a text names, and by what.
-
-    ``beginning``: the first folders in the text that the file's path lacks; ``placed``: whether the text has folders;
-    ``end``: whether the file's path has first folders that the text lacks.
-    """
-
-    place: int
-    beginning: str
-    placed: bool
-    end: bool
-
-
-class _Names:
-    """Image files by what a table may call them."""
-
-    def __init__(self, paths: Iterable[str]) -> None:
-        self._paths = [path.split("/") for path in paths]
-
-    @cached_property
-    def _whole(self) -> dict[str, int]:
-        return _found_by((text, place) for place, path in enumerate(self._paths) for text in _keys(path))
-
-    @cached_property
-    def _ends(self) -> dict[str, int]:
-        """By all ends of their paths."""
-        ends = ((path[n:], place) for place, path in enumerate(self._paths) for n in range(len(path)))
-        return _found_by((text, place) for end, place in ends for text in _keys(end))
-
-    def find(self, text: str) -> "_Found | None":
-        """The file that a text names; None if there is no such file, or several."""
-        for written in dict.fromkeys((text, unescaped(text), text.replace("\\", "/"), _composed(text))):
-            path = PurePosixPath(written).parts
-            names = [_keys(path[n:])[0] for n in range(len(path))]
-            for known, tried in ((self._whole, names[:1]), (self._ends, names[:1]), (self._whole, names[1:])):
-                place = next((known[name] for name in tried if name in known), None)
-                if place == SEVERAL:
-                    return None
-                if place is not None:
-                    beyond = len(path) - len(self._paths[place])
-                    return _Found(place, "/".join(path[: max(0, beyond)]), len(path) > 1, beyond < 0)
-        return None
-
-    def means_several(self, text: str) -> bool:
-        """Whether a text is the end of the paths of several files."""
-        return self._ends.get(_keys(PurePosixPath(text).parts)[0]) == SEVERAL
-
-
-def _keys(path: Sequence[str]) -> tuple[str, str]:
-    """A path as it is, but for an image's ending in small letters, and without its ending."""
-    whole = "/".join(path)
-    stem, dot, ending = whole.rpartition(".")
-    if not dot or "/" in ending:
-        return whole, whole
-    return (f"{stem}.{ending.lower()}" if has_ending(whole) else whole), stem
-
-
-def _composed(text: str) -> str:
-    """A text in which letters with accents are one character each, and not two, as macOS did it in names of files."""
-    return text if text.isascii() else normalize("NFC", text)
-
-
-def _found_by(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """What each text stands for, also where accents are written otherwise."""
-    exact = _unique(pairs)
-    return _unique((_composed(text), place) for text, place in exact.items()) | exact
-
-
-def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for text, place in pairs:
-        if found.setdefault(text, place) != place:
-            found[text] = SEVERAL
-    return found
-
-
-def _leading_out(columns: Sequence[str], rows: Rows, here: Path, names: _Names, shown: str) -> tuple[int, Path] | None:
+def _leading_out(columns: Sequence[str], rows: Rows, here: Path, names: Names, shown: str) -> tuple[int, Path] | None:
     """The number of the column of files, and the images' folder, if its paths lead out of the table's folder.
 
     It is the column that is called so. Otherwise it is the only one whose values mostly end as images do and lead out,
@@ -193,7 +125,7 @@ def _are_files(column: Sequence[str]) -> bool:
     return 2 * sum(map(has_ending, column)) > len(column)
 
 
-def _column_of_files(columns: Sequence[str], rows: Rows, names: _Names, folder: Folder, shown: str) -> int:
+def _column_of_files(columns: Sequence[str], rows: Rows, names: Names, folder: Folder, shown: str) -> int:
     """The number of the column that names images.
 
     Raises:
@@ -227,25 +159,27 @@ def _column_of_files(columns: Sequence[str], rows: Rows, names: _Names, folder: 
     return naming[0]
 
 
-def _columns_beside(files: int, columns: Sequence[str], rows: Rows) -> tuple[int | None, int | None]:
-    """The numbers of the columns of labels and of parts."""
+def _columns_beside(files: int, columns: Sequence[str], rows: Rows) -> tuple[int | None, int | None, int | None]:
+    """The numbers of the columns of labels, of parts and of groups."""
     small = [name.lower() if place != files else "" for place, name in enumerate(columns)]
-    label, part = (next((small.index(name) for name in names if name in small), None) for names in (LABELS, PARTS))
-    rest = [place for place, name in enumerate(small) if name and place != part]
+    label, part, group = (
+        next((small.index(name) for name in names if name in small), None) for names in (LABELS, PARTS, GROUPS)
+    )
+    rest = [place for place, name in enumerate(small) if name and place not in (part, group)]
     if label is None and len(rest) == 1 and max(Counter(row[rest[0]] for row in rows).values()) > 1:
         label = rest[0]
-    return label, part
+    return label, part, group
 
 
 def _images(
-    rows: Rows, places: tuple[int, int | None, int | None], names: _Names, folder: Folder, shown: str
+    rows: Rows, places: tuple[int, int | None, int | None, int | None], names: Names, folder: Folder, shown: str
 ) -> tuple[list[Image], list[int]]:
     """The images that rows name, each once, and the numbers of the rows that name none.
 
     Raises:
         UsageError: if rows contradict each other, or lie in several folders that could be this one.
     """
-    files, label, part = places
+    files, *beside = places
     found: dict[int, Image] = {}
     beginnings: dict[str, str] = {}
     missed = []
@@ -258,10 +192,12 @@ def _images(
             continue
         place = file.place
         beginnings.setdefault(file.beginning, row[files])
-        told = ("" if column is None else _composed(row[column]) for column in (label, part))
+        told = ("" if column is None or row[column] in NONE else composed(row[column]) for column in beside)
         image = Image(folder.paths[place], *told)
         if found.setdefault(place, image) != image:
-            raise UsageError(f"{shown} has rows with different labels or parts for one image, {_short(image.path)}")
+            raise UsageError(
+                f"{shown} has rows with different labels, parts or groups for one image, {_short(image.path)}"
+            )
     if len(beginnings) > 1:
         raise UsageError(
             f"paths in {shown} begin with different folders, so some may mean images elsewhere, as "
@@ -271,8 +207,10 @@ def _images(
 
 
 def _labelled(images: Sequence[Image], folder: Folder) -> Files:
-    """The images with their labels, if each has one."""
+    """The images with their labels, if each has one, and with their groups, if the table has some."""
     source = Files((image.path for image in images), folder.root, folder.masks)
+    if any(image.group for image in images):
+        source.groups = Texts(image.group or image.path for image in images)
     without = [image.path for image in images if not image.label]
     if images and not without:
         labels, source.classes = number([clean(image.label) for image in images])
@@ -280,8 +218,7 @@ def _labelled(images: Sequence[Image], folder: Folder) -> Files:
     elif len(without) < len(images):
         source.some_labels = {place: clean(image.label) for place, image in enumerate(images) if image.label}
         source.notes = (
-            f"no image has a label: all must have one, but {len(without)} of {len(images)} have none "
-            f"({_short(without[0])}); where labels are needed, name a table of the labelled images alone",
+            f"{len(without)} of {len(images)} images have no label, as {_short(without[0])}: scores leave them out",
         )
     return source
 
