@@ -110,8 +110,8 @@ class Run:
 
     @property
     def began_with(self) -> dict[str, Any] | None:
-        """How many training images it learns from, and their fingerprint; None before the first checkpoint."""
-        return self._of_checkpoint(lambda state, _: {key: state["data"][key] for key in ("images", "fingerprint")})
+        """How many training images it was given, readable or not, and their fingerprint; None before a checkpoint."""
+        return self._of_checkpoint(lambda state, _: dict(state["data"]["listed"]))
 
     def _of_checkpoint(self, read: Callable[[dict[str, Any], Path], dict[str, Any]]) -> dict[str, Any] | None:
         for name in CHECKPOINTS:

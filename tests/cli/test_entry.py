@@ -74,6 +74,25 @@ def test_an_interrupted_command_says_nothing(monkeypatch, capsys):
     assert (ended.value.code, capsys.readouterr().err) == (1, "")
 
 
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        ("embed resnet18 digits --out c.npy", "twofold.outputs.embed.embed"),
+        ("pack digits --out c", "twofold.outputs.pack.pack"),
+    ],
+)
+def test_of_one_that_keeps_what_is_done_it_is_said_that_it_goes_on(words, place, monkeypatch, capsys):
+    def stopped(*given, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(place, stopped)
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    assert (ended.value.code, capsys.readouterr().err) == (
+        1, "twofold: stopped; the same command goes on from what is done\n",
+    )  # fmt: skip
+
+
 SAYING = """
 from twofold.cli import entry
 from twofold.errors import UsageError

@@ -100,6 +100,23 @@ def test_the_verdict_names_the_best_way_and_says_whether_it_beats_the_beginning(
     assert standings.best_way({"simclr": way(None)}) is None
 
 
+def test_the_verdict_by_classes_alike_is_said_where_it_is_another_one():
+    def both(plain, even):
+        found = way(plain)
+        for who, value in (("pretrained", even), ("untrained", 0.5)):
+            found["scores"][who]["linear_balanced"] = {"value": value, "spread": 0.01, "over": "500 test images"}
+        return found
+
+    said = standings.verdict({"simclr": both(0.7, 0.51), "mae": both(0.6, 0.5)})
+    assert said == [
+        "linear: the best way is simclr with 70.0 ± 1.0, clearly better than the untrained network (50.0)",
+        "linear, balanced: the best way is simclr with 51.0 ± 1.0, not clearly better than the untrained network "
+        "(50.0)",
+    ]
+    assert len(standings.verdict({"simclr": both(0.7, 0.7), "mae": both(0.6, 0.8)})) == 2  # of two best ways
+    assert len(standings.verdict({"simclr": both(0.7, 0.7), "mae": both(0.6, 0.6)})) == 1
+
+
 def test_a_gain_is_the_mean_over_seeds_and_as_uncertain_as_seeds_and_images_make_it():
     def gain(value):
         return {"linear": {"above": "start", "value": value, "spread": 0.003, "over": "500 test images"}}

@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw, ImageFont
 from sklearn.datasets import load_digits
 
 from tests.conftest import picture
-from twofold.data.mirrored import FEWEST, mirrored_alike, thumbnail
+from twofold.data.mirrored import FEWEST, mirrored_alike, thumbnail, without_repetitions
 
 
 def thumbnails(images):
@@ -34,6 +34,18 @@ def test_scenes_that_are_seen_from_either_side_have():
     assert mirrored_alike(thumbnails([scene[:, :: rng.choice([1, -1])] for scene in scenes]))
     digits = load_digits().images[:300]
     assert mirrored_alike(thumbnails([digit[:, :: rng.choice([1, -1])] for digit in digits]))
+
+
+def test_frames_of_one_scene_are_no_reason_not_to_mirror():
+    """Each frame has others much like it, and none like its mirror image; letters that recur still have none."""
+    rng = np.random.default_rng(0)
+    scenes = [picture(24, 20, number)[:, :: rng.choice([1, -1])] for number in range(150)]
+    frames = [np.clip(scene + rng.normal(0, 3, scene.shape), 0, 255) for scene in scenes for _ in range(6)]
+    assert len(without_repetitions(thumbnails(frames))) == 150
+    assert mirrored_alike(thumbnails(frames))
+    letters = [written(rng) for _ in range(60)]
+    again = [np.clip(letter + rng.normal(0, 3, letter.shape), 0, 255) for letter in letters for _ in range(6)]
+    assert not mirrored_alike(thumbnails(again))  # fewer different ones than say anything: all are looked at
 
 
 def test_nothing_is_said_of_few_images_or_of_many_copies_of_one():

@@ -33,14 +33,22 @@ def test_images_that_were_replaced_or_added(run, tmp_path, caplog):
     said = f"photos may have other images than {run.path} learned from (names, contents or times differ)"
     assert changed(run, images_for(run, None)) == (said,)
     fill(folder, ["cat/more.png"])
-    said = f"photos has 21 images, and {run.path} learned from 20: they may be others"
+    said = f"photos has 21 images, and had 20 when {run.path} began: they may be others"
     assert changed(run, images_for(run, None)) == (said,)
     for measure in (twofold.diagnose, twofold.report):
         caplog.clear()
         measure(run)
         assert caplog.messages.count(said) == 1
         measure(run, data=folder)
-        assert sum("learned from" in message for message in caplog.messages) == 1
+        assert sum("they may be others" in message for message in caplog.messages) == 1
+
+
+def test_images_that_cannot_be_read_are_no_others(tmp_path):
+    fill(tmp_path / "photos", NAMES)
+    (tmp_path / "photos" / "cat" / "0.png").write_bytes(b"cut")
+    made = tiny("simclr", data=str(tmp_path / "photos"), limit=0, out=tmp_path / "run", epochs=1)
+    run = twofold.pretrain(quiet=True, **{**made, "max_unreadable": 0.1})
+    assert changed(run, images_for(run, None)) == ()
 
 
 def test_another_folder_of_that_name(run, tmp_path, monkeypatch):

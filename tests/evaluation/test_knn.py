@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import torch
 
 from tests.conftest import blobs
 from twofold.evaluation.knn import knn_predict, neighbours
@@ -23,6 +24,8 @@ def test_knn_is_a_weighted_vote():
 
 
 def test_k_is_capped_for_small_sets():
-    assert neighbours(50000, 10) == 200
-    assert neighbours(1437, 10) == 143
-    assert neighbours(5, 10) == 1
+    assert neighbours(torch.tensor([5000] * 10)) == 200
+    assert neighbours(torch.tensor([143] * 7 + [144] * 3)) == 143
+    assert neighbours(torch.tensor([1])) == 1
+    assert neighbours(torch.tensor([900, 45, 31, 10, 10])) == 31  # where one class has nearly all, not its size
+    assert neighbours(torch.tensor([900, 60])) == 60

@@ -47,6 +47,16 @@ def test_balanced_accuracies_are_held_against_each_other_class_by_class():
     assert gain.spread == pytest.approx(math.sqrt(squares) / 10)
 
 
+def test_several_predictions_have_a_balanced_accuracy_too():
+    truth = torch.tensor([0] * 8 + [1] * 2)
+    predicted = [torch.tensor([0] * 9 + [1]), torch.tensor([0] * 10)]
+    score = Score.of_attempts(predicted, truth, "draws of the labels")
+    assert (score.value, score.balanced.value) == (pytest.approx(0.85), pytest.approx((0.75 + 0.5) / 2))
+    assert (score.balanced.metric, score.balanced.over) == ("balanced accuracy", "2 draws of the labels")
+    gain = score.balanced.less(Score.of_attempts(predicted[::-1], truth, "draws of the labels").balanced)
+    assert gain.value == pytest.approx(0)
+
+
 def attempts(gain, generator, draws=10, images=300):
     """Two classifiers whose accuracy depends on the image, on the draw and on chance; one is better by ``gain``."""
     hard = torch.randn(images, generator=generator)

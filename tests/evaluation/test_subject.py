@@ -94,6 +94,15 @@ def test_copies_of_training_images_among_the_test_images_are_said():
     assert notes(turned_one) == ["1 of 5 test images has the pixels of a training image, so scores are too high"]
 
 
+def test_a_class_with_most_of_the_test_images_is_said():
+    """Accuracies are to be read beside what calling all images that would give."""
+    features, labels = np.random.default_rng(0).normal(size=(50, 4)), np.array(["empty"] * 40 + ["deer"] * 10)
+    said = "80.0 % of the test images are of class empty: so many are right if all are called that"
+    assert twofold.evaluate(features, labels=labels, protocols="knn")["notes"] == [said]
+    labels[20:40] = "deer"
+    assert twofold.evaluate(features, labels=labels, protocols="knn")["notes"] == []
+
+
 def test_each_process_reads_its_share_and_the_first_one_gets_the_features(finished, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(finished.path, run, ignore=shutil.ignore_patterns("features"))

@@ -45,6 +45,17 @@ def test_starting_weights_that_are_not_beaten_are_the_ones_to_use():
     assert len(verdict(rows(knn=dict(untrained=0.95, start=0.8, pretrained=0.81)))) == 1  # nor are they the best
 
 
+def test_what_every_class_alike_says_otherwise_is_said():
+    """As where a class with most of the images is told better, and the others worse."""
+    plain = dict(untrained=0.5, pretrained=0.7)
+    (said,) = verdict(rows(knn=plain, knn_balanced=dict(untrained=0.5, pretrained=0.4)))
+    assert said == (
+        "the pretrained features are clearly better than the untrained network's by knn (70.0 against 50.0: "
+        "20.0 ± 1.4 more); clearly worse by knn, balanced (40.0 against 50.0: 10.0 ± 1.4 less)"
+    )
+    assert verdict(rows(knn=plain, knn_balanced=dict(untrained=0.4, pretrained=0.6))) == verdict(rows(knn=plain))
+
+
 def test_a_projector_that_is_better_is_named():
     said = verdict(rows(knn=dict(untrained=0.3, pretrained=0.6, projector=0.7)))
     assert said[1] == (

@@ -3,7 +3,11 @@
 import argparse
 import subprocess
 import sys
+from collections import defaultdict
+from fractions import Fraction
+from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -56,6 +60,10 @@ LAYOUTS = {
     "lightly with numbered children": lambda m: {
         "state_dict": {f"backbone.{key}": value for key, value in numbered(m).items()}
     },
+    "lightly's DINO": lambda m: {
+        "state_dict": under("student_backbone.", m, 0) | under("teacher_backbone.", m),
+        "hyper_parameters": {"path": Path("a"), "lr": np.float64(0.1), "steps": np.int32(3), "flip": np.bool_(1)},
+    },
     "data parallel": lambda m: under("module.", m),
 }
 
@@ -68,6 +76,25 @@ def test_checkpoints_of_every_layout_are_taken_from_the_side_that_is_used(layout
     assert all(torch.equal(value, saved.state_dict()[key]) for key, value in backbone.state_dict().items())
     tensors = sum(not key.endswith("num_batches_tracked") for key in backbone.state_dict())
     assert f"{tensors} of {tensors} tensors fit" in said[0]
+
+
+def test_a_second_network_in_a_file_is_named(tmp_path):
+    both = under("student_backbone.", network(), 0) | under("teacher_backbone.", network())
+    torch.save(both, tmp_path / "file.pth")
+    said = give(open_weights(str(tmp_path / "file.pth"), RESNET), network(num_classes=0))
+    assert said[0].endswith("tensors fit under the prefix teacher_backbone.")
+    assert said[1].startswith("it has as many under student_backbone., which is left out")
+
+
+@pytest.mark.parametrize("strange", [defaultdict(list, a=[1]), Fraction(1, 2)], ids=lambda it: type(it).__name__)
+def test_a_checkpoint_with_other_objects_says_which_and_how_to_save_it_without_them(strange, tmp_path):
+    path, saved = tmp_path / "it's mine.ckpt", network()
+    torch.save({"state_dict": saved.state_dict(), "hyper_parameters": strange}, path)
+    with pytest.raises(UsageError, match=rf"Python object .*{type(strange).__name__}.* python -c") as refused:
+        open_weights(str(path), RESNET)
+    command = str(refused.value).partition("alone: ")[2].replace("python", sys.executable, 1)
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    assert give(open_weights(str(tmp_path / "tensors.pt"), RESNET), network(num_classes=0))
 
 
 def test_a_classifier_is_left_out_and_that_is_said(tmp_path):
@@ -200,4 +227,4 @@ def test_a_backbone_is_found_under_any_prefix(prefix, others):
     start = "".join(f"{part}." for part in prefix)
     tensors = {start + key: value for key, value in own.items()}
     tensors |= {".".join(["other", *parts]): torch.zeros(1) for parts in others}
-    assert located(own, BACKBONE, tensors) == (start, {key: start + key for key in own})
+    assert located(own, BACKBONE, tensors) == (start, {key: start + key for key in own}, [])

@@ -1,6 +1,7 @@
 """What the commands have in common."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from twofold.cli.words import Parser
@@ -12,6 +13,15 @@ Command = Callable[[Sequence[str]], None]
 def show(text: str) -> None:
     """Print lines, with nothing in them that would act on a terminal."""
     print("\n".join(map(clean, text.split("\n"))))
+
+
+@contextmanager
+def kept_when_stopped() -> Iterator[None]:
+    """Have Ctrl-C in the block say that what is done is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped; the same command goes on from what is done") from None
 
 
 def parser_of(

@@ -99,8 +99,8 @@ def outcome(argv: list[str], carry_out: Callable[[list[str]], None]) -> tuple[in
             return 1, ""
         about = f"{error.filename}: " if error.filename else ""
         return 1, about + system_words(error)
-    except KeyboardInterrupt:
-        return 1, ""
+    except KeyboardInterrupt as stopped:
+        return 1, str(stopped)
     return 0, ""
 
 

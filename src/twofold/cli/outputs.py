@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from twofold.cli.common import parser_of, show
+from twofold.cli.common import kept_when_stopped, parser_of, show
 from twofold.cli.words import DATA_HELP, number, whole
 from twofold.storage.names import clean
 
@@ -26,7 +26,7 @@ def embed(words: Sequence[str]) -> None:
     from twofold.outputs.embed import embed as write
     from twofold.training.log import progress
 
-    with progress() as tell:
+    with kept_when_stopped(), progress() as tell:
         written = write(**asked, tell=tell, together=True)
     show(tables.written(written))
 
@@ -115,6 +115,6 @@ def pack(words: Sequence[str]) -> None:
     from twofold.outputs.pack import pack as write
     from twofold.training.log import progress
 
-    with progress() as tell:
+    with kept_when_stopped(), progress() as tell:
         written = write(**asked, tell=tell)
     show(tables.packed(written))

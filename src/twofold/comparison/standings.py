@@ -14,7 +14,7 @@ from scipy.stats import kendalltau
 
 from twofold.data.opening import Data
 from twofold.evaluation.score import Score, error_of_mean
-from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS, row_title
+from twofold.evaluation.titles import BEGINNINGS, RAW_PIXELS, balanced_row, row_title
 from twofold.evaluation.verdict import VERDICTS, Json, figures
 from twofold.recipe.version import VERSION
 
@@ -111,29 +111,37 @@ def verdict(found: dict[str, Json]) -> list[str]:
     """
     said = []
     for row in VERDICTS:
-        ways, starts, untrained = (
-            {name: own["scores"][who][row] for name, own in found.items() if row in own["scores"][who]}
-            for who in ("pretrained", "start", "untrained")
-        )
-        before = starts or untrained
-        if not ways or not before:
-            continue
-        best, first = highest(ways), highest(before)
-        base, gain = before[first], above(found[best], row, before[first]).direction
-        word = "clearly worse" if gain < 0 else f"{'not ' if gain == 0 else ''}clearly better"
-        several = len({score["value"] for score in before.values()}) > 1
-        named = f" of {first}" if several else ""
-        than = f"the weights{named} as they are" if starts else f"the untrained network{named}"
-        compared = f"{word} than {than} ({100 * base['value']:.1f})"
-        said.append(f"{row_title(row)}: the best way is {best} with {figures(ways[best])}, {compared}")
-        own = untrained.get(best) if starts and best not in starts else None
-        if own and above(found[best], row, own).direction < 0:
-            said[-1] += f" but clearly worse than its own untrained network ({figures(own)})"
-        if starts and gain <= 0 and not any(less(score, base).direction > 0 for score in untrained.values()):
-            said[-1] += ": use these" if gain < 0 else ": these do as well, as far as these images tell"
+        plain, even = (_verdict_by(name, found) for name in (row, balanced_row(row)))
+        told = [plain, even] if plain and even and plain[:2] != even[:2] else [plain]
+        said += [sentence for _, _, sentence in filter(None, told)]
     if rising := [name for name, own in found.items() if still_rose(own["knn"])]:
         said.append(f"kNN still rose at the end of {', '.join(rising)}: more epochs may give more")
     return said
+
+
+def _verdict_by(row: str, found: dict[str, Json]) -> tuple[str, int, str] | None:
+    """The best way by a row of scores, whether it is clearly above the beginning (1) or below it (-1), and in words."""
+    ways, starts, untrained = (
+        {name: own["scores"][who][row] for name, own in found.items() if row in own["scores"][who]}
+        for who in ("pretrained", "start", "untrained")
+    )
+    before = starts or untrained
+    if not ways or not before:
+        return None
+    best, first = highest(ways), highest(before)
+    base, gain = before[first], above(found[best], row, before[first]).direction
+    word = "clearly worse" if gain < 0 else f"{'not ' if gain == 0 else ''}clearly better"
+    several = len({score["value"] for score in before.values()}) > 1
+    named = f" of {first}" if several else ""
+    than = f"the weights{named} as they are" if starts else f"the untrained network{named}"
+    compared = f"{word} than {than} ({100 * base['value']:.1f})"
+    said = f"{row_title(row)}: the best way is {best} with {figures(ways[best])}, {compared}"
+    own = untrained.get(best) if starts and best not in starts else None
+    if own and above(found[best], row, own).direction < 0:
+        said += f" but clearly worse than its own untrained network ({figures(own)})"
+    if starts and gain <= 0 and not any(less(score, base).direction > 0 for score in untrained.values()):
+        said += ": use these" if gain < 0 else ": these do as well, as far as these images tell"
+    return best, gain, said
 
 
 def above(own: Json, row: str, base: Json) -> Score:

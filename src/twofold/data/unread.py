@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+VIDEOS = frozenset({".avi", ".mp4", ".mov", ".mkv", ".m4v", ".wmv", ".mpg", ".webm"})
 UNREAD = frozenset(
     {".heic", ".heif", ".jxl", ".svg", ".psd", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"}
     | {".dcm", ".nii", ".czi", ".nd2", ".lif", ".svs", ".ndpi"}
+    | VIDEOS
 )
 """Endings of files with pictures that nothing here reads: of phones, cameras, scanners and microscopes, of drawings,
-and of what Pillow has not."""
+of what Pillow has not, and of videos."""
 
 
 def passed_over(files: Iterable[Path]) -> Counter[str]:
@@ -27,7 +29,8 @@ def advice(counts: Mapping[str, int]) -> tuple[str, ...]:
         return ()
     kinds = " and ".join(f"{count} {ending}" for ending, count in sorted(counts.items(), key=lambda item: -item[1]))
     files, them = ("file was", "it") if sum(counts.values()) == 1 else ("files were", "them")
-    return (f"{kinds} {files} passed over: convert {them} to JPEG, PNG or TIFF",)
+    frames = ", of videos the frames" if counts.keys() & VIDEOS else ""
+    return (f"{kinds} {files} passed over: convert {them} to JPEG, PNG or TIFF{frames}",)
 
 
 def left_out(count: int) -> str:

@@ -37,6 +37,6 @@ def changed(run: Run, data: Data) -> tuple[str, ...]:
     if began is None or data.train.fingerprint() == began["fingerprint"]:
         return ()
     now, then = len(data.train), began["images"]
-    if now != then:  # or some cannot be read
-        return (f"{data.name} has {now} images, and {run.path} learned from {then}: they may be others",)
+    if now != then:
+        return (f"{data.name} has {now} images, and had {then} when {run.path} began: they may be others",)
     return (f"{data.name} may have other images than {run.path} learned from (names, contents or times differ)",)

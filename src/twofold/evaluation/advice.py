@@ -1,6 +1,7 @@
 """What an evaluation did not measure and its reader should know of."""
 
 from pathlib import Path
+from shlex import quote
 
 from twofold.data.names import PYTHON
 from twofold.nets.published import config_of, passed_over
@@ -36,8 +37,8 @@ def smaller_than_its_weights(settings: Recipe, data: str) -> str:
         file = f"{settings.weights!r}, backbone={settings.backbone!r}"
         command = f"twofold.evaluate({repr(settings.backbone) if published else file}, data=...)"
     else:
-        what = settings.backbone if published else f"{settings.weights} --backbone {settings.backbone}"
-        command = f"twofold evaluate {what} {data}"
+        what = settings.backbone if published else f"{quote(settings.weights)} --backbone {settings.backbone}"
+        command = f"twofold evaluate {what} {quote(data)}"
     return (
         f"all networks here see images of {settings.image_size} pixels; the starting weights are made for {own}, at "
         f"which they may be better as they are: {command}"

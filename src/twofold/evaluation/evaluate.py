@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from twofold.evaluation.subject import (
     Subject,
     backbone_subject,
     check_finite,
+    commonest,
     features_subject,
     left_out,
     run_subject,
@@ -133,11 +135,11 @@ def evaluate(
     scores, seconds, notes = measured(subject, wanted, seed, tell)
     classes = subject.splits["train"].classes if subject.splits else subject.about["data"]["classes"]
     result = {
-        "verdict": verdict(scores, f"{subject.run.path / START}" if subject.run else ""),
+        "verdict": verdict(scores, quote(str(subject.run.path / START)) if subject.run else ""),
         "scores": {row: {who: score.json(classes) for who, score in own.items()} for row, own in scores.items()},
         "gains": gains(scores),
         "representations": list(subject.representations),
-        "notes": [*subject.notes, *left_out(subject), *notes],
+        "notes": [*subject.notes, *left_out(subject), *commonest(subject), *notes],
         "seconds": seconds,
         **subject.about,
         "seed": seed,

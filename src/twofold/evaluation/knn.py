@@ -17,8 +17,8 @@ def knn_predict(
 
     By default k is what `neighbours` gives.
     """
-    names, numbers = bank_labels.unique(return_inverse=True)
-    k = neighbours(len(bank), len(names)) if k is None else k
+    names, numbers, sizes = bank_labels.unique(return_inverse=True, return_counts=True)
+    k = neighbours(sizes) if k is None else k
     bank = F.normalize(bank)
     predictions = []
     for block in F.normalize(queries).split(2048):
@@ -29,12 +29,15 @@ def knn_predict(
     return torch.cat(predictions)
 
 
-def neighbours(images: int, classes: int) -> int:
-    """How many neighbours are asked: 200, as in the paper, but no more than there are images of a class on average.
+def neighbours(sizes: Int[Tensor, " c"]) -> int:
+    """How many neighbours are asked: 200, as in the paper, but no more than half of the classes have images.
 
-    In a small bank 200 neighbours would be of all classes.
+    In a small bank 200 neighbours would be of all classes, and more than a class has images outvote it.
+
+    Args:
+        sizes: how many images of the bank each class has.
     """
-    return max(1, min(200, images // classes))
+    return min(200, int(sizes.median()))  # torch's, which is the lower one of two in the middle
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:

@@ -14,6 +14,7 @@ from twofold.evaluation.patches import maps_of, masked_maps, some_of
 from twofold.evaluation.representations import Representation
 from twofold.evaluation.score import Score
 from twofold.evaluation.scores import Clustering
+from twofold.evaluation.titles import balanced_row
 
 UNEVEN = 3
 """Times as many test images as the smallest class has make a class so large that accuracy is mostly its own."""
@@ -64,7 +65,7 @@ def _of_classes(row: str, score: Score, task: Task) -> dict[str, Score]:
     """An accuracy, and beside it the balanced one where the sizes of the classes differ much."""
     images = task.test.labels.unique(return_counts=True)[1]
     balanced = score.balanced if images.max() >= UNEVEN * images.min() else None
-    return {row: score} | ({f"{row}_balanced": balanced} if balanced else {})
+    return {row: score} | ({balanced_row(row): balanced} if balanced else {})
 
 
 def _mlp(task: Task) -> dict[str, Score]:
@@ -83,17 +84,18 @@ def _finetune(task: Task) -> dict[str, Score]:
 
 def _fewshot(task: Task) -> dict[str, Score]:
     quotas, _ = fewshot.quotas(task.train.labels)
-    found = {}
+    found: dict[str, Score] = {}
     for done, (row, (quota, total)) in enumerate(quotas.items()):
         task.tell(row, done, len(quotas) + 1)
-        found[row] = scores.few_labels(task.train, task.test, quota, total, seed=task.seed)
+        found |= _of_classes(row, scores.few_labels(task.train, task.test, quota, total, seed=task.seed), task)
     return found | {"all_labels": task.linear}
 
 
 def _transductive(task: Task) -> dict[str, Score]:
     quotas, _ = fewshot.quotas(task.train.labels)
     named = {row.replace("few", "transductive"): quota for row, quota in quotas.items()}
-    return scores.few_labels_of_all(task.train, task.test, named, seed=task.seed, tell=task.tell)
+    found = scores.few_labels_of_all(task.train, task.test, named, seed=task.seed, tell=task.tell)
+    return {name: score for row, own in found.items() for name, score in _of_classes(row, own, task).items()}
 
 
 def _clusters(task: Task) -> dict[str, Score]:

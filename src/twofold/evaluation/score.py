@@ -24,8 +24,9 @@ class Score:
         chosen: what the probe chose for itself, by name, such as the number of neighbours ``k`` or the ``strength``.
         recall: of an accuracy, the share of each class's test images that are right, by the number of the class in the
             order of the sorted labels.
-        balanced: of an accuracy, the mean of ``recall``, in which every class counts alike; its spread takes the share
-            of a class for that of two more test images, one right and one wrong, so that a class with one has a spread.
+        balanced: of an accuracy, the mean of the classes' own, in which every class counts alike. Of one prediction,
+            its spread takes the share of a class for that of two more test images, one right and one wrong, so that a
+            class with one has a spread.
         each: the figure of each test image, whose mean ``value`` is, in each draw or for each seed: [B, N]. Of an
             accuracy it says whether the image was told right.
         most: the largest figure that an image can have.
@@ -57,7 +58,7 @@ class Score:
         classes, members = truth.unique(return_inverse=True)
         images = members.bincount()
         found = torch.zeros(len(classes), dtype=torch.float64).index_add_(0, members, right)
-        weight = len(truth) / len(classes) / images  # every class has the same part of the mean
+        weight = _weights(truth)
         recall, likely = found / images, (found + 1) / (images + 2)  # one image says little: its share is 0 or 1
         error = float((likely * (1 - likely) / images).sum().sqrt()) / len(classes)
         return cls.of_share(
@@ -69,7 +70,7 @@ class Score:
                 error,
                 f"{len(truth)} test images",
                 "balanced accuracy",
-                each=(right * weight[members])[None],
+                each=(right * weight)[None],
                 most=float(weight.max()),
             ),
             each=right.bool()[None],
@@ -85,7 +86,10 @@ class Score:
     def of_attempts(cls, predicted: Sequence[Tensor], truth: Tensor, over: str, **more: Any) -> "Score":
         """The mean accuracy of several predictions [N] of the same classes; ``over`` as `of_several` has it."""
         right = torch.stack(list(predicted)) == truth
-        return cls.of_several(right.float().mean(1).tolist(), over, each=right, **more)
+        counted = right * _weights(truth)
+        about = {"metric": "balanced accuracy", "each": counted, "most": float(_weights(truth).max())}
+        balanced = cls.of_several(counted.mean(1).tolist(), over, **about)
+        return cls.of_several(right.float().mean(1).tolist(), over, each=right, balanced=balanced, **more)
 
     def less(self, other: "Score") -> "Score":
         """By how much this score is above another one of the same test images; the spread is the standard error of it.
@@ -119,6 +123,13 @@ class Score:
         labels = {} if self.labels is None else {"labels": self.labels}
         recall = {classes[label] if classes else str(label): share for label, share in self.recall.items()}
         return kept | labels | dict(self.chosen) | ({"recall": recall} if recall else {})
+
+
+def _weights(truth: Tensor) -> Tensor:
+    """What each test image [N] counts for where every class has the same part of the mean; 1 on average."""
+    classes, members = truth.unique(return_inverse=True)
+    weights: Tensor = len(truth) / len(classes) / members.bincount().double()
+    return weights[members]
 
 
 def error_of_mean(values: Sequence[float]) -> float:

@@ -75,7 +75,7 @@ class Segmentation:
 
 def knn(train: Features, test: Features, k: int | None = None) -> Score:
     """Weighted nearest neighbours; ``k`` as `neighbours` has it by default."""
-    k = neighbours(len(train.values), len(train.labels.unique())) if k is None else k
+    k = neighbours(train.labels.unique(return_counts=True)[1]) if k is None else k
     predicted = knn_predict(train.values, train.labels, test.values, k)
     return Score.of_predictions(predicted, test.labels, labels=len(train.labels), chosen={"k": k})
 

@@ -26,6 +26,9 @@ from twofold.evaluation.titles import RAW_PIXELS
 from twofold.recipe.recipe import settings_of
 from twofold.run import Run
 
+MOST = 2 / 3
+"""A class with such a share of the test images makes an accuracy high by itself."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -131,6 +134,16 @@ def copies(found: dict[str, Representation]) -> tuple[str, ...]:
         return ()
     have = "has" if same == 1 else "have"
     return (f"{same} of {len(test)} test images {have} the pixels of a training image, so scores are too high",)
+
+
+def commonest(subject: Subject) -> list[str]:
+    """What is said if most of the test images are of one class: how good it would be to call all of them that."""
+    labels, counts = next(iter(subject.representations.values())).test.labels.unique(return_counts=True)
+    classes, share = subject.about["data"]["classes"], float(counts.max() / counts.sum())
+    if not classes or not MOST <= share < 1:
+        return []
+    name = classes[int(labels[counts.argmax()])]
+    return [f"{100 * share:.1f} % of the test images are of class {name}: so many are right if all are called that"]
 
 
 def _agree(fingerprints: list[str]) -> None:

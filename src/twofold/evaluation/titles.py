@@ -9,7 +9,6 @@ RAW_PIXELS = "raw_pixels"
 
 ROWS = (
     (r"all_labels", r"all labels"),
-    (r"(knn|linear)_balanced", r"\1, balanced"),
     (r"few_(\d+)", r"\1 a class"),
     (r"few_([\d.]+)_percent", r"\1 % of labels"),
     (r"transductive_(\d+)", r"\1 a class, transductive"),
@@ -34,8 +33,18 @@ ROWS = (
 HYPHENATED = {"stand_ins": "stand-ins"}
 
 
+BALANCED = "_balanced"
+
+
+def balanced_row(row: str) -> str:
+    """The row of the balanced accuracy beside that of an accuracy."""
+    return row + BALANCED
+
+
 def row_title(row: str) -> str:
     """Of a row of scores: ``few_5`` is ``5 a class``."""
+    if row.endswith(BALANCED):
+        return f"{row_title(row.removesuffix(BALANCED))}, balanced"
     for pattern, title in ROWS:
         if found := re.fullmatch(pattern, row):
             return found.expand(title)

@@ -3,13 +3,13 @@
 from typing import Any
 
 from twofold.evaluation.score import Score
-from twofold.evaluation.titles import row_title
+from twofold.evaluation.titles import balanced_row, row_title
 
 Json = dict[str, Any]
 """An object that a JSON file holds."""
 
 VERDICTS = ("few_5", "linear", "knn")
-"""Rows by which it is said what came out;"""
+"""Rows by which it is said what came out, and by their balanced ones where these say something else;"""
 OTHERS = ("mlp", "finetune", "retrieval_map", "segmentation_miou", "patch_retrieval")
 """these where none of them was measured."""
 
@@ -46,7 +46,13 @@ def verdict(scores: dict[str, dict[str, Score]], start: str = "") -> list[str]:
     rows = [row for row in rows if {base, "pretrained"} <= scores[row].keys()]
     if not rows:
         return []
-    directions = {row: scores[row]["pretrained"].less(scores[row][base]).direction for row in rows}
+    directions: dict[str, int] = {}
+    for row in rows:
+        directions[row] = scores[row]["pretrained"].less(scores[row][base]).direction
+        if own := scores.get(even := balanced_row(row)):
+            direction = own["pretrained"].less(own[base]).direction
+            directions |= {even: direction} if direction != directions[row] else {}
+    rows = list(directions)
     better, worse, alike = ([row for row in rows if directions[row] == way] for way in (1, -1, 0))
     than = "those of the weights as they are (start)" if base == "start" else "the untrained network's"
     parts = {"clearly better": better, "clearly worse": worse, "not clearly better": alike}

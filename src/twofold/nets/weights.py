@@ -6,13 +6,17 @@ of formats is needed: the prefix is taken under which most of a backbone's weigh
 """
 
 import argparse
+import json
 import pickle
+import re
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from timm.layers import resample_abs_pos_embed, resample_patch_embed  # type: ignore[attr-defined]
 from timm.models import PretrainedCfg, adapt_input_conv
@@ -30,8 +34,11 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
 """of files of weights"""
 ENOUGH = 0.9
 """The share of a backbone's numbers that a file must have: first layers may be new, a stage of blocks may not."""
-SMOOTHED = ("teacher.", "ema.", "ema_")
+SMOOTHED = frozenset({"teacher", "ema"})
 """Words in the prefix of the copy that checkpoints keep for use: a teacher, an average over the steps."""
+NUMBERS = [type(np.dtype(code)) for code in "?" + np.typecodes["AllInteger"] + np.typecodes["Float"]]
+KEPT: list[Any] = [argparse.Namespace, PosixPath, np.dtype, np.float64(0).__reduce__()[0], *NUMBERS]
+"""What checkpoints keep of settings beside tensors and Python's own data: options, paths and numbers of NumPy."""
 SHOWN = 4
 """Names in a sentence."""
 
@@ -101,11 +108,19 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return files.load_tensors(path, "bring it back from a copy")
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # DINO's and MoCo's authors keep their options
+        with torch.serialization.safe_globals(KEPT):
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
+    except pickle.UnpicklingError as error:
+        kind = re.search(r"GLOBAL (\S+)|class '(.+?)'", str(error))
+        if kind is None:
+            raise UsageError(f"{path} is no checkpoint of tensors") from None
+        alone = (
+            f"import torch; found = torch.load({json.dumps(str(path))}, weights_only=False); "
+            'torch.save(found.get("state_dict", found), "tensors.pt")'
+        )
         raise UsageError(
-            f"{path} is no checkpoint of tensors, or it holds Python objects, which are not loaded: they could run code"
+            f"{path} holds a Python object ({kind[1] or kind[2]}), which is not loaded, as it could run code; if you "
+            f"trust the file, save its tensors alone: python -c {shlex.quote(alone)}"
         ) from None
     except Exception as error:  # of pickles and zip files, each has its own kinds
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
@@ -136,7 +151,7 @@ def give(weights: Weights, backbone: nn.Module) -> list[str]:
             network.
     """
     own = {key: value for key, value in backbone.state_dict().items() if not key.endswith("num_batches_tracked")}
-    prefix, names = located(own, backbone, weights.tensors)
+    prefix, names, others = located(own, backbone, weights.tensors)
     found = {key: adapted(key, weights.tensors[name], own[key], backbone) for key, name in names.items()}
     fitting = {key: value for key, value in found.items() if value.shape == own[key].shape}
     total, had = (sum(value.numel() for value in some.values()) for some in (own, fitting))
@@ -154,6 +169,8 @@ def give(weights: Weights, backbone: nn.Module) -> list[str]:
     backbone.load_state_dict(backbone.state_dict() | fitting)
     under = f" under the prefix {prefix}" if prefix else ""
     said = [f"starts from {weights.origin}: {len(fitting)} of {len(own)} tensors fit{under}"]
+    if others:
+        said.append(f"it has as many under {_some(others)}, which is left out: to take that, save it alone in a file")
     if fresh := [key for key in own if key not in fitting]:
         said.append(f"not in it or of another shape, so they start at random: {_some(fresh)}")
     if rest:
@@ -185,8 +202,13 @@ def misfit(
     return f"{'; '.join(why)} (see --backbone, --backbone-arguments)"
 
 
-def located(own: Iterable[str], backbone: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[str, dict[str, str]]:
+def located(
+    own: Iterable[str], backbone: nn.Module, tensors: Mapping[str, Tensor]
+) -> tuple[str, dict[str, str], list[str]]:
     """The prefix of a backbone's tensors in a file, and for each of them the name that it has there, if it is there.
+
+    Last the prefixes of further copies, as of a student beside its teacher: of these the one for use is taken, as far
+    as names say which it is, else the first.
 
     A ``torch.nn.Sequential`` of a network's children, as lightly's examples save it, numbers the children in their
     order instead of naming them.
@@ -195,7 +217,7 @@ def located(own: Iterable[str], backbone: nn.Module, tensors: Mapping[str, Tenso
     spellings = [{key: key for key in own}]
     if all(key.partition(".")[0] in number for key in own):
         spellings.append({f"{number[key.partition('.')[0]]}.{key.partition('.')[2]}": key for key in own})
-    best: tuple[str, dict[str, str]] = ("", {})
+    best: tuple[str, dict[str, str], list[str]] = ("", {}, [])
     for spelling in spellings:
         sizes: Counter[str] = Counter()
         for name, tensor in tensors.items():
@@ -206,9 +228,10 @@ def located(own: Iterable[str], backbone: nn.Module, tensors: Mapping[str, Tenso
             continue
         most = max(sizes.values())
         equal = [prefix for prefix, size in sizes.items() if size == most]
-        prefix = next((p for p in equal if any(word in p for word in SMOOTHED)), equal[0])
+        prefix = next((p for p in equal if SMOOTHED & set(re.split(r"[._]", p))), equal[0])
         found = {key: prefix + name for name, key in spelling.items() if prefix + name in tensors}
-        best = max(best, (prefix, found), key=lambda pair: len(pair[1]))
+        others = [other for other in equal if other != prefix]
+        best = max(best, (prefix, found, others), key=lambda place: len(place[1]))
     return best
 
 

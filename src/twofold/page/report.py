@@ -1,6 +1,7 @@
 """`twofold report`: a run on one page, self-contained."""
 
 import logging
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,7 @@ def report(
         views=views,
         no_views=no_views,
         recipe=dumps(settings),
+        recipe_path=shlex.quote(str(run.path / "recipe.toml")),
     )
     path = run.path / "report.html"
     files.write_text(path, page.encode(errors="replace").decode())  # names of files need not be UTF-8

@@ -35,7 +35,7 @@ def save(
     The first process writes it. Where weights are cut, all must call this.
 
     Args:
-        data: identifies the images.
+        data: identifies the images, and says what else is to be known of them.
         recipe: that of the run, as TOML.
     """
     parts = {"method": method.state_dict(), "optimizer": optimizer.state_dict()}
@@ -98,7 +98,7 @@ def load(
             another version of twofold may have had them.
     """
     state = files.load(folder / CHECKPOINTS[0])
-    if state["data"] != data:
+    if {key: state["data"][key] for key in data} != data:
         was, now = state["data"]["images"], data["images"]
         change = f"{was} images, not {now}" if was != now else f"{was} other images"
         raise UsageError(

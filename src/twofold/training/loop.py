@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from shlex import quote
 
 import torch
 from rich.console import Console
@@ -120,7 +121,9 @@ def _learn_from(crops: Iterator[Crops], opened: OpenRun, journal: Journal, inter
             opened.save(done, journal.seconds)
         if stop and done < steps:
             if finding := dist.of_first(signs[0] if collapsed else ""):
-                raise Collapsed(f"stopped at step {done} of {steps}: {finding} (twofold diagnose {opened.run.path})")
+                raise Collapsed(
+                    f"stopped at step {done} of {steps}: {finding} (twofold diagnose {quote(str(opened.run.path))})"
+                )
             journal.log.say(f"stopped at step {done} of {steps}; the same command goes on from there")
             raise KeyboardInterrupt
 

@@ -23,13 +23,18 @@ from twofold.training.prepare import Preparation
 
 @dataclass
 class OpenRun:
-    """What the loop works on. ``main``: whether this process is the one that writes."""
+    """What the loop works on.
+
+    ``source`` has the images that can be read, as far as that is known; ``listed`` says how many there are with those
+    that cannot, and the fingerprint of all. ``main``: whether this process is the one that writes.
+    """
 
     run: Run
     settings: Recipe
     spec: BackboneSpec
     images: Resident | Streamed
     source: Source
+    listed: dict[str, Any]
     plan: Plan
     method: Method
     prepare: Preparation
@@ -84,4 +89,5 @@ class OpenRun:
     def save(self, step: int, seconds: float) -> None:
         """Write a checkpoint of ``step`` steps done in so many seconds; all processes must call this."""
         recipe = toml.dumps(self.settings)
-        checkpoint.save(self.run.path, self.method, self.optimizer, step, seconds, self.identity(), recipe)
+        data = self.identity() | {"listed": self.listed}
+        checkpoint.save(self.run.path, self.method, self.optimizer, step, seconds, data, recipe)

@@ -94,6 +94,7 @@ def open_run(wanted: Wanted, data: DataLike, on: torch.device, log: Log, held: E
         spec=spec,
         images=images,
         source=inspection.readable,
+        listed={"images": len(source), "fingerprint": source.fingerprint()},
         plan=Plan(len(images), batch, settings.seed),
         method=method,
         prepare=Preparation(settings, method, batch, on, dtype),
