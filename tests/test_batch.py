@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import distributed, nn
 
-from twofold import dist
+from tests.together import together
+from twofold import dist, launch
 from twofold.batch import Batch, Chance, View
 from twofold.errors import UsageError
 
@@ -104,6 +105,12 @@ def test_what_is_no_batch_of_views_is_said(views):
         Batch.of(views)
 
 
+@pytest.mark.parametrize("views", [[IMAGES[:0]], [(IMAGES * 255).byte()]])
+def test_views_that_no_network_takes_are_said(views):
+    with pytest.raises(UsageError, match="views must have images, of floats"):
+        Batch.of(views)
+
+
 def test_what_is_shared_is_the_same_for_all_rows_and_another_for_each_step_name_and_part():
     """Numbers of a whole step, as SIGReg's directions, on however many processes."""
     drawn = CHANCE.shared_normal("lines", 500, 4)
@@ -119,6 +126,20 @@ def seeds_of(rank, store, found):
     torch.manual_seed(rank)
     chance = Batch.of([IMAGES]).chance
     found.put((dist.rank(), chance.seed, chance.total, chance.rows.start, chance.uniform("x").tolist()))
+
+
+def unequal():
+    try:
+        with launch.processes():
+            Batch.of([IMAGES[: 4 - dist.rank()]])
+    except UsageError as error:
+        return str(error)
+
+
+def test_processes_with_unequal_numbers_of_images_are_told():
+    """As by a DataLoader that does not leave the last ones out; else they would wait for what never comes."""
+    _, said = together(2, unequal)
+    assert said[1].startswith("process 1 has 3 images where process 0 has 4: all must have equally many")
 
 
 def test_processes_agree_on_the_chance_of_a_batch(tmp_path):

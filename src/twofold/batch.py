@@ -106,7 +106,8 @@ class Batch(NamedTuple):
         must hold equally many images.
 
         Raises:
-            UsageError: if there is no view, or the views are not tensors [n, C, S, S] with the same n.
+            UsageError: if there is no view, the views are not float tensors [n, C, S, S] with the same n, or this
+                process has another n than the first one.
         """
         if isinstance(views, Batch):
             return views
@@ -115,8 +116,15 @@ class Batch(NamedTuple):
         shapes = [tuple(view.images.shape) for view in found]
         if not shapes or any(len(shape) != 4 or shape[0] != shapes[0][0] for shape in shapes):
             raise UsageError(f"views must be tensors [n, C, S, S] with one n, not of the shapes {shapes}")
+        if not shapes[0][0] or not all(view.images.is_floating_point() for view in found):
+            raise UsageError("views must have images, of floats: twofold.Views makes them of whole numbers")
         n, place = len(found[0].images), found[0].images.new_empty(0)
-        drawn = torch.randint(2**63 - 1, ()).to(place.device)
-        seed = int(dist.from_first(drawn))
+        drawn = torch.stack([torch.randint(2**63 - 1, ()), torch.tensor(n)]).to(place.device)
+        seed, of_first = dist.from_first(drawn).tolist()
+        if n != of_first:
+            raise UsageError(
+                f"process {dist.rank()} has {n} images where process 0 has {of_first}: all must have equally many, so "
+                "leave the last ones out (drop_last of a DataLoader)"
+            )
         first = dist.rank() * n
         return cls(found, None, Chance(seed, 0, n * dist.world(), slice(first, first + n), 0, place))

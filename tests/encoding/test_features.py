@@ -70,6 +70,14 @@ def test_an_unreadable_image_is_named(tmp_path):
         features(nn.Flatten(), tmp_path, size=8)
 
 
+class Giving(nn.Module):
+    """A network that gives what a function makes of images."""
+
+    def __init__(self, forward):
+        super().__init__()
+        self.forward = forward
+
+
 @pytest.mark.parametrize(
     ("backbone", "settings", "words"),
     [
@@ -78,7 +86,10 @@ def test_an_unreadable_image_is_named(tmp_path):
         (nn.Flatten(), {"mean": (0.5,)}, "std must be 1 number above 0"),
         (nn.Flatten(), {"std": (0.5, 0.5, 0.0)}, "std must be 3 numbers above 0"),
         (nn.Flatten(), {"batch_size": 0}, "batch_size must be at least 1"),
-        (nn.Identity(), {}, "does not give one vector an image"),
+        (nn.Identity(), {}, r"but a tensor \[1, 3, 224, 224\] of float32: wrap it in a module"),
+        (Giving(lambda x: {"last": x, "pooled": x.mean((2, 3))}), {}, "but a dict with last, pooled: wrap it"),
+        (Giving(lambda x: (x, x)), {}, "but a tuple of 2: wrap it"),
+        (Giving(lambda x: x.mean((2, 3)).long()), {}, r"but a tensor \[1, 3\] of int64: wrap it"),
         (nn.Linear(5, 2), {}, "does not take images of 224 pixels"),
     ],
 )

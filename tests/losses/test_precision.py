@@ -105,7 +105,12 @@ def test_shapes_that_a_signature_allows_are_taken():
         (lambda x: losses.multi_crop([x, x], [x, x, x]), "3 codes of 2 views"),
         (lambda x: losses.uniformity(x[:1]), "uniformity compares samples .* needs two at least, not 1"),
         (lambda x: losses.koleo(x[:1]), "koleo compares samples .*not 1"),
-        (lambda x: losses.variance(x[:0]), "variance compares samples .*not 0"),
+        (lambda x: losses.variance(x[:0]), "variance: x has no rows"),
+        (lambda x: losses.sigreg(x[:0], x), "sigreg: x has no rows"),
+        (lambda x: losses.nt_xent(x[:0], x[:0]), "nt_xent: x has no rows"),
+        (lambda x: losses.sinkhorn(x[:0]), "sinkhorn: scores has no rows"),
+        (lambda x: losses.sinkhorn(x.long()), "sinkhorn: scores must be of floats, not of int64"),
+        (lambda x: losses.barlow_twins(x, x.long()), "barlow_twins: y must be of floats, not of int64"),
         (lambda x: losses.covariance(x[:1]), "covariance compares samples .*not 1"),
         (lambda x: losses.vicreg(x[:1], x[:1]), "variance compares samples .*not 1"),
         (lambda x: losses.barlow_twins(x[:1], x[:1]), "barlow_twins compares samples .*not 1"),
@@ -115,6 +120,13 @@ def test_numbers_that_make_no_sense_are_said(case, words):
     """Instead of a batch of one image, the last of an epoch, that makes all weights NaN."""
     with pytest.raises(UsageError, match=words):
         case(torch.eye(8)[:4])
+
+
+def test_tensors_of_two_kinds_are_taken_as_the_finer_one():
+    x = torch.eye(8)[:4]
+    for loss in (losses.margin_hinge, losses.nt_xent, losses.barlow_twins, losses.vicreg):
+        assert loss(x, x.double()).dtype == torch.float64
+        assert float(loss(x, x.double())) == pytest.approx(float(loss(x.double(), x.double())))
 
 
 def test_what_is_no_tensor_is_said():

@@ -76,7 +76,8 @@ def hinges(rows: Tensor, columns: Tensor, margin: float, first: int = 0) -> Tens
 
     Those that coincide, to 1e-6, get no gradient.
     """
-    result: Tensor = _Hinges.apply(rows, columns, margin, first, torch.is_grad_enabled())
+    of = torch.promote_types(rows.dtype, columns.dtype)
+    result: Tensor = _Hinges.apply(rows.to(of), columns.to(of), margin, first, torch.is_grad_enabled())
     return result
 
 

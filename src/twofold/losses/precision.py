@@ -1,6 +1,7 @@
 """What holds for every loss: float32 or better, the shapes that it declares, no second derivative by hand."""
 
 import inspect
+import re
 from collections.abc import Callable
 from functools import wraps
 from numbers import Real
@@ -28,15 +29,16 @@ def exact(loss: Callable[P, R]) -> Callable[P, R]:
     must be above 0; one that is a tensor is not looked at, since a GPU would be waited for.
 
     Raises:
-        UsageError: when the loss is called with other shapes or numbers, or with NumPy arrays.
+        UsageError: when the loss is called with other shapes or numbers, without rows, with tensors of whole numbers
+            where floats are due, or with NumPy arrays.
     """
     names = list(inspect.signature(loss).parameters)
-    declared = _declared_shapes(loss)
+    declared, floats = _declared(loss)
 
     @wraps(loss)
     def in_full(*args: P.args, **kwargs: P.kwargs) -> R:
         given = {**dict(zip(names, args, strict=False)), **kwargs}
-        _check_shapes(loss.__name__, declared, given)
+        _check(loss.__name__, declared, floats, given)
         for name in DIVISORS & given.keys():
             if isinstance(value := given[name], Real) and not float(value) > 0:
                 raise UsageError(f"{loss.__name__}: {name} must be above 0, not {float(value):g}")
@@ -82,20 +84,25 @@ def once(backward: Callable[..., R]) -> Callable[..., R]:
     return refusing
 
 
-def _declared_shapes(loss: Callable[..., Any]) -> dict[str, list[str]]:
-    """The dimensions that each parameter's annotation names, as ``n d``; ``*name`` stands for any number of them."""
+def _declared(loss: Callable[..., Any]) -> tuple[dict[str, list[str]], set[str]]:
+    """The dimensions that each parameter's annotation names, and the parameters that are of floats.
+
+    Dimensions are as in ``n d``; ``*name`` stands for any number of them.
+    """
     hints = get_type_hints(loss)
     hints.pop("return", None)
     kinds = {name: (hint, *get_args(hint)) for name, hint in hints.items()}  # one alone, or None, or a sequence of it
-    found = {name: [kind.dim_str for kind in of_it if hasattr(kind, "dim_str")] for name, of_it in kinds.items()}
-    return {name: shapes[0].split() for name, shapes in found.items() if shapes}
+    of_tensors = {name: [kind for kind in of_it if hasattr(kind, "dim_str")] for name, of_it in kinds.items()}
+    first = {name: found[0] for name, found in of_tensors.items() if found}
+    floats = {name for name, kind in first.items() if all(map(re.compile("b?float").match, kind.dtypes))}
+    return {name: kind.dim_str.split() for name, kind in first.items()}, floats
 
 
-def _check_shapes(loss: str, declared: dict[str, list[str]], given: dict[str, object]) -> None:
+def _check(loss: str, declared: dict[str, list[str]], floats: set[str], given: dict[str, object]) -> None:
     """
     Raises:
-        UsageError: if one is a NumPy array, a tensor has another number of dimensions than its parameter declares, or a
-            dimension of one name has two sizes.
+        UsageError: if one is a NumPy array, a tensor is not of floats where its parameter is of ``floats``, has another
+            number of dimensions than that declares, or no rows, or a dimension of one name has two sizes.
     """
     sizes: dict[str, tuple[int, ...]] = {}
     for name, dims in declared.items():
@@ -105,6 +112,8 @@ def _check_shapes(loss: str, declared: dict[str, list[str]], given: dict[str, ob
                 raise UsageError(f"{loss}: {name} must be a torch tensor, not a NumPy array (torch.from_numpy)")
             if not isinstance(tensor, Tensor):
                 continue
+            if name in floats and not tensor.is_floating_point():
+                raise UsageError(f"{loss}: {name} must be of floats, not of {str(tensor.dtype).removeprefix('torch.')}")
             shape = tuple(tensor.shape)
             parts: list[tuple[int, ...]] = [(size,) for size in shape]
             if dims and dims[0].startswith("*"):
@@ -115,6 +124,8 @@ def _check_shapes(loss: str, declared: dict[str, list[str]], given: dict[str, ob
             if len(parts) != len(dims) or any(sizes.setdefault(dim, part) != part for dim, part in pairs):
                 where = f", where {', '.join(known)}" if known else ""
                 raise UsageError(f"{loss}: {name} has the shape {list(shape)}, not [{', '.join(dims)}]{where}")
+            if sizes.get("n") == (0,):
+                raise UsageError(f"{loss}: {name} has no rows")
 
 
 def _raised(value: object) -> object:

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -242,9 +242,21 @@ def features_of(backbone: nn.Module, size: int, channels: int = 3) -> int:
             reason = " ".join(str(error).split())
             shape = f"{size} pixels" if channels == 3 else f"{channels} channels and {size} pixels"
             raise UsageError(f"the backbone does not take images of {shape}: {reason}") from None
-    if not isinstance(out, torch.Tensor) or out.ndim != 2:
-        raise UsageError("the backbone does not give one vector an image (see --backbone-arguments)")
+    if not isinstance(out, torch.Tensor) or out.ndim != 2 or not out.is_floating_point():
+        raise UsageError(
+            f"the backbone does not give one vector an image, [1, D] of floats for one, but {_in_words(out)}: wrap it "
+            "in a module that gives the vector, or of a timm model see --backbone-arguments"
+        )
     return int(out.shape[1])
+
+
+def _in_words(out: object) -> str:
+    """What a network gave."""
+    if isinstance(out, torch.Tensor):
+        return f"a tensor {list(out.shape)} of {str(out.dtype).removeprefix('torch.')}"
+    if isinstance(out, Mapping):
+        return f"a {type(out).__name__} with {', '.join(map(str, list(out)[:5]))}"
+    return f"a {type(out).__name__}" + (f" of {len(out)}" if isinstance(out, list | tuple) else "")
 
 
 @contextmanager
