@@ -265,6 +265,7 @@ def test_settings_that_cannot_be_are_said(settings, words):
     ("images", "words"),
     [
         (FLOAT * 255, "float images must be from 0 to 1, not from 0 to 255"),
+        (FLOAT.clone().requires_grad_(), "images must need no gradient"),
         (FLOAT - 0.5, "normalised afterwards"),
         (IMAGES[0], r"not uint8 \[3, 40, 48\]"),
         (IMAGES.long(), "not int64"),

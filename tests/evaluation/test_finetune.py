@@ -34,6 +34,15 @@ def test_each_layer_of_a_transformer_has_its_own_rate():
     assert {group["peak"] for group in same} == {1e-3, 5e-3}
 
 
+def test_a_network_of_unknown_layers_has_one_rate(caplog):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    groups = parameter_groups(network, nn.Linear(4, 2), rate=1e-3, layer_decay=0.5)
+    decay = {id(p): (group["weight_decay"], group["peak"]) for group in groups for p in group["params"]}
+    for name, parameter in network.named_parameters():
+        assert decay[id(parameter)] == (0 if parameter.ndim == 1 else finetune.WEIGHT_DECAY, 1e-3), name
+    assert caplog.messages == []
+
+
 @pytest.fixture
 def short(monkeypatch):
     """A few steps at one rate."""

@@ -104,6 +104,17 @@ class Views(nn.Module):
         self.patch_size, self.dtype = patch_size, dtype
         self.step, self.checked = 0, False
 
+    def __call__(
+        self,
+        images: Images,
+        index: Tensor | np.ndarray | Sequence[int] | None = None,
+        step: SupportsIndex | None = None,
+        second: Images | None = None,
+    ) -> Batch:
+        """What `forward` gives, with torch's hooks."""
+        batch: Batch = super().__call__(images, index, step, second)
+        return batch
+
     def forward(
         self,
         images: Images,
@@ -206,6 +217,8 @@ class Views(nn.Module):
                 raise UsageError(
                     f"images must be uint8, uint16 or float [n, C, H, W], or a list of [C, H, W], not {kind}"
                 )
+            if images.requires_grad:
+                raise UsageError("images must need no gradient, as views have none: images.detach()")
             c, due = images.shape[1], self.normalize.mean.shape[1]
             if c != due:
                 last = f"; channels come first: give images of {due} channels as [n, {due}, H, W]"

@@ -8,9 +8,10 @@ import copy
 import os
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from timm.optim import param_groups_layer_decay  # type: ignore[attr-defined]
+from timm.optim import param_groups_layer_decay, param_groups_weight_decay  # type: ignore[attr-defined]
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -91,7 +92,7 @@ def fine_tune(
     return predicted, rate
 
 
-def parameter_groups(backbone: nn.Module, head: nn.Module, rate: float, layer_decay: float) -> list[dict[str, object]]:
+def parameter_groups(backbone: nn.Module, head: nn.Module, rate: float, layer_decay: float) -> list[dict[str, Any]]:
     """Parameters in groups for AdamW, each with its ``peak`` rate.
 
     Norms, biases and what the backbone exempts have no weight decay. Of a transformer's L blocks the l-th, from 1, has
@@ -99,15 +100,17 @@ def parameter_groups(backbone: nn.Module, head: nn.Module, rate: float, layer_de
     a norm after the pooling, as with `--pool average`, counts as one layer more.
     """
     exempt: set[str] = getattr(backbone, "no_weight_decay", set)()
-    groups = []
-    if any(True for _ in backbone.parameters()):
+    groups: list[dict[str, Any]] = []
+    if callable(getattr(backbone, "group_matcher", None)):  # only timm's networks say which layers they have
         groups = param_groups_layer_decay(backbone, WEIGHT_DECAY, exempt, layer_decay=layer_decay)
+    elif any(True for _ in backbone.parameters()):
+        groups = param_groups_weight_decay(backbone, WEIGHT_DECAY, no_weight_decay_list=exempt)
     for group in groups:
-        group["peak"] = rate * group.pop("lr_scale")
+        group["peak"] = rate * group.pop("lr_scale", 1.0)
     weight, bias = head.parameters()
     groups.append({"params": [weight], "weight_decay": WEIGHT_DECAY, "peak": rate * HEAD})
     groups.append({"params": [bias], "weight_decay": 0.0, "peak": rate * HEAD})
-    return list(groups)
+    return groups
 
 
 def _load(source: Source, start: Start) -> Resident | Streamed:
