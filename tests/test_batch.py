@@ -105,10 +105,10 @@ def test_what_is_no_batch_of_views_is_said(views):
         Batch.of(views)
 
 
-@pytest.mark.parametrize("views", [[IMAGES[:0]], [(IMAGES * 255).byte()]])
-def test_views_that_no_network_takes_are_said(views):
-    with pytest.raises(UsageError, match="views must have images, of floats"):
-        Batch.of(views)
+@pytest.mark.parametrize(("images", "words"), [(IMAGES[:0], "have no images"), (IMAGES.byte(), "must be of floats")])
+def test_views_that_no_network_takes_are_said(images, words):
+    with pytest.raises(UsageError, match=words):
+        Batch.of([images, images])
 
 
 def test_what_is_shared_is_the_same_for_all_rows_and_another_for_each_step_name_and_part():

@@ -116,8 +116,10 @@ class Batch(NamedTuple):
         shapes = [tuple(view.images.shape) for view in found]
         if not shapes or any(len(shape) != 4 or shape[0] != shapes[0][0] for shape in shapes):
             raise UsageError(f"views must be tensors [n, C, S, S] with one n, not of the shapes {shapes}")
-        if not shapes[0][0] or not all(view.images.is_floating_point() for view in found):
-            raise UsageError("views must have images, of floats: twofold.Views makes them of whole numbers")
+        if shapes[0][0] == 0:
+            raise UsageError("the views have no images")
+        if not all(view.images.is_floating_point() for view in found):
+            raise UsageError("views must be of floats: twofold.Views makes them of images of whole numbers")
         n, place = len(found[0].images), found[0].images.new_empty(0)
         drawn = torch.stack([torch.randint(2**63 - 1, ()), torch.tensor(n)]).to(place.device)
         seed, of_first = dist.from_first(drawn).tolist()

@@ -111,7 +111,7 @@ class Run:
     @property
     def began_with(self) -> dict[str, Any] | None:
         """How many training images it was given, readable or not, and their fingerprint; None before a checkpoint."""
-        return self._of_checkpoint(lambda state, _: dict(state["data"]["listed"]))
+        return self._of_checkpoint(lambda state, _: dict(state["data"].get("listed", state["data"])))
 
     def _of_checkpoint(self, read: Callable[[dict[str, Any], Path], dict[str, Any]]) -> dict[str, Any] | None:
         for name in CHECKPOINTS:

@@ -176,6 +176,24 @@ def test_parts_are_those_that_folders_name(tmp_path):
     assert said(data) == (left,)
 
 
+def test_parts_of_which_some_images_have_no_label(tmp_path):
+    fill(tmp_path, [f"{number}.jpg" for number in range(9)])
+    rows = ["0,a,train", "1,b,train", "2,NA,train", "3,b,val", "4,,val", "5,,test", "6,,test"]
+    data = open_data(table(tmp_path / "t.csv", "image,label,split", *rows))
+    train, test, how = labelled_splits(data)  # of the test parts the one in which some have a label
+    assert (listed(train), listed(test), how) == ([("0.jpg", "a"), ("1.jpg", "b")], [("3.jpg", "b")], OWN_PART)
+    assert list(test.labels) == [1]
+    other = open_data(table(tmp_path / "u.csv", "image,label,split", *rows[:3], "3,c,val", "4,,val"))
+    with pytest.raises(UsageError, match=r"the test part has a class that the training part lacks .c."):
+        labelled_splits(other)
+
+
+def test_a_column_called_group_has_the_labels_if_nothing_else_has(tmp_path):
+    fill(tmp_path, ["1.jpg", "2.jpg", "3.jpg"])
+    data = open_data(table(tmp_path / "t.csv", "image,group", "1,treated", "2,control", "3,treated"))
+    assert (data.train.classes, data.train.groups) == (["control", "treated"], None)
+
+
 def test_what_is_of_no_training_part_is_not_learned_from(tmp_path):
     """Parts by other names, or none at all: images that were held out would be learned from, or tested on at random."""
     fill(tmp_path, ["0.jpg", "1.jpg", "2.jpg"])
@@ -221,9 +239,8 @@ def test_images_of_a_group_are_in_one_part(tmp_path):
     assert data.notes[0].endswith("has files in column image, labels in column label, groups in column group")
     train, test, how = labelled_splits(data)
     places = set(test.groups)
-    assert (len(train) + len(test), places & set(train.groups)) == (101, set())
-    assert 20 <= len(test) <= 21
-    assert how == f"the images of {len(places)} of 11 groups held out for testing"
+    assert (len(train), len(test), places & set(train.groups)) == (81, 20, set())
+    assert how.startswith("the images of 2 of 10 groups held out for testing, and every fifth image without a group;")
     halves = [f"{row},{('train', 'test')[number % 20 > 11]}" for number, row in enumerate(rows)]
     both = open_data(table(tmp_path / "both.csv", "image,label,group,split", *halves))
     assert labelled_splits(both)[2] == f"{OWN_PART}; 5 groups have images in both parts, so scores may be too high"
@@ -233,7 +250,8 @@ def test_images_without_a_label_are_learned_from_and_not_scored(tmp_path):
     fill(tmp_path, ["1.jpg", "2.jpg", "3.jpg"])
     data = open_data(table(tmp_path / "t.csv", "path,label", "1.jpg,a", "2.jpg,", "3.jpg,b"))
     assert len(data.train) == 3
-    with pytest.raises(UsageError, match=r"; 1 of 3 images have no label, as 2.jpg: scores leave them out|no class"):
+    assert said(data) == ("1 of 3 images have no label, as 2.jpg: scores leave them out",)
+    with pytest.raises(UsageError, match=r"no class in .* has five images"):
         labelled_splits(data)
     assert [data.of_kind(3, "uint8").train.class_name(number) for number in range(3)] == ["a", None, "b"]
 

@@ -9,6 +9,7 @@ from tests.conftest import tiny
 from tests.data.making import fill
 from twofold.encoding.own_images import changed, images_for
 from twofold.errors import UsageError
+from twofold.storage import files
 
 NAMES = [f"{kind}/{number}.png" for kind in ("cat", "dog") for number in range(10)]
 
@@ -41,6 +42,15 @@ def test_images_that_were_replaced_or_added(run, tmp_path, caplog):
         assert caplog.messages.count(said) == 1
         measure(run, data=folder)
         assert sum("they may be others" in message for message in caplog.messages) == 1
+
+
+def test_a_run_of_an_older_version_is_held_against_what_it_kept(run, tmp_path):
+    state = files.load(run.path / "checkpoint.pt")
+    del state["data"]["listed"]
+    files.save(run.path / "checkpoint.pt", state)
+    assert changed(run, images_for(run, None)) == ()
+    fill(tmp_path / "one" / "photos", ["cat/more.png"])
+    assert changed(run, images_for(run, None))
 
 
 def test_images_that_cannot_be_read_are_no_others(tmp_path):

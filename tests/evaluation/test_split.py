@@ -12,9 +12,7 @@ from twofold.evaluation.split import (
     every_fifth,
     hold_out,
     hold_out_groups,
-    some_groups,
     untested,
-    untested_groups,
 )
 
 
@@ -84,16 +82,3 @@ def test_a_draw_has_its_quota_of_each_class(labels, quota, more, seed):
     drawn = draw(y, torch.full((len(classes),), quota), total, torch.Generator().manual_seed(seed))
     assert len(drawn) == len(drawn.unique()) == total
     assert all((y[drawn] == name).sum() >= count for name, count in zip(classes, least, strict=True))
-
-
-def test_groups_of_which_some_cannot_be_held_out():
-    with pytest.raises(UsageError, match="photos has one group, or an image a class"):
-        some_groups([0, 1] * 5, ["a"] * 10, "photos")
-    with pytest.raises(UsageError, match="too few classes in common"):
-        some_groups([0] * 5 + [1] * 5, ["a"] * 5 + ["b"] * 5, "photos")
-    labels, groups = [0, 1, 0, 1, 0, 1, 2], ["a", "a", "b", "b", "c", "c", "d"]
-    train, test = some_groups(labels, groups, "photos")
-    assert sorted(train + test) == list(range(7))
-    assert len({groups[number] for number in test}) == 1
-    assert groups[test[0]] != "d"  # whose class would be in no other group
-    assert untested_groups(labels, train, test) == "; of 3 classes, 1 in no held-out group"

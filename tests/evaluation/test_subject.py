@@ -7,6 +7,7 @@ import numpy as np
 import timm
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 import twofold
 from tests.conftest import encoded, picture
@@ -101,6 +102,10 @@ def test_a_class_with_most_of_the_test_images_is_said():
     assert twofold.evaluate(features, labels=labels, protocols="knn")["notes"] == [said]
     labels[20:40] = "deer"
     assert twofold.evaluate(features, labels=labels, protocols="knn")["notes"] == []
+    images = np.random.default_rng(0).integers(0, 256, (80, 8, 8, 3), dtype=np.uint8)
+    numbers = np.array([2] * 60 + [10, 11] * 10)  # which have no names
+    (note,) = twofold.evaluate(nn.Flatten(), (images, numbers), protocols="knn", size=8)["notes"]
+    assert note.startswith("75.0 % of the test images are of class 2:")
 
 
 def test_each_process_reads_its_share_and_the_first_one_gets_the_features(finished, tmp_path):

@@ -108,6 +108,7 @@ def test_shapes_that_a_signature_allows_are_taken():
         (lambda x: losses.variance(x[:0]), "variance: x has no rows"),
         (lambda x: losses.sigreg(x[:0], x), "sigreg: x has no rows"),
         (lambda x: losses.nt_xent(x[:0], x[:0]), "nt_xent: x has no rows"),
+        (lambda x: losses.squared(x[:0], x[:0]), "squared: x has no rows"),
         (lambda x: losses.sinkhorn(x[:0]), "sinkhorn: scores has no rows"),
         (lambda x: losses.sinkhorn(x.long()), "sinkhorn: scores must be of floats, not of int64"),
         (lambda x: losses.barlow_twins(x, x.long()), "barlow_twins: y must be of floats, not of int64"),

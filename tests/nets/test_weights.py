@@ -86,11 +86,18 @@ def test_a_second_network_in_a_file_is_named(tmp_path):
     assert said[1].startswith("it has as many under student_backbone., which is left out")
 
 
-@pytest.mark.parametrize("strange", [defaultdict(list, a=[1]), Fraction(1, 2)], ids=lambda it: type(it).__name__)
-def test_a_checkpoint_with_other_objects_says_which_and_how_to_save_it_without_them(strange, tmp_path):
-    path, saved = tmp_path / "it's mine.ckpt", network()
-    torch.save({"state_dict": saved.state_dict(), "hyper_parameters": strange}, path)
-    with pytest.raises(UsageError, match=rf"Python object .*{type(strange).__name__}.* python -c") as refused:
+@pytest.mark.parametrize(
+    ("saved", "strange"),
+    [
+        (lambda m: {"state_dict": m.state_dict(), "hyper_parameters": defaultdict(list, a=[1])}, "defaultdict"),
+        (lambda m: {"model": m.state_dict(), "args": Fraction(1, 2)}, "Fraction"),
+        (lambda m: m, "ResNet"),
+    ],
+)
+def test_a_checkpoint_with_other_objects_says_which_and_how_to_save_it_without_them(saved, strange, tmp_path):
+    path = tmp_path / "it's mine, größer 🦌.ckpt"
+    torch.save(saved(network()), path)
+    with pytest.raises(UsageError, match=rf"Python object .*{strange}.* python -c") as refused:
         open_weights(str(path), RESNET)
     command = str(refused.value).partition("alone: ")[2].replace("python", sys.executable, 1)
     subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)

@@ -26,8 +26,9 @@ def parts_of_rows(
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """The rows to train on, those to test on, and what is to be said of the others, by the names of their parts.
 
-    The test part is the first whose rows all have a label, if there is one. Where no name is one of a training or a
-    test part, all rows are for training, unless the column can mean nothing else.
+    The test part is the first whose rows all have a label, else the first of which one has a label, else the first.
+    Where no name is one of a training or a test part, all rows are for training, unless the column can mean nothing
+    else.
 
     Args:
         parts: the names that occur; an empty one is none.
@@ -55,8 +56,7 @@ def parts_of_rows(
             )
         told = f"all images are for training, as the parts are not called train and test ({counts})"
         return np.arange(len(of)), nothing, (told,) if len(rows) > 1 else ()
-    known = (test for test in tests if labelled[test].all())
-    test = next(known, tests[0]) if tests else nothing
+    test = max(tests, key=lambda rows: (labelled[rows].all(), labelled[rows].any()), default=nothing)
     told = f"images of other parts than {'train and test' if tests else 'train'} are left out ({counts})"
     return trains[0], test, (told,) if len(trains[0]) + len(test) < len(of) else ()
 

@@ -39,7 +39,7 @@ class Source(ABC):
 
     @cached_property
     def groups(self) -> Sequence[str] | None:
-        """What each image belongs to with others, as a patient or a place, or None where nothing is known of that."""
+        """What each image belongs to with others, as a patient or a place, empty for none; None: nothing is known."""
         return None
 
     @property

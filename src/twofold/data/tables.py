@@ -12,8 +12,8 @@ names the columns:
   beside those of files and parts, and a value occurs twice in it, its name does not matter.
 - A column called ``split``, ``part``, ``set``, ``subset`` or ``partition`` says which images are for training and which
   for testing, by the names that folders have for that (`twofold.data.folders`).
-- A column called ``group`` says which images belong together, as those of one patient or of one place, so that none of
-  them is for training and another one for testing.
+- A column called ``group``, unless it is the one with the labels, says which images belong together, as those of one
+  patient or of one place, so that none of them is for training and another one for testing.
 
 ``NA`` and what else programs write for a value that is missing is no label, no part and no group.
 
@@ -168,6 +168,8 @@ def _columns_beside(files: int, columns: Sequence[str], rows: Rows) -> tuple[int
     rest = [place for place, name in enumerate(small) if name and place not in (part, group)]
     if label is None and len(rest) == 1 and max(Counter(row[rest[0]] for row in rows).values()) > 1:
         label = rest[0]
+    if label is None and not rest:  # the only one beside the files and the parts
+        label, group = group, None
     return label, part, group
 
 
@@ -210,7 +212,7 @@ def _labelled(images: Sequence[Image], folder: Folder) -> Files:
     """The images with their labels, if each has one, and with their groups, if the table has some."""
     source = Files((image.path for image in images), folder.root, folder.masks)
     if any(image.group for image in images):
-        source.groups = Texts(image.group or image.path for image in images)
+        source.groups = Texts(image.group for image in images)
     without = [image.path for image in images if not image.label]
     if images and not without:
         labels, source.classes = number([clean(image.label) for image in images])

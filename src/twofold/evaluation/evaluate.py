@@ -18,7 +18,7 @@ from twofold.encoding.progress import Tell, silent, within
 from twofold.errors import Failed, UsageError, did_you_mean, refuse
 from twofold.evaluation.fewshot import quotas
 from twofold.evaluation.patches import patches_of
-from twofold.evaluation.protocols import DENSE, DRAWN, PROTOCOLS, Task
+from twofold.evaluation.protocols import DENSE, DRAWN, PROTOCOLS, UNLABELLED, Task
 from twofold.evaluation.score import Score
 from twofold.evaluation.subject import (
     Subject,
@@ -134,12 +134,13 @@ def evaluate(
     check_finite(subject)
     scores, seconds, notes = measured(subject, wanted, seed, tell)
     classes = subject.splits["train"].classes if subject.splits else subject.about["data"]["classes"]
+    dominated = commonest(subject, classes) if set(wanted) - set(UNLABELLED) else []
     result = {
         "verdict": verdict(scores, quote(str(subject.run.path / START)) if subject.run else ""),
         "scores": {row: {who: score.json(classes) for who, score in own.items()} for row, own in scores.items()},
         "gains": gains(scores),
         "representations": list(subject.representations),
-        "notes": [*subject.notes, *left_out(subject), *commonest(subject), *notes],
+        "notes": [*subject.notes, *left_out(subject), *dominated, *notes],
         "seconds": seconds,
         **subject.about,
         "seed": seed,

@@ -30,9 +30,9 @@ def knn_predict(
 
 
 def neighbours(sizes: Int[Tensor, " c"]) -> int:
-    """How many neighbours are asked: 200, as in the paper, but no more than half of the classes have images.
+    """How many neighbours are asked: 200, as in the paper, but no more than the lower median of the classes' sizes.
 
-    In a small bank 200 neighbours would be of all classes, and more than a class has images outvote it.
+    In a small bank 200 neighbours would be of all classes, and a class that has far fewer images would be outvoted.
 
     Args:
         sizes: how many images of the bank each class has.

@@ -88,7 +88,7 @@ def _fewshot(task: Task) -> dict[str, Score]:
     for done, (row, (quota, total)) in enumerate(quotas.items()):
         task.tell(row, done, len(quotas) + 1)
         found |= _of_classes(row, scores.few_labels(task.train, task.test, quota, total, seed=task.seed), task)
-    return found | {"all_labels": task.linear}
+    return found | _of_classes("all_labels", task.linear, task)
 
 
 def _transductive(task: Task) -> dict[str, Score]:

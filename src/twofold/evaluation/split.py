@@ -1,13 +1,10 @@
 """Which labelled images are for what: training and testing, some held out to choose by, a few to learn from."""
 
-import warnings
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
-from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor
 
 from twofold import rng
@@ -16,10 +13,9 @@ from twofold.data.opening import Data, open_data
 from twofold.data.sampling import known
 from twofold.data.sources import Source, Subset
 from twofold.errors import UsageError
+from twofold.evaluation import groups
 
 OWN_PART = "the data's own test part"
-PARTS = 5
-"""Groups are divided into so many parts with like shares of each class, of which one is held out for testing."""
 HELD_OUT = "every fifth image of each class held out for testing; if pretraining saw them, then without labels"
 LOOKED_AT = 512
 """How many masks, at most, say whether they are pictures in black and white."""
@@ -93,9 +89,7 @@ def labelled_splits(data: Data) -> tuple[Source, Source, str]:
     if data.mismatch:
         raise UsageError(f"{name}: {data.mismatch}")
     if data.test is not None and data.test.labels is not None:
-        both = len(set(data.train.groups or ()) & set(data.test.groups or ()))
-        shared = f"; {both} groups have images in both parts, so scores may be too high" if both else ""
-        return data.train, data.test, OWN_PART + shared
+        return data.train, data.test, OWN_PART + groups.in_both(data.train.groups, data.test.groups)
     return held_out(data.train, name)
 
 
@@ -112,16 +106,14 @@ def held_out(source: Source, name: str) -> tuple[Source, Source, str]:
     Every fifth image of each class is for testing. Of images in groups, whole groups are.
 
     Raises:
-        UsageError: as `every_fifth` does; also if there are fewer than five groups.
+        UsageError: as `every_fifth` and `groups.held_out` do.
     """
-    labels = list(source.labels or [0] * len(source))
+    labels = [0] * len(source) if source.labels is None else list(source.labels)
     if source.groups is None:
         train, test = every_fifth(labels, name)
-        how = HELD_OUT + untested(labels, test) if source.labels else "every fifth image held out for testing"
+        how = "every fifth image held out for testing" if source.labels is None else HELD_OUT + untested(labels, test)
     else:
-        train, test = some_groups(labels, source.groups, name)
-        groups, tested = len(set(source.groups)), len({source.groups[number] for number in test})
-        how = f"the images of {tested} of {groups} groups held out for testing{untested_groups(labels, train, test)}"
+        train, test, how = groups.held_out(labels, source.groups, name)
     return Subset(source, train), Subset(source, test), how
 
 
@@ -150,42 +142,6 @@ def every_fifth(labels: Sequence[int], name: str) -> tuple[list[int], list[int]]
             "folder test, a column split, or test= of features)"
         )
     return train, test
-
-
-def some_groups(labels: Sequence[int], groups: Sequence[str], name: str) -> tuple[list[int], list[int]]:
-    """The numbers of the images to train on, and of those of about every fifth group to test on, in order.
-
-    Groups are chosen so that the classes have like shares in both, as far as that can be, by scikit-learn's
-    `StratifiedGroupKFold`; of its parts it is the first with the most classes that can be learned and tested.
-
-    Raises:
-        UsageError: if there is one group, or one image of each class, or fewer than two of several classes could be
-            tested.
-    """
-    parts = min(PARTS, len(set(groups)), max(Counter(labels).values()))
-    if parts < 2:
-        raise UsageError(f"{name} has one group, or an image a class, so nothing can be held out for testing")
-    with warnings.catch_warnings():  # of classes with fewer images than parts, which are counted here
-        warnings.simplefilter("ignore", UserWarning)
-        folds = list(StratifiedGroupKFold(parts).split(labels, labels, groups))
-    of = np.asarray(labels)
-    both, tested = zip(*((len(np.intersect1d(of[a], of[b])), len(np.unique(of[b]))) for a, b in folds), strict=True)
-    best = max(range(parts), key=lambda fold: (both[fold], -tested[fold]))
-    if both[best] < min(2, len(set(labels))):
-        raise UsageError(f"groups in {name} have too few classes in common to hold some of them out for testing")
-    train, test = folds[best]
-    return train.tolist(), test.tolist()
-
-
-def untested_groups(labels: Sequence[int], train: Sequence[int], test: Sequence[int]) -> str:
-    """What is to be said of classes that are not in both parts, after how groups were told apart."""
-    learned, tested = ({labels[number] for number in part} for part in (train, test))
-    apart = {
-        "no held-out group": learned - tested,
-        "held-out groups alone, so they cannot be learned": tested - learned,
-    }
-    said = [f"{len(own)} in {where}" for where, own in apart.items() if own]
-    return f"; of {len(set(labels))} classes, {' and '.join(said)}" if said else ""
 
 
 def hold_out(labels: Tensor, seed: int) -> tuple[Tensor, Tensor] | None:

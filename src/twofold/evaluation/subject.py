@@ -1,6 +1,7 @@
 """What an evaluation measures: representations of a run, of any backbone, or features as they are, and their images."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,13 +137,16 @@ def copies(found: dict[str, Representation]) -> tuple[str, ...]:
     return (f"{same} of {len(test)} test images {have} the pixels of a training image, so scores are too high",)
 
 
-def commonest(subject: Subject) -> list[str]:
-    """What is said if most of the test images are of one class: how good it would be to call all of them that."""
+def commonest(subject: Subject, classes: Sequence[str] | None) -> list[str]:
+    """What is said if most of the test images are of one class: how good it would be to call all of them that.
+
+    ``classes``: their names by number, if they have any.
+    """
     labels, counts = next(iter(subject.representations.values())).test.labels.unique(return_counts=True)
-    classes, share = subject.about["data"]["classes"], float(counts.max() / counts.sum())
-    if not classes or not MOST <= share < 1:
+    share, most = float(counts.max() / counts.sum()), int(labels[counts.argmax()])
+    if not MOST <= share < 1:
         return []
-    name = classes[int(labels[counts.argmax()])]
+    name = classes[most] if classes else str(most)
     return [f"{100 * share:.1f} % of the test images are of class {name}: so many are right if all are called that"]
 
 

@@ -30,10 +30,9 @@ ROWS = (
 )
 """Names of an evaluation's rows, or of several rows together, as patterns, and their titles; others are their own."""
 
-HYPHENATED = {"stand_ins": "stand-ins"}
-
-
 BALANCED = "_balanced"
+"""The end of the name of a row of balanced accuracies."""
+HYPHENATED = {"stand_ins": "stand-ins"}
 
 
 def balanced_row(row: str) -> str:

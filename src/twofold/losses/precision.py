@@ -124,7 +124,7 @@ def _check(loss: str, declared: dict[str, list[str]], floats: set[str], given: d
             if len(parts) != len(dims) or any(sizes.setdefault(dim, part) != part for dim, part in pairs):
                 where = f", where {', '.join(known)}" if known else ""
                 raise UsageError(f"{loss}: {name} has the shape {list(shape)}, not [{', '.join(dims)}]{where}")
-            if sizes.get("n") == (0,):
+            if sizes.get("n") == (0,) or (dims and dims[0].startswith("*") and 0 in shape):
                 raise UsageError(f"{loss}: {name} has no rows")
 
 

@@ -37,8 +37,17 @@ ENOUGH = 0.9
 SMOOTHED = frozenset({"teacher", "ema"})
 """Words in the prefix of the copy that checkpoints keep for use: a teacher, an average over the steps."""
 NUMBERS = [type(np.dtype(code)) for code in "?" + np.typecodes["AllInteger"] + np.typecodes["Float"]]
-KEPT: list[Any] = [argparse.Namespace, PosixPath, np.dtype, np.float64(0).__reduce__()[0], *NUMBERS]
+SCALAR: Any = np.float64(0).__reduce__()[0]
+KEPT: list[Any] = [argparse.Namespace, PosixPath, np.dtype, SCALAR, *NUMBERS]
+KEPT += [(SCALAR, "numpy.core.multiarray.scalar"), (PosixPath, "pathlib._local.PosixPath")]  # other versions' names
 """What checkpoints keep of settings beside tensors and Python's own data: options, paths and numbers of NumPy."""
+ALONE = (
+    "import torch; found = torch.load({}, weights_only=False); "
+    'found = found.state_dict() if hasattr(found, "state_dict") else found.get("state_dict", found); '
+    "tensors = {{k: v for k, v in found.items() if torch.is_tensor(v) or isinstance(v, dict)}}; "
+    'torch.save(tensors, "tensors.pt")'
+)
+"""A program that saves the tensors of a checkpoint without what else it holds."""
 SHOWN = 4
 """Names in a sentence."""
 
@@ -113,11 +122,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         kind = re.search(r"GLOBAL (\S+)|class '(.+?)'", str(error))
         if kind is None:
-            raise UsageError(f"{path} is no checkpoint of tensors") from None
-        alone = (
-            f"import torch; found = torch.load({json.dumps(str(path))}, weights_only=False); "
-            'torch.save(found.get("state_dict", found), "tensors.pt")'
-        )
+            reason = str(error).rpartition("WeightsUnpickler error:")[2].split("\n\n")[0]
+            raise UsageError(f"{path} is no checkpoint of tensors ({' '.join(reason.split())[:160]})") from None
+        alone = ALONE.format(json.dumps(str(path), ensure_ascii=False))
         raise UsageError(
             f"{path} holds a Python object ({kind[1] or kind[2]}), which is not loaded, as it could run code; if you "
             f"trust the file, save its tensors alone: python -c {shlex.quote(alone)}"
@@ -170,7 +177,9 @@ def give(weights: Weights, backbone: nn.Module) -> list[str]:
     under = f" under the prefix {prefix}" if prefix else ""
     said = [f"starts from {weights.origin}: {len(fitting)} of {len(own)} tensors fit{under}"]
     if others:
-        said.append(f"it has as many under {_some(others)}, which is left out: to take that, save it alone in a file")
+        named = _some([other or "no prefix" for other in others])
+        said.append(f"it has as many under {named}, which is left out: to take that, save it alone in a file")
+        rest = [name for name in rest if not name.startswith(tuple(filter(None, others)))]
     if fresh := [key for key in own if key not in fitting]:
         said.append(f"not in it or of another shape, so they start at random: {_some(fresh)}")
     if rest:

@@ -17,6 +17,7 @@ from twofold.data.encode import packed
 from twofold.data.loader import none_readable
 from twofold.data.opening import DataLike, open_data
 from twofold.data.parallel import in_order
+from twofold.data.sampling import known
 from twofold.data.sources import Source
 from twofold.encoding.progress import Tell, silent
 from twofold.errors import UsageError
@@ -102,6 +103,10 @@ def pack(
     notes = [*opened.notes]
     if any(len(source.masked) for source in parts.values()):
         notes.append("masks are not packed")
+    if any(source.groups for source in parts.values()):
+        notes.append("groups are not packed, so evaluate cannot hold out whole ones")
+    if any(known(source) is not source for source in parts.values()):
+        notes.append("labels are not packed, as some images have none")
     check_own(out, about)
     with locks.held(out):
         index = Index(out, about)

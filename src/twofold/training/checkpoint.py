@@ -6,6 +6,7 @@ goes on, and finds every flipped bit. The file of a damaged checkpoint is named,
 
 import os
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -103,7 +104,7 @@ def load(
         change = f"{was} images, not {now}" if was != now else f"{was} other images"
         raise UsageError(
             f"{name} is not what {folder} began with, {change}: choose another --out (a new run can start from the "
-            f"weights of this one: --weights {folder} --backbone NAME)"
+            f"weights of this one: --weights {quote(str(folder))} --backbone NAME)"
         )
     made_by = str(state.get("version", ""))
     try:
