@@ -224,8 +224,8 @@ def test_numbers_of_few_bits_are_class_numbers(bits):
     png = b"\x89PNG\r\n\x1a\n"
     for name, content in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
         png += struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-    # Width, height, bits, no compression, black is 0, where the pixels are, channels, rows, bytes; tifffile's lowest
-    # version that is allowed packs no numbers.
+    # Width, height, bits, no compression, black is 0, where the pixels are, channels, rows, bytes; the lowest
+    # version of imagecodecs that is allowed packs no numbers.
     tags = {256: 8, 257: 6, 258: bits, 259: 1, 262: 1, 273: 8, 277: 1, 278: 6, 279: packed.size}
     tiff = b"II*\0" + struct.pack("<I", 8 + packed.size) + packed.tobytes() + struct.pack("<H", len(tags))
     tiff += b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags.items()) + bytes(4)
