@@ -3,7 +3,7 @@
 import dataclasses
 import operator
 from collections.abc import Sequence
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -104,17 +104,6 @@ class Views(nn.Module):
         self.patch_size, self.dtype = patch_size, dtype
         self.step, self.checked = 0, False
 
-    def __call__(
-        self,
-        images: Images,
-        index: Tensor | np.ndarray | Sequence[int] | None = None,
-        step: SupportsIndex | None = None,
-        second: Images | None = None,
-    ) -> Batch:
-        """What `forward` gives, with torch's hooks."""
-        batch: Batch = super().__call__(images, index, step, second)
-        return batch
-
     def forward(
         self,
         images: Images,
@@ -168,6 +157,9 @@ class Views(nn.Module):
                 for number, (view, drawn) in enumerate(zip(self.pipelines, draws, strict=True))
             ]
             return self.finish(crops, draws, numbers, chance)
+
+    if TYPE_CHECKING:  # torch declares what a module is called with as anything
+        __call__ = forward
 
     def draw(self, step: int, n: int) -> list[Draws]:
         """Everything random about the views of one step but the masks, for its whole batch of ``n`` images."""
