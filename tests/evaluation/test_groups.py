@@ -51,3 +51,9 @@ def test_a_large_group_is_learned_from():
 def test_groups_in_both_parts_are_counted():
     assert in_both(["a", "b", ""], ["b", "c", ""]) == "; 1 group has images in both parts, so scores may be too high"
     assert in_both(["a", ""], ["c", ""]) == in_both(None, ["a"]) == ""
+
+
+def test_a_group_whose_class_no_other_has_is_learned_from_though_it_is_nearest_to_a_fifth():
+    labels, groups = [1, 1, 0, 0, 1, 0, 1, 0, 2, 2], [letter for letter, n in zip("abc", (4, 4, 2)) for _ in range(n)]
+    _, test, _ = held_out(labels, groups, "photos")
+    assert "c" not in {groups[number] for number in test}

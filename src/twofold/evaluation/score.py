@@ -86,9 +86,9 @@ class Score:
     def of_attempts(cls, predicted: Sequence[Tensor], truth: Tensor, over: str, **more: Any) -> "Score":
         """The mean accuracy of several predictions [N] of the same classes; ``over`` as `of_several` has it."""
         right = torch.stack(list(predicted)) == truth
-        counted = right * _weights(truth)
-        about = {"metric": "balanced accuracy", "each": counted, "most": float(_weights(truth).max())}
-        balanced = cls.of_several(counted.mean(1).tolist(), over, **about)
+        weight = _weights(truth)
+        about = {"metric": "balanced accuracy", "each": right * weight, "most": float(weight.max())}
+        balanced = cls.of_several((right * weight).mean(1).tolist(), over, **about)
         return cls.of_several(right.float().mean(1).tolist(), over, each=right, balanced=balanced, **more)
 
     def less(self, other: "Score") -> "Score":
