@@ -9,7 +9,8 @@ import twofold
 from tests.conftest import encoded, picture, tiny
 from tests.data.making import fill, parquet, tar
 from twofold.data.opening import open_data
-from twofold.data.sampling import balanced
+from twofold.data.sampling import balanced, known
+from twofold.data.sources import Array
 
 
 def labels_of(data, limit):
@@ -79,3 +80,16 @@ def test_a_run_and_its_evaluation_say_so(tmp_path):
     assert "a sample of 70 of 1438 images" in (run.path / "log.txt").read_text()
     notes = twofold.evaluate(run, protocols="knn")["notes"]
     assert any("a sample of 70 of 1438 images" in note for note in notes)
+
+
+def test_the_images_whose_class_is_known():
+    """All of them are the source itself; some are renumbered, with their classes as labels."""
+    images = np.zeros((4, 3, 8, 8), np.uint8)
+    whole, none = Array(images, [1, 0, 1, 0], ["a", "b"]), Array(images)
+    assert known(whole) is whole
+    assert known(none) is none
+    none.class_name = {0: "b", 2: "a", 3: "b"}.get
+    some = known(none)
+    assert (list(some.labels), some.classes, [some.name(place) for place in range(3)]) == (
+        [1, 0, 1], ["a", "b"], ["row 0", "row 2", "row 3"],
+    )  # fmt: skip

@@ -263,3 +263,11 @@ def test_scores_that_replace_those_of_other_images_say_so(tmp_path, quick):
     for content in ({}, {"data": None}):  # of no use, so nothing is lost
         write_json(file, content, indent=1)
         assert not said("digits")
+
+
+def test_every_accuracy_of_uneven_classes_has_a_balanced_one_beside_it():
+    features, labels = np.random.default_rng(0).normal(size=(90, 4)), np.array([0] * 70 + [1] * 20)
+    rows = list(twofold.evaluate(features, labels=labels, protocols="knn,linear,fewshot,transductive")["scores"])
+    plain = [row for row in rows if not row.endswith("_balanced")]
+    assert {"knn", "few_5", "all_labels", "transductive_5"} <= set(plain)
+    assert rows == [name for row in plain for name in (row, f"{row}_balanced")]
