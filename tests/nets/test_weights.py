@@ -6,6 +6,7 @@ import sys
 from collections import defaultdict
 from fractions import Fraction
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -84,6 +85,29 @@ def test_a_second_network_in_a_file_is_named(tmp_path):
     said = give(open_weights(str(tmp_path / "file.pth"), RESNET), network(num_classes=0))
     assert said[0].endswith("tensors fit under the prefix teacher_backbone.")
     assert said[1].startswith("it has as many under student_backbone., which is left out")
+    torch.save(under("", network(num_classes=0)) | under("ema.", network(num_classes=0)), tmp_path / "file.pth")
+    said = give(open_weights(str(tmp_path / "file.pth"), RESNET), network(num_classes=0))
+    assert (said[0].endswith("under the prefix ema."), len(said)) == (True, 2)
+    assert said[1].startswith("it has as many under no prefix, which is left out")
+    torch.save(under("", network(num_classes=0)) | under("other.", network(num_classes=0)), tmp_path / "file.pth")
+    said = give(open_weights(str(tmp_path / "file.pth"), RESNET), network(num_classes=0))
+    assert [line.split(",")[0] for line in said[1:]] == ["it has as many under other."]  # and is named once
+
+
+def test_numbers_and_paths_by_the_names_of_other_versions(tmp_path):
+    """NumPy 1 calls its module of arrays otherwise, and Python 3.13 that of paths."""
+    saved = {"state_dict": network().state_dict(), "lr": np.float64(0.1), "at": Path("a")}
+    torch.save(saved, tmp_path / "new.ckpt")
+    renamed = ((b"numpy._core.multiarray", b"numpy.core.multiarray"), (b"cpathlib\n", b"cpathlib._local\n"))
+    with ZipFile(tmp_path / "new.ckpt") as new, ZipFile(tmp_path / "old.ckpt", "w") as old:
+        for name in new.namelist():
+            content = new.read(name)
+            if name.endswith("data.pkl"):
+                assert renamed[0][0] in content
+                for now, before in renamed:
+                    content = content.replace(now, before)
+            old.writestr(name, content)
+    assert give(open_weights(str(tmp_path / "old.ckpt"), RESNET), network(num_classes=0))
 
 
 @pytest.mark.parametrize(

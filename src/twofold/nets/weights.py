@@ -39,7 +39,8 @@ SMOOTHED = frozenset({"teacher", "ema"})
 NUMBERS = [type(np.dtype(code)) for code in "?" + np.typecodes["AllInteger"] + np.typecodes["Float"]]
 SCALAR: Any = np.float64(0).__reduce__()[0]
 KEPT: list[Any] = [argparse.Namespace, PosixPath, np.dtype, SCALAR, *NUMBERS]
-KEPT += [(SCALAR, "numpy.core.multiarray.scalar"), (PosixPath, "pathlib._local.PosixPath")]  # other versions' names
+KEPT += [(SCALAR, "numpy.core.multiarray.scalar")]  # as NumPy 1 calls it
+KEPT += [(PosixPath, f"{module}.PosixPath") for module in ("pathlib", "pathlib._local")]  # the latter in Python 3.13
 """What checkpoints keep of settings beside tensors and Python's own data: options, paths and numbers of NumPy."""
 ALONE = (
     "import torch; found = torch.load({}, weights_only=False); "
