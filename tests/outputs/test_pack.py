@@ -213,3 +213,15 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tmp_path):
         assert {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} == expected, name
     assert said["before"]["before a shard's rename"] == 1
     assert said["before"]["after a shard"] == 1
+
+
+def test_what_shards_do_not_hold_is_said(tmp_path):
+    fill(tmp_path, ["0.jpg", "1.jpg", "2.jpg"])
+    table = tmp_path / "t.csv"
+    table.write_text("path,label,group\n0,a,x\n1,b,x\n2,NA,y\n")
+    labels, groups = "labels are not packed, as some images have none", "groups are not packed"
+    notes = packing.pack(table, tmp_path / "some").notes
+    assert labels in notes
+    assert any(note.startswith(groups) for note in notes)
+    table.write_text("path,label\n0,a\n1,b\n2,b\n")
+    assert not [note for note in packing.pack(table, tmp_path / "all").notes if "not packed" in note]
