@@ -54,3 +54,10 @@ def test_a_run_and_its_vectors_say_so(tmp_path, capsys):
     code, out, _ = command(capsys, "embed", str(run.path), str(photos), "--out", str(tmp_path / "v.parquet"))
     assert code == 0
     assert SAID in out.splitlines()
+
+
+def test_of_videos_the_frames_are_images(tmp_path):
+    fill(tmp_path, ["a.png"])
+    (tmp_path / "b.MP4").write_bytes(b"....ftypisom")
+    said = "1 .mp4 file was passed over: convert it to JPEG, PNG or TIFF, of videos the frames"
+    assert open_data(tmp_path).notes == (said,)

@@ -1,6 +1,8 @@
 """The page's sentences; what a browser makes of it is in test_browser.py."""
 
+import html
 import re
+import shlex
 
 import pytest
 
@@ -35,6 +37,12 @@ def test_scores_and_the_doctors_word(finished, tmp_path):
     assert "since step 3" in page
     assert "Looks healthy" not in page
     assert "50 of 1,438 images" in page
+
+
+def test_the_command_of_its_recipe_can_be_copied(finished, tmp_path):
+    page = text_of(elsewhere(finished, tmp_path / "my runs" / "a b", "digits"), points=20)
+    (shown,) = re.findall("<code>(twofold pretrain --recipe .*?)</code>", page)
+    assert shlex.split(html.unescape(shown))[3:] == [f"{tmp_path}/my runs/a b/recipe.toml"]
 
 
 def test_a_healthy_run_and_one_nobody_looked_at(finished, tmp_path):
